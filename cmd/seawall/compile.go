@@ -1,0 +1,206 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/seawall/seawall/compiler"
+	"github.com/seawall/seawall/compiler/emit"
+	"github.com/seawall/seawall/compiler/rules"
+	"github.com/spf13/cobra"
+)
+
+type compileFlags struct {
+	policyFlags
+	format   string
+	layout   string
+	family   int
+	outDir   string
+	base     string
+	check    bool
+	comments bool
+}
+
+func compileCommand() *cobra.Command {
+	f := &compileFlags{}
+	c := &cobra.Command{
+		Use:   "compile [PATH]",
+		Short: "Compile a policy into files of iptables rules",
+		Long: `Compile a policy into files of iptables rules.
+
+One family goes to standard output, or with --out-dir every file of the format
+into a folder. Each file is read back and proved to mean the policy before it
+is written; one that cannot be proved is not written.
+
+  sysconfig   iptables and ip6tables for /etc/sysconfig, loaded at boot
+  restore     rules.v4 and rules.v6 for iptables-restore --noflush, at any time
+  shell       seawall.sh, a script that loads both families at any time`,
+		Example: `  seawall compile policy.hcl
+  seawall compile policy.hcl --format restore --family 6
+  seawall compile policy.hcl --out-dir /etc/sysconfig --base /etc/sysconfig/iptables
+  seawall compile --check --out-dir build`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error { return f.run(c, args) },
+	}
+	f.register(c)
+	flags := c.Flags()
+	flags.StringVar(&f.format, "format", string(emit.Sysconfig), "sysconfig, restore or shell")
+	flags.StringVar(&f.layout, "layout", "auto", "auto or flat: how the rules are arranged")
+	flags.IntVar(&f.family, "family", 4, "the address family that goes to standard output: 4 or 6")
+	flags.StringVar(&f.outDir, "out-dir", "", "write every file of the format into `DIR`")
+	flags.StringVar(&f.base, "base", "", "splice into this boot `FILE`, or into iptables and ip6tables of this folder")
+	flags.BoolVar(&f.check, "check", false, "write nothing; exit 2 when a file would change")
+	flags.BoolVar(&f.comments, "comments", false, "give each rule a comment that names its policy")
+	choices(c, "format", "sysconfig", "restore", "shell")
+	choices(c, "layout", "auto", "flat")
+	choices(c, "family", "4", "6")
+	return c
+}
+
+// choices offers a flag's values to shell completion.
+func choices(c *cobra.Command, flag string, values ...string) {
+	// The flag exists: it was registered before.
+	_ = c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+}
+
+func (f *compileFlags) checkFlags() error {
+	switch {
+	case !slices.Contains(emit.Formats, emit.Format(f.format)):
+		return fmt.Errorf("--format is sysconfig, restore or shell, not %q", f.format)
+	case f.layout == "indexed" || f.layout == "ipset":
+		return fmt.Errorf("--layout %s does not exist yet; flat does", f.layout)
+	case f.layout != "auto" && f.layout != "flat":
+		return fmt.Errorf("--layout is auto or flat, not %q", f.layout)
+	case f.family != 4 && f.family != 6:
+		return fmt.Errorf("--family is 4 or 6, not %d", f.family)
+	case f.check && f.outDir == "":
+		return fmt.Errorf("--check compares with the files of a folder: name it with --out-dir")
+	case f.base != "" && f.format != string(emit.Sysconfig):
+		return fmt.Errorf("--base is for boot files, --format sysconfig; a %s file leaves what is there alone", f.format)
+	}
+	return nil
+}
+
+func (f *compileFlags) run(c *cobra.Command, args []string) error {
+	if err := f.checkFlags(); err != nil {
+		return err
+	}
+	loaded, err := f.load(c, args)
+	if err != nil {
+		return err
+	}
+	opt := compiler.Options{Format: emit.Format(f.format), Comments: f.comments, Source: sourceName(loaded)}
+	if err := f.readBase(&opt); err != nil {
+		return err
+	}
+	out, err := compiler.Compile(loaded.Document, opt)
+	if err != nil {
+		return unproved(err)
+	}
+	for _, n := range out.Notes {
+		fmt.Fprintf(c.ErrOrStderr(), "Note: %s\n", n)
+	}
+	if f.outDir == "" {
+		return f.print(c, out)
+	}
+	return f.write(c, out)
+}
+
+// readBase reads the boot files to splice into.
+func (f *compileFlags) readBase(opt *compiler.Options) error {
+	if f.base == "" {
+		return nil
+	}
+	info, err := os.Stat(f.base)
+	if err != nil {
+		return fmt.Errorf("--base: %w", err)
+	}
+	if !info.IsDir() {
+		text, err := os.ReadFile(f.base)
+		if err != nil {
+			return fmt.Errorf("--base: %w", err)
+		}
+		if f.family == 6 || filepath.Base(f.base) == "ip6tables" || strings.HasSuffix(f.base, ".v6") {
+			opt.Base6 = append([]byte{}, text...)
+		} else {
+			opt.Base4 = append([]byte{}, text...)
+		}
+		return nil
+	}
+	for name, base := range map[string]*[]byte{"iptables": &opt.Base4, "ip6tables": &opt.Base6} {
+		text, err := os.ReadFile(filepath.Join(f.base, name))
+		if err != nil {
+			return fmt.Errorf("--base: %w", err)
+		}
+		*base = append([]byte{}, text...)
+	}
+	return nil
+}
+
+// unproved explains why nothing was written.
+func unproved(err error) error {
+	var e *compiler.Unproved
+	if !errors.As(err, &e) {
+		return err
+	}
+	d := e.Differences[0]
+	why := "This is a mistake in Seawall. Please report it, with the policy and these lines."
+	if e.Base {
+		why = "Rules of the base file decide before Seawall's chains, or keep packets from them."
+	}
+	return fmt.Errorf("%s would not mean the policy, so nothing was written.\n\n  %s\n  for example: %s\n  the policy says %s, the file says %s\n\n%s",
+		e.File, d, d.Example, d.Policy, d.File, why)
+}
+
+func (f *compileFlags) print(c *cobra.Command, out *compiler.Output) error {
+	for _, file := range out.Files {
+		if len(file.Families) > 1 || file.Families[0] == rules.Family(f.family) {
+			_, err := c.OutOrStdout().Write(file.Bytes)
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *compileFlags) write(c *cobra.Command, out *compiler.Output) error {
+	if f.check {
+		names, err := emit.Changed(f.outDir, out.Files)
+		if err != nil {
+			return err
+		}
+		for _, n := range names {
+			fmt.Fprintf(c.OutOrStdout(), "%s would change\n", filepath.Join(f.outDir, n))
+		}
+		if len(names) > 0 {
+			return exitCode(exitDiffers)
+		}
+		return nil
+	}
+	names, err := emit.Write(f.outDir, out.Files)
+	if err != nil {
+		return fmt.Errorf("cannot write into %s: %w", f.outDir, err)
+	}
+	for _, n := range names {
+		fmt.Fprintf(c.OutOrStdout(), "wrote %s\n", filepath.Join(f.outDir, n))
+	}
+	f.sayJumps(c, out)
+	return nil
+}
+
+// sayJumps tells the user of restore files what they cannot do themselves.
+func (f *compileFlags) sayJumps(c *cobra.Command, out *compiler.Output) {
+	if f.format != string(emit.Restore) {
+		return
+	}
+	w := c.ErrOrStderr()
+	fmt.Fprintln(w, "Note: a restore file cannot make the jumps to its chains. Run these once a host and boot:")
+	for _, family := range []rules.Family{rules.IPv4, rules.IPv6} {
+		for _, line := range emit.JumpCommands(out.Chains, family) {
+			fmt.Fprintf(w, "  %s\n", line)
+		}
+	}
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/google/renameio/v2/maybe"
+	"github.com/seawall/seawall/schema"
+	"github.com/sergi/go-diff/diffmatchpatch"
+	"github.com/spf13/cobra"
+)
+
+func fmtCommand() *cobra.Command {
+	check, diff := false, false
+	c := &cobra.Command{
+		Use:   "fmt [PATH]",
+		Short: "Bring policy files into canonical layout",
+		Long: `Bring policy files into canonical layout: indentation, the place of = signs,
+spaces. Nothing that a file means changes. The names of the files that change
+are printed; standard input is written to standard output.`,
+		Example: `  seawall fmt
+  seawall fmt --check policies
+  seawall fmt --diff policy.hcl`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			path := policyPath(args)
+			if path == "-" {
+				return fmtStdin(c, check, diff)
+			}
+			return fmtFiles(c, path, check, diff)
+		},
+	}
+	c.Flags().BoolVar(&check, "check", false, "write nothing; exit 2 when a file would change")
+	c.Flags().BoolVar(&diff, "diff", false, "print what changes; with --check, without changing it")
+	return c
+}
+
+func fmtStdin(c *cobra.Command, check, diff bool) error {
+	src, err := io.ReadAll(c.InOrStdin())
+	if err != nil {
+		return err
+	}
+	out, diags := schema.Format("stdin", src)
+	if diags.HasErrors() {
+		printDiagnostics(c.ErrOrStderr(), schema.FilesOf("stdin", src), diags)
+		return exitCode(exitError)
+	}
+	switch {
+	case diff:
+		printDiff(c, src, out)
+	case !check:
+		if _, err := c.OutOrStdout().Write(out); err != nil {
+			return err
+		}
+	}
+	if check && !bytes.Equal(src, out) {
+		return exitCode(exitDiffers)
+	}
+	return nil
+}
+
+func fmtFiles(c *cobra.Command, path string, check, diff bool) error {
+	names, err := schema.PolicyFiles(path)
+	if err != nil {
+		return err
+	}
+	failed, changed := false, false
+	for _, name := range names {
+		src, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		out, diags := schema.Format(name, src)
+		if diags.HasErrors() {
+			printDiagnostics(c.ErrOrStderr(), schema.FilesOf(name, src), diags)
+			failed = true
+			continue
+		}
+		if bytes.Equal(src, out) {
+			continue
+		}
+		changed = true
+		fmt.Fprintln(c.OutOrStdout(), name)
+		if diff {
+			printDiff(c, src, out)
+		}
+		if !check {
+			if err := rewrite(name, out); err != nil {
+				return err
+			}
+		}
+	}
+	switch {
+	case failed:
+		return exitCode(exitError)
+	case check && changed:
+		return exitCode(exitDiffers)
+	}
+	return nil
+}
+
+func rewrite(name string, out []byte) error {
+	info, err := os.Stat(name)
+	if err != nil {
+		return err
+	}
+	return maybe.WriteFile(name, out, info.Mode().Perm())
+}
+
+// printDiff writes the lines that change, those that go before those that come.
+func printDiff(c *cobra.Command, before, after []byte) {
+	dmp := diffmatchpatch.New()
+	a, b, lines := dmp.DiffLinesToChars(string(before), string(after))
+	for _, d := range dmp.DiffCharsToLines(dmp.DiffMain(a, b, false), lines) {
+		sign := map[diffmatchpatch.Operation]string{diffmatchpatch.DiffInsert: "+", diffmatchpatch.DiffDelete: "-", diffmatchpatch.DiffEqual: " "}[d.Type]
+		for _, line := range bytes.SplitAfter([]byte(d.Text), []byte("\n")) {
+			if len(line) > 0 {
+				fmt.Fprintf(c.OutOrStdout(), "%s%s\n", sign, bytes.TrimSuffix(line, []byte("\n")))
+			}
+		}
+	}
+}

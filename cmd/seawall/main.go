@@ -1,0 +1,71 @@
+// Command seawall compiles a policy for a Docker host, "who may reach which
+// published port", into persistent iptables files, and proves that the files
+// mean the policy.
+//
+// This folder is the command line alone: a file a command, which reads flags,
+// calls the packages schema and compiler, and prints.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes (DESIGN section 5).
+const (
+	exitError   = 1
+	exitDiffers = 2
+)
+
+// exitCode is an error that was already told to the user.
+type exitCode int
+
+func (e exitCode) Error() string { return fmt.Sprintf("exit %d", int(e)) }
+
+func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+
+// run is the whole program, and gives its exit code.
+func run(args []string, in io.Reader, out, errOut io.Writer) int {
+	root := rootCommand()
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errOut)
+	err := root.Execute()
+	var code exitCode
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &code):
+		return int(code)
+	}
+	fmt.Fprintf(errOut, "Error: %s\n", err)
+	return exitError
+}
+
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "seawall",
+		Short: "Who may reach which published port of a Docker host",
+		Long: `Seawall compiles a policy, who may reach which published port of a Docker
+host, into persistent iptables files, and proves that the files mean the
+policy.
+
+A policy is HCL. PATH is a file, a folder (all its *.hcl and *.hcl.json files,
+merged), or - for standard input; the current folder when it is left out.`,
+		Example: `  seawall compile policy.hcl --out-dir /etc/sysconfig
+  seawall validate
+  seawall explain --from 203.0.113.9 --to 8080`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.AddCommand(compileCommand(), validateCommand(), fmtCommand(), versionCommand())
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return fmt.Errorf("%w\n\nSee %s --help.", err, c.CommandPath())
+	})
+	return root
+}

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/seawall/seawall/schema"
+	"github.com/spf13/cobra"
+)
+
+// policyFlags are the flags of every command that reads a policy.
+type policyFlags struct {
+	vars     []string
+	varFiles []string
+}
+
+func (p *policyFlags) register(c *cobra.Command) {
+	c.Flags().StringArrayVar(&p.vars, "var", nil, "set a variable: `NAME=VALUE`")
+	c.Flags().StringArrayVar(&p.varFiles, "var-file", nil, "set variables from a `FILE` (*.vars.hcl or *.vars.json)")
+}
+
+// load reads the policy of a command's arguments. Mistakes are printed, and
+// end the command.
+func (p *policyFlags) load(c *cobra.Command, args []string) (*schema.Loaded, error) {
+	path := policyPath(args)
+	loaded, diags := schema.Load(path, schema.Options{
+		Vars: p.vars, VarFiles: p.varFiles, Env: os.Environ(), Stdin: c.InOrStdin()})
+	if len(diags) > 0 {
+		printDiagnostics(c.ErrOrStderr(), loaded.Files, diags)
+	}
+	if diags.HasErrors() {
+		return nil, exitCode(exitError)
+	}
+	return loaded, nil
+}
+
+func policyPath(args []string) string {
+	if len(args) == 0 {
+		return "."
+	}
+	return args[0]
+}
+
+// sourceName is what generated files call the policy: the names of its files,
+// not where they lie.
+func sourceName(loaded *schema.Loaded) string {
+	var names []string
+	for _, n := range loaded.Inputs {
+		names = append(names, strings.Map(func(r rune) rune {
+			if r < 0x20 || r > 0x7e {
+				return '?'
+			}
+			return r
+		}, filepath.Base(n)))
+	}
+	return strings.Join(names, ", ")
+}
+
+func fail(summary, detail string) hcl.Diagnostics {
+	return hcl.Diagnostics{{Severity: hcl.DiagError, Summary: summary, Detail: detail}}
+}

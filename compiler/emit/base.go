@@ -1,0 +1,258 @@
+package emit
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"github.com/seawall/seawall/compiler/rules"
+)
+
+const (
+	beginMark = "# seawall: begin"
+	endMark   = "# seawall: end"
+)
+
+// Splice puts Seawall's chains into a boot file that is there already, and
+// keeps every other byte: other tables, rules, comments, line ends, also a
+// missing newline at the end. Doing it again changes nothing.
+//
+// The chains, and the jumps to them, stand in one marked block before the first
+// rule of the filter table, so that the jumps come first in FORWARD and INPUT
+// whatever those chains end in. Only when the file inserts rules into them with
+// -I do the jumps have to be inserted as well, behind all others.
+//
+// What the file itself has of Seawall's chains (declarations, -N, rules, plain
+// jumps) is replaced; the notes name those lines for the user.
+func Splice(base []byte, c *Chains, f rules.Family) (File, []string, error) {
+	s := &splicer{chains: c, table: c.Table(f), lines: lines(base), end: "\n"}
+	if bytes.Contains(base, []byte("\r\n")) {
+		s.end = "\r\n"
+		s.note("the file has CRLF line ends, which iptables-restore refuses; they were kept")
+	}
+	if len(base) > 0 && base[len(base)-1] != '\n' {
+		s.note("the file's last line has no newline, which iptables-legacy-restore refuses; it was kept so")
+	}
+	name := "iptables"
+	if f == rules.IPv6 {
+		name = "ip6tables"
+	}
+	out, err := s.run()
+	return File{Name: name, Bytes: out, Families: []rules.Family{f}}, s.notes, err
+}
+
+type splicer struct {
+	chains *Chains
+	table  *rules.Table
+	lines  []string // each with its line end
+	end    string
+	notes  []string
+}
+
+func (s *splicer) note(format string, args ...any) {
+	s.notes = append(s.notes, fmt.Sprintf(format, args...))
+}
+
+// lines cuts a text into lines that keep their ends.
+func lines(text []byte) []string {
+	if len(text) == 0 {
+		return nil
+	}
+	list := strings.SplitAfter(string(text), "\n")
+	if list[len(list)-1] == "" {
+		list = list[:len(list)-1]
+	}
+	return list
+}
+
+func (s *splicer) run() ([]byte, error) {
+	kept, err := s.withoutOwn()
+	if err != nil {
+		return nil, err
+	}
+	first, commit := filterTable(kept)
+	if commit < 0 {
+		if first >= 0 {
+			return nil, fmt.Errorf("the filter table has no COMMIT, so iptables-restore would not load the file")
+		}
+		return s.appended(kept), nil
+	}
+	inserts := insertsIntoHooks(kept[first:commit])
+	var out strings.Builder
+	for i, line := range kept {
+		if i == first {
+			s.block(&out, !inserts)
+		}
+		if i == commit && inserts {
+			s.marked(&out, func() { s.writeJumps(&out, "-I") })
+		}
+		out.WriteString(line)
+	}
+	return []byte(out.String()), nil
+}
+
+// withoutOwn drops the lines that are Seawall's: its blocks of an earlier
+// time, and what was written by hand for its chains.
+func (s *splicer) withoutOwn() ([]string, error) {
+	var kept []string
+	table, inside := "", false
+	for i, line := range s.lines {
+		text := strings.TrimRight(line, "\r\n")
+		switch {
+		case strings.HasPrefix(text, beginMark):
+			inside = true
+			continue
+		case strings.HasPrefix(text, endMark):
+			if !inside {
+				return nil, fmt.Errorf("line %d: %q without its begin", i+1, endMark)
+			}
+			inside = false
+			continue
+		case inside:
+			continue
+		case strings.HasPrefix(text, "*"):
+			table = strings.TrimSpace(text[1:])
+		case table == "filter" && ownLine(text):
+			s.note("line %d was replaced: %s", i+1, text)
+			continue
+		}
+		kept = append(kept, line)
+	}
+	if inside {
+		return nil, fmt.Errorf("%q has no end in the file", beginMark)
+	}
+	return kept, nil
+}
+
+// ownLine tells whether a line of the filter table declares or fills one of
+// Seawall's chains, or is the plain jump to one.
+func ownLine(text string) bool {
+	fields := strings.Fields(text)
+	if len(fields) > 0 && strings.HasPrefix(fields[0], "[") {
+		fields = fields[1:] // counters
+	}
+	if len(fields) == 0 {
+		return false
+	}
+	if name, ok := strings.CutPrefix(fields[0], ":"); ok {
+		return rules.Owned(name)
+	}
+	if len(fields) < 2 {
+		return false
+	}
+	switch fields[0] {
+	case "-N", "--new-chain", "-A", "--append", "-I", "--insert", "-F", "-X":
+	default:
+		return false
+	}
+	if rules.Owned(fields[1]) {
+		return true
+	}
+	return len(fields) == 4 && (fields[2] == "-j" || fields[2] == "--jump") && rules.Owned(fields[3]) ||
+		len(fields) == 5 && fields[3] == "-j" && rules.Owned(fields[4]) && strings.Trim(fields[2], "0123456789") == ""
+}
+
+// filterTable gives the line before which the block stands, the first rule of
+// the filter table or its COMMIT, and the line of its COMMIT; -1 for what is
+// not there.
+func filterTable(list []string) (first, commit int) {
+	first, commit = -1, -1
+	inside := false
+	for i, line := range list {
+		text := strings.TrimSpace(line)
+		switch {
+		case text == "*filter":
+			inside = true
+		case !inside:
+		case text == "COMMIT":
+			if first < 0 {
+				first = i
+			}
+			return first, i
+		case first < 0 && (strings.HasPrefix(text, "-") && !strings.HasPrefix(text, "-N ") && !strings.HasPrefix(text, "-P ") || strings.HasPrefix(text, "[")):
+			first = i
+		}
+	}
+	if inside && first < 0 {
+		first = len(list)
+	}
+	return first, commit
+}
+
+func insertsIntoHooks(list []string) bool {
+	for _, line := range list {
+		fields := strings.Fields(line)
+		if len(fields) > 1 && (fields[0] == "-I" || fields[0] == "--insert") && (fields[1] == "INPUT" || fields[1] == "FORWARD") {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *splicer) line(out *strings.Builder, text string) {
+	out.WriteString(text)
+	out.WriteString(s.end)
+}
+
+func (s *splicer) marked(out *strings.Builder, fill func()) {
+	s.line(out, beginMark)
+	fill()
+	s.line(out, endMark)
+}
+
+func (s *splicer) writeJumps(out *strings.Builder, verb string) {
+	for _, j := range jumps(s.chains) {
+		s.line(out, verb+" "+j)
+	}
+}
+
+// block writes the declarations, the jumps and the rules.
+func (s *splicer) block(out *strings.Builder, withJumps bool) {
+	s.marked(out, func() {
+		s.line(out, "# "+madeFrom(s.chains))
+		var b bytes.Buffer
+		declare(&b, s.table)
+		s.text(out, b.Bytes())
+		if withJumps {
+			s.writeJumps(out, "-A")
+		}
+		b.Reset()
+		rules.PrintLines(&b, s.table.Lines)
+		s.text(out, b.Bytes())
+	})
+}
+
+// text writes lines with the file's own line end.
+func (s *splicer) text(out *strings.Builder, text []byte) {
+	if s.end == "\n" {
+		out.Write(text)
+		return
+	}
+	out.Write(bytes.ReplaceAll(text, []byte("\n"), []byte(s.end)))
+}
+
+// appended puts a whole filter table behind a file that has none.
+func (s *splicer) appended(kept []string) []byte {
+	var out strings.Builder
+	for _, line := range kept {
+		out.WriteString(line)
+	}
+	if n := len(kept); n > 0 && !strings.HasSuffix(kept[n-1], "\n") {
+		out.WriteString(s.end)
+	}
+	s.marked(&out, func() {
+		s.line(&out, "*filter")
+		for _, name := range []string{"INPUT", "FORWARD", "OUTPUT"} {
+			s.line(&out, ":"+name+" ACCEPT [0:0]")
+		}
+		var b bytes.Buffer
+		declare(&b, s.table)
+		s.text(&out, b.Bytes())
+		s.writeJumps(&out, "-A")
+		b.Reset()
+		rules.PrintLines(&b, s.table.Lines)
+		s.text(&out, b.Bytes())
+		s.line(&out, "COMMIT")
+	})
+	return []byte(out.String())
+}

@@ -1,0 +1,45 @@
+package emit
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/seawall/seawall/compiler/rules"
+)
+
+// restore is a file for iptables-restore --noflush. A declaration flushes the
+// chain, so loading it twice is the same as once, and one COMMIT replaces all
+// of Seawall's chains at one moment. It declares SEAWALL-INPUT also when the
+// policy needs none: what an earlier policy put there must go.
+//
+// Built-in chains are not flushed by --noflush, and a file cannot ask what is
+// in them: a jump in the file would stand there once more after each load. So
+// the jumps are not in the file. They are made once a host, by the commands
+// that the file names at its top.
+func restore(c *Chains, f rules.Family) []byte {
+	t := c.Table(f)
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "# %s\n", madeFrom(c))
+	fmt.Fprintf(&b, "# Load: %s-restore --noflush < FILE. Needed once a host and boot:\n", command(f))
+	for _, line := range JumpCommands(c, f) {
+		fmt.Fprintf(&b, "#   %s\n", line)
+	}
+	b.WriteString("*filter\n")
+	declare(&b, t)
+	if t.Chain(rules.SeawallInput) == nil {
+		fmt.Fprintf(&b, ":%s - [0:0]\n", rules.SeawallInput)
+	}
+	rules.PrintLines(&b, t.Lines)
+	b.WriteString("COMMIT\n")
+	return b.Bytes()
+}
+
+// JumpCommands are the commands that make the jumps to the policy's chains
+// where they are missing. They can be run any number of times.
+func JumpCommands(c *Chains, f rules.Family) []string {
+	var list []string
+	for _, j := range jumps(c) {
+		list = append(list, fmt.Sprintf("%[1]s -C %[2]s 2>/dev/null || %[1]s -I %[2]s", command(f), j))
+	}
+	return list
+}

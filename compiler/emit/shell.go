@@ -1,0 +1,192 @@
+package emit
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"text/template"
+
+	"github.com/seawall/seawall/compiler/rules"
+)
+
+// The script loads each family with one commit, in which the chains, a missing
+// jump to them and the end of chains that are no longer needed change at one
+// moment. Both families are tried with --test first. When IPv6 still fails
+// after IPv4 was loaded, IPv4 gets its old chains back.
+//
+// The rules stand in here-documents with a quoted end, in which a shell reads
+// nothing but text.
+var script = template.Must(template.New("seawall.sh").Parse(`#!/bin/sh
+# {{.Made}}
+#
+# Loads the rules for IPv4 and IPv6, at any time, as root. Running it again
+# changes nothing. It ends with all of its rules, or with those of before.
+# IPTABLES and IP6TABLES name other commands, such as iptables-legacy.
+set -u
+
+IPTABLES=${IPTABLES:-iptables}
+IP6TABLES=${IP6TABLES:-ip6tables}
+
+rules_v4() {
+	cat <<'{{.EndV4}}'
+{{.RulesV4}}{{.EndV4}}
+}
+
+rules_v6() {
+	cat <<'{{.EndV6}}'
+{{.RulesV6}}{{.EndV6}}
+}
+
+say() {
+	printf 'seawall.sh: %s\n' "$*" >&2
+}
+
+# listed COMMAND CHAIN: the rules of a chain, or nothing when it is not there.
+listed() {
+	"$1" -w 10 -S "$2" 2>/dev/null
+}
+
+# jump COMMAND FROM TO: lines that make "-j TO" the first rule of FROM, and the
+# only one of its kind.
+jump() {
+	if [ "$(listed "$1" "$2" | sed -n 2p)" = "-A $2 -j $3" ]; then
+		keep=1
+	else
+		keep=0
+	fi
+	listed "$1" "$2" | grep -n -x -e "-A $2 -j $3" | sed 's/:.*//' | sort -rn | while read -r line; do
+		if [ "$keep" = 0 ] || [ "$line" != 2 ]; then
+			printf -- '-D %s %s\n' "$2" "$((line - 1))"
+		fi
+	done
+	if [ "$keep" = 0 ]; then
+		printf -- '-I %s -j %s\n' "$2" "$3"
+	fi
+}
+
+# nojump COMMAND FROM TO: lines that take every "-j TO" out of FROM.
+nojump() {
+	listed "$1" "$2" | grep -x -e "-A $2 -j $3" | sed 's/^-A /-D /'
+}
+
+# leftover COMMAND: chains of earlier versions that the rules no longer have.
+leftover() {
+	"$1" -w 10 -S 2>/dev/null | sed -n 's/^-N \(SEAWALL-.*\)$/\1/p' | while read -r chain; do
+		case " $2 " in
+		*" $chain "*) ;;
+		*) printf '%s\n' "$chain" ;;
+		esac
+	done
+}
+
+# load COMMAND RULES CHAINS [--test]: everything of one family in one commit.
+load() {
+	command=$1 rules=$2 chains=$3
+	shift 3
+	old=$(leftover "$command" "$chains")
+	{
+		echo '*filter'
+		"$rules"
+		jump "$command" FORWARD DOCKER-USER
+		{{if .ToHost}}jump "$command" INPUT SEAWALL-INPUT{{else}}nojump "$command" INPUT SEAWALL-INPUT{{end}}
+		for chain in $old; do
+			printf -- '-F %s\n' "$chain"
+		done
+		for chain in $old; do
+			printf -- '-X %s\n' "$chain"
+		done
+		echo COMMIT
+	} | "$command-restore" -w 10 --noflush "$@"
+}
+
+# saved COMMAND: lines that bring back the chains and jumps as they are now.
+saved() {
+	"$1-save" -t filter | sed -n -e '/^:DOCKER-USER /p' -e '/^:SEAWALL-/p' -e '/^-A DOCKER-USER /p' -e '/^-A SEAWALL-/p'
+}
+
+for command in "$IPTABLES" "$IP6TABLES"; do
+	for name in "$command" "$command-restore" "$command-save"; do
+		if ! command -v "$name" >/dev/null 2>&1; then
+			say "$name is not installed; nothing was changed"
+			exit 1
+		fi
+	done
+done
+
+if ! load "$IPTABLES" rules_v4 '{{.ChainsV4}}' --test || ! load "$IP6TABLES" rules_v6 '{{.ChainsV6}}' --test; then
+	say 'the rules do not fit this host; nothing was changed'
+	exit 1
+fi
+
+if ! before=$(saved "$IPTABLES"); then
+	say 'the rules of now cannot be read; nothing was changed'
+	exit 1
+fi
+if ! load "$IPTABLES" rules_v4 '{{.ChainsV4}}'; then
+	say 'IPv4 could not be loaded; nothing was changed'
+	exit 1
+fi
+if ! load "$IP6TABLES" rules_v6 '{{.ChainsV6}}'; then
+	{
+		echo '*filter'
+		for chain in {{.ChainsV4}}; do
+			printf ':%s - [0:0]\n' "$chain"
+		done
+		printf '%s\n' "$before"
+		echo COMMIT
+	} | "$IPTABLES-restore" -w 10 --noflush
+	say 'IPv6 could not be loaded; IPv4 has its rules of before'
+	exit 1
+fi
+`))
+
+const (
+	endV4 = "SEAWALL_V4"
+	endV6 = "SEAWALL_V6"
+)
+
+func shell(c *Chains) []byte {
+	var b bytes.Buffer
+	err := script.Execute(&b, map[string]any{
+		"Made": madeFrom(c), "ToHost": c.ToHost, "EndV4": endV4, "EndV6": endV6,
+		"RulesV4": heredoc(c.V4), "RulesV6": heredoc(c.V6),
+		"ChainsV4": chainNames(c.V4), "ChainsV6": chainNames(c.V6),
+	})
+	if err != nil {
+		panic("emit: the script's template: " + err.Error()) // its fields are all above
+	}
+	return b.Bytes()
+}
+
+func heredoc(t *rules.Table) string {
+	var b bytes.Buffer
+	declare(&b, t)
+	rules.PrintLines(&b, t.Lines)
+	return b.String()
+}
+
+func chainNames(t *rules.Table) string {
+	var names []string
+	for _, c := range t.Chains {
+		names = append(names, c.Name)
+	}
+	return strings.Join(names, " ")
+}
+
+// Rules gives the rules of one family that a file carries, in a form that the
+// rule reader reads. Of a script that is what its here-document holds.
+func Rules(f File, family rules.Family) ([]byte, error) {
+	if !f.Executable {
+		return f.Bytes, nil
+	}
+	end := endV4
+	if family == rules.IPv6 {
+		end = endV6
+	}
+	_, rest, ok := bytes.Cut(f.Bytes, []byte("<<'"+end+"'\n"))
+	body, _, closed := bytes.Cut(rest, []byte("\n"+end+"\n"))
+	if !ok || !closed {
+		return nil, fmt.Errorf("the script has no rules for IPv%d", family)
+	}
+	return []byte("*filter\n" + string(body) + "\nCOMMIT\n"), nil
+}

@@ -1,0 +1,172 @@
+package lower
+
+import (
+	"net/netip"
+
+	"github.com/seawall/seawall/compiler/address"
+	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/schema"
+	"go4.org/netipx"
+)
+
+// label is what a rule does with a packet: a verdict, and the log prefix.
+type label struct {
+	verdict schema.Verdict
+	log     string
+	// next is the label of what a guard does not match: no verdict yet. A rule
+	// cannot say it; only matching less can.
+	next bool
+}
+
+// clause is one allow or deny block: the first clause that matches decides.
+type clause struct {
+	include, except *netipx.IPSet
+	label           label
+	origin          string // for comments: "allow policy.hcl:14"
+}
+
+// entry is one source match to be written, with its label. An entry whose
+// source is the zero Source matches everybody.
+type entry struct {
+	source rules.Source
+	label  label
+	origin string
+}
+
+// sourceList writes ordered clauses and a last label as a list of entries of
+// which the first that matches decides. It is exact, and it is where negation
+// is known about:
+//
+//   - An except is never one negated rule beside another, for two negated
+//     rules together match everybody. It is either cut out of the clause's
+//     prefixes, or decided first, by entries that say what the later clauses
+//     say of it; whichever takes fewer entries.
+//   - What is all of the family but one prefix is one entry with "! -s".
+//   - With fallthrough, packets that no entry matches get that label anyway.
+//     So entries at the end that say it are left out, and "X: fallthrough,
+//     everybody: deny" is "all but X: deny", one entry with "! -s".
+func sourceList(r *address.Resolver, clauses []clause, last label, fallthrough_ *label) []entry {
+	b := &sourceBuilder{resolve: r, clauses: clauses, last: last}
+	for n := range clauses {
+		if b.everybody {
+			break
+		}
+		b.clause(n)
+	}
+	if !b.everybody && !last.next {
+		b.entries = append(b.entries, entry{label: last, origin: "default"})
+	}
+	if fallthrough_ != nil {
+		b.entries = withFallthrough(b.entries, *fallthrough_)
+	}
+	return b.entries
+}
+
+type sourceBuilder struct {
+	resolve   *address.Resolver
+	clauses   []clause
+	last      label
+	entries   []entry
+	decided   *netipx.IPSet // by the entries so far
+	everybody bool          // the entries so far decide for everybody
+}
+
+func (b *sourceBuilder) clause(n int) {
+	c := b.clauses[n]
+	matched := address.Without(c.include, c.except)
+	if b.decided != nil && address.Empty(address.Without(matched, b.decided)) || address.Empty(matched) {
+		return // never reached, or of the other family
+	}
+	direct := b.cover(matched)
+	carved := b.carve(n, len(direct))
+	if carved != nil {
+		b.entries = append(b.entries, carved...)
+		matched, direct = c.include, b.cover(c.include)
+	}
+	for _, s := range direct {
+		b.entries = append(b.entries, entry{s, c.label, c.origin})
+	}
+	b.decided = address.Union(b.decided, matched)
+	b.everybody = b.decided.Equal(b.resolve.Every())
+}
+
+// cover writes a set as source matches: nothing for everybody, "! -s" for all
+// but one prefix, else the fewest prefixes.
+func (b *sourceBuilder) cover(set *netipx.IPSet) []rules.Source {
+	every := b.resolve.Every()
+	if set.Equal(every) {
+		return []rules.Source{{}}
+	}
+	prefixes := set.Prefixes()
+	if len(prefixes) > 1 {
+		if rest := address.Without(every, set).Prefixes(); len(rest) == 1 {
+			return []rules.Source{{Prefix: rest[0], Not: true}}
+		}
+	}
+	list := make([]rules.Source, len(prefixes))
+	for i, p := range prefixes {
+		list[i] = rules.Source{Prefix: p}
+	}
+	return list
+}
+
+// carve decides what clause n excepts before the clause itself, so that the
+// clause can be written whole. It gives nil when that would take no fewer
+// entries than cutting the except out, or cannot be said.
+func (b *sourceBuilder) carve(n, direct int) []entry {
+	c := b.clauses[n]
+	rest := address.Both(c.include, c.except)
+	if b.decided != nil {
+		rest = address.Without(rest, b.decided)
+	}
+	if address.Empty(rest) {
+		return nil
+	}
+	whole := len(b.cover(c.include))
+	var entries []entry
+	for _, later := range b.clauses[n+1:] {
+		part := address.Both(rest, address.Without(later.include, later.except))
+		if address.Empty(part) {
+			continue
+		}
+		for _, p := range part.Prefixes() {
+			entries = append(entries, entry{rules.Source{Prefix: p}, later.label, later.origin})
+		}
+		rest = address.Without(rest, part)
+		if whole+len(entries) >= direct {
+			return nil
+		}
+	}
+	if !address.Empty(rest) {
+		if b.last.next {
+			return nil
+		}
+		for _, p := range rest.Prefixes() {
+			entries = append(entries, entry{rules.Source{Prefix: p}, b.last, "default"})
+		}
+	}
+	if whole+len(entries) >= direct {
+		return nil
+	}
+	return entries
+}
+
+// withFallthrough leaves out what packets that no entry matches get anyway.
+func withFallthrough(entries []entry, l label) []entry {
+	for len(entries) > 0 && entries[len(entries)-1].label == l {
+		entries = entries[:len(entries)-1]
+	}
+	if n := len(entries); n >= 2 {
+		but, rest := entries[n-2], entries[n-1]
+		if but.label == l && rest.source == (rules.Source{}) && !but.source.Not {
+			rest.source = rules.Source{Prefix: but.source.Prefix, Not: true}
+			// Only the last pair may be folded: the entry before must not
+			// need the fall-through too, or two negations would stand in a row.
+			entries = append(entries[:n-2:n-2], rest)
+		}
+	}
+	return entries
+}
+
+// wholeFamily is the prefix of all addresses, which a rule leaves out.
+func wholeFamily(p netip.Prefix) bool { return p.Bits() == 0 }

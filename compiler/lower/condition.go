@@ -1,0 +1,150 @@
+package lower
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+
+	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/schema"
+)
+
+// box is what a rule is bound to beside its source. The zero value of each
+// field binds nothing.
+type box struct {
+	in, out   string
+	protocol  string
+	dest      netip.Prefix // -d, of a forward block
+	state     string       // ctstate
+	origDst   netip.Prefix
+	origPorts schema.Ports
+	dir       string // ctdir
+}
+
+// action is a box with what happens in it.
+type action struct {
+	box    box
+	target string // RETURN, ACCEPT, DROP, REJECT or LOG
+	log    string // the prefix, with LOG
+	origin string // for -m comment, "" without --comments
+}
+
+// bodyKey is an action as a map's key: rules of the same key share one body.
+type bodyKey = action
+
+// body makes all of a rule but its source, in the order in which iptables-save
+// prints it.
+func (l *lowering) body(a action) *rules.Body {
+	if !l.opt.Comments {
+		a.origin = ""
+	}
+	if b, ok := l.bodies[a]; ok {
+		return b
+	}
+	b := &rules.Body{In: rules.Interface{Name: a.box.in}, Out: rules.Interface{Name: a.box.out},
+		Protocol: rules.Protocol{Name: a.box.protocol}, Dest: rules.Source{Prefix: a.box.dest}}
+	if m := conntrack(a.box); len(m.Options) > 0 {
+		b.Matches = append(b.Matches, m)
+	}
+	if a.target == "LOG" {
+		b.Matches = append(b.Matches, match("limit", "--limit", l.limit()))
+	}
+	if a.origin != "" {
+		b.Matches = append(b.Matches, match("comment", "--comment", a.origin))
+	}
+	b.Target = l.target(a)
+	l.bodies[a] = b
+	return b
+}
+
+func match(name, option, value string) rules.Match {
+	return rules.Match{Name: name, Options: []rules.Option{{Name: option, Values: []string{value}}}}
+}
+
+func conntrack(b box) rules.Match {
+	m := rules.Match{Name: "conntrack"}
+	add := func(option, value string) {
+		m.Options = append(m.Options, rules.Option{Name: option, Values: []string{value}})
+	}
+	if b.state != "" {
+		add("--ctstate", b.state)
+	}
+	if b.origDst.IsValid() {
+		if b.origDst.IsSingleIP() {
+			add("--ctorigdst", b.origDst.Addr().String())
+		} else {
+			add("--ctorigdst", b.origDst.String())
+		}
+	}
+	switch p := b.origPorts; {
+	case p.First == 0:
+	case p.First == p.Last:
+		add("--ctorigdstport", strconv.Itoa(int(p.First)))
+	default:
+		add("--ctorigdstport", fmt.Sprintf("%d:%d", p.First, p.Last))
+	}
+	if b.dir != "" {
+		add("--ctdir", b.dir)
+	}
+	return m
+}
+
+func (l *lowering) target(a action) rules.Target {
+	t := rules.Target{Name: a.target}
+	switch a.target {
+	case "LOG":
+		t.Options = []rules.Option{{Name: "--log-prefix", Values: []string{separated(a.log)}}}
+	case "REJECT":
+		with := "icmp-port-unreachable"
+		if l.family == rules.IPv6 {
+			with = "icmp6-port-unreachable"
+		}
+		if a.box.protocol == "tcp" {
+			with = "tcp-reset"
+		}
+		t.Options = []rules.Option{{Name: "--reject-with", Values: []string{with}}}
+	}
+	return t
+}
+
+// separated puts a space between the prefix and what the kernel writes after
+// it, where there is room for one.
+func separated(prefix string) string {
+	const room = 29 // FACTS section 4
+	if len(prefix) < room && prefix[len(prefix)-1] != ' ' {
+		return prefix + " "
+	}
+	return prefix
+}
+
+// units are the units of a limit from the longest on, in ten-thousandths of a
+// second, the kernel's own unit.
+var units = []struct {
+	name string
+	mult int
+}{{"day", 10000 * 24 * 60 * 60}, {"hour", 10000 * 60 * 60}, {"min", 10000 * 60}, {"sec", 10000}}
+
+// limit writes the host's log limit as iptables-save does. The kernel keeps
+// only the time between two packets, so 60/minute is saved as 1/sec
+// (libxt_limit.c, print_rate).
+func (l *lowering) limit() string {
+	rate := l.doc.Host.LogLimit
+	period := 0
+	for _, u := range units {
+		if u.name == rate.Unit || u.name == rate.Unit[:3] {
+			period = u.mult / rate.Count
+		}
+	}
+	i := 1
+	for ; i < len(units); i++ {
+		if period > units[i].mult || units[i].mult/period < units[i].mult%period {
+			break
+		}
+	}
+	return fmt.Sprintf("%d/%s", units[i-1].mult/period, units[i-1].name)
+}
+
+// targets are the verdicts as targets out of a chain that was reached by -j.
+var targets = map[schema.Verdict]string{
+	schema.Pass: "RETURN", schema.Accept: "ACCEPT", schema.Deny: "DROP", schema.Reject: "REJECT",
+}

@@ -1,0 +1,103 @@
+// Package lower turns a policy into rules: the document in, a filter table's
+// chains out, for one family. What it makes is checked by nobody here; the
+// proof (package prove) reads the written bytes back and shares no code with
+// this package.
+//
+// The order of rules in DOCKER-USER follows the verdict function of DESIGN
+// section 2 step by step, and leaves out each step that no later rule needs:
+//
+//	forward blocks          -i A -o B, both directions         ACCEPT
+//	ICMP errors             -p icmp, ctstate RELATED           RETURN
+//	established = "keep"    ctstate ESTABLISHED                RETURN
+//	guard                   by source                          as written
+//	policies                by original port, address, source  as written
+//	answers                 ctdir REPLY                        RETURN
+//	unlisted                the rest from outside              DROP or REJECT
+//
+// Rules of policies are bound to --ctdir ORIGINAL, so answers and packets that
+// conntrack does not know run past them to the last two steps.
+//
+//	flat.go       one rule after the other, each complete in itself
+//	clauses.go    a policy's ordered sources to few, exact -s and ! -s
+//	condition.go  the options that bind a rule to a port, a state, a verdict
+package lower
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/seawall/seawall/compiler/address"
+	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/schema"
+)
+
+// Options choose among the ways to write the same meaning.
+type Options struct {
+	Comments bool // give each rule a -m comment that names its policy
+}
+
+// Lower gives the filter table of one family with the chains DOCKER-USER and,
+// when the document has docker-proxy (userland_proxy), SEAWALL-INPUT.
+func Lower(doc *schema.Document, family rules.Family, opt Options) *rules.Table {
+	l := &lowering{doc: doc, family: family, opt: opt, resolve: address.NewResolver(family),
+		nested: map[*schema.Policy]bool{}, bodies: map[bodyKey]*rules.Body{}}
+	l.table = &rules.Table{Name: "filter"}
+	l.policies = l.narrowFirst()
+	l.forwarded()
+	if doc.Host.UserlandProxy {
+		l.toHost()
+	}
+	return l.table
+}
+
+type lowering struct {
+	doc      *schema.Document
+	family   rules.Family
+	opt      Options
+	resolve  *address.Resolver
+	table    *rules.Table
+	policies []*schema.Policy        // narrower before wider
+	nested   map[*schema.Policy]bool // lies inside another one
+	bodies   map[bodyKey]*rules.Body
+}
+
+// narrowFirst orders the policies as written, but each after those that lie
+// inside it: the first rule that matches decides.
+func (l *lowering) narrowFirst() []*schema.Policy {
+	inside := map[*schema.Policy][]*schema.Policy{}
+	for _, pair := range schema.Nested(l.doc.Policies) {
+		inside[pair[1]] = append(inside[pair[1]], pair[0])
+		l.nested[pair[0]] = true
+	}
+	done := map[*schema.Policy]bool{}
+	var order []*schema.Policy
+	var put func(*schema.Policy)
+	put = func(p *schema.Policy) {
+		if done[p] {
+			return
+		}
+		done[p] = true
+		for _, narrower := range inside[p] {
+			put(narrower)
+		}
+		order = append(order, p)
+	}
+	for _, p := range l.doc.Policies {
+		put(p)
+	}
+	return order
+}
+
+// at names a place in a file as output may: the file's own name without its
+// folder, so that the same policy gives the same bytes wherever it lies.
+func at(r hcl.Range) string {
+	name := strings.Map(func(c rune) rune {
+		if c <= 0x20 || c > 0x7e {
+			return '?'
+		}
+		return c
+	}, filepath.Base(r.Filename))
+	return fmt.Sprintf("%s:%d", name, r.Start.Line)
+}

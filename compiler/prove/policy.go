@@ -1,0 +1,319 @@
+package prove
+
+import (
+	"slices"
+
+	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/schema"
+	"go4.org/netipx"
+)
+
+// Hook is the chain of the kernel that a packet is in.
+type Hook string
+
+// The two hooks that a policy speaks of: packets that the host forwards, and
+// packets to the host itself.
+const (
+	Forward Hook = "FORWARD"
+	Input   Hook = "INPUT"
+)
+
+// policyReader writes the verdict function of DESIGN section 2 as a list of
+// items of which the first that decides counts.
+type policyReader struct {
+	*diagrams
+	doc  *schema.Document
+	sets map[*schema.Set]set
+	list []item
+}
+
+// policyPatterns are the interfaces that a policy names.
+func policyPatterns(doc *schema.Document) []string {
+	var names []string
+	add := func(list []schema.Interface) {
+		for _, i := range list {
+			names = append(names, i.String())
+		}
+	}
+	add(doc.Host.External)
+	for _, p := range doc.Policies {
+		add(p.External)
+	}
+	for _, f := range doc.Forwards {
+		add(f.From)
+		add(f.To)
+	}
+	for _, t := range doc.Tests {
+		add([]schema.Interface{t.External})
+	}
+	return names
+}
+
+// policy builds the verdict function of a document at a hook.
+func (d *diagrams) policy(doc *schema.Document, hook Hook, sets map[*schema.Set]set) ref {
+	r := &policyReader{diagrams: d, doc: doc, sets: sets}
+	if hook == Forward {
+		return r.forwarded()
+	}
+	return r.toHost()
+}
+
+func (r *policyReader) then(b box, target ref) {
+	r.list = append(r.list, item{&b, target})
+}
+
+// forwarded is DESIGN section 2, steps 1 to 9.
+func (r *policyReader) forwarded() ref {
+	host := r.doc.Host
+	unlisted := func(b box) { r.verdict(b, host.Unlisted) }
+	for _, f := range r.doc.Forwards { // 1
+		r.forward(f)
+	}
+	r.then(box{pIn: r.external().complement(r.max(pIn))}, leaf(vPass)) // 2
+	r.relatedErrors()                                                  // 3
+	unlisted(box{pClass: classSet(func(c class) bool { return !c.known() })})
+	r.answers() // 5, 6
+	if g := r.doc.Guard; g != nil {
+		r.guard(box{}, g.Rules, Forward) // 7
+	}
+	for _, p := range r.narrowFirst() { // 8
+		for _, b := range r.scope(p) {
+			r.rules(b, p.Rules, p.Default, Forward)
+		}
+	}
+	unlisted(box{}) // 9
+	return r.build(r.list)
+}
+
+// toHost is the same for chain INPUT: steps 2 to 8 for the ports that policies
+// name; all else passes.
+func (r *policyReader) toHost() ref {
+	if !r.doc.Host.UserlandProxy {
+		return leaf(vPass)
+	}
+	r.then(box{pIn: r.external().complement(r.max(pIn))}, leaf(vPass))
+	r.relatedErrors()
+	r.then(box{pClass: classSet(func(c class) bool { return !c.known() })}, leaf(vPass))
+	r.answers()
+	for _, p := range r.narrowFirst() {
+		for _, b := range r.scope(p) {
+			if g := r.doc.Guard; g != nil {
+				r.guard(b, g.Rules, Input)
+			}
+			r.rules(b, p.Rules, p.Default, Input)
+		}
+	}
+	r.then(box{}, leaf(vPass))
+	return r.build(r.list)
+}
+
+func (r *policyReader) forward(f *schema.Forward) {
+	from, to := r.patterns(f.From), r.patterns(f.To)
+	var out, back box
+	out[pClass] = classSet(func(c class) bool { return c.known() && !c.reply })
+	out[pIn], out[pOut] = from, to
+	out[pSrc], out[pDst] = r.sourceSet(f.Sources), r.sourceSet(f.Destinations)
+	back[pClass] = classSet(func(c class) bool { return c.known() && c.reply })
+	back[pIn], back[pOut] = to, from
+	r.then(out, leaf(vAccept))
+	r.then(back, leaf(vAccept))
+}
+
+func (r *policyReader) relatedErrors() {
+	r.then(box{
+		pProtocol: one(small(r.icmp())),
+		pClass:    classSet(func(c class) bool { return c.state == "RELATED" }),
+	}, leaf(vPass))
+}
+
+func (r *policyReader) answers() {
+	r.then(box{pClass: classSet(func(c class) bool { return c.known() && c.reply })}, leaf(vPass))
+	if r.doc.Host.KeepEstab {
+		r.then(box{pClass: classSet(func(c class) bool { return c.state == "ESTABLISHED" })}, leaf(vPass))
+	}
+}
+
+func (r *policyReader) external() set { return r.patterns(r.doc.Host.External) }
+
+func (r *policyReader) patterns(list []schema.Interface) set {
+	var spans []span
+	for _, i := range list {
+		spans = append(spans, r.interfaces(i.String())...)
+	}
+	return normal(spans)
+}
+
+// bits is a verdict as a leaf, for tcp or for another protocol.
+func bits(v schema.Verdict, tcp bool, hook Hook) uint32 {
+	switch {
+	case v == schema.Pass, v == schema.Accept && hook == Input:
+		return vPass
+	case v == schema.Accept:
+		return vAccept
+	case v == schema.Deny:
+		return vDeny
+	case tcp:
+		return vReset
+	}
+	return vUnreachable
+}
+
+var tcpOnly = one(small(6))
+
+// verdict decides a box: reject answers tcp in another way than the rest.
+func (r *policyReader) verdict(b box, v schema.Verdict) {
+	if v == schema.Reject {
+		tcp := b
+		tcp[pProtocol] = tcpOnly
+		r.then(tcp, leaf(vReset))
+	}
+	r.then(b, leaf(bits(v, false, Forward)))
+}
+
+// guard decides a box by the guard's rules, and goes on where none matches.
+func (r *policyReader) guard(b box, written []*schema.Rule, hook Hook) {
+	tcp := b
+	if b[pProtocol] == nil {
+		tcp[pProtocol] = tcpOnly
+		r.then(tcp, r.sources(r.entries(written, true, hook)))
+		r.then(b, r.sources(r.entries(written, false, hook)))
+		return
+	}
+	r.then(b, r.sources(r.entries(written, slices.Equal(b[pProtocol], tcpOnly), hook)))
+}
+
+// rules decides a box of a policy's scope: its first rule that matches, else
+// its default.
+func (r *policyReader) rules(b box, written []*schema.Rule, last schema.Verdict, hook Hook) {
+	tcp := slices.Equal(b[pProtocol], tcpOnly)
+	list := r.entries(written, tcp, hook)
+	list = append(list, entry{span{value{}, r.max(pSrc)}, int32(len(written)), leaf(bits(last, tcp, hook))})
+	r.then(b, r.sources(list))
+}
+
+func (r *policyReader) entries(written []*schema.Rule, tcp bool, hook Hook) []entry {
+	var list []entry
+	for i, rule := range written {
+		sources := r.sourceSet(rule.Sources)
+		if rule.Except != nil {
+			sources = sources.orAll(r.max(pSrc)).intersect(r.sourceSet(rule.Except).complement(r.max(pSrc)))
+		}
+		for _, s := range sources.orAll(r.max(pSrc)) {
+			list = append(list, entry{s, int32(i), leaf(bits(rule.Verdict, tcp, hook))})
+		}
+	}
+	return list
+}
+
+// orAll writes every value as a span of its own.
+func (s set) orAll(max value) set {
+	if s == nil {
+		return set{{value{}, max}}
+	}
+	return s
+}
+
+// sourceSet is the addresses of this family that sources name; nil is all.
+func (r *policyReader) sourceSet(s *schema.Sources) set {
+	if s == nil || s.Any {
+		return nil
+	}
+	if len(s.Lists) == 0 && len(s.Sets) == 1 {
+		return r.blockSet(s.Sets[0].Set)
+	}
+	spans := []span{}
+	for _, l := range s.Lists {
+		for _, e := range l.Spans {
+			if e.First.Is4() == (r.family == rules.IPv4) {
+				spans = append(spans, span{ofAddr(e.First), ofAddr(e.Last)})
+			}
+		}
+	}
+	for _, named := range s.Sets {
+		inner := r.blockSet(named.Set)
+		if inner == nil {
+			return nil
+		}
+		spans = append(spans, inner...)
+	}
+	return normal(spans)
+}
+
+// blockSet is the addresses of a set block, worked out once.
+func (r *policyReader) blockSet(s *schema.Set) set {
+	if got, ok := r.sets[s]; ok {
+		return got
+	}
+	got := r.sourceSet(s.Sources)
+	if s.Except != nil {
+		got = got.orAll(r.max(pSrc)).intersect(r.sourceSet(s.Except).complement(r.max(pSrc)))
+	}
+	r.sets[s] = got
+	return got
+}
+
+// scope is a policy's scope in this family as boxes, one a protocol.
+func (r *policyReader) scope(p *schema.Policy) []box {
+	addresses := r.addresses(p)
+	if addresses != nil && len(addresses) == 0 {
+		return nil
+	}
+	var boxes []box
+	for _, proto := range []schema.Protocol{schema.TCP, schema.UDP, schema.SCTP} {
+		if ports := portsOf(p, proto); len(ports) > 0 {
+			boxes = append(boxes, box{pProtocol: one(small(int(proto))), pOrigPort: ports,
+				pOrigDst: addresses, pIn: r.patterns(p.External)})
+		}
+	}
+	return boxes
+}
+
+func portsOf(p *schema.Policy, proto schema.Protocol) set {
+	var spans []span
+	for _, r := range p.Ports {
+		if r.Protocol == proto {
+			spans = append(spans, span{small(int(r.First)), small(int(r.Last))})
+		}
+	}
+	return normal(spans)
+}
+
+func (r *policyReader) addresses(p *schema.Policy) set {
+	if len(p.Address) == 0 {
+		return nil
+	}
+	spans := []span{}
+	for _, a := range p.Address {
+		if a.Addr().Is4() == (r.family == rules.IPv4) {
+			g := netipx.RangeOfPrefix(a)
+			spans = append(spans, span{ofAddr(g.From()), ofAddr(g.To())})
+		}
+	}
+	return normal(spans)
+}
+
+// narrowFirst orders policies so that one whose scope lies strictly inside
+// another's comes before it. Scopes are products, and of two nested products
+// each part is at most as large, and one of them smaller; so sorting by the
+// sizes of the parts, one after the other, is enough.
+func (r *policyReader) narrowFirst() []*schema.Policy {
+	type sized struct {
+		p     *schema.Policy
+		parts [3]string
+	}
+	var list []sized
+	for _, p := range r.doc.Policies {
+		ports := 0
+		for _, proto := range []schema.Protocol{schema.TCP, schema.UDP, schema.SCTP} {
+			ports += int(portsOf(p, proto).size(value{}).Int64())
+		}
+		list = append(list, sized{p, [3]string{
+			padded(int64(ports)), addressCount(p), padded(r.patterns(p.External).size(value{}).Int64())}})
+	}
+	slices.SortStableFunc(list, func(a, b sized) int { return slices.Compare(a.parts[:], b.parts[:]) })
+	out := make([]*schema.Policy, len(list))
+	for i, s := range list {
+		out[i] = s.p
+	}
+	return out
+}

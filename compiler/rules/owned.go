@@ -1,0 +1,17 @@
+package rules
+
+import "strings"
+
+// The chains that Seawall fills. Docker makes DOCKER-USER and jumps to it
+// first in FORWARD; Seawall's own chain is called from INPUT, where
+// docker-proxy gets its connections (FACTS section 2).
+const (
+	DockerUser   = "DOCKER-USER"
+	SeawallInput = "SEAWALL-INPUT"
+	OwnedPrefix  = "SEAWALL-"
+)
+
+// Owned tells whether Seawall fills, and may replace, the chain of this name.
+func Owned(chain string) bool {
+	return chain == DockerUser || strings.HasPrefix(chain, OwnedPrefix)
+}

@@ -1,0 +1,343 @@
+package schema
+
+import (
+	"fmt"
+	"math/big"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+	"go4.org/netipx"
+)
+
+// body is the attributes and blocks of one block, and how to read each as the
+// type that it should have. Every reader reports what does not fit, and gives
+// a value that the rest of the run can go on with.
+type body struct {
+	scope   *scope
+	ctx     *hcl.EvalContext
+	content map[string]*hcl.Attribute
+	blocks  hcl.Blocks
+}
+
+func (s *scope) attributes(b hcl.Body, schema *hcl.BodySchema, ctx *hcl.EvalContext) *body {
+	content, diags := b.Content(schema)
+	s.add(diags...)
+	return &body{scope: s, ctx: ctx, content: content.Attributes, blocks: content.Blocks}
+}
+
+// single evaluates an attribute; null and a value that was already reported
+// count as not written.
+func (b *body) single(name string) (cty.Value, hcl.Range, bool) {
+	a := b.content[name]
+	if a == nil {
+		return cty.NilVal, hcl.Range{}, false
+	}
+	at := a.Expr.Range()
+	val := b.scope.value(a.Expr, b.ctx)
+	if val == cty.DynamicVal || val.IsNull() {
+		return cty.NilVal, at, false
+	}
+	if !val.IsWhollyKnown() {
+		b.scope.add(mistake(at, "A value unknown", "The value of %s is not known. It must be when a policy is compiled.", name))
+		return cty.NilVal, at, false
+	}
+	return val, at, true
+}
+
+func (b *body) text(name string) (string, hcl.Range, bool) {
+	val, at, ok := b.single(name)
+	if !ok {
+		return "", at, false
+	}
+	if val.Type() != cty.String {
+		b.scope.add(mistake(at, "Not a string", "%s takes a string in quotes, not %s.", name, val.Type().FriendlyName()))
+		return "", at, false
+	}
+	return val.AsString(), at, true
+}
+
+func (b *body) boolean(name string, otherwise bool) bool {
+	val, at, ok := b.single(name)
+	if !ok {
+		return otherwise
+	}
+	if val.Type() != cty.Bool {
+		b.scope.add(mistake(at, "Neither true nor false", "%s is true or false.", name))
+		return otherwise
+	}
+	return val.True()
+}
+
+// word reads one of a few words.
+func (b *body) word(name, otherwise string, words ...string) string {
+	text, at, ok := b.text(name)
+	if !ok {
+		return otherwise
+	}
+	if !contains(words, text) {
+		b.scope.add(mistake(at, "A value unknown", "%s is %s, not %q.%s", name, orList(words), text, didYouMean(text, words)))
+		return otherwise
+	}
+	return text
+}
+
+// orList writes words as: "a", "b" or "c".
+func orList(words []string) string {
+	var quoted []string
+	for _, w := range words {
+		quoted = append(quoted, strconv.Quote(w))
+	}
+	last := len(quoted) - 1
+	return strings.Join(quoted[:last], ", ") + " or " + quoted[last]
+}
+
+func (b *body) verdict(name string, otherwise Verdict, words ...string) Verdict {
+	switch b.word(name, "", words...) {
+	case "deny":
+		return Deny
+	case "reject":
+		return Reject
+	case "allow":
+		return Pass
+	}
+	return otherwise
+}
+
+// item is an element of a list with the narrowest place that is known for it.
+type item struct {
+	value cty.Value
+	at    hcl.Range
+}
+
+// list evaluates an attribute whose value is a list, or one element.
+func (b *body) list(name string) []item {
+	a := b.content[name]
+	if a == nil {
+		return nil
+	}
+	before := len(b.scope.diags)
+	items := b.elements(a.Expr)
+	if len(items) == 0 && len(b.scope.diags) == before {
+		b.scope.add(mistake(a.Expr.Range(), "An empty list", "%s needs at least one element.", name))
+	}
+	return items
+}
+
+func (b *body) elements(expr hcl.Expression) []item {
+	if tuple, ok := expr.(*hclsyntax.TupleConsExpr); ok {
+		var items []item
+		for _, e := range tuple.Exprs {
+			items = append(items, b.elements(e)...)
+		}
+		return items
+	}
+	val := b.scope.value(expr, b.ctx)
+	if val == cty.DynamicVal {
+		return nil
+	}
+	return b.flatten(val, expr.Range())
+}
+
+func (b *body) flatten(val cty.Value, at hcl.Range) []item {
+	switch {
+	case val.IsNull():
+		b.scope.add(mistake(at, "A value unknown", "The value is null."))
+		return nil
+	case !val.IsKnown():
+		b.scope.add(mistake(at, "A value unknown", "This value is not known. It must be when a policy is compiled."))
+		return nil
+	case val.Type().IsTupleType(), val.Type().IsListType(), val.Type().IsSetType():
+		var items []item
+		for it := val.ElementIterator(); it.Next(); {
+			_, e := it.Element()
+			items = append(items, b.flatten(e, at)...)
+		}
+		return items
+	}
+	return []item{{val, at}}
+}
+
+// asString takes an element as a string, or says what it should have been.
+func (b *body) asString(i item, want string) (string, bool) {
+	if i.value.Type() != cty.String {
+		b.scope.add(mistake(i.at, "Not a string", "%s", want))
+		return "", false
+	}
+	return i.value.AsString(), true
+}
+
+func (b *body) interfaces(name string) []Interface {
+	var list []Interface
+	for _, item := range b.list(name) {
+		text, ok := b.asString(item, "An interface is named by a string, such as \"eth0\".")
+		if !ok {
+			continue
+		}
+		i, d := parseInterface(text, item.at)
+		if d != nil {
+			b.scope.add(d)
+			continue
+		}
+		list = append(list, i)
+	}
+	return withoutCovered(list)
+}
+
+// withoutCovered drops the interfaces that another one of the list covers.
+func withoutCovered(list []Interface) []Interface {
+	var kept []Interface
+	for n, i := range list {
+		others := append(append([]Interface{}, kept...), list[n+1:]...)
+		if !coveredBy(i, others) {
+			kept = append(kept, i)
+		}
+	}
+	return kept
+}
+
+func (b *body) prefixes(name string) []netip.Prefix {
+	var list []netip.Prefix
+	for _, item := range b.list(name) {
+		text, ok := b.asString(item, "An address of the host is a string, such as \"203.0.113.7\".")
+		if !ok {
+			continue
+		}
+		span, problem := parseSpan(text)
+		if problem != nil {
+			b.scope.add(mistake(item.at, strings.Replace(problem.summary, "Not a source", "Not an address", 1), "%s", problem.detail))
+			continue
+		}
+		p, ok := netipx.IPRangeFrom(span.First, span.Last).Prefix()
+		if !ok {
+			b.scope.add(mistake(item.at, "Not an address", "%s takes addresses and CIDRs, no ranges: --ctorigdst knows none.", name))
+			continue
+		}
+		list = append(list, p)
+	}
+	return list
+}
+
+func (b *body) ports(name string) []Ports {
+	var list []Ports
+	for _, item := range b.list(name) {
+		p, problem := parsePorts(item.value)
+		if problem != nil {
+			b.scope.add(mistake(item.at, problem.summary, "%s", problem.detail))
+			continue
+		}
+		p.Range = item.at
+		list = append(list, p)
+	}
+	return list
+}
+
+const portForms = "A port is written as Docker writes it: 443, \"53/udp\" or \"8000-8010/tcp\"."
+
+func parsePorts(val cty.Value) (Ports, *problem) {
+	switch {
+	case val.Type() == cty.Number:
+		text := val.AsBigFloat().Text('f', -1)
+		if !val.AsBigFloat().IsInt() || val.AsBigFloat().Cmp(big.NewFloat(1e9)) > 0 {
+			return Ports{}, &problem{"Not a port", fmt.Sprintf("%s is no port. %s", text, portForms)}
+		}
+		return parsePortText(text)
+	case val.Type() == cty.String:
+		return parsePortText(val.AsString())
+	}
+	return Ports{}, &problem{"Not a port", article(val.Type()) + " is no port. " + portForms}
+}
+
+func parsePortText(text string) (Ports, *problem) {
+	numbers, proto, slash := strings.Cut(text, "/")
+	p := Ports{Protocol: TCP}
+	if slash {
+		switch proto {
+		case "tcp":
+		case "udp":
+			p.Protocol = UDP
+		case "sctp":
+			p.Protocol = SCTP
+		default:
+			return p, &problem{"No such protocol", fmt.Sprintf("%q is no protocol with ports: tcp, udp and sctp are.%s", proto, didYouMean(proto, []string{"tcp", "udp", "sctp"}))}
+		}
+	}
+	first, last, dash := strings.Cut(numbers, "-")
+	if !dash {
+		last = first
+	}
+	a, errA := strconv.Atoi(first)
+	z, errZ := strconv.Atoi(last)
+	switch {
+	case errA != nil || errZ != nil:
+		return p, &problem{"Not a port", fmt.Sprintf("%q is no port. %s", text, portForms)}
+	case a < 1 || a > 65535 || z < 1 || z > 65535:
+		return p, &problem{"A port out of range", fmt.Sprintf("%s: ports go from 1 to 65535.", text)}
+	case z < a:
+		return p, &problem{"A reversed range", fmt.Sprintf("The range %s ends before it starts. Did you mean %d-%d?", text, z, a)}
+	}
+	p.First, p.Last = uint16(a), uint16(z)
+	return p, nil
+}
+
+func (b *body) endpoints(name string) []Endpoint {
+	var list []Endpoint
+	for _, item := range b.list(name) {
+		if item.value.Type() == cty.Number {
+			if p, problem := parsePorts(item.value); problem != nil {
+				b.scope.add(mistake(item.at, problem.summary, "%s", problem.detail))
+			} else {
+				p.Range = item.at
+				list = append(list, Endpoint{Ports: p, Range: item.at})
+			}
+			continue
+		}
+		text, ok := b.asString(item, endpointForms)
+		if !ok {
+			continue
+		}
+		e, err := ParseEndpoint(text)
+		if err != nil {
+			b.scope.add(mistake(item.at, "Not a destination", "%s", err))
+			continue
+		}
+		e.Range, e.Ports.Range = item.at, item.at
+		list = append(list, e)
+	}
+	return list
+}
+
+const endpointForms = "A destination is [address:]port[/proto]: \"443\", \"53/udp\", \"203.0.113.7:5432\" or \"[2001:db8::7]:443/tcp\"."
+
+// ParseEndpoint reads [address:]port[/proto]; an IPv6 address stands in
+// brackets.
+func ParseEndpoint(text string) (Endpoint, error) {
+	var e Endpoint
+	port := text
+	if i := strings.LastIndexByte(text, ':'); i >= 0 {
+		address := text[:i]
+		port = text[i+1:]
+		if inner, ok := strings.CutPrefix(address, "["); ok {
+			if inner, ok = strings.CutSuffix(inner, "]"); !ok {
+				return e, fmt.Errorf("%q has a bracket that does not close. %s", text, endpointForms)
+			}
+			address = inner
+		} else if strings.Contains(address, ":") {
+			return e, fmt.Errorf("in %q an IPv6 address needs brackets. %s", text, endpointForms)
+		}
+		a, problem := parseAddress(address)
+		if problem != nil {
+			return e, fmt.Errorf("%q is no address. %s", address, endpointForms)
+		}
+		e.Address = a
+	}
+	p, problem := parsePortText(port)
+	if problem != nil {
+		return e, fmt.Errorf("%s", problem.detail)
+	}
+	e.Ports = p
+	return e, nil
+}

@@ -1,0 +1,342 @@
+package schema
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/ext/dynblock"
+	"github.com/zclconf/go-cty/cty"
+	"go4.org/netipx"
+)
+
+func attributes(required string, optional ...string) []hcl.AttributeSchema {
+	var list []hcl.AttributeSchema
+	for _, name := range strings.Fields(required) {
+		list = append(list, hcl.AttributeSchema{Name: name, Required: true})
+	}
+	for _, name := range optional {
+		list = append(list, hcl.AttributeSchema{Name: name})
+	}
+	return list
+}
+
+// What each block may hold. The required attributes stand first.
+var (
+	hostSchema = &hcl.BodySchema{Attributes: attributes("external unlisted", "established", "userland_proxy", "log_limit")}
+	setSchema  = &hcl.BodySchema{Attributes: attributes("", "sources", "files", "except")}
+
+	ruleBlocks   = []hcl.BlockHeaderSchema{{Type: "allow"}, {Type: "deny"}}
+	guardSchema  = &hcl.BodySchema{Blocks: ruleBlocks}
+	policySchema = &hcl.BodySchema{Blocks: ruleBlocks,
+		Attributes: attributes("ports", "address", "external", "description", "default", "for_each")}
+	allowSchema   = &hcl.BodySchema{Attributes: attributes("sources", "except", "log", "accept")}
+	denySchema    = &hcl.BodySchema{Attributes: attributes("sources", "except", "log", "reject")}
+	forwardSchema = &hcl.BodySchema{Attributes: attributes("from to", "sources", "destinations")}
+	testSchema    = &hcl.BodySchema{Attributes: attributes("to", "allow", "deny", "external")}
+)
+
+// decode turns all blocks but variables, locals and sets into the document.
+func (s *scope) decode(blocks map[string]hcl.Blocks) *Document {
+	doc := &Document{Sets: s.order}
+	doc.Host = s.decodeHost(blocks["host"])
+	doc.Guard = s.decodeGuard(blocks["guard"])
+	seen := map[string]hcl.Range{}
+	for _, b := range blocks["policy"] {
+		if s.firstOfName("policy", b, seen) {
+			doc.Policies = append(doc.Policies, s.decodePolicies(b, doc.Host)...)
+		}
+	}
+	seen = map[string]hcl.Range{}
+	for _, b := range blocks["forward"] {
+		if s.firstOfName("forward", b, seen) {
+			doc.Forwards = append(doc.Forwards, s.decodeForward(b))
+		}
+	}
+	seen = map[string]hcl.Range{}
+	for _, b := range blocks["test"] {
+		s.testName(b, seen)
+		if t := s.decodeTest(b, doc.Host); t != nil {
+			doc.Tests = append(doc.Tests, t)
+		}
+	}
+	s.add(overlaps(doc.Policies)...)
+	return doc
+}
+
+func (s *scope) firstOfName(kind string, b *hcl.Block, seen map[string]hcl.Range) bool {
+	name := b.Labels[0]
+	s.add(checkName(kind, name, b.LabelRanges[0])...)
+	if first, ok := seen[name]; ok {
+		s.add(duplicate(kind, name, b.LabelRanges[0], first))
+		return false
+	}
+	seen[name] = b.DefRange
+	return true
+}
+
+// testName checks a test's name: a sentence, which is shown and never written
+// into a file of rules.
+func (s *scope) testName(b *hcl.Block, seen map[string]hcl.Range) {
+	name := b.Labels[0]
+	if first, ok := seen[name]; ok {
+		s.add(duplicate("test", name, b.LabelRanges[0], first))
+	}
+	seen[name] = b.DefRange
+	if strings.TrimSpace(name) == "" {
+		s.add(mistake(b.LabelRanges[0], "A test without a name", "Say in a few words what must hold."))
+	}
+}
+
+func (s *scope) decodeHost(blocks hcl.Blocks) *Host {
+	if len(blocks) == 0 {
+		s.add(failure("No host block", "A policy has one host block: it names the interfaces on which traffic from outside arrives (external), and what happens to outside traffic that no policy names (unlisted)."))
+		return &Host{UserlandProxy: true, LogLimit: Rate{10, "minute"}}
+	}
+	for _, b := range blocks[1:] {
+		s.add(mistake(b.DefRange, "Two host blocks", "A policy has one host block; the first stands at %s.", place(blocks[0].DefRange)))
+	}
+	h := &Host{UserlandProxy: true, LogLimit: Rate{10, "minute"}, Range: blocks[0].DefRange}
+	a := s.attributes(blocks[0].Body, hostSchema, s.ctx)
+	h.External = a.interfaces("external")
+	h.Unlisted = a.verdict("unlisted", Pass, "deny", "reject", "allow")
+	h.KeepEstab = a.word("established", "check", "check", "keep") == "keep"
+	h.UserlandProxy = a.boolean("userland_proxy", true)
+	if text, at, ok := a.text("log_limit"); ok {
+		rate, err := ParseRate(text)
+		if err != nil {
+			s.add(mistake(at, "Not a rate", "%s", err))
+		} else {
+			h.LogLimit = rate
+		}
+	}
+	return h
+}
+
+// ParseRate reads a rate such as 10/minute. A unit may be cut short, as
+// iptables allows.
+func ParseRate(text string) (Rate, error) {
+	count, unit, ok := strings.Cut(text, "/")
+	n, width := digits([]byte(count), 5)
+	if ok && width == len(count) && n >= 1 && n <= 10000 && unit != "" {
+		for _, whole := range []string{"second", "minute", "hour", "day"} {
+			if strings.HasPrefix(whole, unit) {
+				return Rate{n, whole}, nil
+			}
+		}
+	}
+	return Rate{}, fmt.Errorf("%q is no rate. Write a count from 1 to 10000 and a unit: \"10/minute\", \"1/second\", \"100/hour\" or \"5/day\"", text)
+}
+
+func (s *scope) decodeSet(p *pending, content *hcl.BodyContent, ctx *hcl.EvalContext) cty.Value {
+	set := &Set{Name: p.name, Range: p.at}
+	s.order = append(s.order, set)
+	attrs := content.Attributes
+	sources, files := attrs["sources"], attrs["files"]
+	if sources == nil && files == nil {
+		s.add(mistake(p.at, "A set without sources", "A set needs sources, files, or both."))
+	}
+	set.Sources = &Sources{Range: p.at}
+	if sources != nil {
+		if got := s.sources(sources.Expr, ctx); got != nil {
+			set.Sources = got
+		}
+	}
+	if files != nil {
+		s.setFiles(set, files, ctx)
+	}
+	if a := attrs["except"]; a != nil {
+		set.Except = s.sources(a.Expr, ctx)
+	}
+	return cty.CapsuleVal(setType, set)
+}
+
+// setFiles adds the entries of a set's list files.
+func (s *scope) setFiles(set *Set, files *hcl.Attribute, ctx *hcl.EvalContext) {
+	values := &body{scope: s, ctx: ctx, content: map[string]*hcl.Attribute{"files": files}}
+	before := len(s.diags)
+	for _, item := range values.list("files") {
+		if path, ok := values.asString(item, "A list file is named by its path."); ok {
+			if list := s.listFile(path, item.at); list != nil && len(list.Spans) > 0 {
+				set.Sources.Lists = append(set.Sources.Lists, *list)
+			}
+		}
+	}
+	if len(s.diags) == before && !set.Sources.Any && len(set.Sources.Lists) == 0 && len(set.Sources.Sets) == 0 {
+		s.add(mistake(files.Expr.Range(), "No sources", "Nothing is listed in the files of this set."))
+	}
+}
+
+func (s *scope) decodeGuard(blocks hcl.Blocks) *Guard {
+	if len(blocks) == 0 {
+		return nil
+	}
+	for _, b := range blocks[1:] {
+		s.add(mistake(b.DefRange, "Two guard blocks", "A policy has at most one guard block; the first stands at %s.", place(blocks[0].DefRange)))
+	}
+	content, diags := dynblock.Expand(blocks[0].Body, s.ctx).Content(guardSchema)
+	s.add(diags...)
+	return &Guard{Rules: s.decodeRules(content.Blocks, s.ctx), Range: blocks[0].DefRange}
+}
+
+func (s *scope) decodeRules(blocks hcl.Blocks, ctx *hcl.EvalContext) []*Rule {
+	var rules []*Rule
+	for _, b := range blocks {
+		schema, flag := allowSchema, "accept"
+		r := &Rule{Verdict: Pass, Range: b.DefRange}
+		if b.Type == "deny" {
+			schema, flag, r.Verdict = denySchema, "reject", Deny
+		}
+		a := s.attributes(b.Body, schema, ctx)
+		if a.boolean(flag, false) {
+			r.Verdict++ // Pass to Accept, Deny to Reject
+		}
+		if attr := a.content["sources"]; attr != nil {
+			r.Sources = s.sources(attr.Expr, ctx)
+		} else {
+			s.add(mistake(b.DefRange, "A rule without sources", "Say whom this block is about: sources = [\"198.51.100.0/24\"], or sources = any for everybody."))
+		}
+		if attr := a.content["except"]; attr != nil {
+			r.Except = s.sources(attr.Expr, ctx)
+		}
+		if text, at, ok := a.text("log"); ok {
+			s.add(checkLog(text, at))
+			r.Log = text
+		}
+		if r.Sources != nil {
+			rules = append(rules, r)
+		}
+	}
+	return rules
+}
+
+// decodePolicies decodes a policy block, or each instance of one that has
+// for_each.
+func (s *scope) decodePolicies(b *hcl.Block, host *Host) []*Policy {
+	// for_each is read before dynamic blocks are expanded: they may use each.
+	start, _, diags := b.Body.PartialContent(&hcl.BodySchema{Attributes: attributes("", "for_each")})
+	forEach := start.Attributes["for_each"]
+	if forEach == nil || diags.HasErrors() {
+		return []*Policy{s.decodePolicy(b, b.Labels[0], s.ctx, host)}
+	}
+	val := s.value(forEach.Expr, s.ctx)
+	ty := val.Type()
+	switch {
+	case val == cty.DynamicVal:
+		return nil
+	case val.IsNull() || !val.IsWhollyKnown():
+		s.add(mistake(forEach.Expr.Range(), "A value unknown", "for_each must be known when a policy is compiled, and not null."))
+		return nil
+	case !ty.IsMapType() && !ty.IsObjectType() && !(ty.IsSetType() && ty.ElementType() == cty.String):
+		s.add(mistake(forEach.Expr.Range(), "Not for for_each", "for_each takes a map, or a set of strings: wrap a list in toset(…)."))
+		return nil
+	}
+	var policies []*Policy
+	for it := val.ElementIterator(); it.Next(); {
+		k, v := it.Element()
+		key := k.AsString()
+		if more := checkName("instance's key", key, forEach.Expr.Range()); len(more) > 0 {
+			s.add(more...)
+			continue
+		}
+		ctx := s.ctx.NewChild()
+		ctx.Variables = map[string]cty.Value{"each": cty.ObjectVal(map[string]cty.Value{"key": k, "value": v})}
+		policies = append(policies, s.decodePolicy(b, fmt.Sprintf("%s[%q]", b.Labels[0], key), ctx, host))
+	}
+	return policies
+}
+
+func (s *scope) decodePolicy(b *hcl.Block, name string, ctx *hcl.EvalContext, host *Host) *Policy {
+	p := &Policy{Name: name, Range: b.DefRange, PortsRange: b.DefRange, External: host.External}
+	a := s.attributes(dynblock.Expand(b.Body, ctx), policySchema, ctx)
+	p.Ports = a.ports("ports")
+	if attr := a.content["ports"]; attr != nil {
+		p.PortsRange = attr.Range
+	}
+	p.Address = a.prefixes("address")
+	p.AddressSet = addressSet(p.Address)
+	if a.content["external"] != nil {
+		p.External, p.Narrowed = a.interfaces("external"), true
+		s.add(withinHost(p.External, host)...)
+	}
+	p.Description, _, _ = a.text("description")
+	p.Default = Deny
+	if attr := a.content["default"]; attr != nil {
+		p.Default = a.verdict("default", Deny, "deny", "reject", "allow")
+		p.DefaultAt = attr.Range.Ptr()
+	}
+	p.Rules = s.decodeRules(a.blocks, ctx)
+	return p
+}
+
+// withinHost checks that a policy's interfaces are the host's.
+func withinHost(interfaces []Interface, host *Host) hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	for _, i := range interfaces {
+		if len(host.External) > 0 && !coveredBy(i, host.External) {
+			diags = append(diags, mistake(i.Range, "Not an external interface",
+				"%q is none of the host's external interfaces (%s).%s", i, names(host.External), didYouMean(i.String(), strings.Split(names(host.External), ", "))))
+		}
+	}
+	return diags
+}
+
+func names(interfaces []Interface) string {
+	var list []string
+	for _, i := range interfaces {
+		list = append(list, i.String())
+	}
+	return strings.Join(list, ", ")
+}
+
+func (s *scope) decodeForward(b *hcl.Block) *Forward {
+	f := &Forward{Name: b.Labels[0], Range: b.DefRange}
+	a := s.attributes(b.Body, forwardSchema, s.ctx)
+	f.From, f.To = a.interfaces("from"), a.interfaces("to")
+	if attr := a.content["sources"]; attr != nil {
+		f.Sources = s.sources(attr.Expr, s.ctx)
+	}
+	if attr := a.content["destinations"]; attr != nil {
+		f.Destinations = s.sources(attr.Expr, s.ctx)
+	}
+	return f
+}
+
+func (s *scope) decodeTest(b *hcl.Block, host *Host) *Test {
+	t := &Test{Name: b.Labels[0], Range: b.DefRange}
+	a := s.attributes(b.Body, testSchema, s.ctx)
+	t.To = a.endpoints("to")
+	if len(host.External) > 0 {
+		t.External = host.External[0]
+	}
+	if text, at, ok := a.text("external"); ok {
+		i, d := parseInterface(text, at)
+		s.add(d)
+		if d == nil {
+			s.add(withinHost([]Interface{i}, host)...)
+		}
+		t.External = i
+	}
+	if attr := a.content["allow"]; attr != nil {
+		t.Allow = s.sources(attr.Expr, s.ctx)
+	}
+	if attr := a.content["deny"]; attr != nil {
+		t.Deny = s.sources(attr.Expr, s.ctx)
+	}
+	if a.content["allow"] == nil && a.content["deny"] == nil {
+		s.add(mistake(b.DefRange, "A test that tests nothing", "Say who must get through (allow), who must not (deny), or both."))
+	}
+	return t
+}
+
+// everyAddress is all of both families.
+var everyAddress = func() *netipx.IPSet {
+	var b netipx.IPSetBuilder
+	b.AddPrefix(netipPrefix("0.0.0.0/0"))
+	b.AddPrefix(netipPrefix("::/0"))
+	set, err := b.IPSet()
+	if err != nil {
+		panic(err) // the two constants above
+	}
+	return set
+}()

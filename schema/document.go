@@ -1,0 +1,209 @@
+package schema
+
+import (
+	"net/netip"
+
+	"github.com/hashicorp/hcl/v2"
+	"go4.org/netipx"
+)
+
+// Document is one whole policy: everything its files say, evaluated, checked
+// and typed. Every value that a message may speak of keeps its place.
+type Document struct {
+	Host     *Host
+	Sets     []*Set // in order of declaration
+	Guard    *Guard // nil without a guard block
+	Policies []*Policy
+	Forwards []*Forward
+	Tests    []*Test
+}
+
+// Verdict is what happens to a packet (DESIGN section 2).
+type Verdict uint8
+
+// The verdicts of the language. Pass hands the packet back to Docker's own
+// rules, Accept lets it past them.
+const (
+	Pass Verdict = iota
+	Accept
+	Deny
+	Reject
+)
+
+// String gives the verdict's one name in messages, files and documents.
+func (v Verdict) String() string {
+	return [...]string{"pass", "accept", "deny", "reject"}[v]
+}
+
+// Host is the host block.
+type Host struct {
+	External      []Interface
+	Unlisted      Verdict // Pass, Deny or Reject
+	KeepEstab     bool    // established = "keep"
+	UserlandProxy bool
+	LogLimit      Rate
+	Range         hcl.Range
+}
+
+// Interface is a network interface's name, or with Prefix the start of one
+// ("eth+" in a policy, as in iptables).
+type Interface struct {
+	Name   string
+	Prefix bool
+	Range  hcl.Range
+}
+
+// String gives the form of iptables: eth0, or eth+ for a prefix.
+func (i Interface) String() string {
+	if i.Prefix {
+		return i.Name + "+"
+	}
+	return i.Name
+}
+
+// Covers tells whether every interface that other names is also named by i.
+func (i Interface) Covers(other Interface) bool {
+	if !i.Prefix {
+		return !other.Prefix && i.Name == other.Name
+	}
+	return len(other.Name) >= len(i.Name) && other.Name[:len(i.Name)] == i.Name
+}
+
+// Rate is a number of events in a unit of time, as in log_limit.
+type Rate struct {
+	Count int
+	Unit  string // second, minute, hour or day
+}
+
+// Span is one source: all addresses from First to Last, both of one family.
+type Span struct {
+	First, Last netip.Addr
+	Line        int        // in its list's file
+	Range       *hcl.Range // nil for a line of a list file
+}
+
+// String writes the span as short as a person would: an address, a CIDR or a
+// range.
+func (s Span) String() string {
+	if s.First == s.Last {
+		return s.First.String()
+	}
+	r := netipx.IPRangeFrom(s.First, s.Last)
+	if p, ok := r.Prefix(); ok {
+		return p.String()
+	}
+	return r.String()
+}
+
+// List is the spans of one expression or of one list file.
+type List struct {
+	File  string
+	Spans []Span
+}
+
+// Sources is a list of sources as written: spans, and the sets it names.
+type Sources struct {
+	Any   bool
+	Lists []List
+	Sets  []SetRef
+	Range hcl.Range
+}
+
+// SetRef is one mention of a set.
+type SetRef struct {
+	Set   *Set
+	Range hcl.Range
+}
+
+// Set is a set block: the addresses of Sources without those of Except.
+type Set struct {
+	Name    string
+	Sources *Sources
+	Except  *Sources // nil without except
+	Range   hcl.Range
+}
+
+// Rule is an allow or deny block.
+type Rule struct {
+	Verdict Verdict
+	Sources *Sources
+	Except  *Sources // nil without except
+	Log     string   // the log prefix, "" for no log
+	Range   hcl.Range
+}
+
+// Guard is the guard block: it decides before every policy.
+type Guard struct {
+	Rules []*Rule
+	Range hcl.Range
+}
+
+// Policy is a policy block, or one instance of a block with for_each.
+type Policy struct {
+	Name        string // web, or web["key"]
+	Description string
+	Ports       []Ports
+	Address     []netip.Prefix // none: every host address
+	External    []Interface    // never empty: the host's unless narrowed
+	Rules       []*Rule
+	Default     Verdict // Deny, Reject or Pass
+	Range       hcl.Range
+	PortsRange  hcl.Range
+	AddressSet  *netipx.IPSet // Address, or every address of both families
+	DefaultAt   *hcl.Range    // nil when default is not written
+	Narrowed    bool          // external was written
+}
+
+// Ports is a range of original destination ports of one protocol.
+type Ports struct {
+	Protocol    Protocol
+	First, Last uint16
+	Range       hcl.Range
+}
+
+// Protocol is an IP protocol number that has ports.
+type Protocol uint8
+
+// The protocols that Docker can publish.
+const (
+	TCP  Protocol = 6
+	UDP  Protocol = 17
+	SCTP Protocol = 132
+)
+
+// String gives the protocol's name as Docker and iptables write it.
+func (p Protocol) String() string {
+	switch p {
+	case TCP:
+		return "tcp"
+	case UDP:
+		return "udp"
+	}
+	return "sctp"
+}
+
+// Forward is a forward block: traffic that this host routes for others.
+type Forward struct {
+	Name         string
+	From, To     []Interface
+	Sources      *Sources // nil: any
+	Destinations *Sources // nil: any
+	Range        hcl.Range
+}
+
+// Test is a test block. It holds for every address of its sources.
+type Test struct {
+	Name     string
+	To       []Endpoint
+	Allow    *Sources // nil when not written
+	Deny     *Sources
+	External Interface
+	Range    hcl.Range
+}
+
+// Endpoint is where a test's connection goes: [address:]port[/proto].
+type Endpoint struct {
+	Address netip.Addr // the zero Addr: every host address
+	Ports   Ports
+	Range   hcl.Range
+}

@@ -1,0 +1,109 @@
+package schema
+
+import (
+	"fmt"
+	"regexp"
+	"sort"
+	"strings"
+
+	"github.com/agext/levenshtein"
+	"github.com/hashicorp/hcl/v2"
+)
+
+// What the kernel and iptables can hold (FACTS section 4).
+const (
+	maxInterface = 15 // bytes of an interface's name, IFNAMSIZ less its end
+	maxLogPrefix = 29 // bytes of a log prefix; iptables cuts the rest silently
+	maxName      = 63 // bytes of a name, so that every comment stays below 255
+)
+
+var (
+	goodName      = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
+	goodInterface = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
+)
+
+// checkName finds out whether a name can stand in a comment, a chain's name
+// and a document as it is. The characters are few on purpose: what cannot be
+// written cannot be taken for syntax.
+func checkName(kind, name string, at hcl.Range) hcl.Diagnostics {
+	switch {
+	case name == "":
+		return hcl.Diagnostics{mistake(at, "A name that does not fit iptables", "A %s needs a name.", kind)}
+	case len(name) > maxName:
+		return hcl.Diagnostics{mistake(at, "A name that does not fit iptables",
+			"The name of this %s has %d bytes; at most %d fit.", kind, len(name), maxName)}
+	case !goodName.MatchString(name):
+		return hcl.Diagnostics{mistake(at, "A name that does not fit iptables",
+			"The name of this %s may have letters, digits, \"_\", \"-\" and \".\", and starts with none of the last two; %q does not fit.", kind, name)}
+	}
+	return nil
+}
+
+// parseInterface reads an interface's name, or with a final + the start of
+// one, as iptables does.
+func parseInterface(text string, at hcl.Range) (Interface, *hcl.Diagnostic) {
+	name, prefix := strings.CutSuffix(text, "+")
+	i := Interface{Name: name, Prefix: prefix, Range: at}
+	const summary = "Not an interface"
+	switch {
+	case name == "" && prefix:
+		return i, mistake(at, summary, "\"+\" alone would name every interface, the containers' own among them. Name the ones on which traffic from outside arrives, such as \"eth0\" or \"eth+\".")
+	case len(text) > maxInterface:
+		return i, mistake(at, summary, "%q has %d bytes; the name of an interface has at most %d.", text, len(text), maxInterface)
+	case !goodInterface.MatchString(name):
+		return i, mistake(at, summary, "%q is no name of an interface: it may have letters, digits, \"_\", \"-\" and \".\", and a \"+\" at its end.", text)
+	}
+	return i, nil
+}
+
+// checkLog finds out whether a log prefix survives on its way into the kernel.
+func checkLog(prefix string, at hcl.Range) *hcl.Diagnostic {
+	const summary = "A log prefix that does not fit iptables"
+	switch {
+	case prefix == "":
+		return mistake(at, summary, "The log prefix is empty. Write one, such as \"pg-denied\", or leave log out.")
+	case len(prefix) > maxLogPrefix:
+		return mistake(at, summary, "The log prefix has %d bytes; iptables keeps %d and cuts the rest silently.", len(prefix), maxLogPrefix)
+	}
+	for _, r := range prefix {
+		if r < 0x20 || r > 0x7e {
+			return mistake(at, summary, "%q has the character %q; a log prefix is printable ASCII.", prefix, r)
+		}
+	}
+	return nil
+}
+
+// didYouMean is a sentence that names the candidate nearest to a mistyped
+// word, with a space before it, or nothing when none is near.
+func didYouMean(given string, candidates []string) string {
+	best, distance := "", 3
+	for _, c := range candidates {
+		if d := levenshtein.Distance(given, c, nil); d < distance {
+			best, distance = c, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf(" Did you mean %q?", best)
+}
+
+// keys gives a map's keys in order.
+func keys[V any](m map[string]V) []string {
+	names := make([]string, 0, len(m))
+	for name := range m {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	return names
+}
+
+// place writes a range as messages do: file:line.
+func place(r hcl.Range) string {
+	return fmt.Sprintf("%s:%d", r.Filename, r.Start.Line)
+}
+
+func duplicate(kind, name string, at, first hcl.Range) *hcl.Diagnostic {
+	return mistake(at, "Duplicate name",
+		"The %s %q stands at %s already. Rename one of the two, or make them one.", kind, name, place(first))
+}

@@ -1,0 +1,205 @@
+package schema
+
+import (
+	"fmt"
+	"net/netip"
+	"sort"
+
+	"github.com/hashicorp/hcl/v2"
+	"go4.org/netipx"
+)
+
+func netipPrefix(text string) netip.Prefix { return netip.MustParsePrefix(text) }
+
+// addressSet is the set of a policy's addresses; none written means every one.
+func addressSet(list []netip.Prefix) *netipx.IPSet {
+	if len(list) == 0 {
+		return everyAddress
+	}
+	var b netipx.IPSetBuilder
+	for _, p := range list {
+		b.AddPrefix(p)
+	}
+	set, err := b.IPSet()
+	if err != nil {
+		return everyAddress // prefixes that were parsed are valid
+	}
+	return set
+}
+
+func coveredBy(i Interface, list []Interface) bool {
+	for _, other := range list {
+		if other.Covers(i) {
+			return true
+		}
+	}
+	return false
+}
+
+// A policy's scope is a product: some (protocol, port) pairs × some host
+// addresses × some interfaces. Two products meet when they meet in each of the
+// three, and one lies inside the other when it does in each of the three. So
+// the three are compared by themselves:
+type relation struct{ meets, aInB, bInA bool }
+
+func (r relation) and(o relation) relation {
+	return relation{r.meets && o.meets, r.aInB && o.aInB, r.bInA && o.bInA}
+}
+
+// overlaps finds every pair of policies whose scopes meet without one lying
+// wholly and strictly inside the other.
+func overlaps(policies []*Policy) hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	for _, pair := range meetInPorts(policies) {
+		a, b := pair[0], pair[1]
+		r := relatePorts(a.Ports, b.Ports).and(relateAddresses(a, b)).and(relateInterfaces(a.External, b.External))
+		if !r.meets || r.aInB != r.bInA {
+			continue
+		}
+		diags = append(diags, collision(a, b, r.aInB))
+	}
+	return diags
+}
+
+// Nested gives every pair of policies of which the first's scope lies wholly
+// and strictly inside the second's, so that the first decides there.
+func Nested(policies []*Policy) [][2]*Policy {
+	var pairs [][2]*Policy
+	for _, pair := range meetInPorts(policies) {
+		a, b := pair[0], pair[1]
+		r := relatePorts(a.Ports, b.Ports).and(relateAddresses(a, b)).and(relateInterfaces(a.External, b.External))
+		switch {
+		case r.meets && r.aInB && !r.bInA:
+			pairs = append(pairs, [2]*Policy{a, b})
+		case r.meets && r.bInA && !r.aInB:
+			pairs = append(pairs, [2]*Policy{b, a})
+		}
+	}
+	return pairs
+}
+
+func collision(a, b *Policy, same bool) *hcl.Diagnostic {
+	how := "and neither lies inside the other, so nothing says which of the two decides"
+	if same {
+		how = "and their scopes are the same, so nothing says which of the two decides"
+	}
+	port := commonPort(a.Ports, b.Ports)
+	return mistake(b.PortsRange, "Two policies claim the same port",
+		"Policy %q (%s) and policy %q (%s) both claim %s, %s. Give the port to one of them, or narrow one with address or external.",
+		a.Name, place(a.PortsRange), b.Name, place(b.PortsRange), port, how)
+}
+
+func commonPort(a, b []Ports) string {
+	for _, p := range a {
+		for _, q := range b {
+			if p.Protocol == q.Protocol && p.First <= q.Last && q.First <= p.Last {
+				return fmt.Sprintf("port %d/%s", max(p.First, q.First), p.Protocol)
+			}
+		}
+	}
+	return "the same port"
+}
+
+// meetInPorts gives the pairs of policies that share a port, by a sweep over
+// all ranges in order: n policies of their own ports cost n log n.
+func meetInPorts(policies []*Policy) [][2]*Policy {
+	type claim struct {
+		ports Ports
+		owner int
+	}
+	var claims []claim
+	for n, p := range policies {
+		for _, r := range p.Ports {
+			claims = append(claims, claim{r, n})
+		}
+	}
+	sort.SliceStable(claims, func(i, j int) bool {
+		a, b := claims[i].ports, claims[j].ports
+		if a.Protocol != b.Protocol {
+			return a.Protocol < b.Protocol
+		}
+		return a.First < b.First
+	})
+	seen := map[[2]int]bool{}
+	var pairs [][2]int
+	var open []claim
+	for _, c := range claims {
+		kept := open[:0]
+		for _, o := range open {
+			if o.ports.Protocol != c.ports.Protocol || o.ports.Last < c.ports.First {
+				continue
+			}
+			kept = append(kept, o)
+			pair := [2]int{min(o.owner, c.owner), max(o.owner, c.owner)}
+			if o.owner != c.owner && !seen[pair] {
+				seen[pair] = true
+				pairs = append(pairs, pair)
+			}
+		}
+		open = append(kept, c)
+	}
+	sort.Slice(pairs, func(i, j int) bool {
+		return pairs[i][0] < pairs[j][0] || pairs[i][0] == pairs[j][0] && pairs[i][1] < pairs[j][1]
+	})
+	var result [][2]*Policy
+	for _, p := range pairs {
+		result = append(result, [2]*Policy{policies[p[0]], policies[p[1]]})
+	}
+	return result
+}
+
+func relatePorts(a, b []Ports) relation {
+	return relation{meets: true, aInB: portsWithin(a, b), bInA: portsWithin(b, a)}
+}
+
+// portsWithin tells whether every port of a is one of b.
+func portsWithin(a, b []Ports) bool {
+	sorted := append([]Ports{}, b...)
+	sort.Slice(sorted, func(i, j int) bool { return sorted[i].First < sorted[j].First })
+	for _, p := range a {
+		next := int(p.First)
+		for _, q := range sorted {
+			if q.Protocol == p.Protocol && int(q.First) <= next && int(q.Last) >= next {
+				next = int(q.Last) + 1
+			}
+		}
+		if next <= int(p.Last) {
+			return false
+		}
+	}
+	return true
+}
+
+func relateAddresses(a, b *Policy) relation {
+	if a.AddressSet == b.AddressSet {
+		return relation{true, true, true}
+	}
+	return relation{
+		meets: a.AddressSet.Overlaps(b.AddressSet),
+		aInB:  addressesWithin(a.AddressSet, b.AddressSet),
+		bInA:  addressesWithin(b.AddressSet, a.AddressSet),
+	}
+}
+
+func addressesWithin(a, b *netipx.IPSet) bool {
+	for _, r := range a.Ranges() {
+		if !b.ContainsRange(r) {
+			return false
+		}
+	}
+	return true
+}
+
+func relateInterfaces(a, b []Interface) relation {
+	r := relation{aInB: true, bInA: true}
+	for _, i := range a {
+		r.aInB = r.aInB && coveredBy(i, b)
+		for _, j := range b {
+			r.meets = r.meets || i.Covers(j) || j.Covers(i)
+		}
+	}
+	for _, j := range b {
+		r.bInA = r.bInA && coveredBy(j, a)
+	}
+	return r
+}

@@ -1,0 +1,180 @@
+package schema
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclparse"
+)
+
+// Options are the things beside the policy files that a document depends on.
+type Options struct {
+	Vars     []string  // NAME=VALUE, as given by --var
+	VarFiles []string  // paths, as given by --var-file
+	Env      []string  // NAME=VALUE pairs; SEAWALL_VAR_* are read
+	Stdin    io.Reader // read for the path "-"
+}
+
+// Loaded is what Load gives back: the document, and the bytes of every file
+// that was read, for messages with source lines.
+type Loaded struct {
+	Document *Document // nil when there were errors
+	Files    map[string]*hcl.File
+	Inputs   []string // the policy files, in the order in which they were merged
+}
+
+// Load reads the policy at path (a file, a folder, or "-"), and checks it. The
+// diagnostics hold every mistake that was found; with an error among them
+// there is no document.
+func Load(path string, opt Options) (*Loaded, hcl.Diagnostics) {
+	l := &loader{parser: hclparse.NewParser(), opt: opt, lists: map[string]*List{}}
+	diags := l.read(path)
+	var doc *Document
+	if !diags.HasErrors() {
+		var more hcl.Diagnostics
+		doc, more = l.document()
+		diags = append(diags, more...)
+	}
+	loaded := &Loaded{Files: l.parser.Files(), Inputs: l.names}
+	if !diags.HasErrors() {
+		loaded.Document = doc
+	}
+	return loaded, inOrder(diags)
+}
+
+// loader holds what one Load has read so far.
+type loader struct {
+	parser *hclparse.Parser
+	opt    Options
+	names  []string
+	files  []*hcl.File
+	lists  map[string]*List // list files by path: each is read once
+}
+
+// IsPolicyFile tells whether a file of this name in a folder is part of its
+// policy. Variable files are not.
+func IsPolicyFile(name string) bool {
+	if strings.HasSuffix(name, ".vars.hcl") || strings.HasPrefix(name, ".") {
+		return false
+	}
+	return strings.HasSuffix(name, ".hcl") || strings.HasSuffix(name, ".hcl.json")
+}
+
+// PolicyFiles gives the policy files of a path in the order in which they are
+// merged: the path itself, or a folder's files by name.
+func PolicyFiles(path string) ([]string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return []string{path}, nil
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		if !e.IsDir() && IsPolicyFile(e.Name()) {
+			names = append(names, filepath.Join(path, e.Name()))
+		}
+	}
+	sort.Strings(names)
+	return names, nil
+}
+
+func (l *loader) read(path string) hcl.Diagnostics {
+	if path == "-" {
+		if l.opt.Stdin == nil {
+			return hcl.Diagnostics{failure("No standard input", "There is nothing to read a policy from.")}
+		}
+		src, err := io.ReadAll(l.opt.Stdin)
+		if err != nil {
+			return hcl.Diagnostics{failure("Cannot read standard input", reason(err))}
+		}
+		name := "stdin"
+		if bytes.HasPrefix(bytes.TrimLeft(src, " \t\r\n"), []byte("{")) {
+			name = "stdin.json"
+		}
+		return l.parse(name, src)
+	}
+	names, err := PolicyFiles(path)
+	if err != nil {
+		return hcl.Diagnostics{failure("Cannot read the policy",
+			fmt.Sprintf("%s: %s.", path, reason(err)))}
+	}
+	if len(names) == 0 {
+		return hcl.Diagnostics{failure("No policy here",
+			fmt.Sprintf("The folder %s has no policy file: no *.hcl and no *.hcl.json.", path))}
+	}
+	var diags hcl.Diagnostics
+	for _, name := range names {
+		src, err := os.ReadFile(name)
+		if err != nil {
+			diags = append(diags, failure("Cannot read the policy", fmt.Sprintf("%s: %s.", name, reason(err))))
+			continue
+		}
+		diags = append(diags, l.parse(name, src)...)
+	}
+	return diags
+}
+
+func (l *loader) parse(name string, src []byte) hcl.Diagnostics {
+	var f *hcl.File
+	var diags hcl.Diagnostics
+	if strings.HasSuffix(name, ".json") {
+		f, diags = l.parser.ParseJSON(src, name)
+	} else {
+		f, diags = l.parser.ParseHCL(src, name)
+	}
+	if f != nil {
+		l.names = append(l.names, name)
+		l.files = append(l.files, f)
+	}
+	return diags
+}
+
+// reason is an operating system's error without the path and the call's name,
+// which the message around it has already.
+func reason(err error) string {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err.Error()
+	}
+	return err.Error()
+}
+
+// failure is an error that has no place in a file.
+func failure(summary, detail string) *hcl.Diagnostic {
+	return &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: detail}
+}
+
+// mistake is an error at a place.
+func mistake(at hcl.Range, summary, format string, args ...any) *hcl.Diagnostic {
+	return &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: fmt.Sprintf(format, args...), Subject: &at}
+}
+
+// inOrder sorts diagnostics by place, so that a reader goes through a file
+// once; those without a place come first.
+func inOrder(diags hcl.Diagnostics) hcl.Diagnostics {
+	sort.SliceStable(diags, func(i, j int) bool {
+		a, b := diags[i].Subject, diags[j].Subject
+		switch {
+		case a == nil || b == nil:
+			return a == nil && b != nil
+		case a.Filename != b.Filename:
+			return a.Filename < b.Filename
+		}
+		return a.Start.Byte < b.Start.Byte
+	})
+	return diags
+}
