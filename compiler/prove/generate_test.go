@@ -1,0 +1,233 @@
+package prove_test
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/seawall/seawall/compiler/prove"
+	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/schema"
+	"pgregory.net/rapid"
+)
+
+// The pools are small and full of neighbours, so that scopes nest and collide,
+// excepts cut into what they except from, and boundaries meet.
+var (
+	sourcePool = []string{"10.0.0.0/8", "10.8.0.0/16", "10.8.9.0/24", "10.8.9.128/25", "10.8.9.1", "10.8.9.254-10.8.10.3",
+		"0.0.0.0/1", "0.0.0.0/0", "128.0.0.0/1", "255.255.255.255", "192.168.0.1", "198.51.100.0/24",
+		"2001:db8::/32", "2001:db8:1::/48", "2001:db8:1::7", "2001:db8:1::f-2001:db8:1::1f", "::/0", "::/1", "fc00::/7", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"}
+	portPool     = []string{`80`, `81`, `443`, `"8000-8010"`, `"8005"`, `"8004-8006/tcp"`, `"53/udp"`, `"80/udp"`, `"1-65535/udp"`, `"9/sctp"`, `65535`, `1`}
+	addressPool  = []string{"198.51.100.2", "198.51.100.0/24", "198.51.100.128/25", "2001:db8::2", "2001:db8::/64", "0.0.0.0/0"}
+	externalPool = []string{`["eth0"]`, `["eth0", "eth1"]`, `["eth+"]`, `["eth+", "ppp0"]`}
+	narrowPool   = map[string][]string{`["eth0"]`: {`["eth0"]`}, `["eth0", "eth1"]`: {`["eth0"]`, `["eth1"]`},
+		`["eth+"]`: {`["eth0"]`, `["eth1+"]`}, `["eth+", "ppp0"]`: {`["ppp0"]`, `["eth0", "ppp0"]`, `["eth+"]`}}
+)
+
+type generator struct{ t *rapid.T }
+
+func (g generator) of(label string, list []string) string {
+	return rapid.SampledFrom(list).Draw(g.t, label)
+}
+
+func (g generator) chance(label string, percent int) bool {
+	return rapid.IntRange(0, 99).Draw(g.t, label) < percent
+}
+
+func (g generator) list(label string, pool []string, most int) string {
+	var items []string
+	for range rapid.IntRange(1, most).Draw(g.t, label+" count") {
+		items = append(items, fmt.Sprintf("%q", g.of(label, pool)))
+	}
+	return "[" + strings.Join(items, ", ") + "]"
+}
+
+func (g generator) sources() string {
+	switch {
+	case g.chance("any", 15):
+		return "any"
+	case g.chance("set", 15):
+		return "[set.s]"
+	}
+	return g.list("source", sourcePool, 3)
+}
+
+func (g generator) rules() string {
+	var b strings.Builder
+	for range rapid.IntRange(0, 4).Draw(g.t, "rules") {
+		kind, flag := "allow", "accept"
+		if g.chance("deny", 50) {
+			kind, flag = "deny", "reject"
+		}
+		fmt.Fprintf(&b, "  %s {\n    sources = %s\n", kind, g.sources())
+		if g.chance("except", 35) {
+			fmt.Fprintf(&b, "    except = %s\n", g.sources())
+		}
+		if g.chance("log", 20) {
+			b.WriteString("    log = \"x y\"\n")
+		}
+		if g.chance(flag, 25) {
+			fmt.Fprintf(&b, "    %s = true\n", flag)
+		}
+		b.WriteString("  }\n")
+	}
+	return b.String()
+}
+
+func (g generator) policy(n int, external string) string {
+	var b strings.Builder
+	var ports []string
+	for range rapid.IntRange(1, 2).Draw(g.t, "ports") {
+		ports = append(ports, g.of("port", portPool))
+	}
+	fmt.Fprintf(&b, "policy \"p%d\" {\n  ports = [%s]\n", n, strings.Join(ports, ", "))
+	if g.chance("address", 40) {
+		fmt.Fprintf(&b, "  address = %s\n", g.list("address", addressPool, 2))
+	}
+	if g.chance("narrow", 25) {
+		fmt.Fprintf(&b, "  external = %s\n", g.of("narrow to", narrowPool[external]))
+	}
+	if g.chance("default", 50) {
+		fmt.Fprintf(&b, "  default = %q\n", g.of("default", []string{"deny", "reject", "allow"}))
+	}
+	return b.String() + g.rules() + "}\n"
+}
+
+func (g generator) host(external string) string {
+	return fmt.Sprintf("host {\n  external = %s\n  unlisted = %q\n  established = %q\n  userland_proxy = %t\n}\n", external,
+		g.of("unlisted", []string{"deny", "reject", "allow"}), g.of("established", []string{"check", "keep"}), g.chance("proxy", 70))
+}
+
+// document draws a policy that is valid: a block that would collide with those
+// before it is left out.
+func document(t *rapid.T) (*schema.Document, string) {
+	g := generator{t}
+	external := g.of("external", externalPool)
+	text := g.host(external)
+	text += fmt.Sprintf("set \"s\" {\n  sources = %s\n  except = %s\n}\n", g.list("set", sourcePool, 3), g.list("set except", sourcePool, 2))
+	if g.chance("guard", 30) {
+		text += "guard {\n" + g.rules() + "}\n"
+	}
+	if g.chance("forward", 25) {
+		text += fmt.Sprintf("forward \"f\" {\n  from = %q\n  to = %q\n", g.of("from", []string{"eth0", "eth1", "lan0", "lan+"}), g.of("to", []string{"eth0", "lan0", "wan+"}))
+		if g.chance("forward sources", 50) {
+			text += "  sources = " + g.sources() + "\n"
+		}
+		if g.chance("forward destinations", 50) {
+			text += "  destinations = " + g.sources() + "\n"
+		}
+		text += "}\n"
+	}
+	doc := load(text)
+	if doc == nil {
+		t.Fatalf("the generator made a policy that is not valid:\n%s", text)
+	}
+	for n := range rapid.IntRange(0, 5).Draw(t, "policies") {
+		more := text + g.policy(n, external)
+		if got := load(more); got != nil {
+			doc, text = got, more
+		}
+	}
+	return doc, text
+}
+
+func load(text string) *schema.Document {
+	loaded, diags := schema.Load("-", schema.Options{Stdin: strings.NewReader(text)})
+	if diags.HasErrors() {
+		for _, d := range diags {
+			if d.Summary != "Two policies claim the same port" {
+				panic(d.Error() + "\n" + text)
+			}
+		}
+		return nil
+	}
+	return loaded.Document
+}
+
+func mustLoad(t testing.TB, text string) *schema.Document {
+	t.Helper()
+	loaded, diags := schema.Load("-", schema.Options{Stdin: strings.NewReader(text)})
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	return loaded.Document
+}
+
+// corners are the values at and beside every boundary of a policy.
+type corners struct {
+	family    rules.Family
+	sources   []netip.Addr
+	addresses []netip.Addr
+	ports     []int
+	ins       []string
+}
+
+func around(list []netip.Addr, first, last netip.Addr) []netip.Addr {
+	for _, a := range []netip.Addr{first.Prev(), first, last, last.Next()} {
+		if a.IsValid() {
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
+func cornersOf(doc *schema.Document, family rules.Family) *corners {
+	c := &corners{family: family, ports: []int{0, 1, 65535, 22}, ins: []string{"eth0", "eth1", "eth10", "eth2", "ppp0", "docker0", "lan0", "wan7", "ethx"}}
+	ours := func(a netip.Addr) bool { return a.Is4() == (family == rules.IPv4) }
+	for _, text := range sourcePool {
+		first, last, _ := strings.Cut(text, "-")
+		if last == "" {
+			last = first
+		}
+		if p, err := netip.ParsePrefix(first); err == nil {
+			if ours(p.Addr()) {
+				c.sources = around(c.sources, p.Addr(), lastOf(p))
+			}
+			continue
+		}
+		if a := netip.MustParseAddr(first); ours(a) {
+			c.sources = around(c.sources, a, netip.MustParseAddr(last))
+		}
+	}
+	c.addresses = append(c.addresses, c.sources[0])
+	for _, p := range doc.Policies {
+		for _, r := range p.Ports {
+			c.ports = append(c.ports, int(r.First)-1, int(r.First), int(r.Last), min(65535, int(r.Last)+1))
+		}
+		for _, a := range p.Address {
+			if ours(a.Addr()) {
+				c.addresses = around(c.addresses, a.Addr(), lastOf(a))
+			}
+		}
+	}
+	return c
+}
+
+func lastOf(p netip.Prefix) netip.Addr {
+	b := p.Masked().Addr().AsSlice()
+	for i := p.Bits(); i < len(b)*8; i++ {
+		b[i/8] |= 1 << (7 - i%8)
+	}
+	a, _ := netip.AddrFromSlice(b)
+	return a
+}
+
+// packet draws a corner packet.
+func (c *corners) packet(t *rapid.T) prove.Packet {
+	pick := func(label string, n int) int { return rapid.IntRange(0, n-1).Draw(t, label) }
+	p := prove.Packet{Hook: prove.Forward, In: c.ins[pick("in", len(c.ins))], Out: c.ins[pick("out", len(c.ins))],
+		Protocol: []int{6, 6, 6, 17, 17, 132, 1, 58, 47}[pick("protocol", 9)],
+		State:    []string{"NEW", "NEW", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED"}[pick("state", 6)],
+		Source:   c.sources[pick("source", len(c.sources))], Dest: c.sources[pick("dest", len(c.sources))],
+		OrigDst: c.addresses[pick("address", len(c.addresses))], OrigPort: c.ports[pick("port", len(c.ports))],
+		Sport: 40000, Dport: 80}
+	if pick("hook", 3) == 0 {
+		p.Hook, p.Out = prove.Input, ""
+	}
+	if p.Known() {
+		p.Reply = p.State != "NEW" && pick("reply", 4) == 0
+		p.SNAT, p.DNAT = pick("snat", 2) == 0, pick("dnat", 2) == 0
+	}
+	return p
+}
