@@ -119,46 +119,49 @@ func (b *body) list(name string) []item {
 	if a == nil {
 		return nil
 	}
-	before := len(b.scope.diags)
-	items := b.elements(a.Expr)
-	if len(items) == 0 && len(b.scope.diags) == before {
+	items, ok := b.elements(a.Expr)
+	if len(items) == 0 && ok {
 		b.scope.add(mistake(a.Expr.Range(), "An empty list", "%s needs at least one element.", name))
 	}
 	return items
 }
 
-func (b *body) elements(expr hcl.Expression) []item {
-	if tuple, ok := expr.(*hclsyntax.TupleConsExpr); ok {
-		var items []item
+// elements gives the elements of a list, nested lists flattened; false after a
+// mistake.
+func (b *body) elements(expr hcl.Expression) (items []item, ok bool) {
+	if tuple, is := expr.(*hclsyntax.TupleConsExpr); is {
+		ok = true
 		for _, e := range tuple.Exprs {
-			items = append(items, b.elements(e)...)
+			more, good := b.elements(e)
+			items, ok = append(items, more...), ok && good
 		}
-		return items
+		return items, ok
 	}
 	val := b.scope.value(expr, b.ctx)
 	if val == cty.DynamicVal {
-		return nil
+		return nil, false // reported where it arose
 	}
 	return b.flatten(val, expr.Range())
 }
 
-func (b *body) flatten(val cty.Value, at hcl.Range) []item {
+func (b *body) flatten(val cty.Value, at hcl.Range) (items []item, ok bool) {
 	switch {
 	case val.IsNull():
 		b.scope.add(mistake(at, "A value unknown", "The value is null."))
-		return nil
+		return nil, false
 	case !val.IsKnown():
 		b.scope.add(mistake(at, "A value unknown", "This value is not known. It must be when a policy is compiled."))
-		return nil
+		return nil, false
 	case val.Type().IsTupleType(), val.Type().IsListType(), val.Type().IsSetType():
-		var items []item
+		ok = true
 		for it := val.ElementIterator(); it.Next(); {
 			_, e := it.Element()
-			items = append(items, b.flatten(e, at)...)
+			more, good := b.flatten(e, at)
+			items, ok = append(items, more...), ok && good
 		}
-		return items
+		return items, ok
 	}
-	return []item{{val, at}}
+	return []item{{val, at}}, true
 }
 
 // asString takes an element as a string, or says what it should have been.

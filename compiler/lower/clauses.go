@@ -158,10 +158,11 @@ func withFallthrough(entries []entry, l label) []entry {
 	}
 	if n := len(entries); n >= 2 {
 		but, rest := entries[n-2], entries[n-1]
-		if but.label == l && rest.source == (rules.Source{}) && !but.source.Not {
+		// With several entries that say it, none is folded: "all but two" reads
+		// better as two exceptions and a rest than as one and a negation.
+		alone := n == 2 || entries[n-3].label != l
+		if alone && but.label == l && rest.source == (rules.Source{}) && !but.source.Not {
 			rest.source = rules.Source{Prefix: but.source.Prefix, Not: true}
-			// Only the last pair may be folded: the entry before must not
-			// need the fall-through too, or two negations would stand in a row.
 			entries = append(entries[:n-2:n-2], rest)
 		}
 	}

@@ -25,6 +25,7 @@ type box struct {
 type action struct {
 	box    box
 	target string // RETURN, ACCEPT, DROP, REJECT or LOG
+	goto_  string // or the chain to go to
 	log    string // the prefix, with LOG
 	origin string // for -m comment, "" without --comments
 }
@@ -90,6 +91,9 @@ func conntrack(b box) rules.Match {
 }
 
 func (l *lowering) target(a action) rules.Target {
+	if a.goto_ != "" {
+		return rules.Target{Name: a.goto_, Goto: true}
+	}
 	t := rules.Target{Name: a.target}
 	switch a.target {
 	case "LOG":

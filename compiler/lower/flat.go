@@ -32,7 +32,7 @@ func (l *lowering) forwarded() {
 		through = &label{}
 	}
 	for _, p := range l.policies {
-		l.policy(chain, p, l.clauses(p.Rules), through, false)
+		l.policy(chain, p, l.clauses(p.Rules), through)
 	}
 	if host.Unlisted != schema.Pass {
 		l.unlisted(chain)
@@ -63,30 +63,47 @@ func (l *lowering) dropRulesFrom(from, to int, chain *rules.Chain) {
 }
 
 // toHost fills SEAWALL-INPUT: the same for packets to the host itself, where
-// docker-proxy listens, and only within the scopes of policies. The guard is
-// folded into each policy, for beyond them it must not act here. ACCEPT would
+// docker-proxy listens, and only within the scopes of policies. ACCEPT would
 // leave INPUT and skip the host's own rules, so accept is pass here.
+//
+// Beyond the policies' scopes the guard must not act here. So with a guard,
+// SEAWALL-INPUT sends what lies in a scope to SEAWALL-HOST, and the guard
+// stands there once, not once for each port. It is a goto: a RETURN in
+// SEAWALL-HOST leads back to INPUT (FACTS section 3).
 func (l *lowering) toHost() {
-	chain := l.table.Declare(rules.SeawallInput, "-")
+	input := l.table.Declare(rules.SeawallInput, "-")
+	chain := input
 	mark := len(l.table.Lines)
-	l.keep(chain)
+	l.keep(input)
 	kept := len(l.table.Lines)
-	var guard []clause
-	if l.doc.Guard != nil {
-		guard = l.clauses(l.doc.Guard.Rules)
-	}
-	for _, p := range l.policies {
-		clauses := append(append([]clause{}, guard...), l.clauses(p.Rules)...)
-		for i := range clauses {
-			if clauses[i].label.verdict == schema.Accept {
-				clauses[i].label.verdict = schema.Pass
+	if g := l.doc.Guard; g != nil {
+		host := l.table.Declare(rules.SeawallHost, "-")
+		l.table.Comment("the ports that policies name")
+		for _, p := range l.policies {
+			for _, b := range l.scope(p) {
+				l.table.Append(input, &rules.Rule{Body: l.body(action{box: b, goto_: rules.SeawallHost, origin: p.Name})})
 			}
 		}
-		l.policy(chain, p, clauses, &label{}, true)
+		chain = host
+		l.table.Comment(fmt.Sprintf("guard (%s)", at(g.Range)))
+		l.guardEntries(chain, box{}, asPass(l.clauses(g.Rules)))
+	}
+	for _, p := range l.policies {
+		l.policy(chain, p, asPass(l.clauses(p.Rules)), &label{})
 	}
 	if l.onlyComments(kept) {
-		l.dropRulesFrom(mark, kept, chain)
+		l.dropRulesFrom(mark, kept, input)
 	}
+}
+
+// asPass turns accept into pass.
+func asPass(clauses []clause) []clause {
+	for i := range clauses {
+		if clauses[i].label.verdict == schema.Accept {
+			clauses[i].label.verdict = schema.Pass
+		}
+	}
+	return clauses
 }
 
 func (l *lowering) icmp() string {
@@ -159,13 +176,16 @@ func (l *lowering) clauses(written []*schema.Rule) []clause {
 func (l *lowering) guard(chain *rules.Chain) {
 	g := l.doc.Guard
 	l.table.Comment(fmt.Sprintf("guard (%s)", at(g.Range)))
-	entries := sourceList(l.resolve, l.clauses(g.Rules), label{next: true}, nil)
 	for _, i := range l.doc.Host.External {
-		for _, e := range entries {
-			e.origin = "guard " + e.origin
-			for _, protocol := range l.protocols(e.label.verdict) {
-				l.entry(chain, box{in: i.String(), protocol: protocol, dir: "ORIGINAL"}, e)
-			}
+		l.guardEntries(chain, box{in: i.String(), dir: "ORIGINAL"}, l.clauses(g.Rules))
+	}
+}
+
+func (l *lowering) guardEntries(chain *rules.Chain, b box, clauses []clause) {
+	for _, e := range sourceList(l.resolve, clauses, label{next: true}, nil) {
+		e.origin = "guard " + e.origin
+		for _, b.protocol = range l.protocols(e.label.verdict) {
+			l.entry(chain, b, e)
 		}
 	}
 }
@@ -180,7 +200,7 @@ func (l *lowering) protocols(v schema.Verdict) []string {
 }
 
 // policy adds a policy's rules: for each part of its scope the same sources.
-func (l *lowering) policy(chain *rules.Chain, p *schema.Policy, clauses []clause, through *label, toHost bool) {
+func (l *lowering) policy(chain *rules.Chain, p *schema.Policy, clauses []clause, through *label) {
 	if l.nested[p] {
 		through = nil // what follows is the wider policy
 	}

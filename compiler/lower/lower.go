@@ -39,7 +39,8 @@ type Options struct {
 }
 
 // Lower gives the filter table of one family with the chains DOCKER-USER and,
-// when the document has docker-proxy (userland_proxy), SEAWALL-INPUT.
+// when the document has docker-proxy (userland_proxy), SEAWALL-INPUT, which may
+// go on to SEAWALL-HOST.
 func Lower(doc *schema.Document, family rules.Family, opt Options) *rules.Table {
 	l := &lowering{doc: doc, family: family, opt: opt, resolve: address.NewResolver(family),
 		nested: map[*schema.Policy]bool{}, bodies: map[bodyKey]*rules.Body{}}

@@ -429,4 +429,3 @@ func (c class) String() string {
 	}
 	return text
 }
-

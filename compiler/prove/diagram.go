@@ -8,16 +8,16 @@ import (
 // Verdict bits. A leaf is a set of them: one bit when the verdict is known,
 // several when a match that cannot be decided chooses among them.
 const (
-	vPass         = 1 << iota // back to Docker's own rules, or the host's in INPUT
-	vAccept                   // ACCEPT
-	vDeny                     // DROP
-	vReset                    // REJECT with tcp-reset
-	vUnreachable              // REJECT with port-unreachable
-	vRejectOther              // REJECT with another answer
-	vOther                    // a target that this package does not know
-	vHost                     // dropped or rejected by the host's own INPUT rules
-	vContinue                 // no rule so far has decided
-	vReturn                   // back to the rule after the call of this chain
+	vPass        = 1 << iota // back to Docker's own rules, or the host's in INPUT
+	vAccept                  // ACCEPT
+	vDeny                    // DROP
+	vReset                   // REJECT with tcp-reset
+	vUnreachable             // REJECT with port-unreachable
+	vRejectOther             // REJECT with another answer
+	vOther                   // a target that this package does not know
+	vHost                    // dropped or rejected by the host's own INPUT rules
+	vContinue                // no rule so far has decided
+	vReturn                  // back to the rule after the call of this chain
 )
 
 // ref is a node of a diagram, or with the top bit a leaf.

@@ -3,11 +3,12 @@ package rules
 import "strings"
 
 // The chains that Seawall fills. Docker makes DOCKER-USER and jumps to it
-// first in FORWARD; Seawall's own chain is called from INPUT, where
+// first in FORWARD; Seawall's own are called from INPUT, where
 // docker-proxy gets its connections (FACTS section 2).
 const (
 	DockerUser   = "DOCKER-USER"
 	SeawallInput = "SEAWALL-INPUT"
+	SeawallHost  = "SEAWALL-HOST" // with a guard, what SEAWALL-INPUT goes on to
 	OwnedPrefix  = "SEAWALL-"
 )
 
