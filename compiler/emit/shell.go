@@ -26,6 +26,8 @@ set -u
 
 IPTABLES=${IPTABLES:-iptables}
 IP6TABLES=${IP6TABLES:-ip6tables}
+chains_v4='{{.ChainsV4}}'
+chains_v6='{{.ChainsV6}}'
 
 rules_v4() {
 	cat <<'{{.EndV4}}'
@@ -69,7 +71,7 @@ nojump() {
 	listed "$1" "$2" | grep -x -e "-A $2 -j $3" | sed 's/^-A /-D /'
 }
 
-# leftover COMMAND: chains of earlier versions that the rules no longer have.
+# leftover COMMAND CHAINS: chains of earlier versions that the rules no longer have.
 leftover() {
 	"$1" -w 10 -S 2>/dev/null | sed -n 's/^-N \(SEAWALL-.*\)$/\1/p' | while read -r chain; do
 		case " $2 " in
@@ -84,7 +86,9 @@ load() {
 	command=$1 rules=$2 chains=$3
 	shift 3
 	old=$(leftover "$command" "$chains")
-	{
+	# All is asked before iptables-restore starts: it may hold the lock that
+	# asking needs.
+	text=$(
 		echo '*filter'
 		"$rules"
 		jump "$command" FORWARD DOCKER-USER
@@ -96,7 +100,8 @@ load() {
 			printf -- '-X %s\n' "$chain"
 		done
 		echo COMMIT
-	} | "$command-restore" -w 10 --noflush "$@"
+	)
+	printf '%s\n' "$text" | "$command-restore" -w 10 --noflush "$@"
 }
 
 # saved COMMAND: lines that bring back the chains and jumps as they are now.
@@ -113,7 +118,7 @@ for command in "$IPTABLES" "$IP6TABLES"; do
 	done
 done
 
-if ! load "$IPTABLES" rules_v4 '{{.ChainsV4}}' --test || ! load "$IP6TABLES" rules_v6 '{{.ChainsV6}}' --test; then
+if ! load "$IPTABLES" rules_v4 "$chains_v4" --test || ! load "$IP6TABLES" rules_v6 "$chains_v6" --test; then
 	say 'the rules do not fit this host; nothing was changed'
 	exit 1
 fi
@@ -122,14 +127,14 @@ if ! before=$(saved "$IPTABLES"); then
 	say 'the rules of now cannot be read; nothing was changed'
 	exit 1
 fi
-if ! load "$IPTABLES" rules_v4 '{{.ChainsV4}}'; then
+if ! load "$IPTABLES" rules_v4 "$chains_v4"; then
 	say 'IPv4 could not be loaded; nothing was changed'
 	exit 1
 fi
-if ! load "$IP6TABLES" rules_v6 '{{.ChainsV6}}'; then
+if ! load "$IP6TABLES" rules_v6 "$chains_v6"; then
 	{
 		echo '*filter'
-		for chain in {{.ChainsV4}}; do
+		for chain in $chains_v4; do
 			printf ':%s - [0:0]\n' "$chain"
 		done
 		printf '%s\n' "$before"

@@ -1,0 +1,111 @@
+// Package examples holds policies that people can start from, and the files
+// that they compile to. The test keeps those files true; -update writes them.
+package examples
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/seawall/seawall/compiler"
+	"github.com/seawall/seawall/compiler/emit"
+	"github.com/seawall/seawall/schema"
+)
+
+var update = flag.Bool("update", false, "write the compiled files of the examples")
+
+// instance is an example, or one host of an example with variable files.
+type instance struct{ name, dir, varFile, compiled string }
+
+func instances(t *testing.T) []instance {
+	t.Helper()
+	dirs, err := filepath.Glob("*/policy.hcl")
+	if err != nil || len(dirs) < 8 {
+		t.Fatalf("%d examples, %v", len(dirs), err)
+	}
+	var list []instance
+	for _, policy := range dirs {
+		dir := filepath.Dir(policy)
+		vars, _ := filepath.Glob(filepath.Join(dir, "*.vars.hcl"))
+		if len(vars) == 0 {
+			list = append(list, instance{dir, dir, "", filepath.Join(dir, "compiled")})
+		}
+		for _, v := range vars {
+			host := strings.TrimSuffix(filepath.Base(v), ".vars.hcl")
+			list = append(list, instance{dir + "/" + host, dir, v, filepath.Join(dir, "compiled", host)})
+		}
+	}
+	return list
+}
+
+func TestCompiledFilesAreTrue(t *testing.T) {
+	for _, i := range instances(t) {
+		t.Run(i.name, func(t *testing.T) {
+			opt := schema.Options{}
+			if i.varFile != "" {
+				opt.VarFiles = []string{i.varFile}
+			}
+			loaded, diags := schema.Load(i.dir, opt)
+			if len(diags) > 0 {
+				t.Fatal(diags)
+			}
+			var names []string
+			for _, n := range loaded.Inputs {
+				names = append(names, filepath.Base(n))
+			}
+			for _, format := range emit.Formats {
+				out, err := compiler.Compile(loaded.Document, compiler.Options{Format: format, Source: strings.Join(names, ", ")})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, f := range out.Files {
+					compare(t, filepath.Join(i.compiled, f.Name), f)
+				}
+			}
+		})
+	}
+}
+
+func compare(t *testing.T, path string, f emit.File) {
+	t.Helper()
+	if *update {
+		mode := os.FileMode(0o644)
+		if f.Executable {
+			mode = 0o755
+		}
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, f.Bytes, mode); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(want, f.Bytes) {
+		t.Errorf("%s is not what the policy compiles to; look at the change, then go test ./examples -update", path)
+	}
+}
+
+func TestPoliciesAreInCanonicalLayout(t *testing.T) {
+	files, err := filepath.Glob("*/*.hcl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		src, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, diags := schema.Format(name, src)
+		if diags.HasErrors() || !bytes.Equal(src, out) {
+			t.Errorf("%s: run seawall fmt (%v)", name, diags)
+		}
+	}
+}

@@ -1,0 +1,229 @@
+#!/bin/sh
+# Made by seawall from policy.hcl. Change that and compile again, not this file.
+#
+# Loads the rules for IPv4 and IPv6, at any time, as root. Running it again
+# changes nothing. It ends with all of its rules, or with those of before.
+# IPTABLES and IP6TABLES name other commands, such as iptables-legacy.
+set -u
+
+IPTABLES=${IPTABLES:-iptables}
+IP6TABLES=${IP6TABLES:-ip6tables}
+chains_v4='DOCKER-USER SEAWALL-INPUT SEAWALL-HOST'
+chains_v6='DOCKER-USER SEAWALL-INPUT SEAWALL-HOST'
+
+rules_v4() {
+	cat <<'SEAWALL_V4'
+:DOCKER-USER - [0:0]
+:SEAWALL-INPUT - [0:0]
+:SEAWALL-HOST - [0:0]
+# ICMP errors about known connections pass: path MTU discovery needs them
+-A DOCKER-USER -i eth0 -p icmp -m conntrack --ctstate RELATED -j RETURN
+# guard (policy.hcl:14)
+-A DOCKER-USER -s 198.51.100.66/32 -i eth0 -m conntrack --ctdir ORIGINAL -m limit --limit 5/min -j LOG --log-prefix "blocklist "
+-A DOCKER-USER -s 198.51.100.66/32 -i eth0 -m conntrack --ctdir ORIGINAL -j DROP
+-A DOCKER-USER -s 198.51.100.128/29 -i eth0 -m conntrack --ctdir ORIGINAL -m limit --limit 5/min -j LOG --log-prefix "blocklist "
+-A DOCKER-USER -s 198.51.100.128/29 -i eth0 -m conntrack --ctdir ORIGINAL -j DROP
+-A DOCKER-USER -s 203.0.113.0/28 -i eth0 -m conntrack --ctdir ORIGINAL -m limit --limit 5/min -j LOG --log-prefix "blocklist "
+-A DOCKER-USER -s 203.0.113.0/28 -i eth0 -m conntrack --ctdir ORIGINAL -j DROP
+-A DOCKER-USER -s 203.0.113.16/29 -i eth0 -m conntrack --ctdir ORIGINAL -m limit --limit 5/min -j LOG --log-prefix "blocklist "
+-A DOCKER-USER -s 203.0.113.16/29 -i eth0 -m conntrack --ctdir ORIGINAL -j DROP
+-A DOCKER-USER -s 203.0.113.24/32 -i eth0 -m conntrack --ctdir ORIGINAL -m limit --limit 5/min -j LOG --log-prefix "blocklist "
+-A DOCKER-USER -s 203.0.113.24/32 -i eth0 -m conntrack --ctdir ORIGINAL -j DROP
+-A DOCKER-USER -s 203.0.113.26/31 -i eth0 -m conntrack --ctdir ORIGINAL -m limit --limit 5/min -j LOG --log-prefix "blocklist "
+-A DOCKER-USER -s 203.0.113.26/31 -i eth0 -m conntrack --ctdir ORIGINAL -j DROP
+-A DOCKER-USER -s 203.0.113.28/30 -i eth0 -m conntrack --ctdir ORIGINAL -m limit --limit 5/min -j LOG --log-prefix "blocklist "
+-A DOCKER-USER -s 203.0.113.28/30 -i eth0 -m conntrack --ctdir ORIGINAL -j DROP
+-A DOCKER-USER -s 203.0.113.32/27 -i eth0 -m conntrack --ctdir ORIGINAL -m limit --limit 5/min -j LOG --log-prefix "blocklist "
+-A DOCKER-USER -s 203.0.113.32/27 -i eth0 -m conntrack --ctdir ORIGINAL -j DROP
+-A DOCKER-USER -s 203.0.113.64/26 -i eth0 -m conntrack --ctdir ORIGINAL -m limit --limit 5/min -j LOG --log-prefix "blocklist "
+-A DOCKER-USER -s 203.0.113.64/26 -i eth0 -m conntrack --ctdir ORIGINAL -j DROP
+-A DOCKER-USER -s 203.0.113.128/25 -i eth0 -m conntrack --ctdir ORIGINAL -m limit --limit 5/min -j LOG --log-prefix "blocklist "
+-A DOCKER-USER -s 203.0.113.128/25 -i eth0 -m conntrack --ctdir ORIGINAL -j DROP
+# policy smtp (policy.hcl:21)
+-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 25 --ctdir ORIGINAL -j RETURN
+# policy mailboxes (policy.hcl:26)
+-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 465 --ctdir ORIGINAL -j RETURN
+-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 587 --ctdir ORIGINAL -j RETURN
+-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 993 --ctdir ORIGINAL -j RETURN
+# policy statistics (policy.hcl:31)
+-A DOCKER-USER -s 192.0.2.10/32 -i eth0 -p tcp -m conntrack --ctorigdstport 9154 --ctdir ORIGINAL -j RETURN
+-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 9154 --ctdir ORIGINAL -j REJECT --reject-with tcp-reset
+# answers pass; then unlisted = "deny" (policy.hcl:3)
+-A DOCKER-USER -i eth0 -m conntrack --ctdir REPLY -j RETURN
+-A DOCKER-USER -i eth0 -j DROP
+# the ports that policies name
+-A SEAWALL-INPUT -i eth0 -p tcp -m conntrack --ctorigdstport 25 --ctdir ORIGINAL -g SEAWALL-HOST
+-A SEAWALL-INPUT -i eth0 -p tcp -m conntrack --ctorigdstport 465 --ctdir ORIGINAL -g SEAWALL-HOST
+-A SEAWALL-INPUT -i eth0 -p tcp -m conntrack --ctorigdstport 587 --ctdir ORIGINAL -g SEAWALL-HOST
+-A SEAWALL-INPUT -i eth0 -p tcp -m conntrack --ctorigdstport 993 --ctdir ORIGINAL -g SEAWALL-HOST
+-A SEAWALL-INPUT -i eth0 -p tcp -m conntrack --ctorigdstport 9154 --ctdir ORIGINAL -g SEAWALL-HOST
+# guard (policy.hcl:14)
+-A SEAWALL-HOST -s 198.51.100.66/32 -m limit --limit 5/min -j LOG --log-prefix "blocklist "
+-A SEAWALL-HOST -s 198.51.100.66/32 -j DROP
+-A SEAWALL-HOST -s 198.51.100.128/29 -m limit --limit 5/min -j LOG --log-prefix "blocklist "
+-A SEAWALL-HOST -s 198.51.100.128/29 -j DROP
+-A SEAWALL-HOST -s 203.0.113.0/28 -m limit --limit 5/min -j LOG --log-prefix "blocklist "
+-A SEAWALL-HOST -s 203.0.113.0/28 -j DROP
+-A SEAWALL-HOST -s 203.0.113.16/29 -m limit --limit 5/min -j LOG --log-prefix "blocklist "
+-A SEAWALL-HOST -s 203.0.113.16/29 -j DROP
+-A SEAWALL-HOST -s 203.0.113.24/32 -m limit --limit 5/min -j LOG --log-prefix "blocklist "
+-A SEAWALL-HOST -s 203.0.113.24/32 -j DROP
+-A SEAWALL-HOST -s 203.0.113.26/31 -m limit --limit 5/min -j LOG --log-prefix "blocklist "
+-A SEAWALL-HOST -s 203.0.113.26/31 -j DROP
+-A SEAWALL-HOST -s 203.0.113.28/30 -m limit --limit 5/min -j LOG --log-prefix "blocklist "
+-A SEAWALL-HOST -s 203.0.113.28/30 -j DROP
+-A SEAWALL-HOST -s 203.0.113.32/27 -m limit --limit 5/min -j LOG --log-prefix "blocklist "
+-A SEAWALL-HOST -s 203.0.113.32/27 -j DROP
+-A SEAWALL-HOST -s 203.0.113.64/26 -m limit --limit 5/min -j LOG --log-prefix "blocklist "
+-A SEAWALL-HOST -s 203.0.113.64/26 -j DROP
+-A SEAWALL-HOST -s 203.0.113.128/25 -m limit --limit 5/min -j LOG --log-prefix "blocklist "
+-A SEAWALL-HOST -s 203.0.113.128/25 -j DROP
+# policy smtp (policy.hcl:21)
+# policy mailboxes (policy.hcl:26)
+# policy statistics (policy.hcl:31)
+-A SEAWALL-HOST ! -s 192.0.2.10/32 -i eth0 -p tcp -m conntrack --ctorigdstport 9154 --ctdir ORIGINAL -j REJECT --reject-with tcp-reset
+SEAWALL_V4
+}
+
+rules_v6() {
+	cat <<'SEAWALL_V6'
+:DOCKER-USER - [0:0]
+:SEAWALL-INPUT - [0:0]
+:SEAWALL-HOST - [0:0]
+# ICMP errors about known connections pass: path MTU discovery needs them
+-A DOCKER-USER -i eth0 -p ipv6-icmp -m conntrack --ctstate RELATED -j RETURN
+# guard (policy.hcl:14)
+-A DOCKER-USER -s 2001:db8:bad::/48 -i eth0 -m conntrack --ctdir ORIGINAL -m limit --limit 5/min -j LOG --log-prefix "blocklist "
+-A DOCKER-USER -s 2001:db8:bad::/48 -i eth0 -m conntrack --ctdir ORIGINAL -j DROP
+# policy smtp (policy.hcl:21)
+-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 25 --ctdir ORIGINAL -j RETURN
+# policy mailboxes (policy.hcl:26)
+-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 465 --ctdir ORIGINAL -j RETURN
+-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 587 --ctdir ORIGINAL -j RETURN
+-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 993 --ctdir ORIGINAL -j RETURN
+# policy statistics (policy.hcl:31)
+-A DOCKER-USER -s 2001:db8:10::10/128 -i eth0 -p tcp -m conntrack --ctorigdstport 9154 --ctdir ORIGINAL -j RETURN
+-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 9154 --ctdir ORIGINAL -j REJECT --reject-with tcp-reset
+# answers pass; then unlisted = "deny" (policy.hcl:3)
+-A DOCKER-USER -i eth0 -m conntrack --ctdir REPLY -j RETURN
+-A DOCKER-USER -i eth0 -j DROP
+# the ports that policies name
+-A SEAWALL-INPUT -i eth0 -p tcp -m conntrack --ctorigdstport 25 --ctdir ORIGINAL -g SEAWALL-HOST
+-A SEAWALL-INPUT -i eth0 -p tcp -m conntrack --ctorigdstport 465 --ctdir ORIGINAL -g SEAWALL-HOST
+-A SEAWALL-INPUT -i eth0 -p tcp -m conntrack --ctorigdstport 587 --ctdir ORIGINAL -g SEAWALL-HOST
+-A SEAWALL-INPUT -i eth0 -p tcp -m conntrack --ctorigdstport 993 --ctdir ORIGINAL -g SEAWALL-HOST
+-A SEAWALL-INPUT -i eth0 -p tcp -m conntrack --ctorigdstport 9154 --ctdir ORIGINAL -g SEAWALL-HOST
+# guard (policy.hcl:14)
+-A SEAWALL-HOST -s 2001:db8:bad::/48 -m limit --limit 5/min -j LOG --log-prefix "blocklist "
+-A SEAWALL-HOST -s 2001:db8:bad::/48 -j DROP
+# policy smtp (policy.hcl:21)
+# policy mailboxes (policy.hcl:26)
+# policy statistics (policy.hcl:31)
+-A SEAWALL-HOST ! -s 2001:db8:10::10/128 -i eth0 -p tcp -m conntrack --ctorigdstport 9154 --ctdir ORIGINAL -j REJECT --reject-with tcp-reset
+SEAWALL_V6
+}
+
+say() {
+	printf 'seawall.sh: %s\n' "$*" >&2
+}
+
+# listed COMMAND CHAIN: the rules of a chain, or nothing when it is not there.
+listed() {
+	"$1" -w 10 -S "$2" 2>/dev/null
+}
+
+# jump COMMAND FROM TO: lines that make "-j TO" the first rule of FROM, and the
+# only one of its kind.
+jump() {
+	if [ "$(listed "$1" "$2" | sed -n 2p)" = "-A $2 -j $3" ]; then
+		keep=1
+	else
+		keep=0
+	fi
+	listed "$1" "$2" | grep -n -x -e "-A $2 -j $3" | sed 's/:.*//' | sort -rn | while read -r line; do
+		if [ "$keep" = 0 ] || [ "$line" != 2 ]; then
+			printf -- '-D %s %s\n' "$2" "$((line - 1))"
+		fi
+	done
+	if [ "$keep" = 0 ]; then
+		printf -- '-I %s -j %s\n' "$2" "$3"
+	fi
+}
+
+# nojump COMMAND FROM TO: lines that take every "-j TO" out of FROM.
+nojump() {
+	listed "$1" "$2" | grep -x -e "-A $2 -j $3" | sed 's/^-A /-D /'
+}
+
+# leftover COMMAND CHAINS: chains of earlier versions that the rules no longer have.
+leftover() {
+	"$1" -w 10 -S 2>/dev/null | sed -n 's/^-N \(SEAWALL-.*\)$/\1/p' | while read -r chain; do
+		case " $2 " in
+		*" $chain "*) ;;
+		*) printf '%s\n' "$chain" ;;
+		esac
+	done
+}
+
+# load COMMAND RULES CHAINS [--test]: everything of one family in one commit.
+load() {
+	command=$1 rules=$2 chains=$3
+	shift 3
+	old=$(leftover "$command" "$chains")
+	# All is asked before iptables-restore starts: it may hold the lock that
+	# asking needs.
+	text=$(
+		echo '*filter'
+		"$rules"
+		jump "$command" FORWARD DOCKER-USER
+		jump "$command" INPUT SEAWALL-INPUT
+		for chain in $old; do
+			printf -- '-F %s\n' "$chain"
+		done
+		for chain in $old; do
+			printf -- '-X %s\n' "$chain"
+		done
+		echo COMMIT
+	)
+	printf '%s\n' "$text" | "$command-restore" -w 10 --noflush "$@"
+}
+
+# saved COMMAND: lines that bring back the chains and jumps as they are now.
+saved() {
+	"$1-save" -t filter | sed -n -e '/^:DOCKER-USER /p' -e '/^:SEAWALL-/p' -e '/^-A DOCKER-USER /p' -e '/^-A SEAWALL-/p'
+}
+
+for command in "$IPTABLES" "$IP6TABLES"; do
+	for name in "$command" "$command-restore" "$command-save"; do
+		if ! command -v "$name" >/dev/null 2>&1; then
+			say "$name is not installed; nothing was changed"
+			exit 1
+		fi
+	done
+done
+
+if ! load "$IPTABLES" rules_v4 "$chains_v4" --test || ! load "$IP6TABLES" rules_v6 "$chains_v6" --test; then
+	say 'the rules do not fit this host; nothing was changed'
+	exit 1
+fi
+
+if ! before=$(saved "$IPTABLES"); then
+	say 'the rules of now cannot be read; nothing was changed'
+	exit 1
+fi
+if ! load "$IPTABLES" rules_v4 "$chains_v4"; then
+	say 'IPv4 could not be loaded; nothing was changed'
+	exit 1
+fi
+if ! load "$IP6TABLES" rules_v6 "$chains_v6"; then
+	{
+		echo '*filter'
+		for chain in $chains_v4; do
+			printf ':%s - [0:0]\n' "$chain"
+		done
+		printf '%s\n' "$before"
+		echo COMMIT
+	} | "$IPTABLES-restore" -w 10 --noflush
+	say 'IPv6 could not be loaded; IPv4 has its rules of before'
+	exit 1
+fi
