@@ -30,8 +30,8 @@ var (
 	guardSchema  = &hcl.BodySchema{Blocks: ruleBlocks}
 	policySchema = &hcl.BodySchema{Blocks: ruleBlocks,
 		Attributes: attributes("ports", "address", "external", "description", "default", "for_each")}
-	allowSchema   = &hcl.BodySchema{Attributes: attributes("sources", "except", "log", "accept")}
-	denySchema    = &hcl.BodySchema{Attributes: attributes("sources", "except", "log", "reject")}
+	allowSchema   = &hcl.BodySchema{Attributes: attributes("", "sources", "except", "log", "accept")}
+	denySchema    = &hcl.BodySchema{Attributes: attributes("", "sources", "except", "log", "reject")}
 	forwardSchema = &hcl.BodySchema{Attributes: attributes("from to", "sources", "destinations")}
 	testSchema    = &hcl.BodySchema{Attributes: attributes("to", "allow", "deny", "external")}
 )
@@ -60,7 +60,7 @@ func (s *scope) decode(blocks map[string]hcl.Blocks) *Document {
 			doc.Tests = append(doc.Tests, t)
 		}
 	}
-	s.add(overlaps(doc.Policies)...)
+	s.add(overlaps(doc.Policies, s.loader.line)...)
 	return doc
 }
 

@@ -34,7 +34,7 @@ func checkName(kind, name string, at hcl.Range) hcl.Diagnostics {
 			"The name of this %s has %d bytes; at most %d fit.", kind, len(name), maxName)}
 	case !goodName.MatchString(name):
 		return hcl.Diagnostics{mistake(at, "A name that does not fit iptables",
-			"The name of this %s may have letters, digits, \"_\", \"-\" and \".\", and starts with none of the last two; %q does not fit.", kind, name)}
+			"The name of this %s has letters, digits, \"_\", \"-\" and \".\", and starts with a letter, a digit or \"_\"; %q does not fit.", kind, name)}
 	}
 	return nil
 }

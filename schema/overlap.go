@@ -47,8 +47,9 @@ func (r relation) and(o relation) relation {
 }
 
 // overlaps finds every pair of policies whose scopes meet without one lying
-// wholly and strictly inside the other.
-func overlaps(policies []*Policy) hcl.Diagnostics {
+// wholly and strictly inside the other. The line function gives the text of a
+// line, for the message to show both places.
+func overlaps(policies []*Policy, line func(hcl.Range) string) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, pair := range meetInPorts(policies) {
 		a, b := pair[0], pair[1]
@@ -56,7 +57,7 @@ func overlaps(policies []*Policy) hcl.Diagnostics {
 		if !r.meets || r.aInB != r.bInA {
 			continue
 		}
-		diags = append(diags, collision(a, b, r.aInB))
+		diags = append(diags, collision(a, b, r.aInB, line))
 	}
 	return diags
 }
@@ -78,15 +79,15 @@ func Nested(policies []*Policy) [][2]*Policy {
 	return pairs
 }
 
-func collision(a, b *Policy, same bool) *hcl.Diagnostic {
+func collision(a, b *Policy, same bool, line func(hcl.Range) string) *hcl.Diagnostic {
 	how := "and neither lies inside the other, so nothing says which of the two decides"
 	if same {
 		how = "and their scopes are the same, so nothing says which of the two decides"
 	}
 	port := commonPort(a.Ports, b.Ports)
 	return mistake(b.PortsRange, "Two policies claim the same port",
-		"Policy %q (%s) and policy %q (%s) both claim %s, %s. Give the port to one of them, or narrow one with address or external.",
-		a.Name, place(a.PortsRange), b.Name, place(b.PortsRange), port, how)
+		"Policy %s and policy %s both claim %s, %s. Give the port to one of them, or narrow one with address or external.\n\n  %s: %s\n  %s: %s",
+		a.Name, b.Name, port, how, place(a.PortsRange), line(a.PortsRange), place(b.PortsRange), line(b.PortsRange))
 }
 
 func commonPort(a, b []Ports) string {

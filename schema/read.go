@@ -178,3 +178,15 @@ func inOrder(diags hcl.Diagnostics) hcl.Diagnostics {
 	})
 	return diags
 }
+
+// line is the text of the line that a range starts on, without the space
+// around it.
+func (l *loader) line(r hcl.Range) string {
+	f := l.parser.Files()[r.Filename]
+	if f == nil || r.Start.Byte > len(f.Bytes) {
+		return ""
+	}
+	start := bytes.LastIndexByte(f.Bytes[:r.Start.Byte], '\n') + 1
+	text, _, _ := bytes.Cut(f.Bytes[start:], []byte("\n"))
+	return strings.TrimSpace(string(text))
+}

@@ -182,6 +182,9 @@ func parseRange(text, first, last string) (Span, *problem) {
 	a, problemA := parseAddress(strings.TrimSpace(first))
 	b, problemB := parseAddress(strings.TrimSpace(last))
 	switch {
+	case problemA != nil && problemB != nil:
+		_, generic := parseAddress(text)
+		return Span{}, generic
 	case problemA != nil || problemB != nil:
 		return Span{}, &problem{"Not a source", fmt.Sprintf("%q is no range: it takes two addresses, the lower one first, with \"-\" between them.", text)}
 	case a.Is4() != b.Is4():
