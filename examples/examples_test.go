@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"flag"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -107,5 +108,24 @@ func TestPoliciesAreInCanonicalLayout(t *testing.T) {
 		if diags.HasErrors() || !bytes.Equal(src, out) {
 			t.Errorf("%s: run seawall fmt (%v)", name, diags)
 		}
+	}
+}
+
+func TestScriptsAreShellcheckClean(t *testing.T) {
+	shellcheck, err := exec.LookPath("shellcheck")
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("this test needs shellcheck, and CI must have it")
+		}
+		t.Skip("this test needs shellcheck")
+	}
+	scripts, _ := filepath.Glob("*/compiled/seawall.sh")
+	more, _ := filepath.Glob("*/compiled/*/seawall.sh")
+	scripts = append(scripts, more...)
+	if len(scripts) < 9 {
+		t.Fatalf("only %d scripts", len(scripts))
+	}
+	if out, err := exec.Command(shellcheck, append([]string{"--shell=sh", "--enable=all", "--exclude=SC2250,SC2310,SC2312"}, scripts...)...).CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
 }

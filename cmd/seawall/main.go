@@ -65,7 +65,7 @@ merged), or - for standard input; the current folder when it is left out.`,
 	}
 	root.AddCommand(compileCommand(), validateCommand(), fmtCommand(), versionCommand())
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return fmt.Errorf("%w\n\nSee %s --help.", err, c.CommandPath())
+		return fmt.Errorf("%w\n\nSee %s --help", err, c.CommandPath())
 	})
 	return root
 }

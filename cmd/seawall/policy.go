@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/hashicorp/hcl/v2"
 	"github.com/seawall/seawall/schema"
 	"github.com/spf13/cobra"
 )
@@ -56,8 +55,4 @@ func sourceName(loaded *schema.Loaded) string {
 		}, filepath.Base(n)))
 	}
 	return strings.Join(names, ", ")
-}
-
-func fail(summary, detail string) hcl.Diagnostics {
-	return hcl.Diagnostics{{Severity: hcl.DiagError, Summary: summary, Detail: detail}}
 }

@@ -224,10 +224,7 @@ func (l *lowering) policy(chain *rules.Chain, p *schema.Policy, clauses []clause
 
 // scope is the boxes of a policy: interface × protocol and port × address.
 func (l *lowering) scope(p *schema.Policy) []box {
-	var addresses []netip.Prefix
-	for _, a := range prefixesOrAll(address.Both(p.AddressSet, l.resolve.Every())) {
-		addresses = append(addresses, a)
-	}
+	addresses := prefixesOrAll(address.Both(p.AddressSet, l.resolve.Every()))
 	var boxes []box
 	for _, i := range p.External {
 		for _, ports := range mergePorts(p.Ports) {

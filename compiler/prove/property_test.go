@@ -10,8 +10,6 @@ import (
 	"pgregory.net/rapid"
 )
 
-var families = []rules.Family{rules.IPv4, rules.IPv6}
-
 // TestProof holds the proof and both naive evaluators against each other: every
 // random policy compiles, is proved, and the four verdicts agree on corner
 // packets.

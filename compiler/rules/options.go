@@ -55,3 +55,6 @@ var ofProtocol = map[string]bool{
 	"--dport": true, "--sport": true, "--tcp-flags": true, "--syn": true, "--tcp-option": true,
 	"--icmp-type": true, "--icmpv6-type": true, "--chunk-types": true,
 }
+
+// withOptions are the matches that -p can bring with it.
+var withOptions = []string{"tcp", "udp", "sctp", "dccp", "udplite", "icmp", "icmp6"}

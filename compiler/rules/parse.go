@@ -90,7 +90,7 @@ func (p *parser) open(name string) error {
 	switch {
 	case p.table != nil:
 		return fmt.Errorf("the table %s has no COMMIT before this line", p.table.Name)
-	case name == "" || strings.ContainsAny(name, " \t"):
+	case !isName(name):
 		return fmt.Errorf("%q is no name of a table", name)
 	case p.file.Table(name) != nil:
 		return fmt.Errorf("the table %s stands in the file twice; the second would flush the first", name)
@@ -107,6 +107,9 @@ func (p *parser) declare(fields []string) error {
 	}
 	if len(fields) < 2 || len(fields) > 3 {
 		return fmt.Errorf("a chain is declared as \":NAME POLICY [PACKETS:BYTES]\"")
+	}
+	if !isName(fields[0]) {
+		return fmt.Errorf("%s is no name of a chain", Quote(fields[0]))
 	}
 	if c := p.table.Chain(fields[0]); c != nil {
 		p.table.flush(c)
@@ -144,7 +147,7 @@ func (p *parser) command(line string) error {
 		counters, line = line[:end+1], strings.TrimLeft(line[end+1:], " \t")
 	}
 	if rest, ok := strings.CutPrefix(line, "-A "); ok {
-		if name, rest, ok := strings.Cut(rest, " "); ok && !strings.ContainsAny(name, "\"\t") && name != "" {
+		if name, rest, ok := strings.Cut(rest, " "); ok && isName(name) {
 			return p.appendRule(p.chain(name), counters, rest)
 		}
 	}
@@ -163,6 +166,9 @@ func (p *parser) oddCommand(counters string, words []word) error {
 		verb = a
 	}
 	args := words[1:]
+	if len(args) > 0 && !isName(args[0].text) {
+		return fmt.Errorf("%s is no name of a chain", Quote(args[0].text))
+	}
 	if len(args) == 0 && verb != "-F" && verb != "-X" {
 		return fmt.Errorf("%s needs the name of a chain", verb)
 	}

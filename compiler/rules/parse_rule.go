@@ -110,6 +110,9 @@ func (r *ruleReader) value(option string) (string, error) {
 }
 
 func (r *ruleReader) basic(option byte, value string, not bool) error {
+	if !isName(value) {
+		return fmt.Errorf("-%c takes a name, not %s", option, Quote(value))
+	}
 	var err error
 	switch option {
 	case 's':
@@ -227,7 +230,7 @@ func (r *ruleReader) option(name string) error {
 func (r *ruleReader) give(o Option) error {
 	names := []string{owner(o.Name)}
 	if ofProtocol[o.Name] {
-		names = []string{"tcp", "udp", "sctp", "dccp", "udplite", "icmp", "icmp6"}
+		names = withOptions
 	}
 	for i := range r.body.Matches {
 		if slices.Contains(names, r.body.Matches[i].Name) {
@@ -237,8 +240,8 @@ func (r *ruleReader) give(o Option) error {
 	}
 	if ofProtocol[o.Name] {
 		name := implicit(r.body.Protocol.Name)
-		if name == "" {
-			return fmt.Errorf("%s needs -p before it", o.Name)
+		if !slices.Contains(withOptions, name) {
+			return fmt.Errorf("%s needs -p with a protocol that knows it before it", o.Name)
 		}
 		r.body.Matches = append(r.body.Matches, Match{Name: name, Options: []Option{o}})
 		return nil
@@ -253,4 +256,10 @@ func (r *ruleReader) give(o Option) error {
 	last := &r.body.Matches[len(r.body.Matches)-1]
 	last.Options = append(last.Options, o)
 	return nil
+}
+
+// isName tells whether a text can stand in a line without quotes: as a name of a
+// chain, interface, match or target, none of which can hold a blank.
+func isName(text string) bool {
+	return text != "" && text != "!" && !strings.HasPrefix(text, "-") && !strings.ContainsAny(text, " \t\r\n\v\f\"\\'")
 }
