@@ -13,6 +13,7 @@ import (
 
 	"github.com/seawall/seawall/compiler"
 	"github.com/seawall/seawall/compiler/emit"
+	"github.com/seawall/seawall/compiler/prove"
 	"github.com/seawall/seawall/schema"
 )
 
@@ -56,6 +57,11 @@ func TestCompiledFilesAreTrue(t *testing.T) {
 			var names []string
 			for _, n := range loaded.Inputs {
 				names = append(names, filepath.Base(n))
+			}
+			for _, r := range prove.Tests(loaded.Document) {
+				for _, f := range r.Failures {
+					t.Errorf("test %q: %s", r.Test.Name, f)
+				}
 			}
 			for _, format := range emit.Formats {
 				out, err := compiler.Compile(loaded.Document, compiler.Options{Format: format, Source: strings.Join(names, ", ")})

@@ -323,10 +323,44 @@ func (s *scope) decodeTest(b *hcl.Block, host *Host) *Test {
 	if attr := a.content["deny"]; attr != nil {
 		t.Deny = s.sources(attr.Expr, s.ctx)
 	}
+	s.testMeets(t, t.Allow)
+	s.testMeets(t, t.Deny)
 	if a.content["allow"] == nil && a.content["deny"] == nil {
 		s.add(mistake(b.DefRange, "A test that tests nothing", "Say who must get through (allow), who must not (deny), or both."))
 	}
 	return t
+}
+
+// testMeets finds sources of a test that can reach none of its destinations:
+// all of the other address family. Such a test would hold of nothing.
+func (s *scope) testMeets(t *Test, sources *Sources) {
+	if sources == nil || len(t.To) == 0 {
+		return
+	}
+	four, six := familiesOf(sources)
+	for _, to := range t.To {
+		if !to.Address.IsValid() || to.Address.Is4() && four || to.Address.Is6() && six {
+			return
+		}
+	}
+	s.add(mistake(sources.Range, "A test that tests nothing", "These sources and the addresses under to are of different families; no packet has both."))
+}
+
+// familiesOf tells which families a list of sources has addresses of.
+func familiesOf(sources *Sources) (four, six bool) {
+	if sources.Any {
+		return true, true
+	}
+	for _, l := range sources.Lists {
+		for _, e := range l.Spans {
+			four, six = four || e.First.Is4(), six || e.First.Is6()
+		}
+	}
+	for _, ref := range sources.Sets {
+		a, b := familiesOf(ref.Set.Sources)
+		four, six = four || a, six || b
+	}
+	return four, six
 }
 
 // everyAddress is all of both families.

@@ -2,6 +2,7 @@ package prove
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/seawall/seawall/compiler/rules"
 )
@@ -54,10 +55,44 @@ func (d *diagrams) file(t *rules.Table, hook Hook) (ref, error) {
 	r := &chainReader{diagrams: d, reader: newReader(d.space), table: t, hook: hook,
 		root: rootOf(hook), memo: map[string]ref{}, open: map[string]bool{}}
 	builtin := t.Chain(string(hook))
+	read := func() (ref, error) { return r.builtin(builtin) }
 	if builtin == nil || builtin.Implied && len(builtin.Rules) == 0 {
-		return r.call(r.root)
+		read = func() (ref, error) { return r.call(r.root) }
 	}
-	return r.builtin(builtin)
+	f, err := read()
+	if err != nil || hook == Forward {
+		return f, err
+	}
+	return d.nowhere(f), nil
+}
+
+// nowhere is a function for packets that leave on no interface, as those to the
+// host itself: -o NAME does not match them, ! -o NAME does.
+func (d *diagrams) nowhere(r ref) ref {
+	memo := map[ref]ref{}
+	var walk func(ref) ref
+	walk = func(r ref) ref {
+		if d.property(r) > pOut {
+			return r
+		}
+		if got, ok := memo[r]; ok {
+			return got
+		}
+		n := d.nodes[r]
+		var got ref
+		if n.property == pOut {
+			got = n.kids[0]
+		} else {
+			kids := make([]ref, len(n.kids))
+			for i, k := range n.kids {
+				kids[i] = walk(k)
+			}
+			got = d.make(n.property, slices.Clone(n.starts), kids)
+		}
+		memo[r] = got
+		return got
+	}
+	return walk(r)
 }
 
 // call is the function of a chain as its caller sees it when it carries the
@@ -88,7 +123,7 @@ func swap(from, to uint32) func(uint32) uint32 {
 func (r *chainReader) builtin(c *rules.Chain) (ref, error) {
 	last := -1
 	for i, rule := range c.Rules {
-		if r.reaches(rule.Target.Name, map[string]bool{}) {
+		if reaches(r.table, r.root, rule.Target.Name, map[string]bool{}) {
 			last = i
 		}
 	}
@@ -106,18 +141,18 @@ func (r *chainReader) builtin(c *rules.Chain) (ref, error) {
 	return r.relabel(f, swap(vReturn, policy)), nil
 }
 
-// reaches tells whether a chain is the policy's, or leads to it.
-func (r *chainReader) reaches(name string, seen map[string]bool) bool {
-	if name == r.root {
+// reaches tells whether a chain is the root, or leads to it.
+func reaches(t *rules.Table, root, name string, seen map[string]bool) bool {
+	if name == root {
 		return true
 	}
-	c := r.table.Chain(name)
+	c := t.Chain(name)
 	if c == nil || seen[name] {
 		return false
 	}
 	seen[name] = true
 	for _, rule := range c.Rules {
-		if r.reaches(rule.Target.Name, seen) {
+		if reaches(t, root, rule.Target.Name, seen) {
 			return true
 		}
 	}

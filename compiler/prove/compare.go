@@ -3,6 +3,7 @@ package prove
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/seawall/seawall/compiler/rules"
@@ -187,7 +188,11 @@ func (d *diagrams) fields(b *box) []Field {
 		list = append(list, f)
 	}
 	v6 := d.family == rules.IPv6
-	prefixes := func(s span) []string { return cidrs(s, v6) }
+	addresses := func(p int, name string) {
+		if b[p] != nil {
+			list = append(list, Field{name, d.addressWords(b[p], v6)})
+		}
+	}
 	ports := func(s span) []string {
 		if s.lo == s.hi {
 			return []string{fmt.Sprint(s.lo.lo)}
@@ -196,16 +201,16 @@ func (d *diagrams) fields(b *box) []Field {
 	}
 	add(pIn, "in", d.atomWords)
 	add(pOut, "out", d.atomWords)
-	add(pSrc, "source", prefixes)
+	addresses(pSrc, "source")
 	add(pProtocol, "protocol", func(s span) []string {
 		if s.lo == s.hi {
 			return []string{protocolName(int(s.lo.lo))}
 		}
 		return ports(s)
 	})
-	add(pOrigDst, "original address", prefixes)
+	addresses(pOrigDst, "original address")
 	add(pOrigPort, "original port", ports)
-	add(pDst, "destination", prefixes)
+	addresses(pDst, "destination")
 	add(pSport, "source port", ports)
 	add(pDport, "destination port", ports)
 	if b[pClass] != nil {
@@ -230,8 +235,29 @@ func (d *diagrams) atomWords(s span) []string {
 	return list
 }
 
+// addressWords writes a set of addresses as CIDRs, or as all but some when that
+// is shorter.
+func (d *diagrams) addressWords(s set, v6 bool) []string {
+	write := func(s set) []string {
+		var list []string
+		for _, p := range s {
+			list = append(list, cidrs(p, v6)...)
+		}
+		return list
+	}
+	these, others := write(s), write(s.complement(d.max(pSrc)))
+	if len(others) > 0 && len(others) < len(these) {
+		others[0] = "all but " + others[0]
+		return others
+	}
+	return these
+}
+
 // classWords names classes, those that differ in NAT alone once.
 func classWords(s set) []string {
+	if original := classSet(func(c class) bool { return c.known() && !c.reply }); slices.Equal(s, original) {
+		return []string{"known, ORIGINAL"}
+	}
 	var list []string
 	for i, c := range classes {
 		if !s.has(small(i)) {

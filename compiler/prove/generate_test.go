@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
-	"testing"
 
 	"github.com/seawall/seawall/compiler/prove"
 	"github.com/seawall/seawall/compiler/rules"
@@ -145,15 +144,6 @@ func load(text string) *schema.Document {
 	return loaded.Document
 }
 
-func mustLoad(t testing.TB, text string) *schema.Document {
-	t.Helper()
-	loaded, diags := schema.Load("-", schema.Options{Stdin: strings.NewReader(text)})
-	if diags.HasErrors() {
-		t.Fatal(diags)
-	}
-	return loaded.Document
-}
-
 // corners are the values at and beside every boundary of a policy.
 type corners struct {
 	family    rules.Family
@@ -172,36 +162,102 @@ func around(list []netip.Addr, first, last netip.Addr) []netip.Addr {
 	return list
 }
 
-func cornersOf(doc *schema.Document, family rules.Family) *corners {
-	c := &corners{family: family, ports: []int{0, 1, 65535, 22}, ins: []string{"eth0", "eth1", "eth10", "eth2", "ppp0", "docker0", "lan0", "wan7", "ethx"}}
-	ours := func(a netip.Addr) bool { return a.Is4() == (family == rules.IPv4) }
-	for _, text := range sourcePool {
-		first, last, _ := strings.Cut(text, "-")
-		if last == "" {
-			last = first
-		}
-		if p, err := netip.ParsePrefix(first); err == nil {
-			if ours(p.Addr()) {
-				c.sources = around(c.sources, p.Addr(), lastOf(p))
-			}
-			continue
-		}
-		if a := netip.MustParseAddr(first); ours(a) {
-			c.sources = around(c.sources, a, netip.MustParseAddr(last))
-		}
+// cornersOf collects the boundaries of a policy, and of tables that are
+// compared with it.
+func cornersOf(doc *schema.Document, family rules.Family, tables ...*rules.Table) *corners {
+	c := &corners{family: family, ports: []int{0, 1, 65535, 22}, ins: []string{"eth0", "eth1", "eth10", "ppp0", "docker0", "ethx"}}
+	for _, list := range [][]*schema.Rule{guardRules(doc)} {
+		c.ofRules(list)
 	}
-	c.addresses = append(c.addresses, c.sources[0])
+	c.ofInterfaces(doc.Host.External)
 	for _, p := range doc.Policies {
+		c.ofRules(p.Rules)
+		c.ofInterfaces(p.External)
 		for _, r := range p.Ports {
 			c.ports = append(c.ports, int(r.First)-1, int(r.First), int(r.Last), min(65535, int(r.Last)+1))
 		}
 		for _, a := range p.Address {
-			if ours(a.Addr()) {
+			if c.ours(a.Addr()) {
 				c.addresses = around(c.addresses, a.Addr(), lastOf(a))
 			}
 		}
 	}
+	for _, f := range doc.Forwards {
+		c.ofInterfaces(f.From)
+		c.ofInterfaces(f.To)
+		c.ofSources(f.Sources)
+		c.ofSources(f.Destinations)
+	}
+	for _, t := range tables {
+		c.ofTable(t)
+	}
+	for _, text := range []string{"0.0.0.0", "192.0.2.200", "255.255.255.255", "::", "2001:db8:77::7"} {
+		if a := netip.MustParseAddr(text); c.ours(a) {
+			c.sources, c.addresses = append(c.sources, a), append(c.addresses, a)
+		}
+	}
 	return c
+}
+
+func guardRules(doc *schema.Document) []*schema.Rule {
+	if doc.Guard == nil {
+		return nil
+	}
+	return doc.Guard.Rules
+}
+
+func (c *corners) ours(a netip.Addr) bool { return a.Is4() == (c.family == rules.IPv4) }
+
+func (c *corners) ofInterfaces(list []schema.Interface) {
+	for _, i := range list {
+		c.ins = append(c.ins, i.Name, i.Name+"7")
+	}
+}
+
+func (c *corners) ofRules(list []*schema.Rule) {
+	for _, r := range list {
+		c.ofSources(r.Sources)
+		c.ofSources(r.Except)
+	}
+}
+
+func (c *corners) ofSources(s *schema.Sources) {
+	if s == nil {
+		return
+	}
+	for _, l := range s.Lists {
+		for _, e := range l.Spans {
+			if c.ours(e.First) {
+				c.sources = around(c.sources, e.First, e.Last)
+			}
+		}
+	}
+	for _, ref := range s.Sets {
+		c.ofSources(ref.Set.Sources)
+		c.ofSources(ref.Set.Except)
+	}
+}
+
+// ofTable adds the boundaries of a table's rules: a mutant has its own.
+func (c *corners) ofTable(t *rules.Table) {
+	for _, chain := range t.Chains {
+		for _, r := range chain.Rules {
+			if p := r.Source.Prefix; p.IsValid() && c.ours(p.Addr()) {
+				c.sources = around(c.sources, p.Addr(), lastOf(p))
+			}
+			for _, m := range r.Matches {
+				for _, o := range m.Options {
+					if o.Name == "--ctorigdstport" {
+						var lo, hi int
+						if n, _ := fmt.Sscanf(o.Values[0], "%d:%d", &lo, &hi); n == 1 {
+							hi = lo
+						}
+						c.ports = append(c.ports, max(0, lo-1), lo, hi, min(65535, hi+1))
+					}
+				}
+			}
+		}
+	}
 }
 
 func lastOf(p netip.Prefix) netip.Addr {

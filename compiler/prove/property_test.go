@@ -1,6 +1,8 @@
 package prove_test
 
 import (
+	"flag"
+	"strconv"
 	"testing"
 
 	"github.com/seawall/seawall/compiler"
@@ -14,6 +16,7 @@ import (
 // random policy compiles, is proved, and the four verdicts agree on corner
 // packets.
 func TestProof(t *testing.T) {
+	atLeast(t, 3000)
 	packets := 0
 	rapid.Check(t, func(t *rapid.T) {
 		doc, text := document(t)
@@ -54,4 +57,25 @@ func TestProof(t *testing.T) {
 		}
 	})
 	t.Logf("%d packets", packets)
+}
+
+// atLeast makes rapid try so many policies, unless -rapid.checks says another
+// number.
+func atLeast(t *testing.T, checks int) {
+	t.Helper()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "rapid.checks" })
+	if given {
+		return
+	}
+	f := flag.Lookup("rapid.checks")
+	before := f.Value.String()
+	if err := f.Value.Set(strconv.Itoa(checks)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := f.Value.Set(before); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -35,7 +35,6 @@ type walker struct {
 	values [properties]value
 	hook   Hook
 	way    *Way
-	passed bool // the packet came back out of the policy's chain
 	depth  int
 }
 
@@ -52,12 +51,34 @@ func (w *walker) walk() {
 		}
 		return
 	}
+	w.builtin(start)
+}
+
+// builtin walks FORWARD or INPUT as far as the last rule that leads to the
+// policy's chain. What comes after is not the policy's matter.
+func (w *walker) builtin(c *rules.Chain) {
+	last := -1
+	for i, r := range c.Rules {
+		if reaches(w.table, rootOf(w.hook), r.Target.Name, map[string]bool{}) {
+			last = i
+		}
+	}
+	if last < 0 {
+		w.end("pass", c.Name+" has no jump to "+rootOf(w.hook))
+		return
+	}
+	upTo := *c
+	upTo.Rules = c.Rules[:last+1]
+	done, over := w.rules(&upTo)
 	switch {
-	case w.chain(start):
-	case w.passed:
-		w.end("pass", "back out of "+root)
+	case done:
+	case over: // a RETURN, or the end of a chain that was gone to
+		w.end(map[string]string{"DROP": "deny"}[c.Policy], "the policy of "+c.Name+", "+c.Policy)
+		if w.way.Verdict == "" {
+			w.way.Verdict = "accept"
+		}
 	default:
-		w.end("pass", "the end of "+start.Name+" without "+root)
+		w.end("pass", "past the jump to "+rootOf(w.hook)+" in "+c.Name)
 	}
 }
 
@@ -71,6 +92,13 @@ func (w *walker) chain(c *rules.Chain) bool {
 		return true
 	}
 	defer func() { w.depth-- }()
+	done, _ := w.rules(c)
+	return done
+}
+
+// rules walks the rules of a chain: whether the verdict is known, and whether a
+// rule ended the chain.
+func (w *walker) rules(c *rules.Chain) (done, over bool) {
 	for _, r := range c.Rules {
 		cond := w.reader.condition(r.Body)
 		if !w.matches(r, cond) {
@@ -81,10 +109,10 @@ func (w *walker) chain(c *rules.Chain) bool {
 			continue
 		}
 		if done, over := w.act(r.Target); over {
-			return done
+			return done, true
 		}
 	}
-	return false
+	return false, false
 }
 
 // act carries out a target: whether the verdict is known, and whether this
@@ -111,8 +139,7 @@ func (w *walker) act(t rules.Target) (done, over bool) {
 	if w.chain(next) {
 		return true, true
 	}
-	if t.Name == rootOf(w.hook) {
-		w.passed = true
+	if t.Name == rootOf(w.hook) && !t.Goto {
 		w.end("pass", "back out of "+t.Name)
 		return true, true
 	}

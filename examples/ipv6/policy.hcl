@@ -28,7 +28,7 @@ policy "legacy-api" {
 
 test "the campus reaches the API, its printer does not" {
   to    = [8443]
-  allow = ["2001:db8:101::/48", "2001:db8:102::/64", "2001:db8:103::/48"]
+  allow = ["2001:db8:101::/48", "2001:db8:102::-2001:db8:102::c", "2001:db8:102::e-2001:db8:102:ffff:ffff:ffff:ffff:ffff", "2001:db8:103::/48"]
   deny  = ["2001:db8:102::d", "2001:db8:104::/48", "0.0.0.0/0"]
 }
 

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/seawall/seawall/compiler"
+	"github.com/seawall/seawall/compiler/emit"
+	"github.com/seawall/seawall/compiler/prove"
+	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/schema"
+	"github.com/spf13/cobra"
+)
+
+func explainCommand() *cobra.Command {
+	p, text := &policyFlags{}, &packetText{}
+	file, asJSON := "", false
+	c := &cobra.Command{
+		Use:   "explain [PATH] --from ADDRESS --to [ADDRESS:]PORT[/PROTOCOL]",
+		Short: "Show the way of one packet through a policy and its rules",
+		Long: `Show the way of one packet: each step of the policy with what it said, the line
+that decides, and the rules that carry it out. With --rules, the way through
+that file's chains as well.
+
+A packet is a new connection to a published port unless the flags say
+otherwise.`,
+		Example: `  seawall explain --from 203.0.113.9 --to 8080
+  seawall explain policy.hcl --from 2001:db8::1 --to '[2001:db8::7]:443/tcp' --chain input
+  seawall explain policy.hcl --from 10.8.9.1 --to 5432 --rules /etc/sysconfig/iptables`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			loaded, err := p.load(c, args)
+			if err != nil {
+				return err
+			}
+			packet, err := text.packet(loaded.Document)
+			if err != nil {
+				return err
+			}
+			e, err := explain(c, loaded, packet, file)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return e.json(c.OutOrStdout())
+			}
+			return e.text(c.OutOrStdout(), loaded.Files)
+		},
+	}
+	p.register(c)
+	text.register(c)
+	c.Flags().StringVar(&file, "rules", "", "show the way through this rules `FILE` as well")
+	c.Flags().BoolVar(&asJSON, "json", false, "write the answer as JSON")
+	return c
+}
+
+// explanation is all that explain says of a packet.
+type explanation struct {
+	packet  prove.Packet
+	policy  *prove.PolicyWay
+	emitted *prove.Way
+	file    *prove.Way // nil without --rules
+	name    string
+}
+
+func explain(c *cobra.Command, loaded *schema.Loaded, packet prove.Packet, file string) (*explanation, error) {
+	out, err := compiler.Compile(loaded.Document, compiler.Options{Format: emit.Restore, Source: sourceName(loaded)})
+	if err != nil {
+		return nil, unproved(err)
+	}
+	family := packet.Family()
+	f := out.Files[0]
+	if family == rules.IPv6 {
+		f = out.Files[1]
+	}
+	table, err := parseRules(f.Name, f.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	e := &explanation{packet: packet, policy: prove.Explain(loaded.Document, packet), emitted: prove.Trace(table, packet), name: file}
+	if file == "" {
+		return e, nil
+	}
+	list, err := readRules(c, file, int(family))
+	if err != nil {
+		return nil, err
+	}
+	e.file = prove.Trace(list[0].table, packet)
+	return e, nil
+}
+
+func (e *explanation) text(w io.Writer, files map[string]*hcl.File) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n\nThe policy says %s:\n", e.packet, e.policy.Verdict)
+	for _, s := range e.policy.Steps {
+		mark := " "
+		if s.Decides {
+			mark = "→"
+		}
+		number := "  "
+		if s.Number > 0 {
+			number = fmt.Sprintf("%d.", s.Number)
+		}
+		fmt.Fprintf(&b, " %s %s %s\n", mark, number, s.Said)
+	}
+	at := e.policy.At
+	fmt.Fprintf(&b, "\n  on %s line %d:\n", at.Filename, at.Start.Line)
+	if f := files[at.Filename]; f != nil {
+		fmt.Fprintf(&b, "%4d: %s\n", at.Start.Line, sourceLine(f.Bytes, at.Start.Line))
+	}
+	if e.policy.Log != "" {
+		fmt.Fprintf(&b, "\nIt is logged as %q.\n", e.policy.Log)
+	}
+	fmt.Fprintf(&b, "\nThe compiled rules say %s:\n", e.emitted.Verdict)
+	writeWay(&b, e.emitted)
+	if e.file != nil {
+		fmt.Fprintf(&b, "\n%s says %s:\n", e.name, e.file.Verdict)
+		writeWay(&b, e.file)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func writeWay(b *strings.Builder, way *prove.Way) {
+	for _, s := range way.Steps {
+		fmt.Fprintf(b, "  line %d: %s\n", s.Rule.Line, s.Rule.String(s.Chain))
+		if s.Unsure != "" {
+			fmt.Fprintf(b, "          \"%s\" may hold or not; it is taken not to\n", s.Unsure)
+		}
+	}
+	if way.Ended != "" {
+		fmt.Fprintf(b, "  %s\n", way.Ended)
+	}
+}
+
+// sourceLine is a line of a file, from 1.
+func sourceLine(src []byte, n int) string {
+	lines := strings.Split(string(src), "\n")
+	if n < 1 || n > len(lines) {
+		return ""
+	}
+	return strings.TrimRight(lines[n-1], "\r")
+}
+
+// The JSON form: one object, verdicts in the words of the text.
+type (
+	stepJSON struct {
+		Step    int    `json:"step"`
+		Said    string `json:"said"`
+		Decides bool   `json:"decides,omitempty"`
+	}
+	ruleJSON struct {
+		Line   int    `json:"line"`
+		Rule   string `json:"rule"`
+		Unsure string `json:"undecided,omitempty"`
+	}
+	wayJSON struct {
+		Verdict string     `json:"verdict"`
+		Rules   []ruleJSON `json:"rules"`
+		Ended   string     `json:"ended,omitempty"`
+	}
+	explainJSON struct {
+		Packet  string     `json:"packet"`
+		Verdict string     `json:"verdict"`
+		Rule    string     `json:"rule"`
+		File    string     `json:"file"`
+		Line    int        `json:"line"`
+		Log     string     `json:"log,omitempty"`
+		Steps   []stepJSON `json:"steps"`
+		Emitted wayJSON    `json:"compiled"`
+		Rules   *wayJSON   `json:"rules_file,omitempty"`
+	}
+)
+
+func (e *explanation) json(w io.Writer) error {
+	out := explainJSON{Packet: e.packet.String(), Verdict: e.policy.Verdict, Rule: e.policy.Rule,
+		File: e.policy.At.Filename, Line: e.policy.At.Start.Line, Log: e.policy.Log, Emitted: asJSON(e.emitted)}
+	for _, s := range e.policy.Steps {
+		out.Steps = append(out.Steps, stepJSON{s.Number, s.Said, s.Decides})
+	}
+	if e.file != nil {
+		way := asJSON(e.file)
+		out.Rules = &way
+	}
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(out)
+}
+
+func asJSON(way *prove.Way) wayJSON {
+	out := wayJSON{Verdict: way.Verdict, Ended: way.Ended, Rules: []ruleJSON{}}
+	for _, s := range way.Steps {
+		out.Rules = append(out.Rules, ruleJSON{s.Rule.Line, s.Rule.String(s.Chain), s.Unsure})
+	}
+	return out
+}

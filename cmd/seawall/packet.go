@@ -1,0 +1,197 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/seawall/seawall/compiler/prove"
+	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/schema"
+	"github.com/spf13/cobra"
+)
+
+// packetText is a packet as flags.
+type packetText struct {
+	from, to, in, out, chain, state, direction, protocol, destination string
+	sport                                                             int
+	snat, dnat                                                        bool
+}
+
+func (p *packetText) register(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&p.from, "from", "", "the source `ADDRESS`")
+	f.StringVar(&p.to, "to", "", "the original destination, `[ADDRESS:]PORT[/PROTOCOL]`, as the client sees it")
+	f.StringVar(&p.in, "in", "", "the interface it comes in on (default the host's first external)")
+	f.StringVar(&p.out, "out", "docker0", "the interface it goes out on")
+	f.StringVar(&p.chain, "chain", "forward", "forward, or input for packets to the host itself")
+	f.StringVar(&p.state, "state", "new", "conntrack's state: new, established, related, invalid or untracked")
+	f.StringVar(&p.direction, "direction", "original", "original, or reply for an answer")
+	f.StringVar(&p.protocol, "protocol", "", "a protocol without ports: icmp, ipv6-icmp or a number")
+	f.StringVar(&p.destination, "destination", "", "the destination after DNAT, `ADDRESS[:PORT]`")
+	f.IntVar(&p.sport, "source-port", 40000, "the source port")
+	f.BoolVar(&p.snat, "snat", false, "the connection's source was rewritten")
+	f.BoolVar(&p.dnat, "dnat", false, "the connection's destination was rewritten")
+	choices(c, "chain", "forward", "input")
+	choices(c, "state", "new", "established", "related", "invalid", "untracked")
+	choices(c, "direction", "original", "reply")
+}
+
+// packetFlags writes a packet as the flags that say it.
+func packetFlags(p prove.Packet) string {
+	text := fmt.Sprintf("--from %s --to %s", p.Source, shellWord(endpointText(p)))
+	if p.Protocol != 6 && p.Protocol != 17 && p.Protocol != 132 {
+		text += " --protocol " + p.ProtocolName()
+	}
+	text += " --in " + p.In
+	if p.Hook == prove.Input {
+		text += " --chain input"
+	} else {
+		text += " --out " + p.Out
+	}
+	if p.State != "NEW" {
+		text += " --state " + strings.ToLower(p.State)
+	}
+	if p.Reply {
+		text += " --direction reply"
+	}
+	text += fmt.Sprintf(" --destination %s --source-port %d", shellWord(netip.AddrPortFrom(p.Dest, uint16(p.Dport)).String()), p.Sport)
+	if p.SNAT {
+		text += " --snat"
+	}
+	if p.DNAT {
+		text += " --dnat"
+	}
+	return text
+}
+
+// shellWord quotes the brackets of an IPv6 address, which a shell would take for
+// a pattern.
+func shellWord(text string) string {
+	if strings.Contains(text, "[") {
+		return "'" + text + "'"
+	}
+	return text
+}
+
+func endpointText(p prove.Packet) string {
+	text := netip.AddrPortFrom(p.OrigDst, uint16(p.OrigPort)).String()
+	switch p.Protocol {
+	case 17, 132:
+		text += "/" + p.ProtocolName()
+	}
+	return text
+}
+
+// packet makes the packet that the flags say.
+func (p *packetText) packet(doc *schema.Document) (prove.Packet, error) {
+	var out prove.Packet
+	from, err := netip.ParseAddr(p.from)
+	switch {
+	case p.from == "" || p.to == "":
+		return out, fmt.Errorf("say --from ADDRESS and --to [ADDRESS:]PORT[/PROTOCOL]")
+	case err != nil || from.Zone() != "" || from.Is4In6():
+		return out, fmt.Errorf("--from takes an address, and %q is none", p.from)
+	}
+	out = prove.Packet{Hook: prove.Forward, In: p.in, Out: p.out, Source: from, Sport: p.sport,
+		State: strings.ToUpper(p.state), Reply: p.direction == "reply", SNAT: p.snat, DNAT: p.dnat}
+	if out.In == "" && len(doc.Host.External) > 0 {
+		out.In = doc.Host.External[0].Name
+		if doc.Host.External[0].Prefix {
+			out.In += "0"
+		}
+	}
+	if err := p.words(&out); err != nil {
+		return out, err
+	}
+	if err := p.target(&out); err != nil {
+		return out, err
+	}
+	return out, p.after(&out)
+}
+
+// words checks the flags that take one of a few words.
+func (p *packetText) words(out *prove.Packet) error {
+	switch {
+	case !slices.Contains([]string{"NEW", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED"}, out.State):
+		return fmt.Errorf("--state is new, established, related, invalid or untracked, not %q", p.state)
+	case p.direction != "original" && p.direction != "reply":
+		return fmt.Errorf("--direction is original or reply, not %q", p.direction)
+	case out.Reply && out.State == "NEW":
+		return fmt.Errorf("an answer is of an established connection: add --state established")
+	case p.chain == "input":
+		out.Hook, out.Out = prove.Input, ""
+	case p.chain != "forward":
+		return fmt.Errorf("--chain is forward or input, not %q", p.chain)
+	}
+	if !out.Known() {
+		out.Reply, out.SNAT, out.DNAT = false, false, false
+	}
+	return nil
+}
+
+// target reads --to and --protocol.
+func (p *packetText) target(out *prove.Packet) error {
+	text := p.to
+	// Port 0 is none that a policy can name, but a packet can have it.
+	if strings.HasSuffix(text, ":0") {
+		text = strings.TrimSuffix(text, "0") + "1"
+	}
+	e, err := schema.ParseEndpoint(text)
+	if err != nil {
+		return fmt.Errorf("--to: %w", err)
+	}
+	if e.Ports.First != e.Ports.Last {
+		return fmt.Errorf("--to takes one port: one packet has one")
+	}
+	out.OrigPort, out.Protocol, out.OrigDst = int(e.Ports.First), int(e.Ports.Protocol), e.Address
+	if text != p.to {
+		out.OrigPort = 0
+	}
+	if p.protocol != "" {
+		n, ok := map[string]int{"icmp": 1, "tcp": 6, "udp": 17, "ipv6-icmp": 58, "icmpv6": 58, "sctp": 132}[p.protocol]
+		if !ok {
+			if n, err = strconv.Atoi(p.protocol); err != nil || n < 0 || n > 255 {
+				return fmt.Errorf("--protocol is icmp, ipv6-icmp or a number up to 255, not %q", p.protocol)
+			}
+		}
+		out.Protocol = n
+	}
+	if !out.OrigDst.IsValid() {
+		out.OrigDst = netip.MustParseAddr("198.51.100.2")
+		if out.Family() == rules.IPv6 {
+			out.OrigDst = netip.MustParseAddr("2001:db8::2")
+		}
+	}
+	if out.OrigDst.Is4() != out.Source.Is4() {
+		return fmt.Errorf("--from and --to are of different address families; no packet has both")
+	}
+	return nil
+}
+
+// after reads where the packet goes after DNAT.
+func (p *packetText) after(out *prove.Packet) error {
+	out.Dest, out.Dport = out.OrigDst, out.OrigPort
+	if p.destination == "" {
+		if out.Hook == prove.Forward && out.Known() {
+			out.Dest = netip.MustParseAddr("172.17.0.2")
+			if out.Family() == rules.IPv6 {
+				out.Dest = netip.MustParseAddr("fd00::2")
+			}
+		}
+		return nil
+	}
+	if ap, err := netip.ParseAddrPort(p.destination); err == nil {
+		out.Dest, out.Dport = ap.Addr(), int(ap.Port())
+	} else if a, err := netip.ParseAddr(p.destination); err == nil {
+		out.Dest = a
+	} else {
+		return fmt.Errorf("--destination takes an address, with or without a port; %q is none", p.destination)
+	}
+	if out.Dest.Is4() != out.Source.Is4() {
+		return fmt.Errorf("--from and --destination are of different address families; no packet has both")
+	}
+	return nil
+}

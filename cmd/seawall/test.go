@@ -1,0 +1,52 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/seawall/seawall/compiler/prove"
+	"github.com/spf13/cobra"
+)
+
+func testCommand() *cobra.Command {
+	p := &policyFlags{}
+	c := &cobra.Command{
+		Use:   "test [PATH]",
+		Short: "Prove the test blocks of a policy",
+		Long: `Prove the test blocks of a policy: each for every address of its sources and
+not for samples. A test that does not hold is shown with the part of its
+sources for which it does not, and the line that decides there. Exit 2 when a
+test fails.`,
+		Example: `  seawall test
+  seawall test policies --var-file db1.vars.hcl`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			loaded, err := p.load(c, args)
+			if err != nil {
+				return err
+			}
+			return runTests(c, prove.Tests(loaded.Document))
+		},
+	}
+	p.register(c)
+	return c
+}
+
+func runTests(c *cobra.Command, results []*prove.TestResult) error {
+	w, failed := c.OutOrStdout(), 0
+	for _, r := range results {
+		if len(r.Failures) == 0 {
+			fmt.Fprintf(w, "ok    %s\n", r.Test.Name)
+			continue
+		}
+		failed++
+		fmt.Fprintf(w, "FAIL  %s (%s:%d)\n", r.Test.Name, r.Test.Range.Filename, r.Test.Range.Start.Line)
+		for _, f := range r.Failures {
+			fmt.Fprintf(w, "      %s\n      decided by %s (%s:%d)\n", f, f.Rule, f.At.Filename, f.At.Start.Line)
+		}
+	}
+	fmt.Fprintf(w, "%s, %d failed\n", count(len(results), "test", "tests"), failed)
+	if failed > 0 {
+		return exitCode(exitDiffers)
+	}
+	return nil
+}
