@@ -1,0 +1,64 @@
+package lint
+
+import (
+	"bytes"
+	"regexp"
+
+	"github.com/hashicorp/hcl/v2"
+)
+
+// comment is a comment that silences, in a policy file or a list file.
+var comment = regexp.MustCompile(`(?:#|//)\s*seawall:ignore\b[ \t]*(SW\d{3})?[ \t]*(.*)`)
+
+// silence drops the findings that a comment on their line, or on the line
+// before, names with a reason. A comment that names no code, no reason, or
+// nothing that was found is a finding itself.
+func silence(found []Finding, files map[string]*hcl.File) []Finding {
+	type mark struct {
+		file string
+		line int
+		code string
+	}
+	silenced := map[mark]bool{}
+	var out []Finding
+	for name, f := range files {
+		for i, line := range bytes.Split(f.Bytes, []byte("\n")) {
+			m := comment.FindSubmatchIndex(line)
+			if m == nil {
+				continue
+			}
+			at := hcl.Pos{Line: i + 1, Column: m[0] + 1, Byte: offset(f.Bytes, i) + m[0]}
+			end := at
+			end.Column, end.Byte = end.Column+m[1]-m[0], end.Byte+m[1]-m[0]
+			code := group(line, m, 1)
+			if code == "" || len(bytes.TrimSpace([]byte(group(line, m, 2)))) == 0 {
+				out = append(out, Finding{Code: "SW000", Summary: "A comment that silences nothing", At: hcl.Range{Filename: name, Start: at, End: end},
+					Detail: "Write the code and the reason: # seawall:ignore SW007 the honeypot is meant to be found"})
+				continue
+			}
+			silenced[mark{name, i + 1, code}] = true
+		}
+	}
+	for _, f := range found {
+		if !silenced[mark{f.At.Filename, f.At.Start.Line, f.Code}] && !silenced[mark{f.At.Filename, f.At.Start.Line - 1, f.Code}] {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+func group(line []byte, m []int, n int) string {
+	if m[2*n] < 0 {
+		return ""
+	}
+	return string(line[m[2*n]:m[2*n+1]])
+}
+
+// offset is where line n, from 0, starts.
+func offset(src []byte, n int) int {
+	at := 0
+	for range n {
+		at += bytes.IndexByte(src[at:], '\n') + 1
+	}
+	return at
+}

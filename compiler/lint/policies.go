@@ -1,0 +1,174 @@
+package lint
+
+import (
+	"fmt"
+	"math/big"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/seawall/seawall/compiler/address"
+	"github.com/seawall/seawall/schema"
+	"go4.org/netipx"
+)
+
+// unreachable finds policies of which narrower ones take the whole scope, and
+// those for which the guard decides about everybody.
+func (l *linter) unreachable() {
+	inside := map[*schema.Policy][]*schema.Policy{}
+	for _, pair := range schema.Nested(l.doc.Policies) {
+		inside[pair[1]] = append(inside[pair[1]], pair[0])
+	}
+	for _, p := range l.doc.Policies {
+		if taken := l.takenBy(p, inside[p]); taken != "" {
+			l.add(p, Finding{Code: "SW004", Summary: "A policy that nothing can reach", At: p.Range,
+				Detail: "Narrower policies decide about all of its scope: " + taken + "."})
+		} else if l.guardDecidesAll() {
+			l.add(p, Finding{Code: "SW004", Summary: "A policy that nothing can reach", At: p.Range,
+				Detail: fmt.Sprintf("The guard (%s) decides about everybody.", place(l.doc.Guard.Range))})
+		}
+	}
+}
+
+func (l *linter) guardDecidesAll() bool {
+	if l.doc.Guard == nil {
+		return false
+	}
+	for _, r := range l.resolve {
+		var all *netipx.IPSet
+		for _, x := range l.reaches(nil, r) {
+			all = address.Union(all, x.without)
+		}
+		if all == nil || !all.Equal(r.Every()) {
+			return false
+		}
+	}
+	return true
+}
+
+// takenBy names the policies inside p that together take its whole scope, or
+// gives "". Policies that nest never meet otherwise, so the sizes of those that
+// lie in no other of them add up. Only those on all of p's interfaces count.
+func (l *linter) takenBy(p *schema.Policy, inner []*schema.Policy) string {
+	total := new(big.Int)
+	var names []string
+	for _, q := range inner {
+		if !sameInterfaces(q.External, p.External) || !outermost(q, inner) {
+			continue
+		}
+		total.Add(total, size(q))
+		names = append(names, fmt.Sprintf("%s (%s)", q.Name, place(q.Range)))
+	}
+	if len(names) == 0 || total.Cmp(size(p)) < 0 {
+		return ""
+	}
+	return strings.Join(names, ", ")
+}
+
+func sameInterfaces(a, b []schema.Interface) bool {
+	within := func(a, b []schema.Interface) bool {
+		return !slices.ContainsFunc(a, func(i schema.Interface) bool {
+			return !slices.ContainsFunc(b, func(j schema.Interface) bool { return j.Covers(i) })
+		})
+	}
+	return within(a, b) && within(b, a)
+}
+
+func outermost(q *schema.Policy, all []*schema.Policy) bool {
+	for _, pair := range schema.Nested(all) {
+		if pair[0] == q {
+			return false
+		}
+	}
+	return true
+}
+
+// size is the number of (port, address) pairs of a policy.
+func size(p *schema.Policy) *big.Int {
+	ports := map[[2]int]bool{}
+	for _, r := range p.Ports {
+		for n := int(r.First); n <= int(r.Last); n++ {
+			ports[[2]int{int(r.Protocol), n}] = true
+		}
+	}
+	addresses := new(big.Int)
+	for _, x := range p.AddressSet.Prefixes() {
+		addresses.Add(addresses, new(big.Int).Lsh(big.NewInt(1), uint(x.Addr().BitLen()-x.Bits())))
+	}
+	return addresses.Mul(addresses, big.NewInt(int64(len(ports))))
+}
+
+// sensitive are ports on which databases and administration are found, and
+// nearly never meant for everybody.
+var sensitive = map[int]string{
+	22: "SSH", 23: "Telnet", 135: "Windows RPC", 445: "SMB", 1433: "SQL Server", 1521: "Oracle", 2049: "NFS",
+	2375: "the Docker API without TLS", 2376: "the Docker API", 2379: "etcd", 2380: "etcd", 3306: "MySQL",
+	3389: "remote desktops", 5432: "PostgreSQL", 5601: "Kibana", 5672: "RabbitMQ", 5900: "VNC", 5984: "CouchDB",
+	6379: "Redis", 7000: "Cassandra", 8086: "InfluxDB", 9042: "Cassandra", 9092: "Kafka", 9200: "Elasticsearch",
+	9300: "Elasticsearch", 10250: "the kubelet", 11211: "memcached", 15672: "RabbitMQ's administration",
+	27017: "MongoDB", 50000: "Db2",
+}
+
+// openPorts finds sensitive ports that a policy lets everybody to.
+func (l *linter) openPorts(p *schema.Policy) {
+	if !l.letsEverybodyIn(p) {
+		return
+	}
+	var found []string
+	for port, what := range sensitive {
+		for _, r := range p.Ports {
+			if r.Protocol == schema.TCP && int(r.First) <= port && port <= int(r.Last) {
+				found = append(found, fmt.Sprintf("%d (%s)", port, what))
+				break
+			}
+		}
+	}
+	if len(found) == 0 {
+		return
+	}
+	sort.Strings(found)
+	l.add(p, Finding{Code: "SW007", Hint: true, Summary: "A database or admin port that is open to everybody", At: p.Range,
+		Detail: fmt.Sprintf("Everybody may reach port %s. If that is meant, say so with # seawall:ignore SW007 and the reason.", strings.Join(found, ", "))})
+}
+
+// letsEverybodyIn tells whether all of a family may reach a policy's ports, but
+// for what the guard denies.
+func (l *linter) letsEverybodyIn(p *schema.Policy) bool {
+	for _, r := range l.resolve {
+		denied, all := false, &netipx.IPSet{}
+		for _, x := range l.reaches(p, r) {
+			all = address.Union(all, x.without)
+			deny := x.rule.Verdict == schema.Deny || x.rule.Verdict == schema.Reject
+			denied = denied || deny && !x.guard && !address.Empty(x.decides)
+		}
+		open := all.Equal(r.Every()) || p.Default == schema.Pass
+		if open && !denied {
+			return true
+		}
+	}
+	return false
+}
+
+// oneFamily finds policies of both families whose allow blocks name one alone.
+func (l *linter) oneFamily(p *schema.Policy) {
+	if len(p.Address) > 0 || p.Default == schema.Pass {
+		return
+	}
+	var four, six, any bool
+	for _, rule := range p.Rules {
+		if rule.Verdict == schema.Pass || rule.Verdict == schema.Accept {
+			any = true
+			four = four || !address.Empty(l.resolve[0].Sources(rule.Sources))
+			six = six || !address.Empty(l.resolve[1].Sources(rule.Sources))
+		}
+	}
+	if !any || four == six {
+		return
+	}
+	named, other := "IPv4", "IPv6"
+	if six {
+		named, other = other, named
+	}
+	l.add(p, Finding{Code: "SW008", Hint: true, Summary: "A policy that lets in one address family alone", At: p.Range,
+		Detail: fmt.Sprintf("All who are allowed are named by %s addresses, so every %s client is denied. If somebody has both, name both.", named, other)})
+}

@@ -1,0 +1,132 @@
+package lint
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/seawall/seawall/compiler/address"
+	"github.com/seawall/seawall/schema"
+	"go4.org/netipx"
+)
+
+// reach is an allow or deny block in one family: what it names, and what it
+// decides after those before it.
+type reach struct {
+	rule           *schema.Rule
+	guard          bool
+	named, without *netipx.IPSet // sources; sources without except
+	decides        *netipx.IPSet
+}
+
+// verdict is what a rule does, for telling whether two do the same.
+type verdict struct {
+	v   schema.Verdict
+	log string
+}
+
+// reaches works out the blocks that decide for a policy, guard first, in one
+// family; for a nil policy those of the guard alone.
+func (l *linter) reaches(p *schema.Policy, r *address.Resolver) []reach {
+	var list []reach
+	decided := &netipx.IPSet{}
+	add := func(rule *schema.Rule, guard bool) {
+		x := reach{rule: rule, guard: guard, named: r.Sources(rule.Sources)}
+		x.without = x.named
+		if rule.Except != nil {
+			x.without = address.Without(x.named, r.Sources(rule.Except))
+		}
+		x.decides = address.Without(x.without, decided)
+		decided = address.Union(decided, x.without)
+		list = append(list, x)
+	}
+	if l.doc.Guard != nil {
+		for _, rule := range l.doc.Guard.Rules {
+			add(rule, true)
+		}
+	}
+	if p != nil {
+		for _, rule := range p.Rules {
+			add(rule, false)
+		}
+	}
+	return list
+}
+
+// rules finds the blocks of a policy, or of the guard, that do nothing.
+func (l *linter) rules(p *schema.Policy) {
+	four, six := l.reaches(p, l.resolve[0]), l.reaches(p, l.resolve[1])
+	for i := range four {
+		if four[i].guard != (p == nil) {
+			continue
+		}
+		if address.Empty(four[i].decides) && address.Empty(six[i].decides) {
+			l.neverMatches(p, four, six, i)
+			continue
+		}
+		l.idleExcept(p, four[i], six[i])
+		if p != nil && l.sameAsRest(p, four, i) && l.sameAsRest(p, six, i) {
+			l.add(p, Finding{Code: "SW003", Summary: "A rule that changes nothing", At: four[i].rule.Range,
+				Detail: "Without this block the same would happen to everybody that it decides about: the blocks after it, or the default, say the same. Leave it out, or change what it says."})
+		}
+	}
+}
+
+func (l *linter) neverMatches(p *schema.Policy, four, six []reach, i int) {
+	rule := four[i].rule
+	detail := "The blocks before it have decided about all of its sources: " + shadows(four, six, i) + "."
+	if address.Empty(four[i].without) && address.Empty(six[i].without) {
+		detail = "Its except takes out all of its sources."
+	}
+	l.add(p, Finding{Code: "SW001", Summary: "A rule that can never match", At: rule.Range, Detail: detail})
+}
+
+// shadows names the blocks that decide before block i about some of its
+// sources.
+func shadows(four, six []reach, i int) string {
+	var list []string
+	for j := range i {
+		if four[j].decides.Overlaps(four[i].without) || six[j].decides.Overlaps(six[i].without) {
+			owner := "the block at "
+			if four[j].guard {
+				owner = "the guard's block at "
+			}
+			list = append(list, owner+place(four[j].rule.Range))
+		}
+	}
+	if len(list) > 3 {
+		list = append(list[:3], fmt.Sprintf("and %d more", len(list)-3))
+	}
+	return strings.Join(list, ", ")
+}
+
+func (l *linter) idleExcept(p *schema.Policy, four, six reach) {
+	if four.rule.Except == nil {
+		return
+	}
+	if same(four.named, four.without) && same(six.named, six.without) {
+		l.add(p, Finding{Code: "SW002", Summary: "An except that takes nothing out", At: exceptRange(four.rule),
+			Detail: "None of these addresses is among the sources of the block."})
+	}
+}
+
+func exceptRange(r *schema.Rule) hcl.Range { return r.Except.Range }
+
+func same(a, b *netipx.IPSet) bool { return a.Equal(b) }
+
+// sameAsRest tells whether what block i decides would be decided alike by the
+// blocks after it and the default.
+func (l *linter) sameAsRest(p *schema.Policy, list []reach, i int) bool {
+	mine := verdict{list[i].rule.Verdict, list[i].rule.Log}
+	rest := list[i].decides
+	for _, later := range list[i+1:] {
+		if !later.without.Overlaps(rest) {
+			continue
+		}
+		if (verdict{later.rule.Verdict, later.rule.Log}) != mine {
+			return false
+		}
+		rest = address.Without(rest, later.without)
+	}
+	return address.Empty(rest) || mine == verdict{v: p.Default}
+}
