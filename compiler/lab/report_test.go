@@ -1,0 +1,77 @@
+//go:build linux
+
+package lab
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"sort"
+	"strings"
+	"sync"
+	"testing"
+)
+
+var (
+	long       = flag.Bool("lab.long", false, "run the lab for ten minutes, with many more policies")
+	reportFile = flag.String("lab.report", "", "write the lab's report, in Markdown, to this `file`")
+)
+
+// report counts probes by scenario.
+type report struct {
+	mu   sync.Mutex
+	rows map[string]*row
+}
+
+type row struct{ probes, disagreements int }
+
+var results = &report{rows: map[string]*row{}}
+
+// add counts probes of a scenario.
+func (r *report) add(scenario string, probes, disagreements int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.rows[scenario] == nil {
+		r.rows[scenario] = &row{}
+	}
+	r.rows[scenario].probes += probes
+	r.rows[scenario].disagreements += disagreements
+}
+
+// markdown is the report as a table.
+func (r *report) markdown() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var names []string
+	for n := range r.rows {
+		names = append(names, n)
+	}
+	sort.Strings(names)
+	var b strings.Builder
+	b.WriteString("| scenario | probes sent | disagreements |\n| --- | ---: | ---: |\n")
+	var total row
+	for _, n := range names {
+		x := r.rows[n]
+		fmt.Fprintf(&b, "| %s | %d | %d |\n", n, x.probes, x.disagreements)
+		total.probes += x.probes
+		total.disagreements += x.disagreements
+	}
+	fmt.Fprintf(&b, "| **all** | **%d** | **%d** |\n", total.probes, total.disagreements)
+	return b.String()
+}
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	code := m.Run()
+	if len(results.rows) > 0 {
+		text := results.markdown()
+		fmt.Print(text)
+		if *reportFile != "" {
+			if err := os.WriteFile(*reportFile, []byte("# The lab's report\n\n"+text), 0o644); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				code = 1
+			}
+		}
+	}
+	os.Exit(code)
+}
