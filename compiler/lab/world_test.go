@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -109,12 +110,15 @@ func (w *world) listTargets() {
 	add("not published on this address", four, "5432", "tcp", 0, prove.Input, netip.AddrPort{}, Refused)
 	add("a container's own address", in("plain", 4, 80).Addr(), "80", "tcp", 0, prove.Forward, in("plain", 4, 80), "")
 	add("a container's own address, a closed port", in("plain", 4, 80).Addr(), "81", "tcp", 0, prove.Forward, in("plain", 4, 81), "")
-	hook := w.hookOfIPv6()
-	add("IPv6 to a network without it", six, "8080", "tcp", 0, prove.Input, netip.AddrPort{}, "")
-	add("IPv6 to a network without it, the other interface", other6, "8080", "tcp", 1, prove.Input, netip.AddrPort{}, "")
-	add("IPv6 to a network without it, the second address", netip.MustParseAddr("2001:db8::7"), "8001", "tcp", 0, prove.Input, netip.AddrPort{}, "")
+	hook, proxied := w.hookOfIPv6(), Open
+	if slices.Contains(w.docker.flags, "--userland-proxy=false") {
+		proxied = ""
+	}
+	add("IPv6 to a network without it", six, "8080", "tcp", 0, prove.Input, netip.AddrPort{}, proxied)
+	add("IPv6 to a network without it, the other interface", other6, "8080", "tcp", 1, prove.Input, netip.AddrPort{}, proxied)
+	add("IPv6 to a network without it, the second address", netip.MustParseAddr("2001:db8::7"), "8001", "tcp", 0, prove.Input, netip.AddrPort{}, proxied)
 	add("IPv6 to a network without it, udp", six, "5353", "udp", 0, prove.Input, netip.AddrPort{}, "")
-	add("IPv6 to a network with it", six, "8443", "tcp", 0, hook, in("six", 6, 80), "")
+	add("IPv6 to a network with it", six, "8443", "tcp", 0, hook, in("six", 6, 80), proxied)
 	add("IPv6 to a network with it, udp", six, "5354", "udp", 0, hook, in("six", 6, 53), "")
 	add("IPv6, nobody listens", six, "9999", "tcp", 0, prove.Input, netip.AddrPort{}, Refused)
 }

@@ -127,22 +127,17 @@ say() {
 	printf 'seawall.sh: %s\n' "$*" >&2
 }
 
-# listed COMMAND CHAIN: the rules of a chain, or nothing when it is not there.
-listed() {
-	"$1" -w 10 -S "$2" 2>/dev/null
-}
-
-# jump COMMAND FROM TO: lines that make "-j TO" the first rule of FROM, and the
+# jump STATE FROM TO: lines that make "-j TO" the first rule of FROM, and the
 # only one of its kind.
 jump() {
-	if [ "$(listed "$1" "$2" | sed -n 2p)" = "-A $2 -j $3" ]; then
+	rules=$(printf '%s\n' "$1" | grep -e "^-A $2 ")
+	keep=0
+	if [ "$(printf '%s\n' "$rules" | sed -n 1p)" = "-A $2 -j $3" ]; then
 		keep=1
-	else
-		keep=0
 	fi
-	listed "$1" "$2" | grep -n -x -e "-A $2 -j $3" | sed 's/:.*//' | sort -rn | while read -r line; do
-		if [ "$keep" = 0 ] || [ "$line" != 2 ]; then
-			printf -- '-D %s %s\n' "$2" "$((line - 1))"
+	printf '%s\n' "$rules" | grep -n -x -e "-A $2 -j $3" | sed 's/:.*//' | sort -rn | while read -r line; do
+		if [ "$keep" = 0 ] || [ "$line" != 1 ]; then
+			printf -- '-D %s %s\n' "$2" "$line"
 		fi
 	done
 	if [ "$keep" = 0 ]; then
@@ -150,14 +145,15 @@ jump() {
 	fi
 }
 
-# nojump COMMAND FROM TO: lines that take every "-j TO" out of FROM.
+# nojump STATE FROM TO: lines that take every "-j TO" out of FROM.
 nojump() {
-	listed "$1" "$2" | grep -x -e "-A $2 -j $3" | sed 's/^-A /-D /'
+	printf '%s\n' "$1" | grep -x -e "-A $2 -j $3" | sed 's/^-A /-D /'
 }
 
-# leftover COMMAND CHAINS: chains of earlier versions that the rules no longer have.
+# leftover STATE CHAINS: chains of earlier versions that the rules no longer
+# have.
 leftover() {
-	"$1" -w 10 -S 2>/dev/null | sed -n 's/^-N \(SEAWALL-.*\)$/\1/p' | while read -r chain; do
+	printf '%s\n' "$1" | sed -n 's/^-N \(SEAWALL-.*\)$/\1/p' | while read -r chain; do
 		case " $2 " in
 		*" $chain "*) ;;
 		*) printf '%s\n' "$chain" ;;
@@ -167,16 +163,17 @@ leftover() {
 
 # load COMMAND RULES CHAINS [--test]: everything of one family in one commit.
 load() {
-	command=$1 rules=$2 chains=$3
+	command=$1 rules_of=$2 chains=$3
 	shift 3
-	old=$(leftover "$command" "$chains")
 	# All is asked before iptables-restore starts: it may hold the lock that
-	# asking needs.
+	# asking needs. Without an answer nothing can be decided, and nothing is.
+	state=$("$command" -w 10 -S) || return 1
+	old=$(leftover "$state" "$chains")
 	text=$(
 		echo '*filter'
-		"$rules"
-		jump "$command" FORWARD DOCKER-USER
-		jump "$command" INPUT SEAWALL-INPUT
+		"$rules_of"
+		jump "$state" FORWARD DOCKER-USER
+		jump "$state" INPUT SEAWALL-INPUT
 		for chain in $old; do
 			printf -- '-F %s\n' "$chain"
 		done
