@@ -60,14 +60,23 @@ func (r *report) markdown() string {
 	return b.String()
 }
 
+// reportName is where the report goes: the flag's file, or that of $LAB_REPORT,
+// for runs of many packages that cannot be given a flag of one.
+func reportName() string {
+	if *reportFile != "" {
+		return *reportFile
+	}
+	return os.Getenv("LAB_REPORT")
+}
+
 func TestMain(m *testing.M) {
 	flag.Parse()
 	code := m.Run()
 	if len(results.rows) > 0 {
 		text := results.markdown()
 		fmt.Print(text)
-		if *reportFile != "" {
-			if err := os.WriteFile(*reportFile, []byte("# The lab's report\n\n"+text), 0o644); err != nil {
+		if name := reportName(); name != "" {
+			if err := os.WriteFile(name, []byte("# The lab's report\n\n"+text), 0o644); err != nil {
 				fmt.Fprintln(os.Stderr, err)
 				code = 1
 			}
