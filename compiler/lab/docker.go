@@ -108,6 +108,20 @@ func inNetwork(path string, f func() error) error {
 
 func (d *Docker) cgroup() string { return fmt.Sprintf("seawall-lab-%d", d.holder.Process.Pid) }
 
+// removeStaleCgroups removes the control groups of runs that were killed: all
+// that outlives one.
+func removeStaleCgroups() {
+	for _, pattern := range []string{"/sys/fs/cgroup/seawall-lab-*", "/sys/fs/cgroup/*/seawall-lab-*"} {
+		dirs, _ := filepath.Glob(pattern)
+		for _, dir := range dirs {
+			pid := strings.TrimPrefix(filepath.Base(dir), "seawall-lab-")
+			if _, err := os.Stat("/proc/" + pid); os.IsNotExist(err) {
+				removeCgroups(filepath.Base(dir))
+			}
+		}
+	}
+}
+
 // removeCgroups removes the empty control groups of containers that were
 // killed.
 func removeCgroups(name string) {

@@ -84,9 +84,10 @@ func faultWorld(t *testing.T, b Backend) (w *world, script string, state func() 
 // counters are what the kernel counts: a neighbour's greeting is enough.
 var counters = regexp.MustCompile(`\[\d+:\d+\]`)
 
-// script runs a script with commands in the place of iptables and ip6tables.
+// script runs a script with commands in the place of iptables and ip6tables. A
+// script that waits for ever is killed after a minute.
 func (w *world) script(path, iptables, ip6tables string, env ...string) (string, error) {
-	c := w.top.Host.Command("sh", path)
+	c := w.top.Host.Command("timeout", "-s", "KILL", "60", "sh", path)
 	c.Env = append(append(os.Environ(), "IPTABLES="+iptables, "IP6TABLES="+ip6tables), env...)
 	out, err := c.CombinedOutput()
 	return string(out), err

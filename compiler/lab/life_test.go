@@ -3,7 +3,6 @@
 package lab
 
 import (
-	"bytes"
 	"fmt"
 	"net"
 	"net/netip"
@@ -21,6 +20,7 @@ import (
 	"github.com/seawall/seawall/compiler/prove"
 	"github.com/seawall/seawall/compiler/rules"
 	"github.com/seawall/seawall/schema"
+	"golang.org/x/sys/unix"
 )
 
 // Life on a host. One client is denied by every policy here, one is allowed by
@@ -372,16 +372,15 @@ func writePolicies(t *testing.T, dir string) (first, second string) {
 	return filepath.Join(dir, "first.hcl"), filepath.Join(dir, "second.hcl")
 }
 
-// (d) seawall compile is killed while it writes: each file is the old one or
-// the new one.
+// (d) seawall compile is killed at the moment at which it touches a file: each
+// file is the old one or the new one.
 func TestLifeCompileKilled(t *testing.T) {
 	NeedRootless(t)
 	bin, dir := mustSeawall(t), t.TempDir()
-	first, second := writePolicies(t, dir)
+	policies := largePolicies(t, dir)
 	out := filepath.Join(dir, "out")
-	want := map[string][2][]byte{}
-	start := time.Now()
-	for i, policy := range []string{first, second} {
+	want := map[string][2]string{}
+	for i, policy := range policies {
 		if said, err := exec.Command(bin, "compile", policy, "--out-dir", out).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, said)
 		}
@@ -391,24 +390,79 @@ func TestLifeCompileKilled(t *testing.T) {
 				t.Fatal(err)
 			}
 			pair := want[name]
-			pair[i] = text
+			pair[i] = string(text)
 			want[name] = pair
 		}
 	}
-	took := time.Since(start) / 2
-	for n := range 40 {
-		policy := []string{first, second}[n%2]
-		killAfter(t, exec.Command(bin, "compile", policy, "--out-dir", out), took*time.Duration(60+n)/90)
+	for n := range 16 {
+		killAtWrite(t, exec.Command(bin, "compile", policies[n%2], "--out-dir", out), out, n)
 		for name, pair := range want {
 			text, err := os.ReadFile(filepath.Join(out, name))
 			wrong := 0
-			if err != nil || !bytes.Equal(text, pair[0]) && !bytes.Equal(text, pair[1]) {
+			if err != nil || string(text) != pair[0] && string(text) != pair[1] {
 				wrong = 1
-				t.Errorf("try %d left %s half written: %d bytes, %v", n, name, len(text), err)
+				t.Errorf("try %d left %s half written: %d bytes of %d, %v", n, name, len(text), len(pair[0]), err)
 			}
 			results.add("(d) compile killed", 1, wrong)
 		}
 	}
+}
+
+// largePolicies writes two policies that compile to files of several megabytes,
+// which take a while to write.
+func largePolicies(t *testing.T, dir string) [2]string {
+	t.Helper()
+	var paths [2]string
+	for i := range paths {
+		var list strings.Builder
+		for n := range 30_000 {
+			fmt.Fprintf(&list, "10.%d.%d.%d\n", n>>7, n&127, 2*i+1)
+		}
+		paths[i] = filepath.Join(dir, fmt.Sprintf("large%d.hcl", i))
+		text := fmt.Sprintf("host {\n  external = [\"eth0\"]\n  unlisted = \"deny\"\n}\nset \"s\" {\n  files = [\"%d.txt\"]\n}\npolicy \"p\" {\n  ports = [80]\n  allow { sources = [set.s] }\n}\n", i)
+		for name, content := range map[string]string{fmt.Sprintf("%d.txt", i): list.String(), filepath.Base(paths[i]): text} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return paths
+}
+
+// killAtWrite runs a program and kills it when it makes or changes a file of a
+// folder, the n-th time that it does so.
+func killAtWrite(t *testing.T, c *exec.Cmd, folder string, n int) {
+	t.Helper()
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Close(fd) }()
+	if _, err := unix.InotifyAddWatch(fd, folder, unix.IN_CREATE|unix.IN_MODIFY|unix.IN_MOVED_TO); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		_ = c.Wait() // killed, or done before
+		close(ended)
+	}()
+	buf := make([]byte, 64)
+	for seen := 0; seen <= n%4; {
+		select {
+		case <-ended:
+			return
+		default:
+		}
+		if ready, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 20); err == nil && ready > 0 {
+			_, _ = unix.Read(fd, buf) // one event, or two: any moment will do
+			seen++
+		}
+	}
+	_ = c.Process.Kill() // it may have ended by itself
+	<-ended
 }
 
 // NeedRootless is for tests that need the go command alone.

@@ -71,6 +71,7 @@ func reportName() string {
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	removeStaleCgroups()
 	code := m.Run()
 	if len(results.rows) > 0 {
 		text := results.markdown()
