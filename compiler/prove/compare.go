@@ -58,7 +58,7 @@ func Compare(doc *schema.Document, t *rules.Table, family rules.Family) (*Result
 		}
 		policy := d.policy(doc, hook, sets)
 		if policy != file {
-			result.add(d, hook, d.differ(policy, file))
+			result.add(d, hook, d.disagree(policy, file, agreement(Side{Policy: doc}, Side{})))
 		}
 	}
 	return result, nil
@@ -67,31 +67,6 @@ func Compare(doc *schema.Document, t *rules.Table, family rules.Family) (*Result
 // A leaf of a diagram of differences holds two verdicts, or zero where they
 // agree.
 const fileShift = 12
-
-// differ builds the diagram of the packets on which two functions disagree.
-func (d *diagrams) differ(policy, file ref) ref {
-	memo := map[[2]ref]ref{}
-	var walk func(a, b ref) ref
-	walk = func(a, b ref) ref {
-		if a == b {
-			return leaf(0)
-		}
-		if a.isLeaf() && b.isLeaf() {
-			if b.bits()&^(a.bits()|vHost) == 0 {
-				return leaf(0)
-			}
-			return leaf(a.bits() | b.bits()<<fileShift)
-		}
-		key := [2]ref{a, b}
-		if r, ok := memo[key]; ok {
-			return r
-		}
-		r := d.split(a, b, walk)
-		memo[key] = r
-		return r
-	}
-	return walk(policy, file)
-}
 
 // add lists the boxes of a diagram of differences: at each node the intervals
 // with the same rest belong together.

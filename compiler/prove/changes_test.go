@@ -1,0 +1,87 @@
+package prove_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/seawall/seawall/compiler"
+	"github.com/seawall/seawall/compiler/emit"
+	"github.com/seawall/seawall/compiler/prove"
+	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/schema"
+	"pgregory.net/rapid"
+)
+
+// The changes of a pair, applied to the old policy's verdicts, give the new
+// one's, by the naive evaluator; none means that both are the same. It holds
+// for two unrelated policies and for one that was changed a little, and
+// whether a side is a policy or its file.
+func TestChanges(t *testing.T) {
+	atLeast(t, 800)
+	packets, changed := 0, 0
+	rapid.Check(t, func(t *rapid.T) {
+		before, text := document(t)
+		after, text2 := document(t)
+		if rapid.Bool().Draw(t, "a little") {
+			text2 = littleChange(t, text)
+			if after = load(text2); after == nil {
+				t.Skip("the change is not valid")
+			}
+		}
+		for _, family := range []rules.Family{rules.IPv4, rules.IPv6} {
+			list, err := prove.Changes(sideOf(t, before, family), sideOf(t, after, family), family)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, c2 := cornersOf(before, family), cornersOf(after, family)
+			for n := range 60 {
+				p := []*corners{c, c2}[n%2].packet(t)
+				old, fresh := naivePolicy(before, p), naivePolicy(after, p)
+				got, found := old, 0
+				for _, x := range list {
+					if was, is, ok := x.Of(p); ok {
+						found++
+						got = is
+						if was != old {
+							t.Fatalf("%s\n%s\n%s\na change starts from %s, and it was %s", text, text2, p, was, old)
+						}
+					}
+				}
+				if got != fresh || found > 1 {
+					t.Fatalf("%s\n%s\n%s\n%d changes lead from %s to %s, want %s", text, text2, p, found, old, got, fresh)
+				}
+				packets++
+				changed += found
+			}
+			for _, x := range list {
+				if was, is, ok := x.Of(x.Example); !ok || was == is || was != naivePolicy(before, x.Example) || is != naivePolicy(after, x.Example) {
+					t.Fatalf("%s\n%s\nthe example %s of a change is none", text, text2, x.Example)
+				}
+			}
+		}
+	})
+	t.Logf("%d packets, %d of them in a change", packets, changed)
+}
+
+// littleChange edits one line of a policy.
+func littleChange(t *rapid.T, text string) string {
+	swaps := []string{`"10.8.0.0/16"`, `"10.8.9.0/24"`, `"deny"`, `"allow"`, `[80`, `[82`, `"check"`, `"keep"`, `"0.0.0.0/1"`, `"128.0.0.0/1"`}
+	n := rapid.IntRange(0, len(swaps)/2-1).Draw(t, "swap") * 2
+	return strings.Replace(text, swaps[n], swaps[n+1], 1)
+}
+
+// sideOf is a policy as a side, or the file that it compiles to.
+func sideOf(t *rapid.T, doc *schema.Document, family rules.Family) prove.Side {
+	if rapid.Bool().Draw(t, "as a policy") {
+		return prove.Side{Policy: doc}
+	}
+	out, err := compiler.Compile(doc, compiler.Options{Format: emit.Sysconfig, Source: "policy.hcl"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := rules.Parse(out.Files[(family-4)/2].Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return prove.Side{Table: file.Table("filter")}
+}
