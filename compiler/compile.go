@@ -51,14 +51,24 @@ func (e *Unproved) Error() string {
 // Compile lowers a document, emits the files of a format, and proves each of
 // them. With an error there are no files.
 func Compile(doc *schema.Document, opt Options) (*Output, error) {
+	out, err := Emit(doc, opt)
+	if err != nil {
+		return nil, err
+	}
+	if err := out.prove(doc, opt); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// Emit is Compile without the proof: for files that are looked at, and not put
+// on a host.
+func Emit(doc *schema.Document, opt Options) (*Output, error) {
 	chains := &emit.Chains{Source: opt.Source, ToHost: doc.Host.UserlandProxy}
 	chains.V4 = lower.Lower(doc, rules.IPv4, lower.Options{Comments: opt.Comments})
 	chains.V6 = lower.Lower(doc, rules.IPv6, lower.Options{Comments: opt.Comments})
 	out := &Output{Chains: chains, Files: emit.Files(opt.Format, chains)}
 	if err := out.splice(opt); err != nil {
-		return nil, err
-	}
-	if err := out.prove(doc, opt); err != nil {
 		return nil, err
 	}
 	return out, nil

@@ -29,6 +29,11 @@ func readRules(c *cobra.Command, name string, family int) ([]rulesFile, error) {
 	if err != nil {
 		return nil, err
 	}
+	return rulesOf(shown, src, family)
+}
+
+// rulesOf reads the text of a rules file.
+func rulesOf(shown string, src []byte, family int) ([]rulesFile, error) {
 	if bytes.HasPrefix(src, []byte("#!")) {
 		var list []rulesFile
 		for _, f := range []rules.Family{rules.IPv4, rules.IPv6} {

@@ -38,7 +38,7 @@ type Change struct {
 	Sources  []string
 	AllBut   bool     // Sources are those that are left alone
 	Ports    []string // original ports as a policy has them; none: any
-	Fields   []Field  // what binds the packets beyond sources and ports
+	Fields   []Field  // what binds the packets beyond sources, ports and conntrack
 	Example  Packet
 
 	parts []part
@@ -225,21 +225,25 @@ func (d *diagrams) disagree(a, b ref, agree func(a, b uint32) bool) ref {
 	return walk(a, b)
 }
 
+// add puts a box to the change that it belongs to: boxes that differ in their
+// ports, in their hook or in what conntrack says of the packet are one change.
 func (c *changes) add(x part, policy string) {
 	effect := effectOf(x.old, x.new)
-	rest := x.box
-	rest[pProtocol], rest[pOrigPort] = nil, nil
-	hasPorts := x.box[pProtocol] != nil && x.box[pOrigPort] != nil
-	key := fmt.Sprint(policy, "\x00", effect, "\x00", coarse(x.old), coarse(x.new), hasPorts, rest.key())
-	if !hasPorts {
-		key += fmt.Sprint(x.box[pProtocol], x.box[pOrigPort])
+	rest := c.withoutRelated(x.box)
+	hasPorts := rest[pProtocol] != nil && rest[pOrigPort] != nil
+	rest[pClass] = nil
+	key := rest
+	if hasPorts {
+		key[pProtocol], key[pOrigPort] = nil, nil
 	}
-	found := c.index[key]
+	unknown := !slices.ContainsFunc(classes, func(cl class) bool { return cl.known() && x.box[pClass].has(classValue(cl)) })
+	name := fmt.Sprint(policy, "\x00", effect, coarse(x.old), coarse(x.new), hasPorts, unknown, key.key())
+	found := c.index[name]
 	if found == nil {
 		found = &Change{Family: c.d.family, Effect: effect, Old: words(x.old), New: words(x.new), Policy: policy,
-			Fields: c.bounds(x, hasPorts), Example: c.d.packet(x.hook, &x.box)}
+			Fields: c.bounds(x, rest, hasPorts), Example: c.d.packet(x.hook, &x.box)}
 		found.Sources, found.AllBut = c.d.fewest(x.box[pSrc])
-		c.index[key] = found
+		c.index[name] = found
 		c.list = append(c.list, found)
 	}
 	found.parts = append(found.parts, x)
@@ -247,12 +251,54 @@ func (c *changes) add(x part, policy string) {
 		found.Hooks = append(found.Hooks, x.hook)
 	}
 	if hasPorts {
-		for _, p := range c.ports(x.box) {
-			if !slices.Contains(found.Ports, p) {
-				found.Ports = append(found.Ports, p)
-			}
-		}
+		found.addPorts(x.box)
 	}
+}
+
+// withoutRelated is a box as if ICMP errors about known connections, which
+// every policy lets pass, were packets like others.
+func (c *changes) withoutRelated(b box) box {
+	icmp := small(c.d.icmp())
+	related := slices.ContainsFunc(classes, func(cl class) bool { return cl.state == "RELATED" && b[pClass].has(classValue(cl)) })
+	if related && b[pProtocol] != nil && !b[pProtocol].has(icmp) && b[pProtocol].size(value{}).Int64() > 100 {
+		b[pProtocol] = normal(append(slices.Clone(b[pProtocol]), span{icmp, icmp}))
+	}
+	if slices.Equal(b[pProtocol], set{{value{}, c.d.max(pProtocol)}}) {
+		b[pProtocol] = nil
+	}
+	return b
+}
+
+func classValue(c class) value { return small(slices.Index(classes, c)) }
+
+// Conntrack says which packets a change is about where it is not every packet
+// that opens or belongs to a connection in its own direction; "" where it is.
+func (c *Change) Conntrack() string {
+	var all set
+	for _, x := range c.parts {
+		if x.box[pClass] == nil {
+			return ""
+		}
+		all = append(all, x.box[pClass]...)
+	}
+	all = normal(slices.Clone(all))
+	has := func(state string) bool {
+		return slices.ContainsFunc(classes, func(cl class) bool { return cl.state == state && !cl.reply && all.has(classValue(cl)) })
+	}
+	reply := slices.ContainsFunc(classes, func(cl class) bool { return cl.reply && all.has(classValue(cl)) })
+	switch {
+	case reply && !has("NEW"):
+		return "answers"
+	case has("NEW") && has("ESTABLISHED"):
+		return ""
+	case has("NEW"):
+		return "new connections"
+	case has("ESTABLISHED"):
+		return "connections that stand already"
+	case has("INVALID") || has("UNTRACKED"):
+		return "packets that conntrack does not know"
+	}
+	return "connections that belong to another"
 }
 
 const openBits, closedBits = vPass | vAccept, vDeny | vReset | vUnreachable | vRejectOther | vHost
@@ -275,14 +321,15 @@ func coarse(bits uint32) string {
 		return "open"
 	case vReset, vUnreachable:
 		return "reject"
+	case vHost:
+		return words(vDeny)
 	}
 	return words(bits)
 }
 
-// bounds are a box's bounds beyond source and port. Being from outside, and of
-// a connection's own direction, goes without saying.
-func (c *changes) bounds(x part, hasPorts bool) []Field {
-	b := x.box
+// bounds are a box's bounds beyond source, port and conntrack. Being from
+// outside goes without saying.
+func (c *changes) bounds(x part, b box, hasPorts bool) []Field {
 	b[pSrc] = nil
 	if hasPorts {
 		b[pProtocol], b[pOrigPort] = nil, nil
@@ -290,12 +337,9 @@ func (c *changes) bounds(x part, hasPorts bool) []Field {
 	if c.externals != nil && slices.Equal(b[pIn], c.externals) {
 		b[pIn] = nil
 	}
-	if slices.Equal(b[pClass], classSet(func(c class) bool { return c.known() && !c.reply })) {
-		b[pClass] = nil
-	}
 	fields := c.d.fields(&b)
 	if effectOf(x.old, x.new) == Other {
-		fields = append(fields, Field{"verdict", []string{words(x.old) + " → " + words(x.new)}})
+		fields = append(fields, Field{"verdict", []string{coarse(x.old) + " → " + coarse(x.new)}})
 	}
 	return fields
 }
@@ -317,9 +361,8 @@ func (d *diagrams) fewest(s set) (cidrList []string, allBut bool) {
 	return these, false
 }
 
-// ports writes a box's original ports as a policy does.
-func (c *changes) ports(b box) []string {
-	var list []string
+// addPorts adds a box's original ports, written as a policy does.
+func (c *Change) addPorts(b box) {
 	for _, protocol := range b[pProtocol] {
 		for n := protocol.lo.lo; n <= protocol.hi.lo; n++ {
 			for _, s := range b[pOrigPort] {
@@ -327,10 +370,10 @@ func (c *changes) ports(b box) []string {
 				if s.lo != s.hi {
 					text = fmt.Sprintf("%d-%d", s.lo.lo, s.hi.lo)
 				}
-				list = append(list, text+"/"+protocolName(int(n)))
+				if text += "/" + protocolName(int(n)); !slices.Contains(c.Ports, text) {
+					c.Ports = append(c.Ports, text)
+				}
 			}
 		}
 	}
-	return list
 }
-

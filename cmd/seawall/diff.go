@@ -1,0 +1,292 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/seawall/seawall/compiler"
+	"github.com/seawall/seawall/compiler/diff"
+	"github.com/seawall/seawall/compiler/emit"
+	"github.com/seawall/seawall/compiler/prove"
+	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/schema"
+	"github.com/spf13/cobra"
+)
+
+type diffFlags struct {
+	policyFlags
+	git     string
+	format  string
+	target  string
+	noFiles bool
+}
+
+func diffCommand() *cobra.Command {
+	f := &diffFlags{}
+	c := &cobra.Command{
+		Use:   "diff OLD NEW | diff --git REV [PATH]",
+		Short: "Show what a change means: who gained or lost which port",
+		Long: `Show what a change means: who gained or lost which port, exactly and over all
+packets, and how the compiled files change.
+
+OLD and NEW are each a policy (a file, a folder, or - for standard input), a
+rules file (iptables-save, seawall.sh, ...), or a folder of compiled files. With
+--git, OLD is the same PATH at that revision.
+
+Exit 0 when both mean the same, 2 when not.`,
+		Example: `  seawall diff old.hcl new.hcl
+  seawall diff --git origin/main policies --format markdown
+  iptables-save > now.save; seawall diff now.save policy.hcl`,
+		Args: cobra.RangeArgs(0, 2),
+		RunE: func(c *cobra.Command, args []string) error { return f.run(c, args) },
+	}
+	f.register(c)
+	c.Flags().StringVar(&f.git, "git", "", "compare PATH with itself at this `REVISION`")
+	c.Flags().StringVar(&f.format, "format", "text", "text, markdown or json")
+	c.Flags().StringVar(&f.target, "files", string(emit.Sysconfig), "the format of compiled files whose text is compared: sysconfig, restore or shell")
+	c.Flags().BoolVar(&f.noFiles, "no-files", false, "leave out the change of text")
+	choices(c, "format", "text", "markdown", "json")
+	choices(c, "files", "sysconfig", "restore", "shell")
+	return c
+}
+
+// diffSide is one side as it was read.
+type diffSide struct {
+	families map[rules.Family]prove.Side
+	texts    []sideText
+}
+
+type sideText struct{ name, text string }
+
+func (f *diffFlags) run(c *cobra.Command, args []string) error {
+	if err := f.checkFlags(args); err != nil {
+		return err
+	}
+	before, after, err := f.sides(c, args)
+	if err != nil {
+		return err
+	}
+	sides := diff.Sides{}
+	for family, old := range before.families {
+		if fresh, ok := after.families[family]; ok {
+			sides[family] = [2]prove.Side{old, fresh}
+		}
+	}
+	if len(sides) == 0 {
+		return fmt.Errorf("one side is IPv4 and the other IPv6, so there is nothing to compare")
+	}
+	report, err := diff.Meaning(sides)
+	if err != nil {
+		return err
+	}
+	if !f.noFiles {
+		report.Files = textChanges(before.texts, after.texts)
+	}
+	return f.print(c, report)
+}
+
+func (f *diffFlags) checkFlags(args []string) error {
+	switch {
+	case f.git == "" && len(args) != 2:
+		return fmt.Errorf("what is compared? Name OLD and NEW, or --git REVISION and a path")
+	case f.git != "" && len(args) > 1:
+		return fmt.Errorf("with --git there is one PATH: OLD is the same path at %s", f.git)
+	case !slices.Contains([]string{"text", "markdown", "json"}, f.format):
+		return fmt.Errorf("--format is text, markdown or json, not %q", f.format)
+	case !slices.Contains(emit.Formats, emit.Format(f.target)):
+		return fmt.Errorf("--files is sysconfig, restore or shell, not %q", f.target)
+	case len(args) == 2 && args[0] == "-" && args[1] == "-":
+		return fmt.Errorf("only one side can be standard input")
+	}
+	return nil
+}
+
+func (f *diffFlags) sides(c *cobra.Command, args []string) (before, after *diffSide, err error) {
+	if f.git != "" {
+		return f.gitSides(c, policyPath(args))
+	}
+	if before, err = f.side(c, args[0], f.varFiles); err != nil {
+		return nil, nil, err
+	}
+	after, err = f.side(c, args[1], f.varFiles)
+	return before, after, err
+}
+
+// side reads a policy or rules.
+func (f *diffFlags) side(c *cobra.Command, path string, varFiles []string) (*diffSide, error) {
+	if path == "-" {
+		text, err := io.ReadAll(c.InOrStdin())
+		if err != nil {
+			return nil, err
+		}
+		if looksLikeRules(text) {
+			return f.rulesSide([]sideText{{"standard input", string(text)}})
+		}
+		return f.policySide(c, path, varFiles, bytes.NewReader(text))
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.IsDir() {
+		if texts := compiledFolder(path); len(texts) > 0 {
+			return f.rulesSide(texts)
+		}
+		return f.policySide(c, path, varFiles, nil)
+	}
+	if schema.IsPolicyFile(path) {
+		return f.policySide(c, path, varFiles, nil)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if !looksLikeRules(text) {
+		return nil, fmt.Errorf("%s is neither a policy (*.hcl, *.hcl.json) nor rules (iptables-save text, seawall.sh)", path)
+	}
+	return f.rulesSide([]sideText{{filepath.Base(path), string(text)}})
+}
+
+// looksLikeRules tells rules from HCL: a table, an iptables -S line or the
+// script.
+func looksLikeRules(text []byte) bool {
+	for _, line := range bytes.Split(text, []byte("\n")) {
+		line = bytes.TrimSpace(line)
+		switch {
+		case bytes.HasPrefix(line, []byte("#!")):
+			return true
+		case len(line) == 0 || line[0] == '#':
+			continue
+		}
+		return line[0] == '*' || line[0] == '-' || line[0] == ':' || line[0] == '['
+	}
+	return false
+}
+
+// compiledFolder reads the compiled files of a folder without policies.
+func compiledFolder(path string) []sideText {
+	if files, err := schema.PolicyFiles(path); err == nil && len(files) > 0 {
+		return nil
+	}
+	for _, names := range [][]string{{"iptables", "ip6tables"}, {"rules.v4", "rules.v6"}, {"seawall.sh"}} {
+		var list []sideText
+		for _, n := range names {
+			if text, err := os.ReadFile(filepath.Join(path, n)); err == nil {
+				list = append(list, sideText{n, string(text)})
+			}
+		}
+		if len(list) > 0 {
+			return list
+		}
+	}
+	return nil
+}
+
+func (f *diffFlags) policySide(c *cobra.Command, path string, varFiles []string, stdin io.Reader) (*diffSide, error) {
+	p := policyFlags{vars: f.vars, varFiles: varFiles}
+	if stdin != nil {
+		c.SetIn(stdin)
+	}
+	loaded, err := p.load(c, []string{path})
+	if err != nil {
+		return nil, err
+	}
+	side := &diffSide{families: map[rules.Family]prove.Side{}}
+	for _, family := range []rules.Family{rules.IPv4, rules.IPv6} {
+		side.families[family] = prove.Side{Policy: loaded.Document}
+	}
+	if f.noFiles {
+		return side, nil
+	}
+	// The name of the policy would be a change of the file's first line.
+	out, err := compiler.Emit(loaded.Document, compiler.Options{Format: emit.Format(f.target), Source: "the policy"})
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range out.Files {
+		side.texts = append(side.texts, sideText{file.Name, string(file.Bytes)})
+	}
+	return side, nil
+}
+
+func (f *diffFlags) rulesSide(texts []sideText) (*diffSide, error) {
+	side := &diffSide{families: map[rules.Family]prove.Side{}, texts: texts}
+	for _, t := range texts {
+		list, err := rulesOf(t.name, []byte(t.text), 0)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range list {
+			side.families[r.family] = prove.Side{Table: r.table}
+		}
+	}
+	return side, nil
+}
+
+// textChanges compares the files of both sides: those of one name, or the only
+// ones.
+func textChanges(before, after []sideText) []diff.File {
+	var list []diff.File
+	for _, old := range before {
+		for _, fresh := range after {
+			if old.name == fresh.name || len(before) == 1 && len(after) == 1 {
+				list = append(list, diff.File{Name: fresh.name, Unified: diff.Unified("old/"+old.name, "new/"+fresh.name, old.text, fresh.text)})
+			}
+		}
+	}
+	return list
+}
+
+func (f *diffFlags) print(c *cobra.Command, r *diff.Report) error {
+	text := r.Text()
+	switch f.format {
+	case "markdown":
+		text = r.Markdown()
+	case "json":
+		src, err := r.JSON()
+		if err != nil {
+			return err
+		}
+		text = string(src)
+	}
+	if len(r.Families) == 1 {
+		fmt.Fprintf(c.ErrOrStderr(), "Note: only IPv%d was compared; one side has no other family.\n", r.Families[0])
+	}
+	if f.format == "text" && coloured(c.OutOrStdout()) {
+		text = colourDiff(text)
+	}
+	if _, err := io.WriteString(c.OutOrStdout(), text); err != nil {
+		return err
+	}
+	if !r.Same() {
+		return exitCode(exitDiffers)
+	}
+	return nil
+}
+
+// colourDiff paints lines that came and went.
+func colourDiff(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, l := range lines {
+		colour := ""
+		switch trimmed := strings.TrimPrefix(l, "  "); {
+		case strings.HasPrefix(l, "WARNING"):
+			colour = "1;31"
+		case strings.HasPrefix(trimmed, "+"):
+			colour = "32"
+		case strings.HasPrefix(trimmed, "-"):
+			colour = "31"
+		case strings.HasPrefix(l, "@@"):
+			colour = "36"
+		}
+		if colour != "" {
+			lines[i] = "\x1b[" + colour + "m" + l + "\x1b[0m"
+		}
+	}
+	return strings.Join(lines, "\n")
+}
