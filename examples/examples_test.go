@@ -1,5 +1,6 @@
-// Package examples holds policies that people can start from, and the files
-// that they compile to. The test keeps those files true; -update writes them.
+// Package examples holds policies that people can start from, the files that
+// they compile to, and their rendered pages. The test keeps all of those true;
+// -update writes them.
 package examples
 
 import (
@@ -14,13 +15,14 @@ import (
 	"github.com/seawall/seawall/compiler"
 	"github.com/seawall/seawall/compiler/emit"
 	"github.com/seawall/seawall/compiler/prove"
+	"github.com/seawall/seawall/compiler/render"
 	"github.com/seawall/seawall/schema"
 )
 
 var update = flag.Bool("update", false, "write the compiled files of the examples")
 
 // instance is an example, or one host of an example with variable files.
-type instance struct{ name, dir, varFile, compiled string }
+type instance struct{ name, dir, varFile, compiled, page string }
 
 func instances(t *testing.T) []instance {
 	t.Helper()
@@ -33,11 +35,11 @@ func instances(t *testing.T) []instance {
 		dir := filepath.Dir(policy)
 		vars, _ := filepath.Glob(filepath.Join(dir, "*.vars.hcl"))
 		if len(vars) == 0 {
-			list = append(list, instance{dir, dir, "", filepath.Join(dir, "compiled")})
+			list = append(list, instance{dir, dir, "", filepath.Join(dir, "compiled"), "rendered"})
 		}
 		for _, v := range vars {
 			host := strings.TrimSuffix(filepath.Base(v), ".vars.hcl")
-			list = append(list, instance{dir + "/" + host, dir, v, filepath.Join(dir, "compiled", host)})
+			list = append(list, instance{dir + "/" + host, dir, v, filepath.Join(dir, "compiled", host), "../rendered-" + host})
 		}
 	}
 	return list
@@ -63,6 +65,13 @@ func TestCompiledFilesAreTrue(t *testing.T) {
 					t.Errorf("test %q: %s", r.Test.Name, f)
 				}
 			}
+			page := render.Make(loaded.Document, loaded.Inputs)
+			text, err := page.HTML()
+			if err != nil {
+				t.Fatal(err)
+			}
+			compare(t, filepath.Join(filepath.Dir(i.compiled), i.page+".html"), emit.File{Bytes: []byte(text)})
+			compare(t, filepath.Join(filepath.Dir(i.compiled), i.page+".md"), emit.File{Bytes: []byte(page.Markdown())})
 			for _, format := range emit.Formats {
 				out, err := compiler.Compile(loaded.Document, compiler.Options{Format: format, Source: strings.Join(names, ", ")})
 				if err != nil {

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/seawall/seawall/compiler/render"
+	"github.com/spf13/cobra"
+)
+
+func renderCommand() *cobra.Command {
+	p := &policyFlags{}
+	format := ""
+	c := &cobra.Command{
+		Use:   "render [PATH]",
+		Short: "Write the policy for people: a page of who may reach which port",
+		Long: `Write the policy for people: who may reach which port, the way of a packet
+through the host's chains, and a picture of the sources' address space.
+
+Who gets in is worked out by the proof, not read off the blocks: the guard and
+nested policies are in it.`,
+		Example: `  seawall render policies > POLICY.md
+  seawall render --format html > policy.html`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			write := map[string]func(*render.Page) (string, error){
+				"markdown": func(p *render.Page) (string, error) { return p.Markdown(), nil },
+				"html":     (*render.Page).HTML,
+				"svg":      func(p *render.Page) (string, error) { return p.SVG(), nil },
+				"json": func(p *render.Page) (string, error) {
+					text, err := p.JSON()
+					return string(text), err
+				},
+			}[format]
+			if write == nil {
+				return fmt.Errorf("--format is markdown, html, svg or json, not %q", format)
+			}
+			loaded, err := p.load(c, args)
+			if err != nil {
+				return err
+			}
+			text, err := write(render.Make(loaded.Document, loaded.Inputs))
+			if err != nil {
+				return err
+			}
+			_, err = io.WriteString(c.OutOrStdout(), text)
+			return err
+		},
+	}
+	p.register(c)
+	c.Flags().StringVar(&format, "format", "markdown", "markdown, html, svg or json")
+	choices(c, "format", "markdown", "html", "svg", "json")
+	return c
+}

@@ -1,0 +1,42 @@
+package prove_test
+
+import (
+	"testing"
+
+	"github.com/seawall/seawall/compiler/prove"
+	"pgregory.net/rapid"
+)
+
+// What ReachOf says of sources is what the naive evaluator says of the first
+// and the last of each part, and its parts are the whole address space.
+func TestReachOf(t *testing.T) {
+	atLeast(t, 500)
+	parts := 0
+	rapid.Check(t, func(t *rapid.T) {
+		doc, text := document(t)
+		for _, policy := range doc.Policies {
+			for _, r := range prove.ReachOf(doc, policy) {
+				if r.Parts[0].First.Prev().IsValid() || r.Parts[len(r.Parts)-1].Last.Next().IsValid() {
+					t.Fatalf("%s\nthe parts are not the whole address space", text)
+				}
+				for i, part := range r.Parts {
+					if i > 0 && r.Parts[i-1].Last.Next() != part.First {
+						t.Fatalf("%s\na gap before %s", text, part.First)
+					}
+					p := r.To
+					p.Source = part.First
+					first := naivePolicy(doc, p)
+					p.Source = part.Last
+					if last := naivePolicy(doc, p); first != part.Verdict || last != part.Verdict {
+						t.Fatalf("%s\n%s and %s: %s and %s, want %s", text, part.First, part.Last, first, last, part.Verdict)
+					}
+					if deciding(doc, p) != policy {
+						t.Fatalf("%s\n%s is not in the scope of %s", text, p, policy.Name)
+					}
+					parts++
+				}
+			}
+		}
+	})
+	t.Logf("%d parts", parts)
+}
