@@ -24,6 +24,7 @@ type diffFlags struct {
 	format  string
 	target  string
 	noFiles bool
+	family  int
 }
 
 func diffCommand() *cobra.Command {
@@ -49,6 +50,7 @@ Exit 0 when both mean the same, 2 when not.`,
 	c.Flags().StringVar(&f.git, "git", "", "compare PATH with itself at this `REVISION`")
 	c.Flags().StringVar(&f.format, "format", "text", "text, markdown or json")
 	c.Flags().StringVar(&f.target, "files", string(emit.Sysconfig), "the format of compiled files whose text is compared: sysconfig, restore or shell")
+	c.Flags().IntVar(&f.family, "family", 0, "the address family of rules, 4 or 6, when it does not show")
 	c.Flags().BoolVar(&f.noFiles, "no-files", false, "leave out the change of text")
 	choices(c, "format", "text", "markdown", "json")
 	choices(c, "files", "sysconfig", "restore", "shell")
@@ -100,6 +102,8 @@ func (f *diffFlags) checkFlags(args []string) error {
 		return fmt.Errorf("--format is text, markdown or json, not %q", f.format)
 	case !slices.Contains(emit.Formats, emit.Format(f.target)):
 		return fmt.Errorf("--files is sysconfig, restore or shell, not %q", f.target)
+	case f.family != 0 && f.family != 4 && f.family != 6:
+		return fmt.Errorf("--family is 4 or 6, not %d", f.family)
 	case len(args) == 2 && args[0] == "-" && args[1] == "-":
 		return fmt.Errorf("only one side can be standard input")
 	}
@@ -152,8 +156,8 @@ func (f *diffFlags) side(c *cobra.Command, path string, varFiles []string) (*dif
 	return f.rulesSide([]sideText{{filepath.Base(path), string(text)}})
 }
 
-// looksLikeRules tells rules from HCL: a table, an iptables -S line or the
-// script.
+// looksLikeRules tells rules from HCL: a table, an iptables -S line, the script,
+// or what iptables-save prints of a kernel without rules, which is nothing.
 func looksLikeRules(text []byte) bool {
 	for _, line := range bytes.Split(text, []byte("\n")) {
 		line = bytes.TrimSpace(line)
@@ -165,7 +169,7 @@ func looksLikeRules(text []byte) bool {
 		}
 		return line[0] == '*' || line[0] == '-' || line[0] == ':' || line[0] == '['
 	}
-	return false
+	return true
 }
 
 // compiledFolder reads the compiled files of a folder without policies.
@@ -217,7 +221,7 @@ func (f *diffFlags) policySide(c *cobra.Command, path string, varFiles []string,
 func (f *diffFlags) rulesSide(texts []sideText) (*diffSide, error) {
 	side := &diffSide{families: map[rules.Family]prove.Side{}, texts: texts}
 	for _, t := range texts {
-		list, err := rulesOf(t.name, []byte(t.text), 0)
+		list, err := rulesOf(t.name, []byte(t.text), f.family)
 		if err != nil {
 			return nil, err
 		}
