@@ -175,7 +175,7 @@ func TestUnits(t *testing.T) {
 		t.Fatal(err)
 	}
 	// What is not installed here: the script, the manual, and other units.
-	here := strings.NewReplacer("/usr/local/sbin/seawall-load", "/bin/true", "Documentation=man:seawall(1)\n", "")
+	here := strings.NewReplacer("/etc/seawall/seawall.sh", "/bin/true", "Documentation=man:seawall(1)\n", "")
 	stub := "[Unit]\nDescription=%\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n"
 	files := map[string]string{"seawall.service": here.Replace(string(unit)), "docker.service.d/seawall.conf": here.Replace(string(dropIn)),
 		"docker.service": "[Unit]\nDescription=Docker\nAfter=network-online.target\n[Service]\nExecStart=/bin/true\n"}

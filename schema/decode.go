@@ -10,30 +10,11 @@ import (
 	"go4.org/netipx"
 )
 
-func attributes(required string, optional ...string) []hcl.AttributeSchema {
-	var list []hcl.AttributeSchema
-	for _, name := range strings.Fields(required) {
-		list = append(list, hcl.AttributeSchema{Name: name, Required: true})
-	}
-	for _, name := range optional {
-		list = append(list, hcl.AttributeSchema{Name: name})
-	}
-	return list
-}
-
-// What each block may hold. The required attributes stand first.
+// What each block may hold.
 var (
-	hostSchema = &hcl.BodySchema{Attributes: attributes("external unlisted", "established", "userland_proxy", "log_limit")}
-	setSchema  = &hcl.BodySchema{Attributes: attributes("", "sources", "files", "except")}
-
-	ruleBlocks   = []hcl.BlockHeaderSchema{{Type: "allow"}, {Type: "deny"}}
-	guardSchema  = &hcl.BodySchema{Blocks: ruleBlocks}
-	policySchema = &hcl.BodySchema{Blocks: ruleBlocks,
-		Attributes: attributes("ports", "address", "external", "description", "default", "for_each")}
-	allowSchema   = &hcl.BodySchema{Attributes: attributes("", "sources", "except", "log", "accept")}
-	denySchema    = &hcl.BodySchema{Attributes: attributes("", "sources", "except", "log", "reject")}
-	forwardSchema = &hcl.BodySchema{Attributes: attributes("from to", "sources", "destinations")}
-	testSchema    = &hcl.BodySchema{Attributes: attributes("to", "allow", "deny", "external")}
+	hostSchema, setSchema, guardSchema    = bodyOf("host"), bodyOf("set"), bodyOf("guard")
+	policySchema, allowSchema, denySchema = bodyOf("policy"), bodyOf("allow"), bodyOf("deny")
+	forwardSchema, testSchema             = bodyOf("forward"), bodyOf("test")
 )
 
 // decode turns all blocks but variables, locals and sets into the document.
@@ -214,7 +195,7 @@ func (s *scope) decodeRules(blocks hcl.Blocks, ctx *hcl.EvalContext) []*Rule {
 // for_each.
 func (s *scope) decodePolicies(b *hcl.Block, host *Host) []*Policy {
 	// for_each is read before dynamic blocks are expanded: they may use each.
-	start, _, diags := b.Body.PartialContent(&hcl.BodySchema{Attributes: attributes("", "for_each")})
+	start, _, diags := b.Body.PartialContent(&hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "for_each"}}})
 	forEach := start.Attributes["for_each"]
 	if forEach == nil || diags.HasErrors() {
 		return []*Policy{s.decodePolicy(b, b.Labels[0], s.ctx, host)}

@@ -22,14 +22,7 @@ type anySource struct{ _ byte }
 
 var anyValue = cty.CapsuleVal(anyType, &anySource{})
 
-var rootSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
-	{Type: "host"}, {Type: "locals"}, {Type: "guard"},
-	{Type: "variable", LabelNames: []string{"name"}},
-	{Type: "set", LabelNames: []string{"name"}},
-	{Type: "policy", LabelNames: []string{"name"}},
-	{Type: "forward", LabelNames: []string{"name"}},
-	{Type: "test", LabelNames: []string{"name"}},
-}}
+var rootSchema = topLevel()
 
 // scope is the names that expressions can use, in the order in which they
 // become known: variables, then locals and sets as they need each other.

@@ -15,14 +15,7 @@ import (
 // EnvPrefix starts the name of an environment variable that sets a variable.
 const EnvPrefix = "SEAWALL_VAR_"
 
-var variableSchema = &hcl.BodySchema{
-	Attributes: []hcl.AttributeSchema{{Name: "type"}, {Name: "default"}, {Name: "description"}},
-	Blocks:     []hcl.BlockHeaderSchema{{Type: "validation"}},
-}
-
-var validationSchema = &hcl.BodySchema{
-	Attributes: []hcl.AttributeSchema{{Name: "condition", Required: true}, {Name: "error_message", Required: true}},
-}
+var variableSchema, validationSchema = bodyOf("variable"), bodyOf("validation")
 
 // variable is one variable block, and the value it got.
 type variable struct {

@@ -39,13 +39,11 @@ func newFleet(t *testing.T, b Backend) *fleet {
 		n := NewNamespace(t, name)
 		f.hosts[name] = n
 		python := f.file(name+"-python", "#!/bin/sh\nexec nsenter --net="+n.Path()+" python3 \"$@\"\n", 0o755)
-		for _, d := range []string{"etc", "sbin"} {
-			if err := os.MkdirAll(filepath.Join(f.dir, name, d), 0o755); err != nil {
-				t.Fatal(err)
-			}
+		if err := os.MkdirAll(filepath.Join(f.dir, name, "etc"), 0o755); err != nil {
+			t.Fatal(err)
 		}
 		inventory += fmt.Sprintf("%s ansible_connection=local ansible_python_interpreter=%s seawall_boot_v4=%s seawall_boot_v6=%s seawall_script=%s\n",
-			name, python, f.path(name, "iptables"), f.path(name, "ip6tables"), filepath.Join(f.dir, name, "sbin", "seawall-load"))
+			name, python, f.path(name, "iptables"), f.path(name, "ip6tables"), filepath.Join(f.dir, name, "etc", "seawall", "seawall.sh"))
 	}
 	// The controller's own Python is outside.
 	inventory += "[all:vars]\nseawall_become=false\nseawall_program=" + mustSeawall(t) + "\nseawall_iptables=" + b.Command(4, "") + "\nseawall_ip6tables=" + b.Command(6, "") + "\n"

@@ -1,0 +1,140 @@
+package schema
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+)
+
+// Block is one kind of block of the language: what the reader accepts, and what
+// the reference says. Both come from the same table, so that neither can be out
+// of date.
+type Block struct {
+	Name       string
+	Labelled   bool
+	In         string // the block that it stands in; "" for the top
+	Count      string
+	Doc        string
+	Attributes []Attribute
+	Blocks     []string
+}
+
+// Attribute is one attribute of a block.
+type Attribute struct {
+	Name, Type, Default, Doc string
+	Required                 bool
+}
+
+var (
+	sourcesAttribute = Attribute{Name: "sources", Type: "list of sources, or any", Doc: "who it is about; allow and deny need it"}
+	exceptAttribute  = Attribute{Name: "except", Type: "list of sources", Doc: "sources that the block is not about"}
+	logAttribute     = Attribute{Name: "log", Type: "string", Doc: "logs each match under this prefix, up to the host's log_limit"}
+	required         = true
+)
+
+// Language is every block, in the order of the reference.
+var Language = []Block{
+	{Name: "host", Count: "exactly 1", Doc: "What holds for the whole host.", Attributes: []Attribute{
+		{"external", "list of strings", "", "the interfaces on which traffic from outside arrives; `eth+` is every interface whose name starts so", required},
+		{"unlisted", "`\"deny\"`, `\"reject\"` or `\"allow\"`", "", "what happens to traffic from outside that no policy names", required},
+		{"established", "`\"check\"` or `\"keep\"`", "`\"check\"`", "whether a change cuts connections that stand and are denied now", false},
+		{"userland_proxy", "bool", "`true`", "as in Docker's daemon.json: whether docker-proxy runs, which gets its traffic over the host's INPUT", false},
+		{"log_limit", "string", "`\"10/minute\"`", "how often a log prefix is written at most: a number, and second, minute, hour or day", false},
+	}},
+	{Name: "variable", Labelled: true, Count: "any number", Doc: "A value from outside: `--var NAME=VALUE`, `--var-file FILE`, or `SEAWALL_VAR_NAME`; used as `var.NAME`.", Attributes: []Attribute{
+		{"type", "a type, such as `list(string)`", "any", "what the value must be", false},
+		{"default", "any", "", "the value when none is given; without it one has to be given", false},
+		{"description", "string", "", "what it is for", false},
+	}, Blocks: []string{"validation"}},
+	{Name: "validation", In: "variable", Count: "any number", Doc: "A condition that a variable's value must meet.", Attributes: []Attribute{
+		{"condition", "bool", "", "an expression with `var.NAME`", required},
+		{"error_message", "string", "", "what is said when it does not hold", required},
+	}},
+	{Name: "locals", Count: "any number", Doc: "Names for expressions, used as `local.NAME`. Every attribute is one."},
+	{Name: "set", Labelled: true, Count: "any number", Doc: "A list of sources with a name, used as `set.NAME`. At least one of `sources` and `files`.", Attributes: []Attribute{
+		sourcesAttribute,
+		{"files", "list of strings", "", "files with one source a line and `#` comments, relative to the policy file", false},
+		exceptAttribute,
+	}},
+	{Name: "guard", Count: "at most 1", Doc: "Decides before every policy, for every port that a policy names and for unlisted traffic. What it does not match goes on.", Blocks: []string{"allow", "deny"}},
+	{Name: "policy", Labelled: true, Count: "any number", Doc: "Who may reach some published ports. Its blocks are tried in written order, then its default. Where one policy's ports, addresses and interfaces lie inside another's, the narrower decides; any other overlap is an error.", Attributes: []Attribute{
+		{"ports", "list of ports", "", "published ports: `443`, `\"53/udp\"`, `\"8000-8010/tcp\"`; tcp when no protocol is named; tcp, udp and sctp exist", required},
+		{"address", "list of addresses or CIDRs", "every address", "only where it is published on these addresses of the host", false},
+		{"external", "list of strings", "the host's", "only on these interfaces, a part of the host's", false},
+		{"description", "string", "", "what it is for; it is shown on rendered pages", false},
+		{"default", "`\"deny\"`, `\"reject\"` or `\"allow\"`", "`\"deny\"`", "what happens to a source that no block matches", false},
+		{"for_each", "map or set of strings", "", "makes one policy of each element, with `each.key` and `each.value`", false},
+	}, Blocks: []string{"allow", "deny"}},
+	{Name: "allow", In: "policy, guard", Count: "any number", Doc: "Lets sources in.", Attributes: []Attribute{
+		sourcesAttribute, exceptAttribute, logAttribute,
+		{"accept", "bool", "`false`", "lets them past Docker's own rules too (ACCEPT in place of RETURN)", false},
+	}},
+	{Name: "deny", In: "policy, guard", Count: "any number", Doc: "Keeps sources out.", Attributes: []Attribute{
+		sourcesAttribute, exceptAttribute, logAttribute,
+		{"reject", "bool", "`false`", "answers with an error in place of silence", false},
+	}},
+	{Name: "forward", Labelled: true, Count: "any number", Doc: "Traffic that this host routes for others and that must pass, connections and their answers.", Attributes: []Attribute{
+		{"from", "string or list of strings", "", "the interfaces on which connections come in", required},
+		{"to", "string or list of strings", "", "the interfaces on which they go out", required},
+		{"sources", "list of sources", "any", "only from these", false},
+		{"destinations", "list of sources", "any", "only to these", false},
+	}},
+	{Name: "test", Labelled: true, Count: "any number", Doc: "What must hold, for every address of every CIDR in it. `seawall test` proves it.", Attributes: []Attribute{
+		{"to", "list of strings", "", "where connections go: `[address:]port[/proto]`", required},
+		{"allow", "list of sources", "", "who must get in", false},
+		{"deny", "list of sources", "", "who must not", false},
+		{"external", "string", "the host's first", "the interface on which they arrive", false},
+	}},
+}
+
+// bodyOf is what the reader accepts in a block: the attributes and blocks of the
+// table.
+func bodyOf(name string) *hcl.BodySchema {
+	i := slices.IndexFunc(Language, func(b Block) bool { return b.Name == name })
+	body := &hcl.BodySchema{}
+	for _, a := range Language[i].Attributes {
+		body.Attributes = append(body.Attributes, hcl.AttributeSchema{Name: a.Name, Required: a.Required})
+	}
+	for _, b := range Language[i].Blocks {
+		body.Blocks = append(body.Blocks, hcl.BlockHeaderSchema{Type: b})
+	}
+	return body
+}
+
+// topLevel is what the reader accepts in a file.
+func topLevel() *hcl.BodySchema {
+	body := &hcl.BodySchema{}
+	for _, b := range Language {
+		if b.In != "" {
+			continue
+		}
+		h := hcl.BlockHeaderSchema{Type: b.Name}
+		if b.Labelled {
+			h.LabelNames = []string{"name"}
+		}
+		body.Blocks = append(body.Blocks, h)
+	}
+	return body
+}
+
+// Function is one function of the language.
+type Function struct{ Signature, Doc string }
+
+// Functions are all functions, by name.
+func Functions() []Function {
+	var list []Function
+	for name, f := range functions {
+		var params []string
+		for _, p := range f.Params() {
+			params = append(params, p.Name)
+		}
+		if p := f.VarParam(); p != nil {
+			params = append(params, p.Name+"...")
+		}
+		list = append(list, Function{fmt.Sprintf("%s(%s)", name, strings.Join(params, ", ")), f.Description()})
+	}
+	slices.SortFunc(list, func(a, b Function) int { return strings.Compare(a.Signature, b.Signature) })
+	return list
+}
