@@ -22,8 +22,10 @@ import (
 // Options choose what Compile writes.
 type Options struct {
 	Format   emit.Format
-	Comments bool   // a -m comment on each rule
-	Source   string // what the files say they were made from
+	Layout   lower.Layout // Flat when it is empty
+	Limits   lower.Limits // of the indexed layout; zero is the measured ones
+	Comments bool         // a -m comment on each rule
+	Source   string       // what the files say they were made from
 	// Base4 and Base6 are boot files to splice the chains into; nil for none.
 	Base4, Base6 []byte
 }
@@ -65,8 +67,8 @@ func Compile(doc *schema.Document, opt Options) (*Output, error) {
 // on a host.
 func Emit(doc *schema.Document, opt Options) (*Output, error) {
 	chains := &emit.Chains{Source: opt.Source, ToHost: doc.Host.UserlandProxy}
-	chains.V4 = lower.Lower(doc, rules.IPv4, lower.Options{Comments: opt.Comments})
-	chains.V6 = lower.Lower(doc, rules.IPv6, lower.Options{Comments: opt.Comments})
+	chains.V4 = lower.Lower(doc, rules.IPv4, lower.Options{Layout: opt.Layout, Comments: opt.Comments, Limits: opt.Limits})
+	chains.V6 = lower.Lower(doc, rules.IPv6, lower.Options{Layout: opt.Layout, Comments: opt.Comments, Limits: opt.Limits})
 	out := &Output{Chains: chains, Files: emit.Files(opt.Format, chains)}
 	if err := out.splice(opt); err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/seawall/seawall/compiler"
 	"github.com/seawall/seawall/compiler/emit"
+	"github.com/seawall/seawall/compiler/lower"
 	"github.com/seawall/seawall/compiler/rules"
 	"github.com/spf13/cobra"
 )
@@ -49,14 +50,14 @@ is written; one that cannot be proved is not written.
 	f.register(c)
 	flags := c.Flags()
 	flags.StringVar(&f.format, "format", string(emit.Sysconfig), "sysconfig, restore or shell")
-	flags.StringVar(&f.layout, "layout", "auto", "auto or flat: how the rules are arranged")
+	flags.StringVar(&f.layout, "layout", "auto", "auto, flat or indexed: how the rules are arranged")
 	flags.IntVar(&f.family, "family", 4, "the address family that goes to standard output: 4 or 6")
 	flags.StringVar(&f.outDir, "out-dir", "", "write every file of the format into `DIR`")
 	flags.StringVar(&f.base, "base", "", "splice into this boot `FILE`, or into iptables and ip6tables of this folder")
 	flags.BoolVar(&f.check, "check", false, "write nothing; exit 2 when a file would change")
 	flags.BoolVar(&f.comments, "comments", false, "give each rule a comment that names its policy")
 	choices(c, "format", "sysconfig", "restore", "shell")
-	choices(c, "layout", "auto", "flat")
+	choices(c, "layout", "auto", "flat", "indexed")
 	choices(c, "family", "4", "6")
 	return c
 }
@@ -71,10 +72,8 @@ func (f *compileFlags) checkFlags() error {
 	switch {
 	case !slices.Contains(emit.Formats, emit.Format(f.format)):
 		return fmt.Errorf("--format is sysconfig, restore or shell, not %q", f.format)
-	case f.layout == "indexed" || f.layout == "ipset":
-		return fmt.Errorf("--layout %s does not exist yet; flat does", f.layout)
-	case f.layout != "auto" && f.layout != "flat":
-		return fmt.Errorf("--layout is auto or flat, not %q", f.layout)
+	case !slices.Contains(lower.Layouts, lower.Layout(f.layout)):
+		return fmt.Errorf("--layout is auto, flat or indexed, not %q", f.layout)
 	case f.family != 4 && f.family != 6:
 		return fmt.Errorf("--family is 4 or 6, not %d", f.family)
 	case f.check && f.outDir == "":
@@ -93,7 +92,7 @@ func (f *compileFlags) run(c *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	opt := compiler.Options{Format: emit.Format(f.format), Comments: f.comments, Source: sourceName(loaded)}
+	opt := compiler.Options{Format: emit.Format(f.format), Layout: lower.Layout(f.layout), Comments: f.comments, Source: sourceName(loaded)}
 	if err := f.readBase(&opt); err != nil {
 		return err
 	}

@@ -76,10 +76,13 @@ func command(f rules.Family) string {
 	return "iptables"
 }
 
-// declare writes the declarations of a table's own chains.
+// declare writes the declarations of a table's own chains, but for those that
+// stand among the rules.
 func declare(b *bytes.Buffer, t *rules.Table) {
 	for _, c := range t.Chains {
-		fmt.Fprintf(b, ":%s - [0:0]\n", c.Name)
+		if !c.Inline {
+			fmt.Fprintf(b, ":%s - [0:0]\n", c.Name)
+		}
 	}
 }
 

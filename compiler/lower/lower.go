@@ -18,11 +18,13 @@
 // conntrack does not know run past them to the last two steps.
 //
 //	flat.go       one rule after the other, each complete in itself
+//	indexed.go    a search for the port, then a tree of sources (tree.go)
 //	clauses.go    a policy's ordered sources to few, exact -s and ! -s
 //	condition.go  the options that bind a rule to a port, a state, a verdict
 package lower
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -35,17 +37,57 @@ import (
 
 // Options choose among the ways to write the same meaning.
 type Options struct {
+	Layout   Layout
 	Comments bool // give each rule a -m comment that names its policy
+	Limits   Limits
 }
+
+// Limits are the measured sizes of the indexed layout; tests and benchmarks try
+// others. A zero is the default.
+type Limits struct {
+	Leaf   int // rules that a packet meets one by one at the end of a tree
+	Inline int // sources that are written where they are needed, not as a tree
+	Linear int // rules that stand in one chain, not behind a search for the port
+}
+
+// Every chain costs time to load, and every rule time of a packet; between 4 and
+// 8 rules a leaf neither of them moves much.
+var defaultLimits = Limits{Leaf: 5, Inline: 3, Linear: 16}
+
+func (l Limits) orDefaults() Limits {
+	return Limits{cmp.Or(l.Leaf, defaultLimits.Leaf), cmp.Or(l.Inline, defaultLimits.Inline), cmp.Or(l.Linear, defaultLimits.Linear)}
+}
+
+// Layout is how rules are arranged.
+type Layout string
+
+// The layouts: one rule after the other, or as trees.
+const (
+	Flat    Layout = "flat"
+	Indexed Layout = "indexed"
+	Auto    Layout = "auto" // Flat while that is cheap for a packet
+)
+
+// Layouts are all layouts, the default first.
+var Layouts = []Layout{Auto, Flat, Indexed}
 
 // Lower gives the filter table of one family with the chains DOCKER-USER and,
 // when the document has docker-proxy (userland_proxy), SEAWALL-INPUT, which may
 // go on to SEAWALL-HOST.
 func Lower(doc *schema.Document, family rules.Family, opt Options) *rules.Table {
+	opt.Limits = opt.Limits.orDefaults()
 	l := &lowering{doc: doc, family: family, opt: opt, resolve: address.NewResolver(family),
-		nested: map[*schema.Policy]bool{}, bodies: map[bodyKey]*rules.Body{}}
+		nested: map[*schema.Policy]bool{}, bodies: map[bodyKey]*rules.Body{}, treesByKey: map[string]string{}, treeIDs: map[string]bool{}}
 	l.table = &rules.Table{Name: "filter"}
 	l.policies = l.narrowFirst()
+	if opt.Layout == Indexed {
+		l.indexedForward()
+		if doc.Host.UserlandProxy {
+			l.indexedInput()
+		}
+		l.gather()
+		return l.table
+	}
 	l.forwarded()
 	if doc.Host.UserlandProxy {
 		l.toHost()
@@ -62,6 +104,12 @@ type lowering struct {
 	policies []*schema.Policy        // narrower before wider
 	nested   map[*schema.Policy]bool // lies inside another one
 	bodies   map[bodyKey]*rules.Body
+
+	// Of the indexed layout: the trees and searches that were made.
+	trees      []*tree
+	treesByKey map[string]string
+	treeIDs    map[string]bool
+	searches   []*search
 }
 
 // narrowFirst orders the policies as written, but each after those that lie

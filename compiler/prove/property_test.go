@@ -7,6 +7,7 @@ import (
 
 	"github.com/seawall/seawall/compiler"
 	"github.com/seawall/seawall/compiler/emit"
+	"github.com/seawall/seawall/compiler/lower"
 	"github.com/seawall/seawall/compiler/prove"
 	"github.com/seawall/seawall/compiler/rules"
 	"pgregory.net/rapid"
@@ -21,7 +22,9 @@ func TestProof(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		doc, text := document(t)
 		format := rapid.SampledFrom(emit.Formats).Draw(t, "format")
-		out, err := compiler.Compile(doc, compiler.Options{Format: format, Source: "policy.hcl"})
+		layout := rapid.SampledFrom([]lower.Layout{lower.Flat, lower.Indexed}).Draw(t, "layout")
+		out, err := compiler.Compile(doc, compiler.Options{Format: format, Layout: layout, Source: "policy.hcl",
+			Limits: lower.Limits{Leaf: rapid.IntRange(1, 3).Draw(t, "leaf"), Inline: rapid.IntRange(1, 3).Draw(t, "inline"), Linear: rapid.IntRange(1, 16).Draw(t, "linear")}})
 		if err != nil {
 			t.Fatalf("%s\n%s", err, text)
 		}

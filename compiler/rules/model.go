@@ -85,16 +85,27 @@ func (t *Table) Append(c *Chain, r *Rule) {
 	t.Lines = append(t.Lines, Line{Chain: c, Rule: r})
 }
 
+// Adopt adds a chain that was made elsewhere.
+func (t *Table) Adopt(c *Chain) {
+	if t.byName == nil {
+		t.byName = map[string]*Chain{}
+	}
+	t.byName[c.Name] = c
+	t.Chains = append(t.Chains, c)
+}
+
 // Comment adds a comment line, without its "# ".
 func (t *Table) Comment(text string) {
 	t.Lines = append(t.Lines, Line{Comment: text})
 }
 
-// Line is a rule of a chain, or a comment.
+// Line is a rule of a chain, a comment, or the declaration of a chain that stands
+// among the rules.
 type Line struct {
-	Chain   *Chain
-	Rule    *Rule
-	Comment string
+	Chain    *Chain
+	Rule     *Rule
+	Comment  string
+	Declares bool
 }
 
 // Chain is a chain as it stands after all lines of its table.
@@ -105,6 +116,7 @@ type Chain struct {
 	Rules    []*Rule
 	Line     int  // where it is declared
 	Implied  bool // no line declares it: its rules are for a chain that must be there
+	Inline   bool // a Line declares it, right before its rules
 }
 
 // Builtin tells whether the chain is one that netfilter itself calls.

@@ -8,7 +8,8 @@ import "strings"
 const (
 	DockerUser   = "DOCKER-USER"
 	SeawallInput = "SEAWALL-INPUT"
-	SeawallHost  = "SEAWALL-HOST" // with a guard, what SEAWALL-INPUT goes on to
+	SeawallHost  = "SEAWALL-HOST"  // with a guard, what SEAWALL-INPUT goes on to
+	SeawallPorts = "SEAWALL-PORTS" // with a large guard, what it goes on to
 	OwnedPrefix  = "SEAWALL-"
 )
 

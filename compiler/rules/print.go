@@ -26,7 +26,7 @@ func PrintTable(b *bytes.Buffer, t *Table) {
 	}
 	fmt.Fprintf(b, "*%s\n", t.Name)
 	for _, c := range t.Chains {
-		if c.Implied {
+		if c.Implied || c.Inline {
 			continue
 		}
 		counters := c.Counters
@@ -43,6 +43,10 @@ func PrintTable(b *bytes.Buffer, t *Table) {
 func PrintLines(b *bytes.Buffer, lines []Line) {
 	bodies := map[*Body][]byte{}
 	for _, l := range lines {
+		if l.Declares {
+			fmt.Fprintf(b, ":%s - [0:0]\n", l.Chain.Name)
+			continue
+		}
 		if l.Rule == nil {
 			printComment(b, l.Comment)
 			continue

@@ -1,0 +1,445 @@
+package lower
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/seawall/seawall/compiler/address"
+	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/schema"
+)
+
+// The indexed layout: a packet meets a few rules, however long the policy is.
+//
+//	DOCKER-USER         forward blocks, ICMP errors, and by interface and protocol
+//	                    on to the ports
+//	SEAWALL-F…, H…      ports: a binary search over --ctorigdstport, for packets
+//	                    that are forwarded and for those to the host itself
+//	SEAWALL-xxxxxx-…    sources: a tree for each list of rules (tree.go), shared by
+//	                    policies that have the same
+//
+// A large guard stands before the ports, as a tree that goes on to SEAWALL-PORTS.
+
+// target is where a policy's packets go: on to a chain, or these entries.
+type target struct {
+	goto_   string
+	entries []entry
+}
+
+func (t target) cost() int { return max(1, len(t.entries)) }
+
+// cell is a range of ports with the policies that claim it, narrow before wide;
+// only the last is bound to no address.
+type cell struct {
+	first, last uint16
+	policies    []*schema.Policy
+}
+
+// indexer writes one of the two sides, FORWARD or INPUT.
+type indexer struct {
+	*lowering
+	letter   string // of the port chains
+	fallback schema.Verdict
+	asPass   bool // accept is pass
+}
+
+func (l *lowering) indexedForward() {
+	chain := l.table.Declare(rules.DockerUser, "-")
+	x := &indexer{l, "F", l.doc.Host.Unlisted, false}
+	l.forwards(chain)
+	host := l.doc.Host
+	guarded := host.Unlisted != schema.Pass || l.doc.Guard != nil
+	if guarded {
+		l.table.Comment("ICMP errors about known connections pass: path MTU discovery needs them")
+		l.each(chain, host.External, action{box: box{protocol: l.icmp(), state: "RELATED"}, target: "RETURN"})
+	}
+	l.keep(chain)
+	where := chain
+	if l.doc.Guard != nil {
+		where = x.guard(chain, rules.SeawallPorts)
+	}
+	x.ports(where)
+	if where != chain {
+		x.unlistedIn(where)
+	}
+	if host.Unlisted != schema.Pass {
+		l.unlisted(chain)
+	}
+}
+
+// indexedInput fills SEAWALL-INPUT. A guard must act in the scopes of policies
+// alone, so what lies in one goes to SEAWALL-HOST first.
+func (l *lowering) indexedInput() {
+	input := l.table.Declare(rules.SeawallInput, "-")
+	x := &indexer{l, "H", schema.Pass, true}
+	l.keep(input)
+	chain := input
+	if l.doc.Guard != nil {
+		chain = l.table.Declare(rules.SeawallHost, "-")
+		l.table.Comment("the ports that policies name")
+		scopes := &indexer{l, "I", schema.Pass, true}
+		scopes.portsTo(input, func(*schema.Policy) target { return target{goto_: rules.SeawallHost} })
+		chain = x.guard(chain, rules.SeawallHost+"-PORTS")
+	}
+	x.ports(chain)
+}
+
+// guard writes the guard into a chain: as rules when they are few, and the same
+// chain goes on; else as a tree that goes on to another one, which is given.
+func (x *indexer) guard(chain *rules.Chain, next string) *rules.Chain {
+	g := x.doc.Guard
+	clauses := x.clausesOf(g.Rules)
+	entries := sourceList(x.resolve, clauses, label{next: true}, nil)
+	host := chain.Name != rules.DockerUser
+	x.table.Comment(fmt.Sprintf("guard (%s)", at(g.Range)))
+	if len(entries) <= x.opt.Limits.Linear {
+		if host {
+			x.guardEntries(chain, box{}, clauses)
+			return chain
+		}
+		for _, i := range x.doc.Host.External {
+			x.guardEntries(chain, box{in: i.String(), dir: "ORIGINAL"}, clauses)
+		}
+		return chain
+	}
+	name := x.tree("guard", fmt.Sprintf("guard (%s)", at(g.Range)), clauses, label{next: true}, "*", next)
+	if host {
+		x.table.Append(chain, &rules.Rule{Body: x.body(action{goto_: name, origin: "guard"})})
+	} else {
+		x.each(chain, x.doc.Host.External, action{box: box{dir: "ORIGINAL"}, goto_: name, origin: "guard"})
+	}
+	return x.table.Declare(next, "-")
+}
+
+func (x *indexer) clausesOf(written []*schema.Rule) []clause {
+	clauses := x.clauses(written)
+	if x.asPass {
+		return asPass(clauses)
+	}
+	return clauses
+}
+
+// unlistedIn ends a chain that only packets in original direction from outside
+// reach.
+func (x *indexer) unlistedIn(chain *rules.Chain) {
+	if x.fallback == schema.Pass {
+		return
+	}
+	x.table.Comment(fmt.Sprintf("unlisted = %q (%s)", x.fallback, at(x.doc.Host.Range)))
+	for _, protocol := range x.protocols(x.fallback) {
+		x.table.Append(chain, &rules.Rule{Body: x.body(action{box: box{protocol: protocol}, target: targets[x.fallback], origin: "unlisted"})})
+	}
+}
+
+// ports writes the policies into a chain.
+func (x *indexer) ports(chain *rules.Chain) {
+	found := map[string]target{}
+	x.portsTo(chain, func(p *schema.Policy) target {
+		// What comes after the rules of a policy in one chain is the unlisted
+		// verdict, unless a wider policy or nothing but a search lies there.
+		key := p.Name
+		if t, ok := found[key]; ok {
+			return t
+		}
+		t := x.target(p)
+		found[key] = t
+		return t
+	})
+}
+
+// target is a policy's sources, as entries or as a tree.
+func (x *indexer) target(p *schema.Policy) target {
+	clauses := x.clausesOf(p.Rules)
+	last := label{verdict: p.Default}
+	entries := sourceList(x.resolve, clauses, last, nil)
+	if len(entries) <= x.opt.Limits.Inline {
+		return target{entries: entries}
+	}
+	return target{goto_: x.tree(p.Name, fmt.Sprintf("policy %s (%s)", p.Name, at(p.Range)), clauses, last, protocolClass(p), "")}
+}
+
+// protocolClass says which answers a policy's rejects need.
+func protocolClass(p *schema.Policy) string {
+	tcp, other := false, false
+	for _, r := range p.Ports {
+		tcp, other = tcp || r.Protocol == schema.TCP, other || r.Protocol != schema.TCP
+	}
+	switch {
+	case tcp && other:
+		return "*"
+	case tcp:
+		return "tcp"
+	}
+	return ""
+}
+
+// portsTo writes the policies' scopes into a chain, each with where it leads: one
+// after the other when they are few, else as a search.
+func (x *indexer) portsTo(chain *rules.Chain, lead func(*schema.Policy) target) {
+	total := 0
+	for _, p := range x.policies {
+		if scope := x.scope(p); len(scope) > 0 {
+			total += len(scope) * lead(p).cost()
+		}
+	}
+	if total <= x.opt.Limits.Linear {
+		for _, p := range x.policies {
+			x.table.Comment(fmt.Sprintf("policy %s (%s)", p.Name, at(p.Range)))
+			for _, b := range x.scope(p) {
+				x.hit(chain, b, lead(p))
+			}
+		}
+		return
+	}
+	x.table.Comment("by interface, protocol and original port")
+	known := map[string]string{}
+	for _, in := range x.interfaces() {
+		for _, protocol := range []schema.Protocol{schema.TCP, schema.UDP, schema.SCTP} {
+			cells := x.cells(in, protocol)
+			if len(cells) == 0 {
+				continue
+			}
+			key := fmt.Sprint(protocol, cells)
+			if known[key] == "" {
+				s := &search{indexer: x, protocol: protocol, lead: lead, id: fmt.Sprintf("%s%s%d", x.letter, protocol.String()[:1], len(known))}
+				known[key] = s.chain(cells, int(cells[0].first), int(cells[len(cells)-1].last))
+				x.searches = append(x.searches, s)
+			}
+			b := box{in: in.String(), protocol: protocol.String(), dir: "ORIGINAL",
+				origPorts: schema.Ports{Protocol: protocol, First: cells[0].first, Last: cells[len(cells)-1].last}}
+			x.table.Append(chain, &rules.Rule{Body: x.body(action{box: b, goto_: known[key], origin: "ports"})})
+		}
+	}
+}
+
+// hit writes where a box leads.
+func (x *indexer) hit(chain *rules.Chain, b box, t target) {
+	if t.goto_ != "" {
+		x.table.Append(chain, &rules.Rule{Body: x.body(action{box: b, goto_: t.goto_})})
+		return
+	}
+	for _, e := range t.entries {
+		x.entry(chain, b, e)
+	}
+}
+
+// interfaces are all patterns that policies or the host name, the narrow before
+// the wide: a packet takes the first that fits.
+func (x *indexer) interfaces() []schema.Interface {
+	var list []schema.Interface
+	add := func(more []schema.Interface) {
+		for _, i := range more {
+			if !slices.ContainsFunc(list, func(o schema.Interface) bool { return o.String() == i.String() }) {
+				list = append(list, i)
+			}
+		}
+	}
+	add(x.doc.Host.External)
+	for _, p := range x.policies {
+		add(p.External)
+	}
+	sort.SliceStable(list, func(i, j int) bool {
+		a, b := list[i], list[j]
+		if a.Prefix != b.Prefix {
+			return b.Prefix
+		}
+		return len(a.Name) > len(b.Name)
+	})
+	return list
+}
+
+// cells cuts the ports of one protocol on one interface by who claims them.
+func (x *indexer) cells(in schema.Interface, protocol schema.Protocol) []cell {
+	type claim struct {
+		ports schema.Ports
+		by    int
+	}
+	var claims []claim
+	starts := map[int]bool{}
+	for n, p := range x.policies {
+		covers := slices.ContainsFunc(p.External, func(e schema.Interface) bool { return e.Covers(in) })
+		if !covers || address.Empty(address.Both(p.AddressSet, x.resolve.Every())) {
+			continue
+		}
+		for _, r := range mergePorts(p.Ports) {
+			if r.Protocol == protocol {
+				claims = append(claims, claim{r, n})
+				starts[int(r.First)], starts[int(r.Last)+1] = true, true
+			}
+		}
+	}
+	cuts := make([]int, 0, len(starts))
+	for s := range starts {
+		cuts = append(cuts, s)
+	}
+	sort.Ints(cuts)
+	sort.Slice(claims, func(i, j int) bool { return claims[i].ports.First < claims[j].ports.First })
+	var cells []cell
+	var active []claim
+	next := 0
+	for i := 0; i+1 < len(cuts); i++ {
+		for ; next < len(claims) && int(claims[next].ports.First) <= cuts[i]; next++ {
+			active = append(active, claims[next])
+		}
+		active = slices.DeleteFunc(active, func(c claim) bool { return int(c.ports.Last) < cuts[i] })
+		if len(active) == 0 {
+			continue
+		}
+		order := slices.Clone(active)
+		slices.SortFunc(order, func(a, b claim) int { return a.by - b.by })
+		c := cell{first: uint16(cuts[i]), last: uint16(cuts[i+1] - 1)}
+		for _, o := range order {
+			c.policies = append(c.policies, x.policies[o.by])
+			if x.everyAddress(x.policies[o.by]) {
+				break
+			}
+		}
+		cells = append(cells, c)
+	}
+	return cells
+}
+
+func (x *indexer) everyAddress(p *schema.Policy) bool {
+	every := x.resolve.Every()
+	return address.Both(p.AddressSet, every).Equal(every)
+}
+
+// search is the chains that look for a port.
+type search struct {
+	*indexer
+	id       string
+	protocol schema.Protocol
+	lead     func(*schema.Policy) target
+	lines    []rules.Line
+	chains   []*rules.Chain
+}
+
+// chain makes the chain for ports from lo to hi, of which the cells are those
+// that policies claim, and gives its name. The upper half is a chain of its own,
+// the lower goes on in this one.
+func (s *search) chain(cells []cell, lo, hi int) string {
+	c := &rules.Chain{Name: fmt.Sprintf("%s%s-%04x", rules.OwnedPrefix, s.id, lo), Policy: "-", Inline: true}
+	own := &rules.Table{}
+	from, to := lo, hi
+	for len(cells) > 2 || len(cells) == 2 && s.costly(cells[1]) {
+		mid := cells[len(cells)/2]
+		child := s.chain(cells[len(cells)/2:], int(mid.first), hi)
+		b := box{origPorts: schema.Ports{First: mid.first, Last: uint16(hi)}}
+		own.Append(c, &rules.Rule{Body: s.body(action{box: b, goto_: child})})
+		cells, hi = cells[:len(cells)/2], int(mid.first)-1
+	}
+	decided := false
+	for _, cell := range cells {
+		known := int(cell.first) == lo && int(cell.last) == hi
+		s.cell(own, c, cell, known)
+		decided = known && s.everyAddress(cell.policies[len(cell.policies)-1])
+	}
+	if !decided {
+		s.unlisted(own, c)
+	}
+	s.lines = append(s.lines, rules.Line{Comment: fmt.Sprintf("%s ports %d to %d", s.protocol, from, to)}, rules.Line{Chain: c, Declares: true})
+	s.lines = append(s.lines, own.Lines...)
+	s.chains = append(s.chains, c)
+	return c.Name
+}
+
+// costly tells whether a cell needs several rules, each of which would ask for
+// the port again.
+func (s *search) costly(c cell) bool { return len(c.policies) > 1 || s.lead(c.policies[0]).cost() > 1 }
+
+// cell writes the rules of one range of ports; known when no other can come here.
+func (s *search) cell(own *rules.Table, c *rules.Chain, x cell, known bool) {
+	for _, p := range x.policies {
+		b := box{}
+		if !known {
+			b.origPorts = schema.Ports{First: x.first, Last: x.last}
+		}
+		for _, a := range prefixesOrAll(address.Both(p.AddressSet, s.resolve.Every())) {
+			b.origDst = a
+			t := s.lead(p)
+			if t.goto_ != "" {
+				own.Append(c, &rules.Rule{Body: s.body(action{box: b, goto_: t.goto_})})
+				continue
+			}
+			for _, e := range t.entries {
+				if e.label.log != "" {
+					own.Append(c, &rules.Rule{Source: e.source, Body: s.body(action{box: b, target: "LOG", log: e.label.log})})
+				}
+				end := b
+				if e.label.verdict == schema.Reject {
+					end.protocol = s.protocol.String()
+				}
+				own.Append(c, &rules.Rule{Source: e.source, Body: s.body(action{box: end, target: targets[e.label.verdict]})})
+			}
+		}
+	}
+}
+
+// unlisted ends a chain of the search: no policy claims the port.
+func (s *search) unlisted(own *rules.Table, c *rules.Chain) {
+	if s.fallback == schema.Pass {
+		return
+	}
+	b := box{}
+	if s.fallback == schema.Reject {
+		b.protocol = s.protocol.String()
+	}
+	own.Append(c, &rules.Rule{Body: s.body(action{box: b, target: targets[s.fallback], origin: "unlisted"})})
+}
+
+// tree gives the chain of a source tree, made once for each list of rules.
+func (l *lowering) tree(name, what string, clauses []clause, last label, proto, next string) string {
+	t := &tree{lowering: l, what: what, proto: proto, next: next}
+	pieces := t.pieces(clauses, last)
+	rejects := slices.ContainsFunc(t.labels, func(x label) bool { return x.verdict == schema.Reject })
+	if !rejects {
+		t.proto = ""
+	}
+	key := contentKey(t.labels, pieces, t.proto, next)
+	if known, ok := l.treesByKey[key]; ok {
+		return known
+	}
+	for n := 0; ; n++ { // a second tree of one name is that of INPUT, or a clash
+		t.id = rules.OwnedPrefix + "x" + digest(fmt.Sprint(name, "\x00", n), 5)
+		if !l.treeIDs[t.id] {
+			break
+		}
+	}
+	l.treeIDs[t.id] = true
+	root := t.chain(addr{}, 0, pieces)
+	l.treesByKey[key] = root
+	l.trees = append(l.trees, t)
+	return root
+}
+
+func contentKey(labels []label, pieces []piece, proto, next string) string {
+	var b strings.Builder
+	fmt.Fprint(&b, labels, proto, next)
+	for _, p := range pieces {
+		fmt.Fprintf(&b, "%x.%x=%d;", p.from.hi, p.from.lo, p.label)
+	}
+	return digest(b.String(), 40)
+}
+
+// gather puts the trees and searches before the chains that lead to them, each
+// name smaller than the one before (see tree).
+func (l *lowering) gather() {
+	sort.Slice(l.trees, func(i, j int) bool { return l.trees[i].id > l.trees[j].id })
+	sort.Slice(l.searches, func(i, j int) bool { return l.searches[i].id > l.searches[j].id })
+	var lines []rules.Line
+	add := func(more []rules.Line, chains []*rules.Chain) {
+		lines = append(lines, more...)
+		for _, c := range chains {
+			l.table.Adopt(c)
+		}
+	}
+	for _, t := range l.trees {
+		add(t.lines, t.chains)
+	}
+	for _, s := range l.searches {
+		add(s.lines, s.chains)
+	}
+	l.table.Lines = append(lines, l.table.Lines...)
+}
