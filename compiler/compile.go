@@ -22,7 +22,7 @@ import (
 // Options choose what Compile writes.
 type Options struct {
 	Format   emit.Format
-	Layout   lower.Layout // Flat when it is empty
+	Layout   lower.Layout // Auto when it is empty
 	Limits   lower.Limits // of the indexed layout; zero is the measured ones
 	Comments bool         // a -m comment on each rule
 	Source   string       // what the files say they were made from
@@ -67,6 +67,9 @@ func Compile(doc *schema.Document, opt Options) (*Output, error) {
 // on a host.
 func Emit(doc *schema.Document, opt Options) (*Output, error) {
 	chains := &emit.Chains{Source: opt.Source, ToHost: doc.Host.UserlandProxy}
+	if opt.Layout == "" || opt.Layout == lower.Auto {
+		opt.Layout, chains.Layout = lower.Choose(doc, opt.Limits)
+	}
 	chains.V4 = lower.Lower(doc, rules.IPv4, lower.Options{Layout: opt.Layout, Comments: opt.Comments, Limits: opt.Limits})
 	chains.V6 = lower.Lower(doc, rules.IPv6, lower.Options{Layout: opt.Layout, Comments: opt.Comments, Limits: opt.Limits})
 	out := &Output{Chains: chains, Files: emit.Files(opt.Format, chains)}

@@ -209,7 +209,9 @@ func (s *splicer) writeJumps(out *strings.Builder, verb string) {
 // block writes the declarations, the jumps and the rules.
 func (s *splicer) block(out *strings.Builder, withJumps bool) {
 	s.marked(out, func() {
-		s.line(out, "# "+madeFrom(s.chains))
+		for _, line := range head(s.chains) {
+			s.line(out, "# "+line)
+		}
 		var b bytes.Buffer
 		declare(&b, s.table)
 		s.text(out, b.Bytes())

@@ -36,6 +36,7 @@ type File struct {
 // Chains are the chains of both families, with what their files say at the top.
 type Chains struct {
 	Source string // what the chains were made from, for the first comment
+	Layout string // which layout was picked, and why; "" when it was asked for
 	V4, V6 *rules.Table
 	// ToHost tells whether INPUT must call SEAWALL-INPUT.
 	ToHost bool
@@ -64,8 +65,13 @@ func Files(format Format, c *Chains) []File {
 		{Name: "ip6tables", Bytes: sysconfig(c, rules.IPv6), Families: []rules.Family{rules.IPv6}}}
 }
 
-func madeFrom(c *Chains) string {
-	return fmt.Sprintf("Made by seawall from %s. Change that and compile again, not this file.", c.Source)
+// head is the first comment of every file.
+func head(c *Chains) []string {
+	list := []string{fmt.Sprintf("Made by seawall from %s. Change that and compile again, not this file.", c.Source)}
+	if c.Layout != "" {
+		list = append(list, "Layout: "+c.Layout+".")
+	}
+	return list
 }
 
 // command is the name of a family's iptables.

@@ -19,7 +19,9 @@ import (
 func restore(c *Chains, f rules.Family) []byte {
 	t := c.Table(f)
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "# %s\n", madeFrom(c))
+	for _, line := range head(c) {
+		fmt.Fprintf(&b, "# %s\n", line)
+	}
 	fmt.Fprintf(&b, "# Load: %s-restore --noflush < FILE. Needed once a host and boot:\n", command(f))
 	for _, line := range JumpCommands(c, f) {
 		fmt.Fprintf(&b, "#   %s\n", line)

@@ -150,7 +150,7 @@ const (
 func shell(c *Chains) []byte {
 	var b bytes.Buffer
 	err := script.Execute(&b, map[string]any{
-		"Made": madeFrom(c), "ToHost": c.ToHost, "EndV4": endV4, "EndV6": endV6,
+		"Made": strings.Join(head(c), "\n# "), "ToHost": c.ToHost, "EndV4": endV4, "EndV6": endV6,
 		"RulesV4": heredoc(c.V4), "RulesV6": heredoc(c.V6),
 		"ChainsV4": chainNames(c.V4), "ChainsV6": chainNames(c.V6),
 	})

@@ -14,7 +14,10 @@ import (
 func sysconfig(c *Chains, f rules.Family) []byte {
 	t := c.Table(f)
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "# %s\n*filter\n", madeFrom(c))
+	for _, line := range head(c) {
+		fmt.Fprintf(&b, "# %s\n", line)
+	}
+	b.WriteString("*filter\n")
 	for _, name := range []string{"INPUT", "FORWARD", "OUTPUT"} {
 		fmt.Fprintf(&b, ":%s ACCEPT [0:0]\n", name)
 	}

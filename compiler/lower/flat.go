@@ -72,28 +72,39 @@ func (l *lowering) dropRulesFrom(from, to int, chain *rules.Chain) {
 // SEAWALL-HOST leads back to INPUT (FACTS section 3).
 func (l *lowering) toHost() {
 	input := l.table.Declare(rules.SeawallInput, "-")
-	chain := input
+	policies := func(chain *rules.Chain) {
+		for _, p := range l.policies {
+			l.policy(chain, p, asPass(l.clauses(p.Rules)), &label{})
+		}
+	}
+	if l.doc.Guard != nil {
+		l.toHostGuarded(input, policies)
+		return
+	}
 	mark := len(l.table.Lines)
 	l.keep(input)
 	kept := len(l.table.Lines)
-	if g := l.doc.Guard; g != nil {
-		host := l.table.Declare(rules.SeawallHost, "-")
-		l.table.Comment("the ports that policies name")
-		for _, p := range l.policies {
-			for _, b := range l.scope(p) {
-				l.table.Append(input, &rules.Rule{Body: l.body(action{box: b, goto_: rules.SeawallHost, origin: p.Name})})
-			}
-		}
-		chain = host
-		l.table.Comment(fmt.Sprintf("guard (%s)", at(g.Range)))
-		l.guardEntries(chain, box{}, asPass(l.clauses(g.Rules)))
-	}
-	for _, p := range l.policies {
-		l.policy(chain, p, asPass(l.clauses(p.Rules)), &label{})
-	}
+	policies(input)
 	if l.onlyComments(kept) {
 		l.dropRulesFrom(mark, kept, input)
 	}
+}
+
+// toHostGuarded fills SEAWALL-INPUT and SEAWALL-HOST; what comes after the guard
+// is the caller's.
+func (l *lowering) toHostGuarded(input *rules.Chain, policies func(*rules.Chain)) {
+	l.keep(input)
+	g := l.doc.Guard
+	host := l.table.Declare(rules.SeawallHost, "-")
+	l.table.Comment("the ports that policies name")
+	for _, p := range l.policies {
+		for _, b := range l.scope(p) {
+			l.table.Append(input, &rules.Rule{Body: l.body(action{box: b, goto_: rules.SeawallHost, origin: p.Name})})
+		}
+	}
+	l.table.Comment(fmt.Sprintf("guard (%s)", at(g.Range)))
+	l.guardEntries(host, box{}, asPass(l.clauses(g.Rules)))
+	policies(host)
 }
 
 // asPass turns accept into pass.

@@ -2,6 +2,7 @@ package lower
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"sort"
 	"strings"
@@ -20,7 +21,8 @@ import (
 //	SEAWALL-xxxxxx-…    sources: a tree for each list of rules (tree.go), shared by
 //	                    policies that have the same
 //
-// A large guard stands before the ports, as a tree that goes on to SEAWALL-PORTS.
+// A large guard stands before the ports, as a tree that goes on to SEAWALL-PORTS
+// or, for packets to the host itself, to SEAWALL-HOST.
 
 // target is where a policy's packets go: on to a chain, or these entries.
 type target struct {
@@ -58,7 +60,7 @@ func (l *lowering) indexedForward() {
 	l.keep(chain)
 	where := chain
 	if l.doc.Guard != nil {
-		where = x.guard(chain, rules.SeawallPorts)
+		where = x.guard(chain)
 	}
 	x.ports(where)
 	if where != chain {
@@ -70,47 +72,61 @@ func (l *lowering) indexedForward() {
 }
 
 // indexedInput fills SEAWALL-INPUT. A guard must act in the scopes of policies
-// alone, so what lies in one goes to SEAWALL-HOST first.
+// alone; so what a large one denies goes on to a chain that denies the ports that
+// policies name, and lets the rest pass.
 func (l *lowering) indexedInput() {
 	input := l.table.Declare(rules.SeawallInput, "-")
 	x := &indexer{l, "H", schema.Pass, true}
-	l.keep(input)
-	chain := input
-	if l.doc.Guard != nil {
-		chain = l.table.Declare(rules.SeawallHost, "-")
-		l.table.Comment("the ports that policies name")
-		scopes := &indexer{l, "I", schema.Pass, true}
-		scopes.portsTo(input, func(*schema.Policy) target { return target{goto_: rules.SeawallHost} })
-		chain = x.guard(chain, rules.SeawallHost+"-PORTS")
+	g := l.doc.Guard
+	if g == nil {
+		l.keep(input)
+		x.ports(input)
+		return
 	}
-	x.ports(chain)
+	clauses := x.clausesOf(g.Rules)
+	if !l.largeGuard() {
+		l.toHostGuarded(input, func(chain *rules.Chain) { x.ports(chain) })
+		return
+	}
+	l.keep(input)
+	next := l.table.Declare(rules.SeawallHost, "-")
+	leads := map[label]string{{next: true}: next.Name}
+	for n, c := range clauses {
+		if _, ok := leads[c.label]; ok || c.label == (label{}) {
+			continue
+		}
+		chain := l.table.Declare(fmt.Sprintf("%s-%d", rules.SeawallHost, n), "-")
+		l.table.Comment(fmt.Sprintf("guard, %s, for the ports that policies name (%s)", c.label.verdict, at(g.Range)))
+		scopes := &indexer{l, fmt.Sprintf("I%d", n), schema.Pass, true}
+		scopes.portsTo(chain, func(*schema.Policy) target { return target{entries: []entry{{label: c.label, origin: "guard"}}} })
+		leads[c.label] = chain.Name
+	}
+	name := l.tree("guard", fmt.Sprintf("guard (%s)", at(g.Range)), clauses, label{next: true}, "*", leads)
+	l.each(input, l.doc.Host.External, action{box: box{dir: "ORIGINAL"}, goto_: name, origin: "guard"})
+	x.ports(next)
 }
 
-// guard writes the guard into a chain: as rules when they are few, and the same
-// chain goes on; else as a tree that goes on to another one, which is given.
-func (x *indexer) guard(chain *rules.Chain, next string) *rules.Chain {
+// largeGuard tells whether the guard is better a tree than rules.
+func (l *lowering) largeGuard() bool {
+	if l.doc.Guard == nil {
+		return false
+	}
+	return len(sourceList(l.resolve, l.clauses(l.doc.Guard.Rules), label{next: true}, nil)) > l.opt.Limits.Linear
+}
+
+// guard writes the guard into DOCKER-USER: as rules when they are few, and the
+// same chain goes on; else as a tree that goes on to another one, which is given.
+func (x *indexer) guard(chain *rules.Chain) *rules.Chain {
 	g := x.doc.Guard
-	clauses := x.clausesOf(g.Rules)
-	entries := sourceList(x.resolve, clauses, label{next: true}, nil)
-	host := chain.Name != rules.DockerUser
-	x.table.Comment(fmt.Sprintf("guard (%s)", at(g.Range)))
-	if len(entries) <= x.opt.Limits.Linear {
-		if host {
-			x.guardEntries(chain, box{}, clauses)
-			return chain
-		}
-		for _, i := range x.doc.Host.External {
-			x.guardEntries(chain, box{in: i.String(), dir: "ORIGINAL"}, clauses)
-		}
+	if !x.largeGuard() {
+		x.lowering.guard(chain)
 		return chain
 	}
-	name := x.tree("guard", fmt.Sprintf("guard (%s)", at(g.Range)), clauses, label{next: true}, "*", next)
-	if host {
-		x.table.Append(chain, &rules.Rule{Body: x.body(action{goto_: name, origin: "guard"})})
-	} else {
-		x.each(chain, x.doc.Host.External, action{box: box{dir: "ORIGINAL"}, goto_: name, origin: "guard"})
-	}
-	return x.table.Declare(next, "-")
+	x.table.Comment(fmt.Sprintf("guard (%s)", at(g.Range)))
+	next := x.table.Declare(rules.SeawallPorts, "-")
+	name := x.tree("guard", fmt.Sprintf("guard (%s)", at(g.Range)), x.clausesOf(g.Rules), label{next: true}, "*", map[label]string{{next: true}: next.Name})
+	x.each(chain, x.doc.Host.External, action{box: box{dir: "ORIGINAL"}, goto_: name, origin: "guard"})
+	return next
 }
 
 func (x *indexer) clausesOf(written []*schema.Rule) []clause {
@@ -157,7 +173,7 @@ func (x *indexer) target(p *schema.Policy) target {
 	if len(entries) <= x.opt.Limits.Inline {
 		return target{entries: entries}
 	}
-	return target{goto_: x.tree(p.Name, fmt.Sprintf("policy %s (%s)", p.Name, at(p.Range)), clauses, last, protocolClass(p), "")}
+	return target{goto_: x.tree(p.Name, fmt.Sprintf("policy %s (%s)", p.Name, at(p.Range)), clauses, last, protocolClass(p), nil)}
 }
 
 // protocolClass says which answers a policy's rejects need.
@@ -204,7 +220,7 @@ func (x *indexer) portsTo(chain *rules.Chain, lead func(*schema.Policy) target) 
 			key := fmt.Sprint(protocol, cells)
 			if known[key] == "" {
 				s := &search{indexer: x, protocol: protocol, lead: lead, id: fmt.Sprintf("%s%s%d", x.letter, protocol.String()[:1], len(known))}
-				known[key] = s.chain(cells, int(cells[0].first), int(cells[len(cells)-1].last))
+				known[key] = s.chain(cells, int(cells[0].first), int(cells[len(cells)-1].last), x.depths.search)
 				x.searches = append(x.searches, s)
 			}
 			b := box{in: in.String(), protocol: protocol.String(), dir: "ORIGINAL",
@@ -319,16 +335,25 @@ type search struct {
 // chain makes the chain for ports from lo to hi, of which the cells are those
 // that policies claim, and gives its name. The upper half is a chain of its own,
 // the lower goes on in this one.
-func (s *search) chain(cells []cell, lo, hi int) string {
+func (s *search) chain(cells []cell, lo, hi, depth int) string {
 	c := &rules.Chain{Name: fmt.Sprintf("%s%s-%04x", rules.OwnedPrefix, s.id, lo), Policy: "-", Inline: true}
 	own := &rules.Table{}
 	from, to := lo, hi
 	for len(cells) > 2 || len(cells) == 2 && s.costly(cells[1]) {
-		mid := cells[len(cells)/2]
-		child := s.chain(cells[len(cells)/2:], int(mid.first), hi)
+		// As many parts as keep the way short enough (see tree.chain).
+		parts := 2
+		for depth > 0 && math.Pow(float64(parts), float64(depth)) < float64(len(cells))/2 {
+			parts++
+		}
+		if depth <= 0 {
+			parts = len(cells)
+		}
+		cut := len(cells) - (len(cells)+parts-1)/parts
+		mid := cells[cut]
+		child := s.chain(cells[cut:], int(mid.first), hi, depth-1)
 		b := box{origPorts: schema.Ports{First: mid.first, Last: uint16(hi)}}
 		own.Append(c, &rules.Rule{Body: s.body(action{box: b, goto_: child})})
-		cells, hi = cells[:len(cells)/2], int(mid.first)-1
+		cells, hi = cells[:cut], int(mid.first)-1
 	}
 	decided := false
 	for _, cell := range cells {
@@ -389,15 +414,42 @@ func (s *search) unlisted(own *rules.Table, c *rules.Chain) {
 	own.Append(c, &rules.Rule{Body: s.body(action{box: b, target: targets[s.fallback], origin: "unlisted"})})
 }
 
+// depths are how many chains may lead on to each other below the first one of a
+// guard's tree, of a search and of a tree. nf_tables takes 16 in all, FORWARD
+// among them.
+type depths struct{ guard, search, tree int }
+
+func (l *lowering) planDepths() depths {
+	left := 16 - 2 - 1 // FORWARD and DOCKER-USER, and the first chain of a tree
+	var d depths
+	if l.largeGuard() {
+		d.guard = 3
+		left -= d.guard + 2 // its first chain, and SEAWALL-PORTS
+	}
+	scopes := 0
+	for _, p := range l.policies {
+		scopes += len(l.scope(p))
+	}
+	if scopes > l.opt.Limits.Linear/max(1, l.opt.Limits.Inline) {
+		d.search = 4
+		if d.guard > 0 {
+			d.search = 3
+		}
+		left -= d.search + 1
+	}
+	d.tree = left
+	return d
+}
+
 // tree gives the chain of a source tree, made once for each list of rules.
-func (l *lowering) tree(name, what string, clauses []clause, last label, proto, next string) string {
-	t := &tree{lowering: l, what: what, proto: proto, next: next}
+func (l *lowering) tree(name, what string, clauses []clause, last label, proto string, leads map[label]string) string {
+	t := &tree{lowering: l, what: what, proto: proto, leads: leads}
 	pieces := t.pieces(clauses, last)
 	rejects := slices.ContainsFunc(t.labels, func(x label) bool { return x.verdict == schema.Reject })
 	if !rejects {
 		t.proto = ""
 	}
-	key := contentKey(t.labels, pieces, t.proto, next)
+	key := contentKey(t.labels, pieces, fmt.Sprint(t.proto, leads))
 	if known, ok := l.treesByKey[key]; ok {
 		return known
 	}
@@ -408,15 +460,19 @@ func (l *lowering) tree(name, what string, clauses []clause, last label, proto, 
 		}
 	}
 	l.treeIDs[t.id] = true
-	root := t.chain(addr{}, 0, pieces)
+	depth := l.depths.tree
+	if leads != nil {
+		depth = l.depths.guard
+	}
+	root := t.chain(t.grow(addr{}, 0, pieces), depth)
 	l.treesByKey[key] = root
 	l.trees = append(l.trees, t)
 	return root
 }
 
-func contentKey(labels []label, pieces []piece, proto, next string) string {
+func contentKey(labels []label, pieces []piece, rest string) string {
 	var b strings.Builder
-	fmt.Fprint(&b, labels, proto, next)
+	fmt.Fprint(&b, labels, rest)
 	for _, p := range pieces {
 		fmt.Fprintf(&b, "%x.%x=%d;", p.from.hi, p.from.lo, p.label)
 	}

@@ -48,14 +48,18 @@ type Limits struct {
 	Leaf   int // rules that a packet meets one by one at the end of a tree
 	Inline int // sources that are written where they are needed, not as a tree
 	Linear int // rules that stand in one chain, not behind a search for the port
+	Flat   int // rules of one chain up to which Auto writes them one after the other
 }
 
 // Every chain costs time to load, and every rule time of a packet; between 4 and
-// 8 rules a leaf neither of them moves much.
-var defaultLimits = Limits{Leaf: 5, Inline: 3, Linear: 16}
+// 8 rules a leaf neither of them moves much. A rule costs a packet some 26 ns on
+// nf_tables, and its whole way through an otherwise empty host 1,200 ns (FACTS
+// section 5): up to 48 rules, one after the other at most doubles that.
+var defaultLimits = Limits{Leaf: 5, Inline: 3, Linear: 16, Flat: 48}
 
 func (l Limits) orDefaults() Limits {
-	return Limits{cmp.Or(l.Leaf, defaultLimits.Leaf), cmp.Or(l.Inline, defaultLimits.Inline), cmp.Or(l.Linear, defaultLimits.Linear)}
+	return Limits{cmp.Or(l.Leaf, defaultLimits.Leaf), cmp.Or(l.Inline, defaultLimits.Inline),
+		cmp.Or(l.Linear, defaultLimits.Linear), cmp.Or(l.Flat, defaultLimits.Flat)}
 }
 
 // Layout is how rules are arranged.
@@ -75,12 +79,9 @@ var Layouts = []Layout{Auto, Flat, Indexed}
 // when the document has docker-proxy (userland_proxy), SEAWALL-INPUT, which may
 // go on to SEAWALL-HOST.
 func Lower(doc *schema.Document, family rules.Family, opt Options) *rules.Table {
-	opt.Limits = opt.Limits.orDefaults()
-	l := &lowering{doc: doc, family: family, opt: opt, resolve: address.NewResolver(family),
-		nested: map[*schema.Policy]bool{}, bodies: map[bodyKey]*rules.Body{}, treesByKey: map[string]string{}, treeIDs: map[string]bool{}}
-	l.table = &rules.Table{Name: "filter"}
-	l.policies = l.narrowFirst()
+	l := newLowering(doc, family, opt)
 	if opt.Layout == Indexed {
+		l.depths = l.planDepths()
 		l.indexedForward()
 		if doc.Host.UserlandProxy {
 			l.indexedInput()
@@ -93,6 +94,14 @@ func Lower(doc *schema.Document, family rules.Family, opt Options) *rules.Table 
 		l.toHost()
 	}
 	return l.table
+}
+
+func newLowering(doc *schema.Document, family rules.Family, opt Options) *lowering {
+	opt.Limits = opt.Limits.orDefaults()
+	l := &lowering{doc: doc, family: family, opt: opt, resolve: address.NewResolver(family), table: &rules.Table{Name: "filter"},
+		nested: map[*schema.Policy]bool{}, bodies: map[bodyKey]*rules.Body{}, treesByKey: map[string]string{}, treeIDs: map[string]bool{}}
+	l.policies = l.narrowFirst()
+	return l
 }
 
 type lowering struct {
@@ -110,6 +119,7 @@ type lowering struct {
 	treesByKey map[string]string
 	treeIDs    map[string]bool
 	searches   []*search
+	depths     depths
 }
 
 // narrowFirst orders the policies as written, but each after those that lie

@@ -49,8 +49,8 @@ type tree struct {
 	id     string
 	what   string // for the comments: policy web
 	labels []label
-	proto  string // tcp, "" for the others, "*" for both: what REJECT needs
-	next   string // the chain that a label without a verdict goes on to
+	proto  string           // tcp, "" for the others, "*" for both: what REJECT needs
+	leads  map[label]string // the chains that labels go on to, in place of a verdict
 	lines  []rules.Line
 	chains []*rules.Chain
 }
@@ -188,35 +188,120 @@ func sameLabel(clauses []clause) [][]clause {
 	return groups
 }
 
-// chain makes the chain for the prefix a/n, over which the pieces of the list
-// reach, and gives its name.
-func (t *tree) chain(a addr, n int, list []piece) string {
-	c := &rules.Chain{Name: t.name(a), Policy: "-", Inline: true}
-	head := t.comment(c, a, n)
-	var own []rules.Line
-	emit := func(s rules.Source, label int) { own = append(own, t.verdict(c, s, label)...) }
-	for !t.leaf(a, n, list, emit) {
-		if at, q := t.inside(list); q > n {
-			emit(rules.Source{Prefix: t.prefix(at, q), Not: true}, list[0].label)
-			a, n = at, q
-			continue
-		}
-		half := a.with(n)
-		i := sort.Search(len(list), func(i int) bool { return !list[i].to.less(half) })
-		s := rules.Source{Prefix: t.prefix(half, n+1)}
-		if right := list[i:]; len(right) == 1 {
-			emit(s, right[0].label)
-		} else {
-			own = append(own, t.line(c, s, action{goto_: t.chain(half, n+1, right)}))
-		}
-		if list[i].from.less(half) {
-			i++ // it reaches into both halves
-		}
-		list, n = list[:i], n+1
+// node is a prefix of the tree before it is written.
+type node struct {
+	at     addr
+	bits   int
+	list   []piece
+	leaf   [][]netip.Prefix // of the list, where that is short enough to be written
+	inner  *node            // everything outside of it has the label of list[0]
+	left   *node
+	right  *node
+	height int // how many times a way from here divides in two
+}
+
+func (x *node) uniform() bool { return len(x.list) == 1 }
+
+// grow divides the prefix a/n, over which the pieces of the list reach.
+func (t *tree) grow(a addr, n int, list []piece) *node {
+	x := &node{at: a, bits: n, list: list}
+	if x.uniform() {
+		return x
 	}
-	t.lines = append(append(t.lines, head...), own...)
+	if x.leaf = t.short(a, n, list); x.leaf != nil {
+		return x
+	}
+	if at, q := t.inside(list); q > n {
+		x.inner = t.grow(at, q, list)
+		x.height = x.inner.height
+		return x
+	}
+	half := a.with(n)
+	i := sort.Search(len(list), func(i int) bool { return !list[i].to.less(half) })
+	x.right = t.grow(half, n+1, list[i:])
+	if list[i].from.less(half) {
+		i++ // it reaches into both halves
+	}
+	x.left = t.grow(a, n+1, list[:i])
+	x.height = max(x.left.height, x.right.height)
+	if !x.left.uniform() && !x.right.uniform() {
+		x.height++
+	}
+	return x
+}
+
+// chain writes the chain of a node, from which at most depth more may be gone
+// through, and gives its name. Where halves would lead too deep, it divides in
+// four, eight or more at once: nf_tables takes no ruleset in which more than 16
+// chains lead on to each other (NFT_JUMP_STACK_SIZE, nf_tables.h).
+func (t *tree) chain(x *node, depth int) string {
+	c := &rules.Chain{Name: t.name(x.at), Policy: "-", Inline: true}
+	head := t.comment(c, x.at, x.bits)
+	w := &treeChain{tree: t, chain: c, depth: depth}
+	for x != nil {
+		switch {
+		case x.uniform():
+			w.emit(rules.Source{}, x.list[0].label)
+			x = nil
+		case x.leaf != nil:
+			w.leaf(x)
+			x = nil
+		case x.inner != nil:
+			w.emit(rules.Source{Prefix: t.prefix(x.inner.at, x.inner.bits), Not: true}, x.list[0].label)
+			x = x.inner
+		default:
+			x = w.divide(x, max(1, (x.height+max(depth, 1)-1)/max(depth, 1)), true)
+		}
+	}
+	t.lines = append(append(t.lines, head...), w.lines...)
 	t.chains = append(t.chains, c)
 	return c.Name
+}
+
+// treeChain is a chain while it is written.
+type treeChain struct {
+	*tree
+	chain *rules.Chain
+	depth int
+	lines []rules.Line
+}
+
+func (w *treeChain) emit(s rules.Source, label int) {
+	w.lines = append(w.lines, w.verdict(w.chain, s, label)...)
+}
+
+// divide writes the ways on from a node: so many halvings at once, the upper
+// half first. The lowest part goes on in this chain, and is given back.
+func (w *treeChain) divide(x *node, halvings int, goesOn bool) *node {
+	s := rules.Source{Prefix: w.prefix(x.at, x.bits)}
+	switch {
+	case x.uniform():
+		w.emitUnlessRest(s, x, goesOn)
+		return nil
+	case halvings == 0 || x.leaf != nil || x.inner != nil:
+		if goesOn {
+			return x
+		}
+		w.lines = append(w.lines, w.line(w.chain, s, action{goto_: w.tree.chain(x, w.depth-1)}))
+		return nil
+	}
+	if !x.left.uniform() && !x.right.uniform() {
+		halvings--
+	}
+	w.divide(x.right, halvings, false)
+	return w.divide(x.left, halvings, goesOn)
+}
+
+// emitUnlessRest writes the verdict of a part; of the last one without its
+// source, for nothing else is left.
+func (w *treeChain) emitUnlessRest(s rules.Source, x *node, last bool) {
+	if last {
+		s = rules.Source{}
+		if w.labels[x.list[0].label] == (label{}) {
+			return // at the end of a goto'd chain a packet passes
+		}
+	}
+	w.emit(s, x.list[0].label)
 }
 
 // inside is the smallest prefix outside of which everything has one label;
@@ -230,40 +315,52 @@ func (t *tree) inside(list []piece) (addr, int) {
 	return list[1].from.masked(n), n
 }
 
-// leaf writes a few pieces one by one, with the label that would take the most
-// rules last; false when they are too many.
-func (t *tree) leaf(a addr, n int, list []piece, emit func(rules.Source, int)) bool {
+// short gives the pieces of a list as prefixes when they are few enough to be
+// written one by one, but for those of one label; else nil.
+func (t *tree) short(a addr, n int, list []piece) [][]netip.Prefix {
 	if len(list) > 2*t.opt.Limits.Leaf+1 {
-		return false
+		return nil
 	}
 	prefixes := make([][]netip.Prefix, len(list))
-	count, total := make([]int, len(t.labels)), 0
+	total := 0
 	for i, p := range list {
 		prefixes[i] = t.within(a, n, p)
-		count[p.label] += len(prefixes[i])
 		total += len(prefixes[i])
 	}
-	rest := list[0].label
-	for l, k := range count {
-		if k > count[rest] {
-			rest = l
+	if _, most := t.commonest(list, prefixes); total-most > t.opt.Limits.Leaf {
+		return nil
+	}
+	return prefixes
+}
+
+// commonest is the label that would take the most rules, and how many.
+func (t *tree) commonest(list []piece, prefixes [][]netip.Prefix) (label, most int) {
+	count := make([]int, len(t.labels))
+	label = list[0].label
+	for i, p := range list {
+		count[p.label] += len(prefixes[i])
+		if count[p.label] > count[label] {
+			label = p.label
 		}
 	}
-	if total-count[rest] > t.opt.Limits.Leaf {
-		return false
-	}
-	for i, p := range list {
+	return label, count[label]
+}
+
+// leaf writes a few pieces one by one, those of the commonest label last and
+// without their sources.
+func (w *treeChain) leaf(x *node) {
+	rest, _ := w.commonest(x.list, x.leaf)
+	for i, p := range x.list {
 		if p.label == rest {
 			continue
 		}
-		for _, prefix := range prefixes[i] {
-			emit(rules.Source{Prefix: prefix}, p.label)
+		for _, prefix := range x.leaf[i] {
+			w.emit(rules.Source{Prefix: prefix}, p.label)
 		}
 	}
-	if t.labels[rest] != (label{}) { // at the end of a goto'd chain a packet passes
-		emit(rules.Source{}, rest)
+	if w.labels[rest] != (label{}) { // at the end of a goto'd chain a packet passes
+		w.emit(rules.Source{}, rest)
 	}
-	return true
 }
 
 // within is the part of a piece that lies in a prefix, as prefixes.
@@ -293,8 +390,8 @@ func (t *tree) comment(c *rules.Chain, a addr, n int) []rules.Line {
 func (t *tree) verdict(c *rules.Chain, s rules.Source, n int) []rules.Line {
 	l := t.labels[n]
 	var list []rules.Line
-	if l.next {
-		return append(list, t.line(c, s, action{goto_: t.next}))
+	if to, ok := t.leads[l]; ok {
+		return append(list, t.line(c, s, action{goto_: to}))
 	}
 	if l.log != "" {
 		list = append(list, t.line(c, s, action{target: "LOG", log: l.log}))

@@ -1,0 +1,51 @@
+package lower
+
+import (
+	"fmt"
+
+	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/schema"
+)
+
+// Choose picks the layout for both families of a document, Flat while no packet
+// meets many rules one by one, and says why in a line that does not change with
+// every rule that comes or goes.
+func Choose(doc *schema.Document, limits Limits) (Layout, string) {
+	limits = limits.orDefaults()
+	for _, family := range []rules.Family{rules.IPv4, rules.IPv6} {
+		if newLowering(doc, family, Options{Limits: limits}).flatCost(limits.Flat) > limits.Flat {
+			return Indexed, fmt.Sprintf("indexed, for as a list a packet could meet more than %d rules", limits.Flat)
+		}
+	}
+	return Flat, fmt.Sprintf("flat, for no packet meets more than %d rules", limits.Flat)
+}
+
+// flatCost is how many rules of the guard, the forward blocks and the policies
+// stand one after the other in the flat layout. It stops counting soon after
+// enough: a list of a million sources is not written out to see that it is long.
+func (l *lowering) flatCost(enough int) int {
+	total := 0
+	for _, f := range l.doc.Forwards {
+		total += len(f.From) * len(f.To) * (1 + len(l.resolve.Sources(f.Sources).Ranges())*len(l.resolve.Sources(f.Destinations).Ranges()))
+	}
+	count := func(written []*schema.Rule, last label, boxes int) {
+		if boxes == 0 || total > enough {
+			return
+		}
+		clauses := l.clauses(written)
+		for _, c := range clauses {
+			if n := len(c.include.Ranges()); n > enough {
+				total += n * boxes
+				return
+			}
+		}
+		total += len(sourceList(l.resolve, clauses, last, nil)) * boxes
+	}
+	if g := l.doc.Guard; g != nil {
+		count(g.Rules, label{next: true}, len(l.doc.Host.External))
+	}
+	for _, p := range l.policies {
+		count(p.Rules, label{verdict: p.Default}, len(l.scope(p)))
+	}
+	return total
+}
