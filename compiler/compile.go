@@ -67,11 +67,7 @@ func Compile(doc *schema.Document, opt Options) (*Output, error) {
 // on a host.
 func Emit(doc *schema.Document, opt Options) (*Output, error) {
 	chains := &emit.Chains{Source: opt.Source, ToHost: doc.Host.UserlandProxy}
-	if opt.Layout == "" || opt.Layout == lower.Auto {
-		opt.Layout, chains.Layout = lower.Choose(doc, opt.Limits)
-	}
-	chains.V4 = lower.Lower(doc, rules.IPv4, lower.Options{Layout: opt.Layout, Comments: opt.Comments, Limits: opt.Limits})
-	chains.V6 = lower.Lower(doc, rules.IPv6, lower.Options{Layout: opt.Layout, Comments: opt.Comments, Limits: opt.Limits})
+	chains.V4, chains.V6, chains.Layout = lower.Both(doc, lower.Options{Layout: opt.Layout, Comments: opt.Comments, Limits: opt.Limits})
 	out := &Output{Chains: chains, Files: emit.Files(opt.Format, chains)}
 	if err := out.splice(opt); err != nil {
 		return nil, err

@@ -3,21 +3,20 @@ package lower
 import (
 	"fmt"
 
-	"github.com/seawall/seawall/compiler/rules"
 	"github.com/seawall/seawall/schema"
 )
 
-// Choose picks the layout for both families of a document, Flat while no packet
+// choose picks the layout for both families of a document, Flat while no packet
 // meets many rules one by one, and says why in a line that does not change with
 // every rule that comes or goes.
-func Choose(doc *schema.Document, limits Limits) (Layout, string) {
-	limits = limits.orDefaults()
-	for _, family := range []rules.Family{rules.IPv4, rules.IPv6} {
-		if newLowering(doc, family, Options{Limits: limits}).flatCost(limits.Flat) > limits.Flat {
-			return Indexed, fmt.Sprintf("indexed, for as a list a packet could meet more than %d rules", limits.Flat)
+func choose(families ...*lowering) (Layout, string) {
+	most := families[0].opt.Limits.Flat
+	for _, l := range families {
+		if l.flatCost(most) > most {
+			return Indexed, fmt.Sprintf("indexed, for as a list a packet could meet more than %d rules", most)
 		}
 	}
-	return Flat, fmt.Sprintf("flat, for no packet meets more than %d rules", limits.Flat)
+	return Flat, fmt.Sprintf("flat, for no packet meets more than %d rules", most)
 }
 
 // flatCost is how many rules of the guard, the forward blocks and the policies

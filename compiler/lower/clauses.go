@@ -62,6 +62,12 @@ func sourceList(r *address.Resolver, clauses []clause, last label, fallthrough_ 
 	return b.entries
 }
 
+// long tells whether clauses take more than so many entries, as far as can be
+// seen without writing them.
+func long(clauses []clause, most int) bool {
+	return len(clauses) > 0 && len(address.Without(clauses[0].include, clauses[0].except).Ranges()) > most+1
+}
+
 type sourceBuilder struct {
 	resolve   *address.Resolver
 	clauses   []clause

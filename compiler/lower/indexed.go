@@ -1,11 +1,12 @@
 package lower
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
 	"sort"
-	"strings"
 
 	"github.com/seawall/seawall/compiler/address"
 	"github.com/seawall/seawall/compiler/rules"
@@ -111,7 +112,8 @@ func (l *lowering) largeGuard() bool {
 	if l.doc.Guard == nil {
 		return false
 	}
-	return len(sourceList(l.resolve, l.clauses(l.doc.Guard.Rules), label{next: true}, nil)) > l.opt.Limits.Linear
+	clauses := l.clauses(l.doc.Guard.Rules)
+	return long(clauses, l.opt.Limits.Linear) || len(sourceList(l.resolve, clauses, label{next: true}, nil)) > l.opt.Limits.Linear
 }
 
 // guard writes the guard into DOCKER-USER: as rules when they are few, and the
@@ -169,9 +171,10 @@ func (x *indexer) ports(chain *rules.Chain) {
 func (x *indexer) target(p *schema.Policy) target {
 	clauses := x.clausesOf(p.Rules)
 	last := label{verdict: p.Default}
-	entries := sourceList(x.resolve, clauses, last, nil)
-	if len(entries) <= x.opt.Limits.Inline {
-		return target{entries: entries}
+	if !long(clauses, x.opt.Limits.Inline) {
+		if entries := sourceList(x.resolve, clauses, last, nil); len(entries) <= x.opt.Limits.Inline {
+			return target{entries: entries}
+		}
 	}
 	return target{goto_: x.tree(p.Name, fmt.Sprintf("policy %s (%s)", p.Name, at(p.Range)), clauses, last, protocolClass(p), nil)}
 }
@@ -471,12 +474,20 @@ func (l *lowering) tree(name, what string, clauses []clause, last label, proto s
 }
 
 func contentKey(labels []label, pieces []piece, rest string) string {
-	var b strings.Builder
-	fmt.Fprint(&b, labels, rest)
+	h := sha256.New()
+	fmt.Fprint(h, labels, rest)
+	buf := make([]byte, 0, 1<<12)
 	for _, p := range pieces {
-		fmt.Fprintf(&b, "%x.%x=%d;", p.from.hi, p.from.lo, p.label)
+		buf = binary.LittleEndian.AppendUint64(buf, p.from.hi)
+		buf = binary.LittleEndian.AppendUint64(buf, p.from.lo)
+		buf = binary.LittleEndian.AppendUint32(buf, uint32(p.label))
+		if len(buf) > 1<<12-32 {
+			h.Write(buf) // a hash takes every write
+			buf = buf[:0]
+		}
 	}
-	return digest(b.String(), 40)
+	h.Write(buf)
+	return string(h.Sum(nil))
 }
 
 // gather puts the trees and searches before the chains that lead to them, each
@@ -484,7 +495,11 @@ func contentKey(labels []label, pieces []piece, rest string) string {
 func (l *lowering) gather() {
 	sort.Slice(l.trees, func(i, j int) bool { return l.trees[i].id > l.trees[j].id })
 	sort.Slice(l.searches, func(i, j int) bool { return l.searches[i].id > l.searches[j].id })
-	var lines []rules.Line
+	total := len(l.table.Lines)
+	for _, t := range l.trees {
+		total += len(t.lines)
+	}
+	lines := make([]rules.Line, 0, total+total/8)
 	add := func(more []rules.Line, chains []*rules.Chain) {
 		lines = append(lines, more...)
 		for _, c := range chains {

@@ -77,20 +77,34 @@ var Layouts = []Layout{Auto, Flat, Indexed}
 
 // Lower gives the filter table of one family with the chains DOCKER-USER and,
 // when the document has docker-proxy (userland_proxy), SEAWALL-INPUT, which may
-// go on to SEAWALL-HOST.
+// go on to other chains.
 func Lower(doc *schema.Document, family rules.Family, opt Options) *rules.Table {
 	l := newLowering(doc, family, opt)
-	if opt.Layout == Indexed {
+	return l.lower(opt.Layout)
+}
+
+// Both gives the filter tables of both families. With the layout Auto (or none)
+// it picks one for both, and says which and why.
+func Both(doc *schema.Document, opt Options) (v4, v6 *rules.Table, why string) {
+	l4, l6 := newLowering(doc, rules.IPv4, opt), newLowering(doc, rules.IPv6, opt)
+	if opt.Layout == Auto || opt.Layout == "" {
+		opt.Layout, why = choose(l4, l6)
+	}
+	return l4.lower(opt.Layout), l6.lower(opt.Layout), why
+}
+
+func (l *lowering) lower(layout Layout) *rules.Table {
+	if layout == Indexed {
 		l.depths = l.planDepths()
 		l.indexedForward()
-		if doc.Host.UserlandProxy {
+		if l.doc.Host.UserlandProxy {
 			l.indexedInput()
 		}
 		l.gather()
 		return l.table
 	}
 	l.forwarded()
-	if doc.Host.UserlandProxy {
+	if l.doc.Host.UserlandProxy {
 		l.toHost()
 	}
 	return l.table

@@ -53,6 +53,14 @@ type tree struct {
 	leads  map[label]string // the chains that labels go on to, in place of a verdict
 	lines  []rules.Line
 	chains []*rules.Chain
+
+	pending  []rules.Line // of the chains that are not finished
+	verdicts [][]*rules.Body
+	count    []int
+	prefixes []netip.Prefix
+	nodes    []node
+	rules    []rules.Rule
+	bodies   []rules.Body
 }
 
 // addr is an address as a number; IPv4 stands in the upper 32 bits.
@@ -97,6 +105,18 @@ func (a addr) with(n int) addr {
 	return a
 }
 
+// last is the last address of the prefix a/n.
+func (a addr) last(n int, f rules.Family) addr {
+	if n < 64 {
+		a.hi |= ^uint64(0) >> n
+	}
+	a.lo |= ^uint64(0) >> max(0, n-64)
+	if f == rules.IPv4 {
+		return addr{a.hi &^ (1<<32 - 1), 0}
+	}
+	return a
+}
+
 // masked clears all but the first n bits.
 func (a addr) masked(n int) addr {
 	switch {
@@ -135,43 +155,84 @@ type piece struct {
 func (t *tree) pieces(clauses []clause, last label) []piece {
 	var list []piece
 	var decided *netipx.IPSet
-	add := func(s *netipx.IPSet, l label) {
-		n := slices.Index(t.labels, l)
-		if n < 0 {
-			n = len(t.labels)
-			t.labels = append(t.labels, l)
+	groups := sameLabel(clauses)
+	for i, group := range groups {
+		matched := address.Without(group[0].include, group[0].except)
+		for _, c := range group[1:] {
+			matched = address.Union(matched, address.Without(c.include, c.except))
 		}
-		for _, r := range s.Ranges() {
+		if decided != nil {
+			matched = address.Without(matched, decided)
+		}
+		n := t.place(group[0].label)
+		for _, r := range matched.Ranges() {
 			list = append(list, piece{addrOf(r.From()), addrOf(r.To()), n})
 		}
+		if i+1 < len(groups) {
+			decided = address.Union(decided, matched)
+		}
 	}
-	for _, group := range sameLabel(clauses) {
-		matched := address.Build(func(b *netipx.IPSetBuilder) {
-			for _, c := range group {
-				b.AddSet(address.Without(c.include, c.except))
-			}
-			if decided != nil {
-				b.RemoveSet(decided)
-			}
-		})
-		add(matched, group[0].label)
-		decided = address.Union(decided, matched)
-	}
-	rest := t.resolve.Every()
-	if decided != nil {
-		rest = address.Without(rest, decided)
-	}
-	add(rest, last)
 	slices.SortFunc(list, func(a, b piece) int { return a.from.compare(b.from) })
-	out := list[:0]
-	for _, p := range list {
+	return t.filled(list, t.place(last))
+}
+
+// place is a label's number.
+func (t *tree) place(l label) int {
+	n := slices.Index(t.labels, l)
+	if n < 0 {
+		n = len(t.labels)
+		t.labels = append(t.labels, l)
+	}
+	return n
+}
+
+// filled gives the gaps between pieces a label, and joins neighbours of one.
+func (t *tree) filled(list []piece, rest int) []piece {
+	end := addr{}.last(0, t.family)
+	out := make([]piece, 0, 2*len(list)+1)
+	add := func(p piece) {
 		if n := len(out); n > 0 && out[n-1].label == p.label {
 			out[n-1].to = p.to
-			continue
+			return
 		}
 		out = append(out, p)
 	}
+	next, open := addr{}, true
+	for _, p := range list {
+		if next.less(p.from) {
+			add(piece{next, t.prev(p.from), rest})
+		}
+		add(p)
+		if open = p.to != end; open {
+			next = t.next(p.to)
+		}
+	}
+	if open {
+		add(piece{next, end, rest})
+	}
 	return out
+}
+
+// next and prev are an address's neighbours; the callers know that there is one.
+func (t *tree) next(a addr) addr {
+	if t.family == rules.IPv4 {
+		return addr{a.hi + 1<<32, 0}
+	}
+	if a.lo++; a.lo == 0 {
+		a.hi++
+	}
+	return a
+}
+
+func (t *tree) prev(a addr) addr {
+	if t.family == rules.IPv4 {
+		return addr{a.hi - 1<<32, 0}
+	}
+	if a.lo == 0 {
+		a.hi--
+	}
+	a.lo--
+	return a
 }
 
 // sameLabel puts neighbouring clauses of one label together: which of them
@@ -193,8 +254,8 @@ type node struct {
 	at     addr
 	bits   int
 	list   []piece
-	leaf   [][]netip.Prefix // of the list, where that is short enough to be written
-	inner  *node            // everything outside of it has the label of list[0]
+	leaf   bool  // the list is short enough to be written piece by piece
+	inner  *node // everything outside of it has the label of list[0]
 	left   *node
 	right  *node
 	height int // how many times a way from here divides in two
@@ -204,11 +265,12 @@ func (x *node) uniform() bool { return len(x.list) == 1 }
 
 // grow divides the prefix a/n, over which the pieces of the list reach.
 func (t *tree) grow(a addr, n int, list []piece) *node {
-	x := &node{at: a, bits: n, list: list}
+	x := t.node()
+	*x = node{at: a, bits: n, list: list}
 	if x.uniform() {
 		return x
 	}
-	if x.leaf = t.short(a, n, list); x.leaf != nil {
+	if x.leaf = t.short(a, n, list); x.leaf {
 		return x
 	}
 	if at, q := t.inside(list); q > n {
@@ -230,20 +292,57 @@ func (t *tree) grow(a addr, n int, list []piece) *node {
 	return x
 }
 
+// node, rule and goTo give memory for one of many, a thousand at a time.
+func (t *tree) node() *node {
+	if len(t.nodes) == 0 {
+		t.nodes = make([]node, slab)
+	}
+	x := &t.nodes[0]
+	t.nodes = t.nodes[1:]
+	return x
+}
+
+const slab = 1024
+
+func (t *tree) rule() *rules.Rule {
+	if len(t.rules) == 0 {
+		t.rules = make([]rules.Rule, slab)
+	}
+	r := &t.rules[0]
+	t.rules = t.rules[1:]
+	return r
+}
+
+// goTo is the body of a rule that goes on to a chain. Few rules share one, so
+// none is looked for.
+func (t *tree) goTo(name string) *rules.Body {
+	if t.opt.Comments {
+		return t.body(action{goto_: name, origin: t.what})
+	}
+	if len(t.bodies) == 0 {
+		t.bodies = make([]rules.Body, slab)
+	}
+	b := &t.bodies[0]
+	t.bodies = t.bodies[1:]
+	b.Target = rules.Target{Name: name, Goto: true}
+	return b
+}
+
 // chain writes the chain of a node, from which at most depth more may be gone
 // through, and gives its name. Where halves would lead too deep, it divides in
 // four, eight or more at once: nf_tables takes no ruleset in which more than 16
 // chains lead on to each other (NFT_JUMP_STACK_SIZE, nf_tables.h).
 func (t *tree) chain(x *node, depth int) string {
 	c := &rules.Chain{Name: t.name(x.at), Policy: "-", Inline: true}
-	head := t.comment(c, x.at, x.bits)
+	comment := t.comment(x.at, x.bits)
 	w := &treeChain{tree: t, chain: c, depth: depth}
+	start := len(t.pending)
 	for x != nil {
 		switch {
 		case x.uniform():
 			w.emit(rules.Source{}, x.list[0].label)
 			x = nil
-		case x.leaf != nil:
+		case x.leaf:
 			w.leaf(x)
 			x = nil
 		case x.inner != nil:
@@ -253,36 +352,53 @@ func (t *tree) chain(x *node, depth int) string {
 			x = w.divide(x, max(1, (x.height+max(depth, 1)-1)/max(depth, 1)), true)
 		}
 	}
-	t.lines = append(append(t.lines, head...), w.lines...)
+	own := t.pending[start:]
+	c.Rules = make([]*rules.Rule, len(own))
+	for i, l := range own {
+		c.Rules[i] = l.Rule
+	}
+	t.lines = append(t.lines, rules.Line{Comment: comment}, rules.Line{Chain: c, Declares: true})
+	t.lines = append(t.lines, own...)
+	t.pending = t.pending[:start]
 	t.chains = append(t.chains, c)
 	return c.Name
 }
 
-// treeChain is a chain while it is written.
+// treeChain is a chain while it is written. Its lines wait in tree.pending, for
+// the chains that it leads to stand before it.
 type treeChain struct {
 	*tree
 	chain *rules.Chain
 	depth int
-	lines []rules.Line
 }
 
+// line writes one rule.
+func (w *treeChain) line(s rules.Source, b *rules.Body) {
+	r := w.rule()
+	r.Source, r.Body = s, b
+	w.pending = append(w.pending, rules.Line{Chain: w.chain, Rule: r})
+}
+
+// emit writes the rules of one source match: the log, and the verdict.
 func (w *treeChain) emit(s rules.Source, label int) {
-	w.lines = append(w.lines, w.verdict(w.chain, s, label)...)
+	for _, b := range w.verdict(label) {
+		w.line(s, b)
+	}
 }
 
 // divide writes the ways on from a node: so many halvings at once, the upper
 // half first. The lowest part goes on in this chain, and is given back.
 func (w *treeChain) divide(x *node, halvings int, goesOn bool) *node {
-	s := rules.Source{Prefix: w.prefix(x.at, x.bits)}
 	switch {
 	case x.uniform():
-		w.emitUnlessRest(s, x, goesOn)
+		w.emitUnlessRest(x, goesOn)
 		return nil
-	case halvings == 0 || x.leaf != nil || x.inner != nil:
+	case halvings == 0 || x.leaf || x.inner != nil:
 		if goesOn {
 			return x
 		}
-		w.lines = append(w.lines, w.line(w.chain, s, action{goto_: w.tree.chain(x, w.depth-1)}))
+		to := w.tree.chain(x, w.depth-1)
+		w.line(rules.Source{Prefix: w.prefix(x.at, x.bits)}, w.goTo(to))
 		return nil
 	}
 	if !x.left.uniform() && !x.right.uniform() {
@@ -294,14 +410,19 @@ func (w *treeChain) divide(x *node, halvings int, goesOn bool) *node {
 
 // emitUnlessRest writes the verdict of a part; of the last one without its
 // source, for nothing else is left.
-func (w *treeChain) emitUnlessRest(s rules.Source, x *node, last bool) {
-	if last {
-		s = rules.Source{}
-		if w.labels[x.list[0].label] == (label{}) {
-			return // at the end of a goto'd chain a packet passes
-		}
+func (w *treeChain) emitUnlessRest(x *node, last bool) {
+	if !last {
+		w.emit(rules.Source{Prefix: w.prefix(x.at, x.bits)}, x.list[0].label)
+		return
 	}
-	w.emit(s, x.list[0].label)
+	w.rest(x.list[0].label)
+}
+
+// rest writes what holds for every source that is left.
+func (w *treeChain) rest(n int) {
+	if w.labels[n] != (label{}) { // at the end of a goto'd chain a packet passes
+		w.emit(rules.Source{}, n)
+	}
 }
 
 // inside is the smallest prefix outside of which everything has one label;
@@ -315,108 +436,114 @@ func (t *tree) inside(list []piece) (addr, int) {
 	return list[1].from.masked(n), n
 }
 
-// short gives the pieces of a list as prefixes when they are few enough to be
-// written one by one, but for those of one label; else nil.
-func (t *tree) short(a addr, n int, list []piece) [][]netip.Prefix {
+// short tells whether the pieces of a list take few enough rules to be written
+// one by one, but for those of one label.
+func (t *tree) short(a addr, n int, list []piece) bool {
 	if len(list) > 2*t.opt.Limits.Leaf+1 {
-		return nil
+		return false
 	}
-	prefixes := make([][]netip.Prefix, len(list))
-	total := 0
-	for i, p := range list {
-		prefixes[i] = t.within(a, n, p)
-		total += len(prefixes[i])
-	}
-	if _, most := t.commonest(list, prefixes); total-most > t.opt.Limits.Leaf {
-		return nil
-	}
-	return prefixes
+	_, most, total := t.commonest(a, n, list)
+	return total-most <= t.opt.Limits.Leaf
 }
 
-// commonest is the label that would take the most rules, and how many.
-func (t *tree) commonest(list []piece, prefixes [][]netip.Prefix) (label, most int) {
-	count := make([]int, len(t.labels))
+// commonest is the label that would take the most rules, how many, and how many
+// all labels would take.
+func (t *tree) commonest(a addr, n int, list []piece) (label, most, total int) {
+	t.count = append(t.count[:0], make([]int, len(t.labels))...)
 	label = list[0].label
-	for i, p := range list {
-		count[p.label] += len(prefixes[i])
-		if count[p.label] > count[label] {
+	for _, p := range list {
+		k := len(t.within(a, n, p))
+		total += k
+		t.count[p.label] += k
+		if t.count[p.label] > t.count[label] {
 			label = p.label
 		}
 	}
-	return label, count[label]
+	return label, t.count[label], total
 }
 
 // leaf writes a few pieces one by one, those of the commonest label last and
 // without their sources.
 func (w *treeChain) leaf(x *node) {
-	rest, _ := w.commonest(x.list, x.leaf)
-	for i, p := range x.list {
+	rest, _, _ := w.commonest(x.at, x.bits, x.list)
+	for _, p := range x.list {
 		if p.label == rest {
 			continue
 		}
-		for _, prefix := range x.leaf[i] {
+		for _, prefix := range w.within(x.at, x.bits, p) {
 			w.emit(rules.Source{Prefix: prefix}, p.label)
 		}
 	}
-	if w.labels[rest] != (label{}) { // at the end of a goto'd chain a packet passes
-		w.emit(rules.Source{}, rest)
-	}
+	w.rest(rest)
 }
 
-// within is the part of a piece that lies in a prefix, as prefixes.
+// within is the part of a piece that lies in a prefix, as prefixes. They hold
+// until the next call.
 func (t *tree) within(a addr, n int, p piece) []netip.Prefix {
 	from, to := p.from, p.to
-	whole := netipx.RangeOfPrefix(t.prefix(a, n))
-	first, last := t.prefix(from, t.family.Bits()).Addr(), t.prefix(to, t.family.Bits()).Addr()
-	if first.Less(whole.From()) {
-		first = whole.From()
+	if from.less(a) {
+		from = a
 	}
-	if whole.To().Less(last) {
-		last = whole.To()
+	if last := a.last(n, t.family); last.less(to) {
+		to = last
 	}
-	return netipx.IPRangeFrom(first, last).Prefixes()
+	bits := t.family.Bits()
+	t.prefixes = netipx.IPRangeFrom(t.prefix(from, bits).Addr(), t.prefix(to, bits).Addr()).AppendPrefixes(t.prefixes[:0])
+	return t.prefixes
 }
 
 // comment introduces a chain by what it decides.
-func (t *tree) comment(c *rules.Chain, a addr, n int) []rules.Line {
-	text := t.what + ": by source"
-	if n > 0 {
-		text = fmt.Sprintf("%s: sources in %s", t.what, t.prefix(a, n))
+func (t *tree) comment(a addr, n int) string {
+	if n == 0 {
+		return t.what + ": by source"
 	}
-	return []rules.Line{{Comment: text}, {Chain: c, Declares: true}}
+	return t.what + ": sources in " + t.prefix(a, n).String()
 }
 
-// verdict is the rules of one source match: the log, and the verdict.
-func (t *tree) verdict(c *rules.Chain, s rules.Source, n int) []rules.Line {
-	l := t.labels[n]
-	var list []rules.Line
+// verdict is the bodies of the rules of a label: the log, and the verdict.
+func (t *tree) verdict(n int) []*rules.Body {
+	for len(t.verdicts) <= n {
+		t.verdicts = append(t.verdicts, nil)
+	}
+	if t.verdicts[n] == nil {
+		t.verdicts[n] = t.verdictBodies(t.labels[n])
+	}
+	return t.verdicts[n]
+}
+
+func (t *tree) verdictBodies(l label) []*rules.Body {
 	if to, ok := t.leads[l]; ok {
-		return append(list, t.line(c, s, action{goto_: to}))
+		return []*rules.Body{t.goTo(to)}
+	}
+	var list []*rules.Body
+	add := func(a action) {
+		a.origin = t.what
+		list = append(list, t.body(a))
 	}
 	if l.log != "" {
-		list = append(list, t.line(c, s, action{target: "LOG", log: l.log}))
+		add(action{target: "LOG", log: l.log})
 	}
 	if l.verdict == schema.Reject && t.proto != "" {
-		list = append(list, t.line(c, s, action{box: box{protocol: "tcp"}, target: "REJECT"}))
+		add(action{box: box{protocol: "tcp"}, target: "REJECT"})
 		if t.proto == "tcp" {
 			return list
 		}
 	}
-	return append(list, t.line(c, s, action{target: targets[l.verdict]}))
-}
-
-func (t *tree) line(c *rules.Chain, s rules.Source, a action) rules.Line {
-	a.origin = t.what
-	r := &rules.Rule{Source: s, Body: t.body(a)}
-	c.Rules = append(c.Rules, r)
-	return rules.Line{Chain: c, Rule: r}
+	add(action{target: targets[l.verdict]})
+	return list
 }
 
 // name is a chain's name: the tree's, and the first address. An IPv6 address is
 // too long for that beyond its first 52 bits, and stands as a digest then.
 func (t *tree) name(a addr) string {
 	if t.family == rules.IPv4 {
-		return fmt.Sprintf("%s-%08x", t.id, a.hi>>32)
+		const hex = "0123456789abcdef"
+		name := append(make([]byte, 0, 28), t.id...)
+		name = append(name, '-')
+		for shift := 60; shift >= 32; shift -= 4 {
+			name = append(name, hex[a.hi>>shift&15])
+		}
+		return string(name)
 	}
 	if a.lo == 0 && a.hi&(1<<12-1) == 0 {
 		return fmt.Sprintf("%s-%013x", t.id, a.hi>>12)

@@ -156,6 +156,12 @@ type entry struct {
 	span
 	order  int32
 	target ref
+	chain  *sourceChain // in place of target: what a chain says
+}
+
+// decides tells whether nothing after the entry counts in its span.
+func (e *entry) decides() bool {
+	return e.chain != nil || e.target.isLeaf() && !e.target.has(vContinue)
 }
 
 func entriesOf(items []item, max value) []entry {
@@ -166,7 +172,7 @@ func entriesOf(items []item, max value) []entry {
 			spans = set{{value{}, max}}
 		}
 		for _, s := range spans {
-			list = append(list, entry{s, int32(i), it.target})
+			list = append(list, entry{span: s, order: int32(i), target: it.target})
 		}
 	}
 	return list
@@ -232,14 +238,22 @@ func (s *sourceSweep) end(limit value) value {
 func (s *sourceSweep) emit(lo, hi value) {
 	result := leaf(vContinue)
 	last := len(s.active)
-	for i, e := range s.active {
-		if e.target.isLeaf() && !e.target.has(vContinue) {
+	for i := range s.active {
+		if s.active[i].decides() {
 			last = i + 1
 			break
 		}
 	}
+	if last == 1 && s.active[0].chain != nil {
+		s.expand(s.active[0].chain.steps, lo, hi)
+		return
+	}
 	for i := last - 1; i >= 0; i-- {
-		result = s.d.overlay(s.active[i].target, result)
+		target := s.active[i].target
+		if c := s.active[i].chain; c != nil {
+			target = s.d.whole(c)
+		}
+		result = s.d.overlay(target, result)
 	}
 	if result.isLeaf() {
 		s.push(lo, result)

@@ -13,9 +13,17 @@ type chainReader struct {
 	reader *reader
 	table  *rules.Table
 	hook   Hook
-	root   string         // the chain that carries the policy: see rootOf
-	memo   map[string]ref // chains by name and side
-	open   map[string]bool
+	root   string           // the chain that carries the policy: see rootOf
+	memo   map[chainKey]ref // chains that were read
+	open   map[chainKey]bool
+	trees  map[chainKey]*sourceChain
+}
+
+// chainKey is a chain, and whether it belongs to the policy or to the host's own
+// rules before it.
+type chainKey struct {
+	name   string
+	inside bool
 }
 
 // filePatterns are the interfaces that a table's rules name.
@@ -53,7 +61,7 @@ func rootOf(hook Hook) string {
 // belongs to Docker, or to the host, and is "pass".
 func (d *diagrams) file(t *rules.Table, hook Hook) (ref, error) {
 	r := &chainReader{diagrams: d, reader: newReader(d.space), table: t, hook: hook,
-		root: rootOf(hook), memo: map[string]ref{}, open: map[string]bool{}}
+		root: rootOf(hook), memo: map[chainKey]ref{}, open: map[chainKey]bool{}, trees: map[chainKey]*sourceChain{}}
 	builtin := t.Chain(string(hook))
 	read := func() (ref, error) { return r.builtin(builtin) }
 	if builtin == nil || builtin.Implied && len(builtin.Rules) == 0 {
@@ -179,7 +187,7 @@ func (r *chainReader) foreign(v uint32) uint32 {
 // chain is the function of a chain; packets that go back to its caller have
 // the leaf vReturn. Inside tells whether it belongs to the policy.
 func (r *chainReader) chain(name string, inside bool) (ref, error) {
-	key := fmt.Sprint(name, inside)
+	key := chainKey{name, inside}
 	if f, ok := r.memo[key]; ok {
 		return f, nil
 	}
@@ -202,6 +210,14 @@ func (r *chainReader) items(list []*rules.Rule, inside bool) ([]item, error) {
 	var items []item
 	var run *run
 	for _, rule := range list {
+		c := r.reader.condition(rule.Body)
+		if rule.Target.Goto && rule.Source.Prefix.IsValid() && c.opaque == "" {
+			if tree := r.sourceChain(rule.Target.Name, inside); tree != nil {
+				items, run = r.into(items, run, c)
+				run.add(r.reader.source(rule.Source, pSrc), entry{target: leaf(vReturn), chain: tree})
+				continue
+			}
+		}
 		target, decides, err := r.target(rule, inside)
 		if err != nil {
 			return nil, err
@@ -209,17 +225,21 @@ func (r *chainReader) items(list []*rules.Rule, inside bool) ([]item, error) {
 		if !decides {
 			continue
 		}
-		c := r.reader.condition(rule.Body)
 		if c.opaque != "" {
 			target = r.relabel(target, func(b uint32) uint32 { return b | vContinue })
 		}
-		if run == nil || run.condition != c {
-			items = run.finish(r.diagrams, items)
-			run = newRun(c)
-		}
-		run.add(r.reader.source(rule.Source, pSrc).orAll(r.max(pSrc)), target)
+		items, run = r.into(items, run, c)
+		run.add(r.reader.source(rule.Source, pSrc).orAll(r.max(pSrc)), entry{target: target})
 	}
 	return run.finish(r.diagrams, items), nil
+}
+
+// into gives the run of a condition: the one at hand, or a new one after it.
+func (r *chainReader) into(items []item, at *run, c *condition) ([]item, *run) {
+	if at != nil && at.condition == c {
+		return items, at
+	}
+	return at.finish(r.diagrams, items), newRun(c)
 }
 
 // run is rules in a row that differ in their sources and targets alone.
@@ -231,9 +251,11 @@ type run struct {
 
 func newRun(c *condition) *run { return &run{condition: c} }
 
-func (r *run) add(sources set, target ref) {
+func (r *run) add(sources set, e entry) {
+	e.order = r.rules
 	for _, s := range sources {
-		r.entries = append(r.entries, entry{s, r.rules, target})
+		e.span = s
+		r.entries = append(r.entries, e)
 	}
 	r.rules++
 }
@@ -257,6 +279,9 @@ func (r *run) target(d *diagrams) ref {
 			var items []item
 			for _, e := range r.entries {
 				b := box{pSrc: set{e.span}}
+				if e.chain != nil {
+					e.target = d.whole(e.chain)
+				}
 				items = append(items, item{&b, e.target})
 			}
 			return d.build(items)

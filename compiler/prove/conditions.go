@@ -16,21 +16,26 @@ type condition struct {
 	boxes  []*box
 	key    string // equal for equal boxes, "" when opaque
 	opaque string
+	always bool // it asks for nothing
 }
 
 // reader interprets the bodies of rules in one space.
 type reader struct {
 	*space
-	known map[*rules.Body]*condition
-	keys  map[string]*condition
+	nothing *condition
+	known   map[*rules.Body]*condition
+	keys    map[string]*condition
 }
 
 func newReader(s *space) *reader {
-	return &reader{space: s, known: map[*rules.Body]*condition{}, keys: map[string]*condition{}}
+	return &reader{space: s, nothing: &condition{boxes: []*box{{}}, key: "nothing", always: true}, known: map[*rules.Body]*condition{}, keys: map[string]*condition{}}
 }
 
 // condition interprets a body once.
 func (r *reader) condition(b *rules.Body) *condition {
+	if asksNothing(b) {
+		return r.nothing
+	}
 	if c, ok := r.known[b]; ok {
 		return c
 	}
@@ -50,6 +55,12 @@ func (r *reader) condition(b *rules.Body) *condition {
 	}
 	r.known[b] = c
 	return c
+}
+
+// asksNothing tells whether a body is a target alone. Every rule of a tree of
+// chains has such a body, many of them one of their own.
+func asksNothing(b *rules.Body) bool {
+	return len(b.Matches) == 0 && b.In.Name == "" && b.Out.Name == "" && b.Protocol.Name == "" && b.Fragment == "" && !b.Dest.Prefix.IsValid()
 }
 
 // parts is a match as boxes that do not meet, or why it cannot be decided.

@@ -187,7 +187,7 @@ func (r *policyReader) guard(b box, written []*schema.Rule, hook Hook) {
 func (r *policyReader) rules(b box, written []*schema.Rule, last schema.Verdict, hook Hook) {
 	tcp := slices.Equal(b[pProtocol], tcpOnly)
 	list := r.entries(written, tcp, hook)
-	list = append(list, entry{span{value{}, r.max(pSrc)}, int32(len(written)), leaf(bits(last, tcp, hook))})
+	list = append(list, entry{span: span{value{}, r.max(pSrc)}, order: int32(len(written)), target: leaf(bits(last, tcp, hook))})
 	r.then(b, r.sources(list))
 }
 
@@ -199,7 +199,7 @@ func (r *policyReader) entries(written []*schema.Rule, tcp bool, hook Hook) []en
 			sources = sources.orAll(r.max(pSrc)).intersect(r.sourceSet(rule.Except).complement(r.max(pSrc)))
 		}
 		for _, s := range sources.orAll(r.max(pSrc)) {
-			list = append(list, entry{s, int32(i), leaf(bits(rule.Verdict, tcp, hook))})
+			list = append(list, entry{span: s, order: int32(i), target: leaf(bits(rule.Verdict, tcp, hook))})
 		}
 	}
 	return list

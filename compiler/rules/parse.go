@@ -1,8 +1,8 @@
 package rules
 
 import (
+	"bytes"
 	"fmt"
-	"net/netip"
 	"strconv"
 	"strings"
 )
@@ -22,13 +22,16 @@ func (e *Error) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Det
 // cannot be understood; nothing is skipped.
 func Parse(src []byte) (*File, error) {
 	p := &parser{file: &File{}, bodies: map[string]*Body{}}
-	text := string(src)
-	for len(text) > 0 {
-		var line string
-		line, text, _ = strings.Cut(text, "\n")
+	for len(src) > 0 {
+		line, rest, _ := bytes.Cut(src, []byte("\n"))
+		src = rest
 		p.line++
-		if err := p.parseLine(strings.TrimSuffix(line, "\r")); err != nil {
-			return nil, &Error{Line: p.line, Text: line, Detail: err.Error()}
+		if p.canonical(line) {
+			continue
+		}
+		text := string(line)
+		if err := p.parseLine(strings.TrimSuffix(text, "\r")); err != nil {
+			return nil, &Error{Line: p.line, Text: text, Detail: err.Error()}
 		}
 	}
 	if p.table != nil && !p.listing {
@@ -45,6 +48,7 @@ type parser struct {
 	line     int
 	comments []string // since the last COMMIT
 	bodies   map[string]*Body
+	slab     []Rule // memory for rules, many at a time
 }
 
 func (p *parser) parseLine(line string) error {
@@ -146,11 +150,6 @@ func (p *parser) command(line string) error {
 		}
 		counters, line = line[:end+1], strings.TrimLeft(line[end+1:], " \t")
 	}
-	if rest, ok := strings.CutPrefix(line, "-A "); ok {
-		if name, rest, ok := strings.Cut(rest, " "); ok && isName(name) {
-			return p.appendRule(p.chain(name), counters, rest)
-		}
-	}
 	words := split(line)
 	if len(words) < 1 {
 		return fmt.Errorf("an empty line of options")
@@ -218,52 +217,6 @@ func (p *parser) chain(name string) *Chain {
 	c := p.table.Declare(name, "-")
 	c.Implied = true
 	return c
-}
-
-// appendRule reads the canonical line. Only the source is read anew each time;
-// the rest of the line, which thousands of rules may share, once.
-func (p *parser) appendRule(c *Chain, counters, rest string) error {
-	source, tail, ok := cutSource(rest)
-	if ok {
-		if body, hit := p.bodies[tail]; hit {
-			p.table.Append(c, &Rule{Source: source, Body: body, Line: p.line, Counters: counters})
-			return nil
-		}
-	}
-	rules, err := p.parseRule(split(rest))
-	if err != nil {
-		return err
-	}
-	if ok && len(rules) == 1 {
-		if again, err := p.parseRule(split(tail)); err == nil && len(again) == 1 && !again[0].Source.Prefix.IsValid() {
-			p.bodies[tail] = rules[0].Body
-		}
-	}
-	for _, r := range rules {
-		r.Line, r.Counters = p.line, counters
-		p.table.Append(c, r)
-	}
-	return nil
-}
-
-// cutSource takes a canonical source from the front of a rule's options.
-func cutSource(rest string) (Source, string, bool) {
-	var s Source
-	text := rest
-	if t, ok := strings.CutPrefix(text, "! -s "); ok {
-		s.Not, text = true, t
-	} else if t, ok := strings.CutPrefix(text, "-s "); ok {
-		text = t
-	} else {
-		return s, rest, true
-	}
-	value, tail, _ := strings.Cut(text, " ")
-	prefix, err := netip.ParsePrefix(value)
-	if err != nil || prefix != prefix.Masked() {
-		return s, rest, false
-	}
-	s.Prefix = prefix
-	return s, tail, true
 }
 
 func (p *parser) addWords(chain, counters string, words []word, at int) error {
