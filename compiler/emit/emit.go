@@ -86,7 +86,7 @@ func command(f rules.Family) string {
 // stand among the rules.
 func declare(b *bytes.Buffer, t *rules.Table) {
 	for _, c := range t.Chains {
-		if !c.Inline {
+		if !c.InText {
 			fmt.Fprintf(b, ":%s - [0:0]\n", c.Name)
 		}
 	}

@@ -19,6 +19,7 @@ import (
 func restore(c *Chains, f rules.Family) []byte {
 	t := c.Table(f)
 	var b bytes.Buffer
+	b.Grow(1<<12 + rules.Size(t.Lines))
 	for _, line := range head(c) {
 		fmt.Fprintf(&b, "# %s\n", line)
 	}

@@ -14,6 +14,7 @@ import (
 func sysconfig(c *Chains, f rules.Family) []byte {
 	t := c.Table(f)
 	var b bytes.Buffer
+	b.Grow(1<<12 + rules.Size(t.Lines))
 	for _, line := range head(c) {
 		fmt.Fprintf(&b, "# %s\n", line)
 	}

@@ -331,15 +331,15 @@ type search struct {
 	id       string
 	protocol schema.Protocol
 	lead     func(*schema.Policy) target
-	lines    []rules.Line
-	chains   []*rules.Chain
+	text     []byte
+	chains   []string
 }
 
 // chain makes the chain for ports from lo to hi, of which the cells are those
 // that policies claim, and gives its name. The upper half is a chain of its own,
 // the lower goes on in this one.
 func (s *search) chain(cells []cell, lo, hi, depth int) string {
-	c := &rules.Chain{Name: fmt.Sprintf("%s%s-%04x", rules.OwnedPrefix, s.id, lo), Policy: "-", Inline: true}
+	c := &rules.Chain{Name: fmt.Sprintf("%s%s-%04x", rules.OwnedPrefix, s.id, lo)}
 	own := &rules.Table{}
 	from, to := lo, hi
 	for len(cells) > 2 || len(cells) == 2 && s.costly(cells[1]) {
@@ -367,9 +367,11 @@ func (s *search) chain(cells []cell, lo, hi, depth int) string {
 	if !decided {
 		s.unlisted(own, c)
 	}
-	s.lines = append(s.lines, rules.Line{Comment: fmt.Sprintf("%s ports %d to %d", s.protocol, from, to)}, rules.Line{Chain: c, Declares: true})
-	s.lines = append(s.lines, own.Lines...)
-	s.chains = append(s.chains, c)
+	s.text = rules.AppendDeclaration(s.text, c.Name, fmt.Sprintf("%s ports %d to %d", s.protocol, from, to))
+	for _, r := range c.Rules {
+		s.text = rules.AppendRule(s.text, c.Name, r.Source, rules.AppendBody(nil, r.Body))
+	}
+	s.chains = append(s.chains, c.Name)
 	return c.Name
 }
 
@@ -447,12 +449,12 @@ func (l *lowering) planDepths() depths {
 // tree gives the chain of a source tree, made once for each list of rules.
 func (l *lowering) tree(name, what string, clauses []clause, last label, proto string, leads map[label]string) string {
 	t := &tree{lowering: l, what: what, proto: proto, leads: leads}
-	pieces := t.pieces(clauses, last)
+	t.cut(clauses, last)
 	rejects := slices.ContainsFunc(t.labels, func(x label) bool { return x.verdict == schema.Reject })
 	if !rejects {
 		t.proto = ""
 	}
-	key := contentKey(t.labels, pieces, fmt.Sprint(t.proto, leads))
+	key := contentKey(t.labels, t.pieces, fmt.Sprint(t.proto, leads))
 	if known, ok := l.treesByKey[key]; ok {
 		return known
 	}
@@ -467,7 +469,8 @@ func (l *lowering) tree(name, what string, clauses []clause, last label, proto s
 	if leads != nil {
 		depth = l.depths.guard
 	}
-	root := t.chain(t.grow(addr{}, 0, pieces), depth)
+	root := t.chain(t.grow(addr{}, 0, 0, len(t.pieces)-1), depth)
+	t.pieces, t.nodes = nil, nil
 	l.treesByKey[key] = root
 	l.trees = append(l.trees, t)
 	return root
@@ -495,22 +498,16 @@ func contentKey(labels []label, pieces []piece, rest string) string {
 func (l *lowering) gather() {
 	sort.Slice(l.trees, func(i, j int) bool { return l.trees[i].id > l.trees[j].id })
 	sort.Slice(l.searches, func(i, j int) bool { return l.searches[i].id > l.searches[j].id })
-	total := len(l.table.Lines)
+	var lines []rules.Line
 	for _, t := range l.trees {
-		total += len(t.lines)
-	}
-	lines := make([]rules.Line, 0, total+total/8)
-	add := func(more []rules.Line, chains []*rules.Chain) {
-		lines = append(lines, more...)
-		for _, c := range chains {
-			l.table.Adopt(c)
+		for _, text := range t.text {
+			lines = append(lines, rules.Line{Text: text})
 		}
-	}
-	for _, t := range l.trees {
-		add(t.lines, t.chains)
+		l.table.DeclareInText(t.chains)
 	}
 	for _, s := range l.searches {
-		add(s.lines, s.chains)
+		lines = append(lines, rules.Line{Text: s.text})
+		l.table.DeclareInText(s.chains)
 	}
 	l.table.Lines = append(lines, l.table.Lines...)
 }

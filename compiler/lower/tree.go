@@ -1,6 +1,7 @@
 package lower
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/base32"
@@ -51,16 +52,16 @@ type tree struct {
 	labels []label
 	proto  string           // tcp, "" for the others, "*" for both: what REJECT needs
 	leads  map[label]string // the chains that labels go on to, in place of a verdict
-	lines  []rules.Line
-	chains []*rules.Chain
+	pieces []piece
+	text   [][]byte // of finished chains, in large parts
+	chains []string
 
-	pending  []rules.Line // of the chains that are not finished
-	verdicts [][]*rules.Body
+	pending  []byte // text of the chains that are not finished
+	verdicts [][][]byte
 	count    []int
 	prefixes []netip.Prefix
-	nodes    []node
-	rules    []rules.Rule
-	bodies   []rules.Body
+	nodes    []node // memory
+	tail     []byte
 }
 
 // addr is an address as a number; IPv4 stands in the upper 32 bits.
@@ -143,17 +144,22 @@ func (t *tree) prefix(a addr, n int) netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom16(b), n)
 }
 
-// piece is neighbouring sources of one label, by its place in tree.labels. The
-// pieces of a tree are in order, leave no gap, and neighbours differ.
+// piece is neighbouring sources of one label, by its place in tree.labels. It
+// goes up to where the next one starts; neighbours differ, and the first starts
+// at the first address.
 type piece struct {
-	from, to addr
-	label    int
+	from  addr
+	label int
 }
 
-// pieces cuts the address space by what ordered clauses, and the last label for
-// the rest, say of each source.
-func (t *tree) pieces(clauses []clause, last label) []piece {
-	var list []piece
+// cut fills in the pieces: what ordered clauses, and the last label for the
+// rest, say of each source.
+func (t *tree) cut(clauses []clause, last label) {
+	type claim struct {
+		from, to addr
+		label    int
+	}
+	var list []claim
 	var decided *netipx.IPSet
 	groups := sameLabel(clauses)
 	for i, group := range groups {
@@ -165,15 +171,40 @@ func (t *tree) pieces(clauses []clause, last label) []piece {
 			matched = address.Without(matched, decided)
 		}
 		n := t.place(group[0].label)
-		for _, r := range matched.Ranges() {
-			list = append(list, piece{addrOf(r.From()), addrOf(r.To()), n})
+		ranges := matched.Ranges()
+		list = slices.Grow(list, len(ranges))
+		for _, r := range ranges {
+			list = append(list, claim{addrOf(r.From()), addrOf(r.To()), n})
 		}
 		if i+1 < len(groups) {
 			decided = address.Union(decided, matched)
 		}
 	}
-	slices.SortFunc(list, func(a, b piece) int { return a.from.compare(b.from) })
-	return t.filled(list, t.place(last))
+	if len(groups) > 1 {
+		slices.SortFunc(list, func(a, b claim) int { return a.from.compare(b.from) })
+	}
+	rest, end := t.place(last), addr{}.last(0, t.family)
+	t.pieces = make([]piece, 0, 2*len(list)+1)
+	next, open := addr{}, true
+	for _, c := range list {
+		if next.less(c.from) {
+			t.piece(next, rest)
+		}
+		t.piece(c.from, c.label)
+		if open = c.to != end; open {
+			next = t.next(c.to)
+		}
+	}
+	if open {
+		t.piece(next, rest)
+	}
+}
+
+// piece adds a piece, unless it only goes on with the label before it.
+func (t *tree) piece(from addr, label int) {
+	if n := len(t.pieces); n == 0 || t.pieces[n-1].label != label {
+		t.pieces = append(t.pieces, piece{from, label})
+	}
 }
 
 // place is a label's number.
@@ -184,33 +215,6 @@ func (t *tree) place(l label) int {
 		t.labels = append(t.labels, l)
 	}
 	return n
-}
-
-// filled gives the gaps between pieces a label, and joins neighbours of one.
-func (t *tree) filled(list []piece, rest int) []piece {
-	end := addr{}.last(0, t.family)
-	out := make([]piece, 0, 2*len(list)+1)
-	add := func(p piece) {
-		if n := len(out); n > 0 && out[n-1].label == p.label {
-			out[n-1].to = p.to
-			return
-		}
-		out = append(out, p)
-	}
-	next, open := addr{}, true
-	for _, p := range list {
-		if next.less(p.from) {
-			add(piece{next, t.prev(p.from), rest})
-		}
-		add(p)
-		if open = p.to != end; open {
-			next = t.next(p.to)
-		}
-	}
-	if open {
-		add(piece{next, end, rest})
-	}
-	return out
 }
 
 // next and prev are an address's neighbours; the callers know that there is one.
@@ -249,42 +253,46 @@ func sameLabel(clauses []clause) [][]clause {
 	return groups
 }
 
-// node is a prefix of the tree before it is written.
+// node is a prefix of the tree before it is written. There are many.
 type node struct {
-	at     addr
-	bits   int
-	list   []piece
-	leaf   bool  // the list is short enough to be written piece by piece
-	inner  *node // everything outside of it has the label of list[0]
-	left   *node
-	right  *node
-	height int // how many times a way from here divides in two
+	at          addr
+	inner       *node // everything outside of it has the label of the first piece
+	left, right *node
+	first, last int32 // its pieces
+	bits        uint8
+	height      uint8 // how many times a way from here divides in two
+	leaf        bool  // the pieces are few enough to be written one by one
 }
 
-func (x *node) uniform() bool { return len(x.list) == 1 }
+func (x *node) uniform() bool { return x.first == x.last }
 
-// grow divides the prefix a/n, over which the pieces of the list reach.
-func (t *tree) grow(a addr, n int, list []piece) *node {
-	x := t.node()
-	*x = node{at: a, bits: n, list: list}
+// grow divides the prefix a/n, over which the pieces from first to last reach.
+func (t *tree) grow(a addr, n, first, last int) *node {
+	if len(t.nodes) == 0 {
+		t.nodes = make([]node, 1024)
+	}
+	x := &t.nodes[0]
+	t.nodes = t.nodes[1:]
+	*x = node{at: a, bits: uint8(n), first: int32(first), last: int32(last)}
 	if x.uniform() {
 		return x
 	}
-	if x.leaf = t.short(a, n, list); x.leaf {
+	if x.leaf = t.short(x); x.leaf {
 		return x
 	}
-	if at, q := t.inside(list); q > n {
-		x.inner = t.grow(at, q, list)
+	if at, q := t.inside(first, last); q > n {
+		x.inner = t.grow(at, q, first, last)
 		x.height = x.inner.height
 		return x
 	}
 	half := a.with(n)
-	i := sort.Search(len(list), func(i int) bool { return !list[i].to.less(half) })
-	x.right = t.grow(half, n+1, list[i:])
-	if list[i].from.less(half) {
-		i++ // it reaches into both halves
+	beyond := first + sort.Search(last-first+1, func(i int) bool { return half.less(t.pieces[first+i].from) })
+	left, right := beyond-1, beyond-1 // the piece that holds the first address of the upper half
+	if t.pieces[right].from == half {
+		left--
 	}
-	x.left = t.grow(a, n+1, list[:i])
+	x.right = t.grow(half, n+1, right, last)
+	x.left = t.grow(a, n+1, first, left)
 	x.height = max(x.left.height, x.right.height)
 	if !x.left.uniform() && !x.right.uniform() {
 		x.height++
@@ -292,97 +300,58 @@ func (t *tree) grow(a addr, n int, list []piece) *node {
 	return x
 }
 
-// node, rule and goTo give memory for one of many, a thousand at a time.
-func (t *tree) node() *node {
-	if len(t.nodes) == 0 {
-		t.nodes = make([]node, slab)
-	}
-	x := &t.nodes[0]
-	t.nodes = t.nodes[1:]
-	return x
-}
-
-const slab = 1024
-
-func (t *tree) rule() *rules.Rule {
-	if len(t.rules) == 0 {
-		t.rules = make([]rules.Rule, slab)
-	}
-	r := &t.rules[0]
-	t.rules = t.rules[1:]
-	return r
-}
-
-// goTo is the body of a rule that goes on to a chain. Few rules share one, so
-// none is looked for.
-func (t *tree) goTo(name string) *rules.Body {
-	if t.opt.Comments {
-		return t.body(action{goto_: name, origin: t.what})
-	}
-	if len(t.bodies) == 0 {
-		t.bodies = make([]rules.Body, slab)
-	}
-	b := &t.bodies[0]
-	t.bodies = t.bodies[1:]
-	b.Target = rules.Target{Name: name, Goto: true}
-	return b
-}
-
 // chain writes the chain of a node, from which at most depth more may be gone
 // through, and gives its name. Where halves would lead too deep, it divides in
 // four, eight or more at once: nf_tables takes no ruleset in which more than 16
 // chains lead on to each other (NFT_JUMP_STACK_SIZE, nf_tables.h).
 func (t *tree) chain(x *node, depth int) string {
-	c := &rules.Chain{Name: t.name(x.at), Policy: "-", Inline: true}
-	comment := t.comment(x.at, x.bits)
-	w := &treeChain{tree: t, chain: c, depth: depth}
+	w := &treeChain{tree: t, name: t.name(x.at), depth: depth}
 	start := len(t.pending)
+	t.pending = rules.AppendDeclaration(t.pending, w.name, t.comment(x.at, int(x.bits)))
 	for x != nil {
 		switch {
 		case x.uniform():
-			w.emit(rules.Source{}, x.list[0].label)
+			w.emit(rules.Source{}, t.pieces[x.first].label)
 			x = nil
 		case x.leaf:
 			w.leaf(x)
 			x = nil
 		case x.inner != nil:
-			w.emit(rules.Source{Prefix: t.prefix(x.inner.at, x.inner.bits), Not: true}, x.list[0].label)
+			w.emit(rules.Source{Prefix: t.prefix(x.inner.at, int(x.inner.bits)), Not: true}, t.pieces[x.first].label)
 			x = x.inner
 		default:
-			x = w.divide(x, max(1, (x.height+max(depth, 1)-1)/max(depth, 1)), true)
+			x = w.divide(x, max(1, (int(x.height)+max(depth, 1)-1)/max(depth, 1)), true)
 		}
 	}
-	own := t.pending[start:]
-	c.Rules = make([]*rules.Rule, len(own))
-	for i, l := range own {
-		c.Rules[i] = l.Rule
-	}
-	t.lines = append(t.lines, rules.Line{Comment: comment}, rules.Line{Chain: c, Declares: true})
-	t.lines = append(t.lines, own...)
+	t.finish(t.pending[start:])
 	t.pending = t.pending[:start]
-	t.chains = append(t.chains, c)
-	return c.Name
+	t.chains = append(t.chains, w.name)
+	return w.name
 }
 
-// treeChain is a chain while it is written. Its lines wait in tree.pending, for
+// finish moves a chain's text behind those of the chains that it leads to.
+func (t *tree) finish(text []byte) {
+	const size = 1 << 18
+	n := len(t.text)
+	if n == 0 || len(t.text[n-1])+len(text) > cap(t.text[n-1]) {
+		t.text = append(t.text, make([]byte, 0, max(size, len(text))))
+		n++
+	}
+	t.text[n-1] = append(t.text[n-1], text...)
+}
+
+// treeChain is a chain while it is written. Its text waits in tree.pending, for
 // the chains that it leads to stand before it.
 type treeChain struct {
 	*tree
-	chain *rules.Chain
+	name  string
 	depth int
-}
-
-// line writes one rule.
-func (w *treeChain) line(s rules.Source, b *rules.Body) {
-	r := w.rule()
-	r.Source, r.Body = s, b
-	w.pending = append(w.pending, rules.Line{Chain: w.chain, Rule: r})
 }
 
 // emit writes the rules of one source match: the log, and the verdict.
 func (w *treeChain) emit(s rules.Source, label int) {
-	for _, b := range w.verdict(label) {
-		w.line(s, b)
+	for _, tail := range w.verdict(label) {
+		w.pending = rules.AppendRule(w.pending, w.name, s, tail)
 	}
 }
 
@@ -398,7 +367,7 @@ func (w *treeChain) divide(x *node, halvings int, goesOn bool) *node {
 			return x
 		}
 		to := w.tree.chain(x, w.depth-1)
-		w.line(rules.Source{Prefix: w.prefix(x.at, x.bits)}, w.goTo(to))
+		w.pending = rules.AppendRule(w.pending, w.name, rules.Source{Prefix: w.prefix(x.at, int(x.bits))}, w.goTo(to))
 		return nil
 	}
 	if !x.left.uniform() && !x.right.uniform() {
@@ -411,11 +380,12 @@ func (w *treeChain) divide(x *node, halvings int, goesOn bool) *node {
 // emitUnlessRest writes the verdict of a part; of the last one without its
 // source, for nothing else is left.
 func (w *treeChain) emitUnlessRest(x *node, last bool) {
-	if !last {
-		w.emit(rules.Source{Prefix: w.prefix(x.at, x.bits)}, x.list[0].label)
+	label := w.pieces[x.first].label
+	if last {
+		w.rest(label)
 		return
 	}
-	w.rest(x.list[0].label)
+	w.emit(rules.Source{Prefix: w.prefix(x.at, int(x.bits))}, label)
 }
 
 // rest writes what holds for every source that is left.
@@ -427,36 +397,45 @@ func (w *treeChain) rest(n int) {
 
 // inside is the smallest prefix outside of which everything has one label;
 // length 0 when there is none.
-func (t *tree) inside(list []piece) (addr, int) {
-	last := len(list) - 1
-	if last < 2 || list[0].label != list[last].label {
+func (t *tree) inside(first, last int) (addr, int) {
+	if last-first < 2 || t.pieces[first].label != t.pieces[last].label {
 		return addr{}, 0
 	}
-	n := min(list[1].from.common(list[last-1].to), t.family.Bits())
-	return list[1].from.masked(n), n
+	from := t.pieces[first+1].from
+	n := min(from.common(t.end(last-1)), t.family.Bits())
+	return from.masked(n), n
 }
 
-// short tells whether the pieces of a list take few enough rules to be written
-// one by one, but for those of one label.
-func (t *tree) short(a addr, n int, list []piece) bool {
-	if len(list) > 2*t.opt.Limits.Leaf+1 {
+// end is a piece's last address.
+func (t *tree) end(i int) addr {
+	if i+1 < len(t.pieces) {
+		return t.prev(t.pieces[i+1].from)
+	}
+	return addr{}.last(0, t.family)
+}
+
+// short tells whether a node's pieces take few enough rules to be written one by
+// one, but for those of one label.
+func (t *tree) short(x *node) bool {
+	if int(x.last-x.first) > 2*t.opt.Limits.Leaf {
 		return false
 	}
-	_, most, total := t.commonest(a, n, list)
+	_, most, total := t.commonest(x)
 	return total-most <= t.opt.Limits.Leaf
 }
 
 // commonest is the label that would take the most rules, how many, and how many
 // all labels would take.
-func (t *tree) commonest(a addr, n int, list []piece) (label, most, total int) {
+func (t *tree) commonest(x *node) (label, most, total int) {
 	t.count = append(t.count[:0], make([]int, len(t.labels))...)
-	label = list[0].label
-	for _, p := range list {
-		k := len(t.within(a, n, p))
+	label = t.pieces[x.first].label
+	for i := x.first; i <= x.last; i++ {
+		k := len(t.within(x, int(i)))
 		total += k
-		t.count[p.label] += k
-		if t.count[p.label] > t.count[label] {
-			label = p.label
+		l := t.pieces[i].label
+		t.count[l] += k
+		if t.count[l] > t.count[label] {
+			label = l
 		}
 	}
 	return label, t.count[label], total
@@ -465,26 +444,27 @@ func (t *tree) commonest(a addr, n int, list []piece) (label, most, total int) {
 // leaf writes a few pieces one by one, those of the commonest label last and
 // without their sources.
 func (w *treeChain) leaf(x *node) {
-	rest, _, _ := w.commonest(x.at, x.bits, x.list)
-	for _, p := range x.list {
-		if p.label == rest {
+	rest, _, _ := w.commonest(x)
+	for i := x.first; i <= x.last; i++ {
+		label := w.pieces[i].label
+		if label == rest {
 			continue
 		}
-		for _, prefix := range w.within(x.at, x.bits, p) {
-			w.emit(rules.Source{Prefix: prefix}, p.label)
+		for _, prefix := range w.within(x, int(i)) {
+			w.emit(rules.Source{Prefix: prefix}, label)
 		}
 	}
 	w.rest(rest)
 }
 
-// within is the part of a piece that lies in a prefix, as prefixes. They hold
-// until the next call.
-func (t *tree) within(a addr, n int, p piece) []netip.Prefix {
-	from, to := p.from, p.to
-	if from.less(a) {
-		from = a
+// within is the part of a piece that lies in a node's prefix, as prefixes. They
+// hold until the next call.
+func (t *tree) within(x *node, i int) []netip.Prefix {
+	from, to := t.pieces[i].from, t.end(i)
+	if from.less(x.at) {
+		from = x.at
 	}
-	if last := a.last(n, t.family); last.less(to) {
+	if last := x.at.last(int(x.bits), t.family); last.less(to) {
 		to = last
 	}
 	bits := t.family.Bits()
@@ -500,25 +480,23 @@ func (t *tree) comment(a addr, n int) string {
 	return t.what + ": sources in " + t.prefix(a, n).String()
 }
 
-// verdict is the bodies of the rules of a label: the log, and the verdict.
-func (t *tree) verdict(n int) []*rules.Body {
+// verdict is what follows the source in the rules of a label: the log, and the
+// verdict.
+func (t *tree) verdict(n int) [][]byte {
 	for len(t.verdicts) <= n {
-		t.verdicts = append(t.verdicts, nil)
-	}
-	if t.verdicts[n] == nil {
-		t.verdicts[n] = t.verdictBodies(t.labels[n])
+		t.verdicts = append(t.verdicts, t.verdictTails(t.labels[len(t.verdicts)]))
 	}
 	return t.verdicts[n]
 }
 
-func (t *tree) verdictBodies(l label) []*rules.Body {
+func (t *tree) verdictTails(l label) [][]byte {
 	if to, ok := t.leads[l]; ok {
-		return []*rules.Body{t.goTo(to)}
+		return [][]byte{bytes.Clone(t.goTo(to))}
 	}
-	var list []*rules.Body
+	var list [][]byte
 	add := func(a action) {
 		a.origin = t.what
-		list = append(list, t.body(a))
+		list = append(list, rules.AppendBody(nil, t.body(a)))
 	}
 	if l.log != "" {
 		add(action{target: "LOG", log: l.log})
@@ -531,6 +509,17 @@ func (t *tree) verdictBodies(l label) []*rules.Body {
 	}
 	add(action{target: targets[l.verdict]})
 	return list
+}
+
+// goTo is what follows the source in a rule that goes on to a chain. It holds
+// until the next call.
+func (t *tree) goTo(name string) []byte {
+	if t.opt.Comments {
+		t.tail = rules.AppendBody(t.tail[:0], t.body(action{goto_: name, origin: t.what}))
+	} else {
+		t.tail = rules.AppendGoto(t.tail[:0], name)
+	}
+	return t.tail
 }
 
 // name is a chain's name: the tree's, and the first address. An IPv6 address is

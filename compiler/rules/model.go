@@ -11,7 +11,10 @@
 // the model with its words, in order, and is printed as it was.
 package rules
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // Family is an address family: 4 or 6.
 type Family int
@@ -85,13 +88,15 @@ func (t *Table) Append(c *Chain, r *Rule) {
 	t.Lines = append(t.Lines, Line{Chain: c, Rule: r})
 }
 
-// Adopt adds a chain that was made elsewhere.
-func (t *Table) Adopt(c *Chain) {
-	if t.byName == nil {
-		t.byName = map[string]*Chain{}
+// DeclareInText adds chains whose declarations and rules stand in the Text of
+// lines.
+func (t *Table) DeclareInText(names []string) {
+	chains := make([]Chain, len(names))
+	t.Chains = slices.Grow(t.Chains, len(names))
+	for i, name := range names {
+		chains[i] = Chain{Name: name, Policy: "-", InText: true}
+		t.Chains = append(t.Chains, &chains[i])
 	}
-	t.byName[c.Name] = c
-	t.Chains = append(t.Chains, c)
 }
 
 // Comment adds a comment line, without its "# ".
@@ -99,13 +104,13 @@ func (t *Table) Comment(text string) {
 	t.Lines = append(t.Lines, Line{Comment: text})
 }
 
-// Line is a rule of a chain, a comment, or the declaration of a chain that stands
-// among the rules.
+// Line is a rule of a chain, a comment, or, with Text, many lines that were
+// printed when they were made: rules that nobody needs but for their text.
 type Line struct {
-	Chain    *Chain
-	Rule     *Rule
-	Comment  string
-	Declares bool
+	Chain   *Chain
+	Rule    *Rule
+	Comment string
+	Text    []byte
 }
 
 // Chain is a chain as it stands after all lines of its table.
@@ -116,7 +121,7 @@ type Chain struct {
 	Rules    []*Rule
 	Line     int  // where it is declared
 	Implied  bool // no line declares it: its rules are for a chain that must be there
-	Inline   bool // a Line declares it, right before its rules
+	InText   bool // it is declared, with its rules, in the Text of a Line
 }
 
 // Builtin tells whether the chain is one that netfilter itself calls.

@@ -26,7 +26,7 @@ func PrintTable(b *bytes.Buffer, t *Table) {
 	}
 	fmt.Fprintf(b, "*%s\n", t.Name)
 	for _, c := range t.Chains {
-		if c.Implied || c.Inline {
+		if c.Implied || c.InText {
 			continue
 		}
 		counters := c.Counters
@@ -43,21 +43,60 @@ func PrintTable(b *bytes.Buffer, t *Table) {
 func PrintLines(b *bytes.Buffer, lines []Line) {
 	bodies := map[*Body][]byte{}
 	for _, l := range lines {
-		if l.Declares {
-			fmt.Fprintf(b, ":%s - [0:0]\n", l.Chain.Name)
-			continue
-		}
-		if l.Rule == nil {
+		switch {
+		case l.Text != nil:
+			b.Write(l.Text)
+		case l.Rule == nil:
 			printComment(b, l.Comment)
-			continue
+		default:
+			tail, ok := bodies[l.Rule.Body]
+			if !ok {
+				tail = printBody(l.Rule.Body)
+				bodies[l.Rule.Body] = tail
+			}
+			printRule(b, l.Chain.Name, l.Rule, tail)
 		}
-		tail, ok := bodies[l.Rule.Body]
-		if !ok {
-			tail = printBody(l.Rule.Body)
-			bodies[l.Rule.Body] = tail
-		}
-		printRule(b, l.Chain.Name, l.Rule, tail)
 	}
+}
+
+// Size is about how many bytes PrintLines writes.
+func Size(lines []Line) int {
+	size := 0
+	for _, l := range lines {
+		size += 128
+		if l.Text != nil {
+			size += len(l.Text) - 128
+		}
+	}
+	return size
+}
+
+// AppendRule appends a rule's line to a text, without an object for it: its
+// chain, its source, and all that follows, as AppendBody or AppendGoto give it.
+func AppendRule(text []byte, chain string, s Source, tail []byte) []byte {
+	text = append(append(text, "-A "...), chain...)
+	if s.Prefix.IsValid() {
+		if s.Not {
+			text = append(text, " !"...)
+		}
+		text = s.Prefix.Addr().AppendTo(append(text, " -s "...))
+		text = strconv.AppendInt(append(text, '/'), int64(s.Prefix.Bits()), 10)
+	}
+	return append(append(text, tail...), '\n')
+}
+
+// AppendBody appends all of a rule that follows its source.
+func AppendBody(text []byte, b *Body) []byte { return append(text, printBody(b)...) }
+
+// AppendGoto appends what follows the source of a rule that only goes on to a
+// chain.
+func AppendGoto(text []byte, chain string) []byte { return append(append(text, " -g "...), chain...) }
+
+// AppendDeclaration appends the declaration of a user's chain, with a comment
+// before it.
+func AppendDeclaration(text []byte, chain, comment string) []byte {
+	text = append(append(append(text, "# "...), comment...), "\n:"...)
+	return append(append(text, chain...), " - [0:0]\n"...)
 }
 
 // String is the rule's canonical text, with -A and the chain's name.
