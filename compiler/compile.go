@@ -105,7 +105,7 @@ func (o *Output) prove(doc *schema.Document, opt Options) error {
 			if err != nil {
 				return err
 			}
-			file, err := rules.Parse(text)
+			file, err := rules.ParseChains(text)
 			if err != nil {
 				return fmt.Errorf("%s cannot be read back: %w", f.Name, err)
 			}

@@ -44,7 +44,7 @@ func (d *diagrams) buildFrom(items []item, p int) ref {
 		}
 		return result
 	case p == pSrc:
-		return d.sources(entriesOf(items, d.max(pSrc)))
+		return d.sources(entriesOf(items, d.max(pSrc)), nil)
 	}
 	return d.sweep(items, p)
 }
@@ -178,16 +178,58 @@ func entriesOf(items []item, max value) []entry {
 	return list
 }
 
+// layers makes the partition of the source addresses in which the first set that
+// has an address decides, and last for those that none has.
+func (d *diagrams) layers(sets []set, targets []ref, last ref) ref {
+	next := make([]int, len(sets)) // the first span of each set that is not past
+	size := 1
+	for _, s := range sets {
+		size += 2 * len(s)
+	}
+	out := &sourceSweep{d: d, starts: make([]value, 0, size), kids: make([]ref, 0, size)}
+	at, limit := value{}, d.max(pSrc)
+	for {
+		target, end := last, limit
+		for i, s := range sets {
+			for next[i] < len(s) && s[next[i]].hi.less(at) {
+				next[i]++
+			}
+			if next[i] == len(s) {
+				continue
+			}
+			x := s[next[i]]
+			if at.less(x.lo) {
+				end = lower(end, x.lo.prev())
+				continue
+			}
+			target, end = targets[i], lower(end, x.hi)
+			break
+		}
+		out.push(at, target)
+		if end == limit {
+			return d.make(pSrc, out.starts, out.kids)
+		}
+		at = end.next()
+	}
+}
+
+func lower(a, b value) value {
+	if b.less(a) {
+		return b
+	}
+	return a
+}
+
 // sources makes the partition of the source addresses that a list of entries
 // means. Targets are leaves, or partitions of sources themselves. Entries are
 // sorted by where they start; those that hold at the moment are few, since
 // CIDRs nest at most as deep as an address is long.
-func (d *diagrams) sources(list []entry) ref {
+func (d *diagrams) sources(list []entry, trees map[string]*sourceChain) ref {
 	byStart := func(a, b entry) int { return a.lo.compare(b.lo) }
 	if !slices.IsSortedFunc(list, byStart) {
 		slices.SortStableFunc(list, byStart)
 	}
-	s := &sourceSweep{d: d, starts: make([]value, 0, 2*len(list)+1), kids: make([]ref, 0, 2*len(list)+1)}
+	s := &sourceSweep{d: d, trees: trees, starts: make([]value, 0, 2*len(list)+1), kids: make([]ref, 0, 2*len(list)+1)}
 	limit := d.max(pSrc)
 	at, next := value{}, 0
 	for {
@@ -210,6 +252,7 @@ func (d *diagrams) sources(list []entry) ref {
 
 type sourceSweep struct {
 	d      *diagrams
+	trees  map[string]*sourceChain
 	active []entry // in order
 	starts []value
 	kids   []ref
@@ -245,13 +288,13 @@ func (s *sourceSweep) emit(lo, hi value) {
 		}
 	}
 	if last == 1 && s.active[0].chain != nil {
-		s.expand(s.active[0].chain.steps, lo, hi)
+		s.expand(s.active[0].chain.rules, lo, hi)
 		return
 	}
 	for i := last - 1; i >= 0; i-- {
 		target := s.active[i].target
 		if c := s.active[i].chain; c != nil {
-			target = s.d.whole(c)
+			target = s.d.whole(c, s.trees)
 		}
 		result = s.d.overlay(target, result)
 	}

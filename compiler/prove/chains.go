@@ -16,7 +16,7 @@ type chainReader struct {
 	root   string           // the chain that carries the policy: see rootOf
 	memo   map[chainKey]ref // chains that were read
 	open   map[chainKey]bool
-	trees  map[chainKey]*sourceChain
+	trees  map[string]*sourceChain // chains inside the policy that ask for the source alone
 }
 
 // chainKey is a chain, and whether it belongs to the policy or to the host's own
@@ -61,7 +61,7 @@ func rootOf(hook Hook) string {
 // belongs to Docker, or to the host, and is "pass".
 func (d *diagrams) file(t *rules.Table, hook Hook) (ref, error) {
 	r := &chainReader{diagrams: d, reader: newReader(d.space), table: t, hook: hook,
-		root: rootOf(hook), memo: map[chainKey]ref{}, open: map[chainKey]bool{}, trees: map[chainKey]*sourceChain{}}
+		root: rootOf(hook), memo: map[chainKey]ref{}, open: map[chainKey]bool{}, trees: map[string]*sourceChain{}}
 	builtin := t.Chain(string(hook))
 	read := func() (ref, error) { return r.builtin(builtin) }
 	if builtin == nil || builtin.Implied && len(builtin.Rules) == 0 {
@@ -194,6 +194,13 @@ func (r *chainReader) chain(name string, inside bool) (ref, error) {
 	if r.open[key] {
 		return 0, fmt.Errorf("the chain %s calls itself; iptables would refuse that", name)
 	}
+	if inside {
+		if c := r.sourceChain(name); c != nil {
+			f := r.whole(c, r.trees)
+			r.memo[key] = f
+			return f, nil
+		}
+	}
 	r.open[key] = true
 	items, err := r.items(r.table.Chain(name).Rules, inside)
 	if err != nil {
@@ -211,8 +218,8 @@ func (r *chainReader) items(list []*rules.Rule, inside bool) ([]item, error) {
 	var run *run
 	for _, rule := range list {
 		c := r.reader.condition(rule.Body)
-		if rule.Target.Goto && rule.Source.Prefix.IsValid() && c.opaque == "" {
-			if tree := r.sourceChain(rule.Target.Name, inside); tree != nil {
+		if inside && rule.Target.Goto && rule.Source.Prefix.IsValid() && c.opaque == "" {
+			if tree := r.sourceChain(rule.Target.Name); tree != nil {
 				items, run = r.into(items, run, c)
 				run.add(r.reader.source(rule.Source, pSrc), entry{target: leaf(vReturn), chain: tree})
 				continue
@@ -231,7 +238,7 @@ func (r *chainReader) items(list []*rules.Rule, inside bool) ([]item, error) {
 		items, run = r.into(items, run, c)
 		run.add(r.reader.source(rule.Source, pSrc).orAll(r.max(pSrc)), entry{target: target})
 	}
-	return run.finish(r.diagrams, items), nil
+	return run.finish(r, items), nil
 }
 
 // into gives the run of a condition: the one at hand, or a new one after it.
@@ -239,7 +246,7 @@ func (r *chainReader) into(items []item, at *run, c *condition) ([]item, *run) {
 	if at != nil && at.condition == c {
 		return items, at
 	}
-	return at.finish(r.diagrams, items), newRun(c)
+	return at.finish(r, items), newRun(c)
 }
 
 // run is rules in a row that differ in their sources and targets alone.
@@ -260,7 +267,7 @@ func (r *run) add(sources set, e entry) {
 	r.rules++
 }
 
-func (r *run) finish(d *diagrams, items []item) []item {
+func (r *run) finish(d *chainReader, items []item) []item {
 	if r == nil || len(r.entries) == 0 {
 		return items
 	}
@@ -273,21 +280,21 @@ func (r *run) finish(d *diagrams, items []item) []item {
 
 // target is the run as one function. Entries whose targets ask for more than
 // the source cannot be swept together, and are overlaid one by one.
-func (r *run) target(d *diagrams) ref {
+func (r *run) target(d *chainReader) ref {
 	for _, e := range r.entries {
 		if p := d.property(e.target); p < pSrc {
 			var items []item
 			for _, e := range r.entries {
 				b := box{pSrc: set{e.span}}
 				if e.chain != nil {
-					e.target = d.whole(e.chain)
+					e.target = d.whole(e.chain, d.trees)
 				}
 				items = append(items, item{&b, e.target})
 			}
 			return d.build(items)
 		}
 	}
-	return d.sources(r.entries)
+	return d.sources(r.entries, d.trees)
 }
 
 // passing are targets that let a packet go on to the next rule.

@@ -28,7 +28,7 @@ type reader struct {
 }
 
 func newReader(s *space) *reader {
-	return &reader{space: s, nothing: &condition{boxes: []*box{{}}, key: "nothing", always: true}, known: map[*rules.Body]*condition{}, keys: map[string]*condition{}}
+	return &reader{space: s, nothing: &condition{boxes: []*box{{}}, key: "nothing"}, known: map[*rules.Body]*condition{}, keys: map[string]*condition{}}
 }
 
 // condition interprets a body once.
@@ -135,9 +135,19 @@ func (r *reader) source(s rules.Source, property int) set {
 	return r.negate(s.Not, property, prefixSet(s.Prefix))
 }
 
-func prefixSet(p netip.Prefix) set {
-	g := netipx.RangeOfPrefix(p)
-	return set{{ofAddr(g.From()), ofAddr(g.To())}}
+func prefixSet(p netip.Prefix) set { return set{prefixSpan(p)} }
+
+func prefixSpan(p netip.Prefix) span {
+	lo := ofAddr(p.Addr())
+	host := p.Addr().BitLen() - p.Bits()
+	hi := lo
+	if host > 64 {
+		hi.hi |= 1<<(host-64) - 1
+	}
+	if host > 0 {
+		hi.lo |= ^uint64(0) >> (64 - min(host, 64))
+	}
+	return span{lo, hi}
 }
 
 // protocolNames are the names that iptables-save prints.

@@ -175,34 +175,33 @@ func (r *policyReader) guard(b box, written []*schema.Rule, hook Hook) {
 	tcp := b
 	if b[pProtocol] == nil {
 		tcp[pProtocol] = tcpOnly
-		r.then(tcp, r.sources(r.entries(written, true, hook)))
-		r.then(b, r.sources(r.entries(written, false, hook)))
+		r.then(tcp, r.inOrder(written, true, hook, leaf(vContinue)))
+		r.then(b, r.inOrder(written, false, hook, leaf(vContinue)))
 		return
 	}
-	r.then(b, r.sources(r.entries(written, slices.Equal(b[pProtocol], tcpOnly), hook)))
+	r.then(b, r.inOrder(written, slices.Equal(b[pProtocol], tcpOnly), hook, leaf(vContinue)))
 }
 
 // rules decides a box of a policy's scope: its first rule that matches, else
 // its default.
 func (r *policyReader) rules(b box, written []*schema.Rule, last schema.Verdict, hook Hook) {
 	tcp := slices.Equal(b[pProtocol], tcpOnly)
-	list := r.entries(written, tcp, hook)
-	list = append(list, entry{span: span{value{}, r.max(pSrc)}, order: int32(len(written)), target: leaf(bits(last, tcp, hook))})
-	r.then(b, r.sources(list))
+	r.then(b, r.inOrder(written, tcp, hook, leaf(bits(last, tcp, hook))))
 }
 
-func (r *policyReader) entries(written []*schema.Rule, tcp bool, hook Hook) []entry {
-	var list []entry
+// inOrder is what rules say of each source: the first that matches decides, and
+// last where none does.
+func (r *policyReader) inOrder(written []*schema.Rule, tcp bool, hook Hook, last ref) ref {
+	sets, targets := make([]set, len(written)), make([]ref, len(written))
 	for i, rule := range written {
-		sources := r.sourceSet(rule.Sources)
+		sets[i] = r.sourceSet(rule.Sources)
 		if rule.Except != nil {
-			sources = sources.orAll(r.max(pSrc)).intersect(r.sourceSet(rule.Except).complement(r.max(pSrc)))
+			sets[i] = sets[i].orAll(r.max(pSrc)).intersect(r.sourceSet(rule.Except).complement(r.max(pSrc)))
 		}
-		for _, s := range sources.orAll(r.max(pSrc)) {
-			list = append(list, entry{span: s, order: int32(i), target: leaf(bits(rule.Verdict, tcp, hook))})
-		}
+		sets[i] = sets[i].orAll(r.max(pSrc))
+		targets[i] = leaf(bits(rule.Verdict, tcp, hook))
 	}
-	return list
+	return r.layers(sets, targets, last)
 }
 
 // orAll writes every value as a span of its own.
@@ -221,7 +220,11 @@ func (r *policyReader) sourceSet(s *schema.Sources) set {
 	if len(s.Lists) == 0 && len(s.Sets) == 1 {
 		return r.blockSet(s.Sets[0].Set)
 	}
-	spans := []span{}
+	size := 0
+	for _, l := range s.Lists {
+		size += len(l.Spans)
+	}
+	spans := make([]span, 0, size)
 	for _, l := range s.Lists {
 		for _, e := range l.Spans {
 			if e.First.Is4() == (r.family == rules.IPv4) {

@@ -13,110 +13,142 @@ import (
 
 // sourceChain is a chain of few rules that ask for the source alone.
 type sourceChain struct {
-	steps []sourceStep
+	rules []*rules.Rule
 	full  ref
 	known bool // full was worked out
 }
 
-// sourceStep is what holds for a span: a verdict, or another such chain, which
-// is gone to.
-type sourceStep struct {
-	span
-	target ref
-	chain  *sourceChain
-}
+// maxSourceRules is how many rules such a chain may have. In each interval they
+// are walked from the first on, which is no way to read long lists.
+const maxSourceRules = 64
 
-// maxSteps is how many rules such a chain may have. In each interval they are
-// walked from the first on, which is no way to read long lists.
-const maxSteps = 64
-
-// sourceChain gives a chain as one that asks for the source alone, or nil.
-func (r *chainReader) sourceChain(name string, inside bool) *sourceChain {
-	key := chainKey{name, inside}
-	if c, ok := r.trees[key]; ok {
+// sourceChain gives a chain as one that asks for the source alone, or nil. A
+// verdict in it is the policy's own: it is not looked for elsewhere.
+func (r *chainReader) sourceChain(name string) *sourceChain {
+	if c, ok := r.trees[name]; ok {
 		return c
 	}
-	r.trees[key] = nil // a chain that calls itself is none
+	r.trees[name] = nil // a chain that calls itself is none
 	chain := r.table.Chain(name)
-	if chain == nil || len(chain.Rules) > maxSteps || name == r.root {
+	if chain == nil || len(chain.Rules) > maxSourceRules || name == r.root {
 		return nil
 	}
-	c := &sourceChain{}
 	for _, rule := range chain.Rules {
-		if !r.addSteps(c, rule, inside) {
+		if !r.sourceOnly(rule) {
 			return nil
 		}
 	}
-	c.steps = append(c.steps, sourceStep{span: span{value{}, r.max(pSrc)}, target: leaf(vReturn)})
-	r.trees[key] = c
+	c := &sourceChain{rules: chain.Rules}
+	r.trees[name] = c
 	return c
 }
 
-// addSteps adds what a rule says; false when it asks for more than the source,
-// or leads to a chain that does.
-func (r *chainReader) addSteps(c *sourceChain, rule *rules.Rule, inside bool) bool {
-	if passing[rule.Target.Name] {
+// sourceOnly tells whether a rule asks for the source alone, and leads to a
+// verdict or goes to a chain of such rules.
+func (r *chainReader) sourceOnly(rule *rules.Rule) bool {
+	t := &rule.Target
+	if passing[t.Name] {
 		return true
 	}
-	if !r.reader.condition(rule.Body).always {
+	if !asksNothing(rule.Body) {
 		return false
 	}
-	step := sourceStep{}
-	switch t := rule.Target; {
-	case t.Goto:
-		if step.chain = r.sourceChain(t.Name, inside); step.chain == nil {
-			return false
-		}
-	case r.table.Chain(t.Name) != nil:
-		return false
-	default:
-		target, decides, err := r.target(rule, inside)
-		if err != nil || !decides || target.has(vContinue) {
-			return false
-		}
-		step.target = target
+	if _, ok := sourceVerdict(t); ok {
+		return true
 	}
-	for _, s := range r.reader.source(rule.Source, pSrc).orAll(r.max(pSrc)) {
-		step.span = s
-		c.steps = append(c.steps, step)
-	}
-	return true
+	return t.Goto && r.sourceChain(t.Name) != nil
 }
 
-// expand writes what the steps say of the addresses from lo to hi, in order: the
-// first step that meets them decides where it does, and those after it decide
-// beside it.
-func (s *sourceSweep) expand(steps []sourceStep, lo, hi value) {
-	for i := range steps {
-		x := &steps[i]
-		if hi.less(x.lo) || x.hi.less(lo) {
+// sourceVerdict is a target's verdict, for a chain of the policy.
+func sourceVerdict(t *rules.Target) (ref, bool) {
+	switch t.Name {
+	case "RETURN":
+		return leaf(vReturn), true
+	case "DROP":
+		return leaf(vDeny), true
+	case "ACCEPT":
+		return leaf(vAccept), true
+	case "REJECT":
+		return leaf(rejectBits(*t)), true
+	}
+	return 0, false
+}
+
+// expand writes what the rules of a chain say of the addresses from lo to hi, in
+// order: the first rule that meets them decides where it does, and those after
+// it decide beside it. At the end of the chain a packet goes back.
+func (s *sourceSweep) expand(list []*rules.Rule, lo, hi value) {
+	for i, rule := range list {
+		if passing[rule.Target.Name] {
+			continue
+		}
+		if rule.Source.Not {
+			s.beside(list[i:], lo, hi)
+			return
+		}
+		at := s.d.spanOf(rule.Source)
+		if hi.less(at.lo) || at.hi.less(lo) {
 			continue
 		}
 		from, to := lo, hi
-		if from.less(x.lo) {
-			from = x.lo
-			s.expand(steps[i+1:], lo, from.prev())
+		if from.less(at.lo) {
+			from = at.lo
+			s.expand(list[i+1:], lo, from.prev())
 		}
-		if x.hi.less(to) {
-			to = x.hi
+		if at.hi.less(to) {
+			to = at.hi
 		}
-		if x.chain != nil {
-			s.expand(x.chain.steps, from, to)
-		} else {
-			s.push(from, x.target)
-		}
+		s.meet(rule, from, to)
 		if to == hi {
 			return
 		}
 		lo = to.next()
 	}
+	s.push(lo, leaf(vReturn))
+}
+
+// beside is expand for a first rule that is negated: what it says holds on both
+// sides of its span, and what comes after it inside.
+func (s *sourceSweep) beside(list []*rules.Rule, lo, hi value) {
+	at := s.d.spanOf(list[0].Source)
+	if hi.less(at.lo) || at.hi.less(lo) {
+		s.meet(list[0], lo, hi)
+		return
+	}
+	if lo.less(at.lo) {
+		s.meet(list[0], lo, at.lo.prev())
+		lo = at.lo
+	}
+	if !at.hi.less(hi) {
+		s.expand(list[1:], lo, hi)
+		return
+	}
+	s.expand(list[1:], lo, at.hi)
+	s.meet(list[0], at.hi.next(), hi)
+}
+
+// meet writes what a rule says of addresses that it matches.
+func (s *sourceSweep) meet(rule *rules.Rule, lo, hi value) {
+	if v, ok := sourceVerdict(&rule.Target); ok {
+		s.push(lo, v)
+		return
+	}
+	s.expand(s.trees[rule.Target.Name].rules, lo, hi)
+}
+
+// spanOf is the addresses of a source, negated or not.
+func (d *diagrams) spanOf(s rules.Source) span {
+	if !s.Prefix.IsValid() {
+		return span{value{}, d.max(pSrc)}
+	}
+	return prefixSpan(s.Prefix)
 }
 
 // whole is the chain as a function of all addresses.
-func (d *diagrams) whole(c *sourceChain) ref {
+func (d *diagrams) whole(c *sourceChain, trees map[string]*sourceChain) ref {
 	if !c.known {
-		s := &sourceSweep{d: d}
-		s.expand(c.steps, value{}, d.max(pSrc))
+		s := &sourceSweep{d: d, trees: trees}
+		s.expand(c.rules, value{}, d.max(pSrc))
 		c.full, c.known = d.make(pSrc, s.starts, s.kids), true
 	}
 	return c.full

@@ -14,6 +14,9 @@ import (
 // canonical appends the rule of a canonical line to its chain, or does nothing
 // and gives false.
 func (p *parser) canonical(line []byte) bool {
+	if p.chainsOnly && len(line) > 0 && line[0] == '#' {
+		return true
+	}
 	rest, ok := bytes.CutPrefix(line, []byte("-A "))
 	if !ok || p.table == nil {
 		return false
@@ -43,7 +46,7 @@ func (p *parser) canonical(line []byte) bool {
 	if c.Rules == nil {
 		c.Rules = make([]*Rule, 0, 6)
 	}
-	p.table.Append(c, r)
+	p.append(c, r)
 	return true
 }
 
