@@ -1,5 +1,5 @@
 // Package address turns the sources of a policy into sets of addresses of one
-// family. It is a thin layer over netipx, which does the arithmetic.
+// family.
 package address
 
 import (
@@ -14,64 +14,57 @@ import (
 // set block once, however many rules name it.
 type Resolver struct {
 	Family rules.Family
-	sets   map[*schema.Set]*netipx.IPSet
+	sets   map[*schema.Set]Set
 }
 
 // NewResolver makes a resolver for one family.
 func NewResolver(f rules.Family) *Resolver {
-	return &Resolver{Family: f, sets: map[*schema.Set]*netipx.IPSet{}}
+	return &Resolver{Family: f, sets: map[*schema.Set]Set{}}
 }
 
 // Every is the set of all addresses of the family.
-func (r *Resolver) Every() *netipx.IPSet {
+func (r *Resolver) Every() Set {
 	if r.Family == rules.IPv6 {
 		return every6
 	}
 	return every4
 }
 
-var every4, every6 = Build(func(b *netipx.IPSetBuilder) {
-	b.AddPrefix(netip.MustParsePrefix("0.0.0.0/0"))
-}), Build(func(b *netipx.IPSetBuilder) {
-	b.AddPrefix(netip.MustParsePrefix("::/0"))
-})
-
-// Build makes a set. The builder's only error is for an invalid address, and
-// every address here was parsed.
-func Build(fill func(*netipx.IPSetBuilder)) *netipx.IPSet {
-	var b netipx.IPSetBuilder
-	fill(&b)
-	set, err := b.IPSet()
-	if err != nil {
-		panic("address: an invalid address in a set: " + err.Error())
-	}
-	return set
-}
+var (
+	every4 = Set{netipx.RangeOfPrefix(netip.MustParsePrefix("0.0.0.0/0"))}
+	every6 = Set{netipx.RangeOfPrefix(netip.MustParsePrefix("::/0"))}
+)
 
 // Sources gives the addresses of a list of sources; nil is every address.
-func (r *Resolver) Sources(s *schema.Sources) *netipx.IPSet {
+func (r *Resolver) Sources(s *schema.Sources) Set {
 	if s == nil || s.Any {
 		return r.Every()
 	}
 	if len(s.Lists) == 0 && len(s.Sets) == 1 {
 		return r.Set(s.Sets[0].Set)
 	}
-	return Build(func(b *netipx.IPSetBuilder) {
-		for _, list := range s.Lists {
-			for _, span := range list.Spans {
-				if span.First.Is4() == (r.Family == rules.IPv4) {
-					b.AddRange(netipx.IPRangeFrom(span.First, span.Last))
-				}
+	size := 0
+	for _, list := range s.Lists {
+		size += len(list.Spans)
+	}
+	ranges := make([]netipx.IPRange, 0, size)
+	for _, list := range s.Lists {
+		for i := range list.Spans {
+			span := &list.Spans[i]
+			if span.First.Is4() == (r.Family == rules.IPv4) {
+				ranges = append(ranges, netipx.IPRangeFrom(span.First, span.Last))
 			}
 		}
-		for _, ref := range s.Sets {
-			b.AddSet(r.Set(ref.Set))
-		}
-	})
+	}
+	all := normal(ranges)
+	for _, ref := range s.Sets {
+		all = Union(all, r.Set(ref.Set))
+	}
+	return all
 }
 
 // Set gives the addresses of a set block.
-func (r *Resolver) Set(s *schema.Set) *netipx.IPSet {
+func (r *Resolver) Set(s *schema.Set) Set {
 	if got, ok := r.sets[s]; ok {
 		return got
 	}
@@ -83,38 +76,5 @@ func (r *Resolver) Set(s *schema.Set) *netipx.IPSet {
 	return set
 }
 
-// Without gives the addresses of a that are not in b.
-func Without(a, b *netipx.IPSet) *netipx.IPSet {
-	if Empty(b) || !a.Overlaps(b) {
-		return a
-	}
-	return Build(func(out *netipx.IPSetBuilder) {
-		out.AddSet(a)
-		out.RemoveSet(b)
-	})
-}
-
-// Both gives the addresses that are in a and in b.
-func Both(a, b *netipx.IPSet) *netipx.IPSet {
-	return Build(func(out *netipx.IPSetBuilder) {
-		out.AddSet(a)
-		out.Intersect(b)
-	})
-}
-
-// Union gives the addresses that are in a or in b.
-func Union(a, b *netipx.IPSet) *netipx.IPSet {
-	switch {
-	case Empty(a):
-		return b
-	case Empty(b):
-		return a
-	}
-	return Build(func(out *netipx.IPSetBuilder) {
-		out.AddSet(a)
-		out.AddSet(b)
-	})
-}
-
-// Empty tells whether a set has no address.
-func Empty(s *netipx.IPSet) bool { return s == nil || len(s.Ranges()) == 0 }
+// Of gives the addresses of the family that an IPSet has.
+func (r *Resolver) Of(s *netipx.IPSet) Set { return Both(Set(s.Ranges()), r.Every()) }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/seawall/seawall/compiler/address"
 	"github.com/seawall/seawall/schema"
-	"go4.org/netipx"
 )
 
 // unreachable finds policies of which narrower ones take the whole scope, and
@@ -35,7 +34,7 @@ func (l *linter) guardDecidesAll() bool {
 		return false
 	}
 	for _, r := range l.resolve {
-		var all *netipx.IPSet
+		var all address.Set
 		for _, x := range l.reaches(nil, r) {
 			all = address.Union(all, x.without)
 		}
@@ -135,7 +134,7 @@ func (l *linter) openPorts(p *schema.Policy) {
 // for what the guard denies.
 func (l *linter) letsEverybodyIn(p *schema.Policy) bool {
 	for _, r := range l.resolve {
-		denied, all := false, &netipx.IPSet{}
+		denied, all := false, address.Set(nil)
 		for _, x := range l.reaches(p, r) {
 			all = address.Union(all, x.without)
 			deny := x.rule.Verdict == schema.Deny || x.rule.Verdict == schema.Reject

@@ -7,7 +7,6 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/seawall/seawall/compiler/address"
 	"github.com/seawall/seawall/schema"
-	"go4.org/netipx"
 )
 
 // reach is an allow or deny block in one family: what it names, and what it
@@ -15,8 +14,8 @@ import (
 type reach struct {
 	rule           *schema.Rule
 	guard          bool
-	named, without *netipx.IPSet // sources; sources without except
-	decides        *netipx.IPSet
+	named, without address.Set // sources; sources without except
+	decides        address.Set
 }
 
 // verdict is what a rule does, for telling whether two do the same.
@@ -29,7 +28,7 @@ type verdict struct {
 // family; for a nil policy those of the guard alone.
 func (l *linter) reaches(p *schema.Policy, r *address.Resolver) []reach {
 	var list []reach
-	decided := &netipx.IPSet{}
+	var decided address.Set
 	add := func(rule *schema.Rule, guard bool) {
 		x := reach{rule: rule, guard: guard, named: r.Sources(rule.Sources)}
 		x.without = x.named
@@ -86,7 +85,7 @@ func (l *linter) neverMatches(p *schema.Policy, four, six []reach, i int) {
 func shadows(four, six []reach, i int) string {
 	var list []string
 	for j := range i {
-		if four[j].decides.Overlaps(four[i].without) || six[j].decides.Overlaps(six[i].without) {
+		if address.Overlap(four[j].decides, four[i].without) || address.Overlap(six[j].decides, six[i].without) {
 			owner := "the block at "
 			if four[j].guard {
 				owner = "the guard's block at "
@@ -112,7 +111,7 @@ func (l *linter) idleExcept(p *schema.Policy, four, six reach) {
 
 func exceptRange(r *schema.Rule) hcl.Range { return r.Except.Range }
 
-func same(a, b *netipx.IPSet) bool { return a.Equal(b) }
+func same(a, b address.Set) bool { return a.Equal(b) }
 
 // sameAsRest tells whether what block i decides would be decided alike by the
 // blocks after it and the default.
@@ -120,7 +119,7 @@ func (l *linter) sameAsRest(p *schema.Policy, list []reach, i int) bool {
 	mine := verdict{list[i].rule.Verdict, list[i].rule.Log}
 	rest := list[i].decides
 	for _, later := range list[i+1:] {
-		if !later.without.Overlaps(rest) {
+		if !address.Overlap(later.without, rest) {
 			continue
 		}
 		if (verdict{later.rule.Verdict, later.rule.Log}) != mine {

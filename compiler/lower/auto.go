@@ -25,7 +25,7 @@ func choose(families ...*lowering) (Layout, string) {
 func (l *lowering) flatCost(enough int) int {
 	total := 0
 	for _, f := range l.doc.Forwards {
-		total += len(f.From) * len(f.To) * (1 + len(l.resolve.Sources(f.Sources).Ranges())*len(l.resolve.Sources(f.Destinations).Ranges()))
+		total += len(f.From) * len(f.To) * (1 + len(l.resolve.Sources(f.Sources))*len(l.resolve.Sources(f.Destinations)))
 	}
 	count := func(written []*schema.Rule, last label, boxes int) {
 		if boxes == 0 || total > enough {
@@ -33,7 +33,7 @@ func (l *lowering) flatCost(enough int) int {
 		}
 		clauses := l.clauses(written)
 		for _, c := range clauses {
-			if n := len(c.include.Ranges()); n > enough {
+			if n := len(c.include); n > enough {
 				total += n * boxes
 				return
 			}

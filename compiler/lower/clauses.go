@@ -6,7 +6,6 @@ import (
 	"github.com/seawall/seawall/compiler/address"
 	"github.com/seawall/seawall/compiler/rules"
 	"github.com/seawall/seawall/schema"
-	"go4.org/netipx"
 )
 
 // label is what a rule does with a packet: a verdict, and the log prefix.
@@ -20,7 +19,7 @@ type label struct {
 
 // clause is one allow or deny block: the first clause that matches decides.
 type clause struct {
-	include, except *netipx.IPSet
+	include, except address.Set
 	label           label
 	origin          string // for comments: "allow policy.hcl:14"
 }
@@ -65,7 +64,7 @@ func sourceList(r *address.Resolver, clauses []clause, last label, fallthrough_ 
 // long tells whether clauses take more than so many entries, as far as can be
 // seen without writing them.
 func long(clauses []clause, most int) bool {
-	return len(clauses) > 0 && len(address.Without(clauses[0].include, clauses[0].except).Ranges()) > most+1
+	return len(clauses) > 0 && len(address.Without(clauses[0].include, clauses[0].except)) > most+1
 }
 
 type sourceBuilder struct {
@@ -73,7 +72,7 @@ type sourceBuilder struct {
 	clauses   []clause
 	last      label
 	entries   []entry
-	decided   *netipx.IPSet // by the entries so far
+	decided   address.Set // by the entries so far
 	everybody bool          // the entries so far decide for everybody
 }
 
@@ -98,7 +97,7 @@ func (b *sourceBuilder) clause(n int) {
 
 // cover writes a set as source matches: nothing for everybody, "! -s" for all
 // but one prefix, else the fewest prefixes.
-func (b *sourceBuilder) cover(set *netipx.IPSet) []rules.Source {
+func (b *sourceBuilder) cover(set address.Set) []rules.Source {
 	every := b.resolve.Every()
 	if set.Equal(every) {
 		return []rules.Source{{}}

@@ -8,7 +8,6 @@ import (
 	"github.com/seawall/seawall/compiler/address"
 	"github.com/seawall/seawall/compiler/rules"
 	"github.com/seawall/seawall/schema"
-	"go4.org/netipx"
 )
 
 // forwarded fills DOCKER-USER: the verdict function for packets that the host
@@ -162,7 +161,7 @@ func (l *lowering) forwards(chain *rules.Chain) {
 
 // prefixesOrAll gives a set's prefixes, or for every address one prefix that a
 // rule leaves out.
-func prefixesOrAll(set *netipx.IPSet) []netip.Prefix {
+func prefixesOrAll(set address.Set) []netip.Prefix {
 	list := set.Prefixes()
 	if len(list) == 1 && wholeFamily(list[0]) {
 		return []netip.Prefix{{}}
@@ -172,9 +171,8 @@ func prefixesOrAll(set *netipx.IPSet) []netip.Prefix {
 
 func (l *lowering) clauses(written []*schema.Rule) []clause {
 	var list []clause
-	nobody := &netipx.IPSet{}
 	for _, r := range written {
-		c := clause{include: l.resolve.Sources(r.Sources), except: nobody, label: label{verdict: r.Verdict, log: r.Log}}
+		c := clause{include: l.resolve.Sources(r.Sources), label: label{verdict: r.Verdict, log: r.Log}}
 		if r.Except != nil {
 			c.except = l.resolve.Sources(r.Except)
 		}
@@ -235,7 +233,7 @@ func (l *lowering) policy(chain *rules.Chain, p *schema.Policy, clauses []clause
 
 // scope is the boxes of a policy: interface × protocol and port × address.
 func (l *lowering) scope(p *schema.Policy) []box {
-	addresses := prefixesOrAll(address.Both(p.AddressSet, l.resolve.Every()))
+	addresses := prefixesOrAll(l.resolve.Of(p.AddressSet))
 	var boxes []box
 	for _, i := range p.External {
 		for _, ports := range mergePorts(p.Ports) {

@@ -279,7 +279,7 @@ func (x *indexer) cells(in schema.Interface, protocol schema.Protocol) []cell {
 	starts := map[int]bool{}
 	for n, p := range x.policies {
 		covers := slices.ContainsFunc(p.External, func(e schema.Interface) bool { return e.Covers(in) })
-		if !covers || address.Empty(address.Both(p.AddressSet, x.resolve.Every())) {
+		if !covers || address.Empty(x.resolve.Of(p.AddressSet)) {
 			continue
 		}
 		for _, r := range mergePorts(p.Ports) {
@@ -321,8 +321,7 @@ func (x *indexer) cells(in schema.Interface, protocol schema.Protocol) []cell {
 }
 
 func (x *indexer) everyAddress(p *schema.Policy) bool {
-	every := x.resolve.Every()
-	return address.Both(p.AddressSet, every).Equal(every)
+	return x.resolve.Of(p.AddressSet).Equal(x.resolve.Every())
 }
 
 // search is the chains that look for a port.
@@ -386,7 +385,7 @@ func (s *search) cell(own *rules.Table, c *rules.Chain, x cell, known bool) {
 		if !known {
 			b.origPorts = schema.Ports{First: x.first, Last: x.last}
 		}
-		for _, a := range prefixesOrAll(address.Both(p.AddressSet, s.resolve.Every())) {
+		for _, a := range prefixesOrAll(s.resolve.Of(p.AddressSet)) {
 			b.origDst = a
 			t := s.lead(p)
 			if t.goto_ != "" {

@@ -160,20 +160,17 @@ func (t *tree) cut(clauses []clause, last label) {
 		label    int
 	}
 	var list []claim
-	var decided *netipx.IPSet
+	var decided address.Set
 	groups := sameLabel(clauses)
 	for i, group := range groups {
 		matched := address.Without(group[0].include, group[0].except)
 		for _, c := range group[1:] {
 			matched = address.Union(matched, address.Without(c.include, c.except))
 		}
-		if decided != nil {
-			matched = address.Without(matched, decided)
-		}
+		matched = address.Without(matched, decided)
 		n := t.place(group[0].label)
-		ranges := matched.Ranges()
-		list = slices.Grow(list, len(ranges))
-		for _, r := range ranges {
+		list = slices.Grow(list, len(matched))
+		for _, r := range matched {
 			list = append(list, claim{addrOf(r.From()), addrOf(r.To()), n})
 		}
 		if i+1 < len(groups) {

@@ -16,6 +16,7 @@ type chainReader struct {
 	root   string           // the chain that carries the policy: see rootOf
 	memo   map[chainKey]ref // chains that were read
 	open   map[chainKey]bool
+	rules  int                     // of the whole table
 	trees  map[string]*sourceChain // chains inside the policy that ask for the source alone
 }
 
@@ -62,6 +63,9 @@ func rootOf(hook Hook) string {
 func (d *diagrams) file(t *rules.Table, hook Hook) (ref, error) {
 	r := &chainReader{diagrams: d, reader: newReader(d.space), table: t, hook: hook,
 		root: rootOf(hook), memo: map[chainKey]ref{}, open: map[chainKey]bool{}, trees: map[string]*sourceChain{}}
+	for _, c := range t.Chains {
+		r.rules += len(c.Rules)
+	}
 	builtin := t.Chain(string(hook))
 	read := func() (ref, error) { return r.builtin(builtin) }
 	if builtin == nil || builtin.Implied && len(builtin.Rules) == 0 {

@@ -14,6 +14,7 @@ import (
 // sourceChain is a chain of few rules that ask for the source alone.
 type sourceChain struct {
 	rules []*rules.Rule
+	size  int // of the rules that can be met in it
 	full  ref
 	known bool // full was worked out
 }
@@ -38,7 +39,12 @@ func (r *chainReader) sourceChain(name string) *sourceChain {
 			return nil
 		}
 	}
-	c := &sourceChain{rules: chain.Rules}
+	c := &sourceChain{rules: chain.Rules, size: len(chain.Rules)}
+	for _, rule := range chain.Rules {
+		if next := r.trees[rule.Target.Name]; next != nil {
+			c.size = min(c.size+next.size, r.rules) // shared chains count once for each way
+		}
+	}
 	r.trees[name] = c
 	return c
 }
@@ -147,7 +153,8 @@ func (d *diagrams) spanOf(s rules.Source) span {
 // whole is the chain as a function of all addresses.
 func (d *diagrams) whole(c *sourceChain, trees map[string]*sourceChain) ref {
 	if !c.known {
-		s := &sourceSweep{d: d, trees: trees}
+		size := 2*c.size + 2
+		s := &sourceSweep{d: d, trees: trees, starts: make([]value, 0, size), kids: make([]ref, 0, size)}
 		s.expand(c.rules, value{}, d.max(pSrc))
 		c.full, c.known = d.make(pSrc, s.starts, s.kids), true
 	}

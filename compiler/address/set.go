@@ -1,0 +1,130 @@
+package address
+
+import (
+	"net/netip"
+	"slices"
+
+	"go4.org/netipx"
+)
+
+// Set is addresses, as ranges in order that neither meet nor touch. All are of
+// one family, but for those that Of is given. nil is no address.
+//
+// It is what netipx.IPSet is, without the copies: of a million sources IPSet
+// makes eight, which took half of the time of a whole compile.
+type Set []netipx.IPRange
+
+// normal sorts ranges and joins those that meet or touch, in place.
+func normal(list []netipx.IPRange) Set {
+	byStart := func(a, b netipx.IPRange) int { return a.From().Compare(b.From()) }
+	if !slices.IsSortedFunc(list, byStart) {
+		slices.SortFunc(list, byStart)
+	}
+	out := list[:0]
+	for _, r := range list {
+		out = push(out, r)
+	}
+	return out
+}
+
+// push adds a range that starts no earlier than those before it.
+func push(out Set, r netipx.IPRange) Set {
+	n := len(out)
+	if n == 0 || out[n-1].To().Less(r.From()) && out[n-1].To().Next() != r.From() {
+		return append(out, r)
+	}
+	if out[n-1].To().Less(r.To()) {
+		out[n-1] = netipx.IPRangeFrom(out[n-1].From(), r.To())
+	}
+	return out
+}
+
+// Empty tells whether a set has no address.
+func Empty(s Set) bool { return len(s) == 0 }
+
+// Equal tells whether two sets have the same addresses.
+func (s Set) Equal(t Set) bool { return slices.Equal(s, t) }
+
+// Prefixes writes the set as the fewest prefixes.
+func (s Set) Prefixes() []netip.Prefix {
+	var list []netip.Prefix
+	for _, r := range s {
+		list = r.AppendPrefixes(list)
+	}
+	return list
+}
+
+// Without gives the addresses of a that are not in b.
+func Without(a, b Set) Set {
+	if len(b) == 0 {
+		return a
+	}
+	var out Set
+	j := 0
+	for _, r := range a {
+		from, gone := r.From(), false
+		for j < len(b) && b[j].To().Less(from) {
+			j++
+		}
+		for k := j; k < len(b) && !r.To().Less(b[k].From()); k++ {
+			if from.Less(b[k].From()) {
+				out = append(out, netipx.IPRangeFrom(from, b[k].From().Prev()))
+			}
+			if gone = !b[k].To().Less(r.To()); gone {
+				break
+			}
+			from = b[k].To().Next()
+		}
+		if !gone {
+			out = append(out, netipx.IPRangeFrom(from, r.To()))
+		}
+	}
+	return out
+}
+
+// Overlap tells whether some address is in a and in b.
+func Overlap(a, b Set) bool { return len(Both(a, b)) > 0 }
+
+// Both gives the addresses that are in a and in b.
+func Both(a, b Set) Set {
+	var out Set
+	for i, j := 0, 0; i < len(a) && j < len(b); {
+		from, to := a[i].From(), a[i].To()
+		if from.Less(b[j].From()) {
+			from = b[j].From()
+		}
+		if b[j].To().Less(to) {
+			to = b[j].To()
+		}
+		if !to.Less(from) {
+			out = append(out, netipx.IPRangeFrom(from, to))
+		}
+		if a[i].To().Less(b[j].To()) {
+			i++
+		} else {
+			j++
+		}
+	}
+	return out
+}
+
+// Union gives the addresses that are in a or in b.
+func Union(a, b Set) Set {
+	switch {
+	case len(a) == 0:
+		return b
+	case len(b) == 0:
+		return a
+	}
+	out := make(Set, 0, len(a)+len(b))
+	for i, j := 0, 0; i < len(a) || j < len(b); {
+		if j == len(b) || i < len(a) && a[i].From().Less(b[j].From()) {
+			out = push(out, a[i])
+			i++
+		} else {
+			out = push(out, b[j])
+			j++
+		}
+	}
+	return out
+}
