@@ -53,11 +53,13 @@ func (e *Unproved) Error() string {
 // Compile lowers a document, emits the files of a format, and proves each of
 // them. With an error there are no files.
 func Compile(doc *schema.Document, opt Options) (*Output, error) {
+	policy := make(chan *prove.Policy, 1)
+	go func() { policy <- prove.NewPolicy(doc) }()
 	out, err := Emit(doc, opt)
 	if err != nil {
 		return nil, err
 	}
-	if err := out.prove(doc, opt); err != nil {
+	if err := out.prove(<-policy, opt); err != nil {
 		return nil, err
 	}
 	return out, nil
@@ -98,7 +100,7 @@ func (o *Output) splice(opt Options) error {
 }
 
 // prove reads each file back and compares it with the policy.
-func (o *Output) prove(doc *schema.Document, opt Options) error {
+func (o *Output) prove(policy *prove.Policy, opt Options) error {
 	for _, f := range o.Files {
 		for _, family := range f.Families {
 			text, err := emit.Rules(f, family)
@@ -109,7 +111,7 @@ func (o *Output) prove(doc *schema.Document, opt Options) error {
 			if err != nil {
 				return fmt.Errorf("%s cannot be read back: %w", f.Name, err)
 			}
-			result, err := prove.Compare(doc, file.Table("filter"), family)
+			result, err := policy.Compare(file.Table("filter"), family)
 			if err != nil {
 				return fmt.Errorf("%s: %w", f.Name, err)
 			}

@@ -73,7 +73,7 @@ type sourceBuilder struct {
 	last      label
 	entries   []entry
 	decided   address.Set // by the entries so far
-	everybody bool          // the entries so far decide for everybody
+	everybody bool        // the entries so far decide for everybody
 }
 
 func (b *sourceBuilder) clause(n int) {

@@ -464,8 +464,22 @@ func (t *tree) within(x *node, i int) []netip.Prefix {
 	if last := x.at.last(int(x.bits), t.family); last.less(to) {
 		to = last
 	}
-	bits := t.family.Bits()
-	t.prefixes = netipx.IPRangeFrom(t.prefix(from, bits).Addr(), t.prefix(to, bits).Addr()).AppendPrefixes(t.prefixes[:0])
+	if t.family == rules.IPv4 {
+		return t.split4(from.hi>>32, to.hi>>32)
+	}
+	t.prefixes = netipx.IPRangeFrom(t.prefix(from, 128).Addr(), t.prefix(to, 128).Addr()).AppendPrefixes(t.prefixes[:0])
+	return t.prefixes
+}
+
+// split4 is netipx's AppendPrefixes for IPv4, for which a word is enough: it is
+// asked for each source twice.
+func (t *tree) split4(from, to uint64) []netip.Prefix {
+	t.prefixes = t.prefixes[:0]
+	for from <= to {
+		size := min(bits.TrailingZeros64(from|1<<32), bits.Len64(to-from+1)-1)
+		t.prefixes = append(t.prefixes, t.prefix(addr{from << 32, 0}, 32-size))
+		from += 1 << size
+	}
 	return t.prefixes
 }
 

@@ -224,12 +224,12 @@ func lower(a, b value) value {
 // means. Targets are leaves, or partitions of sources themselves. Entries are
 // sorted by where they start; those that hold at the moment are few, since
 // CIDRs nest at most as deep as an address is long.
-func (d *diagrams) sources(list []entry, trees map[string]*sourceChain) ref {
+func (d *diagrams) sources(list []entry, r *chainReader) ref {
 	byStart := func(a, b entry) int { return a.lo.compare(b.lo) }
 	if !slices.IsSortedFunc(list, byStart) {
 		slices.SortStableFunc(list, byStart)
 	}
-	s := &sourceSweep{d: d, trees: trees, starts: make([]value, 0, 2*len(list)+1), kids: make([]ref, 0, 2*len(list)+1)}
+	s := &sourceSweep{d: d, reader: r, starts: make([]value, 0, 2*len(list)+1), kids: make([]ref, 0, 2*len(list)+1)}
 	limit := d.max(pSrc)
 	at, next := value{}, 0
 	for {
@@ -252,8 +252,8 @@ func (d *diagrams) sources(list []entry, trees map[string]*sourceChain) ref {
 
 type sourceSweep struct {
 	d      *diagrams
-	trees  map[string]*sourceChain
-	active []entry // in order
+	reader *chainReader // of the chains that entries have
+	active []entry      // in order
 	starts []value
 	kids   []ref
 }
@@ -294,7 +294,7 @@ func (s *sourceSweep) emit(lo, hi value) {
 	for i := last - 1; i >= 0; i-- {
 		target := s.active[i].target
 		if c := s.active[i].chain; c != nil {
-			target = s.d.whole(c, s.trees)
+			target = s.reader.whole(c)
 		}
 		result = s.d.overlay(target, result)
 	}

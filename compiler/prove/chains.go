@@ -16,8 +16,8 @@ type chainReader struct {
 	root   string           // the chain that carries the policy: see rootOf
 	memo   map[chainKey]ref // chains that were read
 	open   map[chainKey]bool
-	rules  int                     // of the whole table
-	trees  map[string]*sourceChain // chains inside the policy that ask for the source alone
+	rules  int                           // of the whole table
+	trees  map[*rules.Chain]*sourceChain // chains inside the policy that ask for the source alone
 }
 
 // chainKey is a chain, and whether it belongs to the policy or to the host's own
@@ -62,7 +62,7 @@ func rootOf(hook Hook) string {
 // belongs to Docker, or to the host, and is "pass".
 func (d *diagrams) file(t *rules.Table, hook Hook) (ref, error) {
 	r := &chainReader{diagrams: d, reader: newReader(d.space), table: t, hook: hook,
-		root: rootOf(hook), memo: map[chainKey]ref{}, open: map[chainKey]bool{}, trees: map[string]*sourceChain{}}
+		root: rootOf(hook), memo: map[chainKey]ref{}, open: map[chainKey]bool{}, trees: map[*rules.Chain]*sourceChain{}}
 	for _, c := range t.Chains {
 		r.rules += len(c.Rules)
 	}
@@ -199,8 +199,8 @@ func (r *chainReader) chain(name string, inside bool) (ref, error) {
 		return 0, fmt.Errorf("the chain %s calls itself; iptables would refuse that", name)
 	}
 	if inside {
-		if c := r.sourceChain(name); c != nil {
-			f := r.whole(c, r.trees)
+		if c := r.sourceChain(r.table.Chain(name)); c != nil {
+			f := r.whole(c)
 			r.memo[key] = f
 			return f, nil
 		}
@@ -223,7 +223,7 @@ func (r *chainReader) items(list []*rules.Rule, inside bool) ([]item, error) {
 	for _, rule := range list {
 		c := r.reader.condition(rule.Body)
 		if inside && rule.Target.Goto && rule.Source.Prefix.IsValid() && c.opaque == "" {
-			if tree := r.sourceChain(rule.Target.Name); tree != nil {
+			if tree := r.sourceChain(r.table.Leads(&rule.Target)); tree != nil {
 				items, run = r.into(items, run, c)
 				run.add(r.reader.source(rule.Source, pSrc), entry{target: leaf(vReturn), chain: tree})
 				continue
@@ -291,14 +291,17 @@ func (r *run) target(d *chainReader) ref {
 			for _, e := range r.entries {
 				b := box{pSrc: set{e.span}}
 				if e.chain != nil {
-					e.target = d.whole(e.chain, d.trees)
+					e.target = d.whole(e.chain)
 				}
 				items = append(items, item{&b, e.target})
 			}
 			return d.build(items)
 		}
 	}
-	return d.sources(r.entries, d.trees)
+	if e := r.entries[0]; len(r.entries) == 1 && e.chain == nil && e.span == (span{value{}, d.max(pSrc)}) {
+		return e.target
+	}
+	return d.sources(r.entries, d)
 }
 
 // passing are targets that let a packet go on to the next rule.

@@ -87,7 +87,7 @@ func Changes(before, after Side, family rules.Family) ([]*Change, error) {
 	}
 	d := newDiagrams(newSpace(family, patterns))
 	collected := &changes{d: d, externals: externals(d, before, after), index: map[string]*Change{}}
-	sets := map[*schema.Set]set{}
+	sets := newSourceSets(family)
 	for _, hook := range []Hook{Forward, Input} {
 		a, err := d.side(before, hook, sets)
 		if err != nil {
@@ -114,7 +114,7 @@ func (s Side) patterns() []string {
 	return filePatterns(s.Table)
 }
 
-func (d *diagrams) side(s Side, hook Hook, sets map[*schema.Set]set) (ref, error) {
+func (d *diagrams) side(s Side, hook Hook, sets *sourceSets) (ref, error) {
 	if s.Policy != nil {
 		return d.policy(s.Policy, hook, sets), nil
 	}

@@ -45,20 +45,24 @@ const maxDifferences = 20
 // FORWARD and in INPUT, over all packets. A nil table is one without chains.
 // The error is for a table that iptables itself would refuse.
 func Compare(doc *schema.Document, t *rules.Table, family rules.Family) (*Result, error) {
+	return (&Policy{doc, map[rules.Family]*sourceSets{family: newSourceSets(family)}}).Compare(t, family)
+}
+
+// Compare is the function Compare for a policy whose lists were read before.
+func (p *Policy) Compare(t *rules.Table, family rules.Family) (*Result, error) {
 	if t == nil {
 		t = &rules.Table{Name: "filter"}
 	}
-	d := newDiagrams(newSpace(family, append(policyPatterns(doc), filePatterns(t)...)))
-	sets := map[*schema.Set]set{}
+	d := newDiagrams(newSpace(family, append(policyPatterns(p.doc), filePatterns(t)...)))
 	result := &Result{}
 	for _, hook := range []Hook{Forward, Input} {
 		file, err := d.file(t, hook)
 		if err != nil {
 			return nil, err
 		}
-		policy := d.policy(doc, hook, sets)
+		policy := d.policy(p.doc, hook, p.sets[family])
 		if policy != file {
-			result.add(d, hook, d.disagree(policy, file, agreement(Side{Policy: doc}, Side{})))
+			result.add(d, hook, d.disagree(policy, file, agreement(Side{Policy: p.doc}, Side{})))
 		}
 	}
 	return result, nil

@@ -67,7 +67,9 @@ func (d *diagrams) make(property int, starts []value, kids []ref) ref {
 		if n > 0 && kids[n-1] == kids[i] {
 			continue
 		}
-		starts[n], kids[n] = starts[i], kids[i]
+		if n < i {
+			starts[n], kids[n] = starts[i], kids[i]
+		}
 		n++
 	}
 	if n == 1 {
@@ -190,7 +192,14 @@ func (d *diagrams) relabel(r ref, change func(bits uint32) uint32) ref {
 		for i, k := range n.kids {
 			kids[i] = walk(k)
 		}
-		got := d.make(n.property, slices.Clone(n.starts), kids)
+		starts := n.starts
+		for i := range kids {
+			if i > 0 && kids[i] == kids[i-1] {
+				starts = slices.Clone(starts) // make joins the two
+				break
+			}
+		}
+		got := d.make(n.property, starts, kids)
 		memo[r] = got
 		return got
 	}

@@ -28,7 +28,7 @@ type PolicyWay struct {
 func Explain(doc *schema.Document, p Packet) *PolicyWay {
 	s := newSpace(p.Family(), append(policyPatterns(doc), p.In, p.Out))
 	e := &explainer{way: &PolicyWay{}, p: p, doc: doc,
-		reader: &policyReader{diagrams: newDiagrams(s), doc: doc, sets: map[*schema.Set]set{}}}
+		reader: &policyReader{diagrams: newDiagrams(s), doc: doc, sets: newSourceSets(p.Family())}}
 	e.values = s.values(p)
 	if p.Hook == Forward {
 		e.forwarded()

@@ -22,7 +22,7 @@ func NewFunctions(doc *schema.Document, t *rules.Table, family rules.Family, ext
 			return nil, err
 		}
 		f.file[hook] = file
-		f.policy[hook] = f.d.policy(doc, hook, map[*schema.Set]set{})
+		f.policy[hook] = f.d.policy(doc, hook, newSourceSets(f.d.family))
 	}
 	return f, nil
 }

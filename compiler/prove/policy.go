@@ -23,7 +23,7 @@ const (
 type policyReader struct {
 	*diagrams
 	doc  *schema.Document
-	sets map[*schema.Set]set
+	sets *sourceSets
 	list []item
 }
 
@@ -50,7 +50,7 @@ func policyPatterns(doc *schema.Document) []string {
 }
 
 // policy builds the verdict function of a document at a hook.
-func (d *diagrams) policy(doc *schema.Document, hook Hook, sets map[*schema.Set]set) ref {
+func (d *diagrams) policy(doc *schema.Document, hook Hook, sets *sourceSets) ref {
 	r := &policyReader{diagrams: d, doc: doc, sets: sets}
 	if hook == Forward {
 		return r.forwarded()
@@ -194,66 +194,13 @@ func (r *policyReader) rules(b box, written []*schema.Rule, last schema.Verdict,
 func (r *policyReader) inOrder(written []*schema.Rule, tcp bool, hook Hook, last ref) ref {
 	sets, targets := make([]set, len(written)), make([]ref, len(written))
 	for i, rule := range written {
-		sets[i] = r.sourceSet(rule.Sources)
-		if rule.Except != nil {
-			sets[i] = sets[i].orAll(r.max(pSrc)).intersect(r.sourceSet(rule.Except).complement(r.max(pSrc)))
-		}
-		sets[i] = sets[i].orAll(r.max(pSrc))
+		sets[i] = r.sets.without(rule.Sources, rule.Except).orAll(r.max(pSrc))
 		targets[i] = leaf(bits(rule.Verdict, tcp, hook))
 	}
 	return r.layers(sets, targets, last)
 }
 
-// orAll writes every value as a span of its own.
-func (s set) orAll(max value) set {
-	if s == nil {
-		return set{{value{}, max}}
-	}
-	return s
-}
-
-// sourceSet is the addresses of this family that sources name; nil is all.
-func (r *policyReader) sourceSet(s *schema.Sources) set {
-	if s == nil || s.Any {
-		return nil
-	}
-	if len(s.Lists) == 0 && len(s.Sets) == 1 {
-		return r.blockSet(s.Sets[0].Set)
-	}
-	size := 0
-	for _, l := range s.Lists {
-		size += len(l.Spans)
-	}
-	spans := make([]span, 0, size)
-	for _, l := range s.Lists {
-		for _, e := range l.Spans {
-			if e.First.Is4() == (r.family == rules.IPv4) {
-				spans = append(spans, span{ofAddr(e.First), ofAddr(e.Last)})
-			}
-		}
-	}
-	for _, named := range s.Sets {
-		inner := r.blockSet(named.Set)
-		if inner == nil {
-			return nil
-		}
-		spans = append(spans, inner...)
-	}
-	return normal(spans)
-}
-
-// blockSet is the addresses of a set block, worked out once.
-func (r *policyReader) blockSet(s *schema.Set) set {
-	if got, ok := r.sets[s]; ok {
-		return got
-	}
-	got := r.sourceSet(s.Sources)
-	if s.Except != nil {
-		got = got.orAll(r.max(pSrc)).intersect(r.sourceSet(s.Except).complement(r.max(pSrc)))
-	}
-	r.sets[s] = got
-	return got
-}
+func (r *policyReader) sourceSet(s *schema.Sources) set { return r.sets.of(s) }
 
 // scope is a policy's scope in this family as boxes, one a protocol.
 func (r *policyReader) scope(p *schema.Policy) []box {

@@ -45,7 +45,7 @@ func Tests(doc *schema.Document) []*TestResult {
 	}
 	for _, family := range []rules.Family{rules.IPv4, rules.IPv6} {
 		d := newDiagrams(newSpace(family, policyPatterns(doc)))
-		r := &policyReader{diagrams: d, doc: doc, sets: map[*schema.Set]set{}}
+		r := &policyReader{diagrams: d, doc: doc, sets: newSourceSets(family)}
 		policy := d.policy(doc, Forward, r.sets)
 		for _, result := range results {
 			for _, to := range result.Test.To {

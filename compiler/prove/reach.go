@@ -46,7 +46,7 @@ func ReachOf(doc *schema.Document, p *schema.Policy) []Reach {
 		}
 		packet := d.packet(Forward, at)
 		packet.State, packet.Reply, packet.DNAT = "NEW", false, true
-		list = append(list, Reach{family, packet, d.reach(d.policy(doc, Forward, map[*schema.Set]set{}), packet)})
+		list = append(list, Reach{family, packet, d.reach(d.policy(doc, Forward, newSourceSets(family)), packet)})
 	}
 	return list
 }

@@ -25,13 +25,12 @@ const maxSourceRules = 64
 
 // sourceChain gives a chain as one that asks for the source alone, or nil. A
 // verdict in it is the policy's own: it is not looked for elsewhere.
-func (r *chainReader) sourceChain(name string) *sourceChain {
-	if c, ok := r.trees[name]; ok {
+func (r *chainReader) sourceChain(chain *rules.Chain) *sourceChain {
+	if c, ok := r.trees[chain]; ok {
 		return c
 	}
-	r.trees[name] = nil // a chain that calls itself is none
-	chain := r.table.Chain(name)
-	if chain == nil || len(chain.Rules) > maxSourceRules || name == r.root {
+	r.trees[chain] = nil // a chain that calls itself is none
+	if chain == nil || len(chain.Rules) > maxSourceRules || chain.Name == r.root {
 		return nil
 	}
 	for _, rule := range chain.Rules {
@@ -41,11 +40,14 @@ func (r *chainReader) sourceChain(name string) *sourceChain {
 	}
 	c := &sourceChain{rules: chain.Rules, size: len(chain.Rules)}
 	for _, rule := range chain.Rules {
-		if next := r.trees[rule.Target.Name]; next != nil {
+		if _, verdict := sourceVerdict(&rule.Target); verdict {
+			continue
+		}
+		if next := r.trees[r.table.Leads(&rule.Target)]; next != nil {
 			c.size = min(c.size+next.size, r.rules) // shared chains count once for each way
 		}
 	}
-	r.trees[name] = c
+	r.trees[chain] = c
 	return c
 }
 
@@ -62,7 +64,7 @@ func (r *chainReader) sourceOnly(rule *rules.Rule) bool {
 	if _, ok := sourceVerdict(t); ok {
 		return true
 	}
-	return t.Goto && r.sourceChain(t.Name) != nil
+	return t.Goto && r.sourceChain(r.table.Leads(t)) != nil
 }
 
 // sourceVerdict is a target's verdict, for a chain of the policy.
@@ -139,7 +141,7 @@ func (s *sourceSweep) meet(rule *rules.Rule, lo, hi value) {
 		s.push(lo, v)
 		return
 	}
-	s.expand(s.trees[rule.Target.Name].rules, lo, hi)
+	s.expand(s.reader.table.Leads(&rule.Target).Rules, lo, hi)
 }
 
 // spanOf is the addresses of a source, negated or not.
@@ -151,10 +153,10 @@ func (d *diagrams) spanOf(s rules.Source) span {
 }
 
 // whole is the chain as a function of all addresses.
-func (d *diagrams) whole(c *sourceChain, trees map[string]*sourceChain) ref {
+func (d *chainReader) whole(c *sourceChain) ref {
 	if !c.known {
 		size := 2*c.size + 2
-		s := &sourceSweep{d: d, trees: trees, starts: make([]value, 0, size), kids: make([]ref, 0, size)}
+		s := &sourceSweep{d: d.diagrams, reader: d, starts: make([]value, 0, size), kids: make([]ref, 0, size)}
 		s.expand(c.rules, value{}, d.max(pSrc))
 		c.full, c.known = d.make(pSrc, s.starts, s.kids), true
 	}

@@ -157,7 +157,11 @@ func (s *space) max(property int) value {
 	case pSport, pDport, pOrigPort:
 		return small(65535)
 	}
-	if s.family == rules.IPv6 {
+	return maxAddress(s.family)
+}
+
+func maxAddress(f rules.Family) value {
+	if f == rules.IPv6 {
 		return value{^uint64(0), ^uint64(0)}
 	}
 	return value{0, 1<<32 - 1}

@@ -190,4 +190,14 @@ type Target struct {
 	Name    string
 	Goto    bool
 	Options []Option
+	chain   *Chain // where the reader has looked it up already
+}
+
+// Leads gives the chain that a target of this table leads to, nil when it is a
+// verdict or a target of iptables.
+func (t *Table) Leads(to *Target) *Chain {
+	if to.chain != nil {
+		return to.chain
+	}
+	return t.byName[to.Name]
 }

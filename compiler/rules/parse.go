@@ -60,6 +60,7 @@ type parser struct {
 	bodies     map[string]*Body
 	slab       []Rule // memory for rules, many at a time
 	chainsOnly bool
+	last       *Chain // of the last canonical line, in this table
 }
 
 func (p *parser) parseLine(line string) error {
@@ -113,7 +114,7 @@ func (p *parser) open(name string) error {
 	case p.file.Table(name) != nil:
 		return fmt.Errorf("the table %s stands in the file twice; the second would flush the first", name)
 	}
-	p.table = &Table{Name: name, Comments: p.comments}
+	p.table, p.last = &Table{Name: name, Comments: p.comments}, nil
 	p.comments = nil
 	p.file.Tables = append(p.file.Tables, p.table)
 	return nil

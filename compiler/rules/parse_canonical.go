@@ -25,9 +25,12 @@ func (p *parser) canonical(line []byte) bool {
 	if !ok {
 		return false
 	}
-	c := p.table.byName[string(name)]
-	if c == nil {
-		return false
+	c := p.last // nearly always the chain of the line before
+	if c == nil || c.Name != string(name) {
+		if c = p.table.byName[string(name)]; c == nil {
+			return false
+		}
+		p.last = c
 	}
 	source, tail, ok := cutSource(rest)
 	if !ok {
@@ -59,7 +62,7 @@ func (p *parser) tail(tail []byte) *Body {
 	// A tree of chains has a goto of its own for each of them.
 	if name, ok := bytes.CutPrefix(tail, []byte("-g ")); ok {
 		if c := p.table.byName[string(name)]; c != nil {
-			return &Body{Target: Target{Name: c.Name, Goto: true}}
+			return &Body{Target: Target{Name: c.Name, Goto: true, chain: c}}
 		}
 	}
 	list, err := p.parseRule(split(string(tail)))
