@@ -15,17 +15,30 @@ import (
 func Changed(dir string, files []File) ([]string, error) {
 	var names []string
 	for _, f := range files {
-		old, err := os.ReadFile(filepath.Join(dir, f.Name))
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			names = append(names, f.Name)
-		case err != nil:
+		same, err := holds(filepath.Join(dir, f.Name), f.Bytes)
+		if err != nil {
 			return nil, err
-		case !bytes.Equal(old, f.Bytes):
+		}
+		if !same {
 			names = append(names, f.Name)
 		}
 	}
 	return names, nil
+}
+
+// holds tells whether a file is there with these bytes.
+func holds(name string, want []byte) (bool, error) {
+	info, err := os.Stat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, err
+	case info.Mode().IsRegular() && info.Size() != int64(len(want)):
+		return false, nil
+	}
+	got, err := os.ReadFile(name)
+	return bytes.Equal(got, want), err
 }
 
 // Write writes the files into a folder, which it makes when it is missing, and

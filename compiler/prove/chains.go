@@ -285,6 +285,9 @@ func (r *run) finish(d *chainReader, items []item) []item {
 // target is the run as one function. Entries whose targets ask for more than
 // the source cannot be swept together, and are overlaid one by one.
 func (r *run) target(d *chainReader) ref {
+	if e := r.entries[0]; len(r.entries) == 1 && e.chain == nil && e.span == (span{value{}, d.max(pSrc)}) {
+		return e.target
+	}
 	for _, e := range r.entries {
 		if p := d.property(e.target); p < pSrc {
 			var items []item
@@ -297,9 +300,6 @@ func (r *run) target(d *chainReader) ref {
 			}
 			return d.build(items)
 		}
-	}
-	if e := r.entries[0]; len(r.entries) == 1 && e.chain == nil && e.span == (span{value{}, d.max(pSrc)}) {
-		return e.target
 	}
 	return d.sources(r.entries, d)
 }
