@@ -40,7 +40,7 @@ func tuneMemory() {
 		debug.SetGCPercent(200)
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(800 << 20)
+		debug.SetMemoryLimit(920 << 20)
 	}
 }
 

@@ -21,10 +21,18 @@ type chainReader struct {
 }
 
 // chainKey is a chain, and whether it belongs to the policy or to the host's own
-// rules before it.
+// rules before it, which mean another thing at each hook.
 type chainKey struct {
 	name   string
 	inside bool
+	hook   Hook // "" inside
+}
+
+func (r *chainReader) key(name string, inside bool) chainKey {
+	if inside {
+		return chainKey{name, true, ""}
+	}
+	return chainKey{name, false, r.hook}
 }
 
 // filePatterns are the interfaces that a table's rules name.
@@ -36,7 +44,7 @@ func filePatterns(t *rules.Table) []string {
 	}
 	for _, c := range t.Chains {
 		for _, r := range c.Rules {
-			if !seen[r.Body] {
+			if (r.In.Name != "" || r.Out.Name != "") && !seen[r.Body] {
 				seen[r.Body] = true
 				names = append(names, r.In.Name, r.Out.Name)
 			}
@@ -61,11 +69,8 @@ func rootOf(hook Hook) string {
 // judged by the policy's chain alone. What comes after the policy's chain
 // belongs to Docker, or to the host, and is "pass".
 func (d *diagrams) file(t *rules.Table, hook Hook) (ref, error) {
-	r := &chainReader{diagrams: d, reader: newReader(d.space), table: t, hook: hook,
-		root: rootOf(hook), memo: map[chainKey]ref{}, open: map[chainKey]bool{}, trees: map[*rules.Chain]*sourceChain{}}
-	for _, c := range t.Chains {
-		r.rules += len(c.Rules)
-	}
+	r := d.chainReader(t)
+	r.hook, r.root = hook, rootOf(hook)
 	builtin := t.Chain(string(hook))
 	read := func() (ref, error) { return r.builtin(builtin) }
 	if builtin == nil || builtin.Implied && len(builtin.Rules) == 0 {
@@ -76,6 +81,21 @@ func (d *diagrams) file(t *rules.Table, hook Hook) (ref, error) {
 		return f, err
 	}
 	return d.nowhere(f), nil
+}
+
+// chainReader gives the reader of a table. What it reads at one hook of the
+// policy's own chains holds at the other as well.
+func (d *diagrams) chainReader(t *rules.Table) *chainReader {
+	if r, ok := d.readers[t]; ok {
+		return r
+	}
+	r := &chainReader{diagrams: d, reader: newReader(d.space), table: t,
+		memo: map[chainKey]ref{}, open: map[chainKey]bool{}, trees: map[*rules.Chain]*sourceChain{}}
+	for _, c := range t.Chains {
+		r.rules += len(c.Rules)
+	}
+	d.readers[t] = r
+	return r
 }
 
 // nowhere is a function for packets that leave on no interface, as those to the
@@ -191,7 +211,7 @@ func (r *chainReader) foreign(v uint32) uint32 {
 // chain is the function of a chain; packets that go back to its caller have
 // the leaf vReturn. Inside tells whether it belongs to the policy.
 func (r *chainReader) chain(name string, inside bool) (ref, error) {
-	key := chainKey{name, inside}
+	key := r.key(name, inside)
 	if f, ok := r.memo[key]; ok {
 		return f, nil
 	}

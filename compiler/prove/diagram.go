@@ -3,6 +3,8 @@ package prove
 import (
 	"slices"
 	"sort"
+
+	"github.com/seawall/seawall/compiler/rules"
 )
 
 // Verdict bits. A leaf is a set of them: one bit when the verdict is known,
@@ -45,10 +47,14 @@ type diagrams struct {
 	nodes  []node
 	byHash map[uint64][]ref
 	memo   map[[2]ref]ref // of overlay
+
+	readers map[*rules.Table]*chainReader
+	lists   map[listKey]ref // policies' rules
 }
 
 func newDiagrams(s *space) *diagrams {
-	return &diagrams{space: s, byHash: map[uint64][]ref{}, memo: map[[2]ref]ref{}}
+	return &diagrams{space: s, byHash: map[uint64][]ref{}, memo: map[[2]ref]ref{},
+		readers: map[*rules.Table]*chainReader{}, lists: map[listKey]ref{}}
 }
 
 func (d *diagrams) property(r ref) int {

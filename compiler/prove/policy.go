@@ -192,6 +192,30 @@ func (r *policyReader) rules(b box, written []*schema.Rule, last schema.Verdict,
 // inOrder is what rules say of each source: the first that matches decides, and
 // last where none does.
 func (r *policyReader) inOrder(written []*schema.Rule, tcp bool, hook Hook, last ref) ref {
+	if len(written) == 0 {
+		return last
+	}
+	key := listKey{written[0], tcp, "", last}
+	if slices.ContainsFunc(written, func(x *schema.Rule) bool { return x.Verdict == schema.Accept }) {
+		key.hook = hook // accept is another thing at each
+	}
+	got, ok := r.lists[key]
+	if !ok {
+		got = r.layered(written, tcp, hook, last)
+		r.lists[key] = got
+	}
+	return got
+}
+
+// listKey is a list of rules, by its first, with what its meaning depends on.
+type listKey struct {
+	first *schema.Rule
+	tcp   bool
+	hook  Hook
+	last  ref
+}
+
+func (r *policyReader) layered(written []*schema.Rule, tcp bool, hook Hook, last ref) ref {
 	sets, targets := make([]set, len(written)), make([]ref, len(written))
 	for i, rule := range written {
 		sets[i] = r.sets.without(rule.Sources, rule.Except).orAll(r.max(pSrc))

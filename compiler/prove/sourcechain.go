@@ -30,7 +30,7 @@ func (r *chainReader) sourceChain(chain *rules.Chain) *sourceChain {
 		return c
 	}
 	r.trees[chain] = nil // a chain that calls itself is none
-	if chain == nil || len(chain.Rules) > maxSourceRules || chain.Name == r.root {
+	if chain == nil || len(chain.Rules) > maxSourceRules || chain.Name == rules.DockerUser || chain.Name == rules.SeawallInput {
 		return nil
 	}
 	for _, rule := range chain.Rules {
