@@ -96,6 +96,7 @@ func (f *compileFlags) run(c *cobra.Command, args []string) error {
 	if err := f.readBase(&opt); err != nil {
 		return err
 	}
+	loaded.Files = nil // the parsed bodies are many times as large as what is needed from here
 	out, err := compiler.Compile(loaded.Document, opt)
 	if err != nil {
 		return unproved(err)

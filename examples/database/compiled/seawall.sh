@@ -1,5 +1,6 @@
 #!/bin/sh
 # Made by seawall from policy.hcl. Change that and compile again, not this file.
+# Layout: flat, for no packet meets more than 48 rules.
 #
 # Loads the rules for IPv4 and IPv6, at any time, as root. Running it again
 # changes nothing. It ends with all of its rules, or with those of before.
