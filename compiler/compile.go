@@ -80,6 +80,9 @@ func Emit(doc *schema.Document, opt Options) (*Output, error) {
 // splice puts the chains into base files where there are any.
 func (o *Output) splice(opt Options) error {
 	for i, f := range o.Files {
+		if f.Sets {
+			continue
+		}
 		family, base := f.Families[0], opt.Base4
 		if family == rules.IPv6 {
 			base = opt.Base6
@@ -101,6 +104,10 @@ func (o *Output) splice(opt Options) error {
 
 // prove reads each file back and compares it with the policy.
 func (o *Output) prove(policy *prove.Policy, opt Options) error {
+	sets, err := rules.ParseSets(emit.SetsOf(o.Files))
+	if err != nil {
+		return fmt.Errorf("the ipset file cannot be read back: %w", err)
+	}
 	for _, f := range o.Files {
 		for _, family := range f.Families {
 			text, err := emit.Rules(f, family)
@@ -110,6 +117,9 @@ func (o *Output) prove(policy *prove.Policy, opt Options) error {
 			file, err := rules.ParseChains(text)
 			if err != nil {
 				return fmt.Errorf("%s cannot be read back: %w", f.Name, err)
+			}
+			if t := file.Table("filter"); t != nil {
+				t.Sets = sets
 			}
 			result, err := policy.Compare(file.Table("filter"), family)
 			if err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/seawall/seawall/compiler"
 	"github.com/seawall/seawall/compiler/emit"
+	"github.com/seawall/seawall/compiler/lower"
 	"github.com/seawall/seawall/compiler/prove"
 	"github.com/seawall/seawall/compiler/render"
 	"github.com/seawall/seawall/schema"
@@ -126,6 +127,24 @@ func TestPoliciesAreInCanonicalLayout(t *testing.T) {
 	}
 }
 
+// setScript is a script that brings ipsets with it.
+func setScript(t *testing.T) string {
+	t.Helper()
+	loaded, diags := schema.Load("mail", schema.Options{})
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	out, err := compiler.Compile(loaded.Document, compiler.Options{Format: emit.Shell, Layout: lower.IPSet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if _, err := emit.Write(dir, out.Files); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(dir, "seawall.sh")
+}
+
 func TestScriptsAreShellcheckClean(t *testing.T) {
 	shellcheck, err := exec.LookPath("shellcheck")
 	if err != nil {
@@ -137,7 +156,8 @@ func TestScriptsAreShellcheckClean(t *testing.T) {
 	scripts, _ := filepath.Glob("*/compiled/seawall.sh")
 	more, _ := filepath.Glob("*/compiled/*/seawall.sh")
 	scripts = append(scripts, more...)
-	if len(scripts) < 9 {
+	scripts = append(scripts, setScript(t))
+	if len(scripts) < 10 {
 		t.Fatalf("only %d scripts", len(scripts))
 	}
 	if out, err := exec.Command(shellcheck, append([]string{"--shell=sh", "--enable=all", "--exclude=SC2250,SC2310,SC2312"}, scripts...)...).CombinedOutput(); err != nil {

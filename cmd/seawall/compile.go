@@ -39,7 +39,16 @@ is written; one that cannot be proved is not written.
 
   sysconfig   iptables and ip6tables for /etc/sysconfig, loaded at boot
   restore     rules.v4 and rules.v6 for iptables-restore --noflush, at any time
-  shell       seawall.sh, a script that loads both families at any time`,
+  shell       seawall.sh, a script that loads both families at any time
+
+The layout is how the rules are arranged; each means the same.
+
+  flat        one rule after the other, readable without the tool
+  indexed     trees of chains, in which a packet meets few rules however long
+              the policy is
+  ipset       long lists of sources as ipsets; the file ipset has to be loaded
+              before the rules (ipset restore), the script does it itself
+  auto        flat while that is cheap for a packet, else indexed`,
 		Example: `  seawall compile policy.hcl
   seawall compile policy.hcl --format restore --family 6
   seawall compile policy.hcl --out-dir /etc/sysconfig --base /etc/sysconfig/iptables
@@ -50,14 +59,14 @@ is written; one that cannot be proved is not written.
 	f.register(c)
 	flags := c.Flags()
 	flags.StringVar(&f.format, "format", string(emit.Sysconfig), "sysconfig, restore or shell")
-	flags.StringVar(&f.layout, "layout", "auto", "auto, flat or indexed: how the rules are arranged")
+	flags.StringVar(&f.layout, "layout", "auto", "auto, flat, indexed or ipset: how the rules are arranged")
 	flags.IntVar(&f.family, "family", 4, "the address family that goes to standard output: 4 or 6")
 	flags.StringVar(&f.outDir, "out-dir", "", "write every file of the format into `DIR`")
 	flags.StringVar(&f.base, "base", "", "splice into this boot `FILE`, or into iptables and ip6tables of this folder")
 	flags.BoolVar(&f.check, "check", false, "write nothing; exit 2 when a file would change")
 	flags.BoolVar(&f.comments, "comments", false, "give each rule a comment that names its policy")
 	choices(c, "format", "sysconfig", "restore", "shell")
-	choices(c, "layout", "auto", "flat", "indexed")
+	choices(c, "layout", "auto", "flat", "indexed", "ipset")
 	choices(c, "family", "4", "6")
 	return c
 }
@@ -73,7 +82,7 @@ func (f *compileFlags) checkFlags() error {
 	case !slices.Contains(emit.Formats, emit.Format(f.format)):
 		return fmt.Errorf("--format is sysconfig, restore or shell, not %q", f.format)
 	case !slices.Contains(lower.Layouts, lower.Layout(f.layout)):
-		return fmt.Errorf("--layout is auto, flat or indexed, not %q", f.layout)
+		return fmt.Errorf("--layout is auto, flat, indexed or ipset, not %q", f.layout)
 	case f.family != 4 && f.family != 6:
 		return fmt.Errorf("--family is 4 or 6, not %d", f.family)
 	case f.check && f.outDir == "":

@@ -179,17 +179,20 @@ func compiledFolder(path string) []sideText {
 	}
 	for _, names := range [][]string{{"iptables", "ip6tables"}, {"rules.v4", "rules.v6"}, {"seawall.sh"}} {
 		var list []sideText
-		for _, n := range names {
+		for _, n := range append(names, setsFile) {
 			if text, err := os.ReadFile(filepath.Join(path, n)); err == nil {
 				list = append(list, sideText{n, string(text)})
 			}
 		}
-		if len(list) > 0 {
+		if len(list) > 1 || len(list) == 1 && list[0].name != setsFile {
 			return list
 		}
 	}
 	return nil
 }
+
+// setsFile is the file of a compiled folder that has the ipsets.
+const setsFile = "ipset"
 
 func (f *diffFlags) policySide(c *cobra.Command, path string, varFiles []string, stdin io.Reader) (*diffSide, error) {
 	p := policyFlags{vars: f.vars, varFiles: varFiles}
@@ -220,8 +223,20 @@ func (f *diffFlags) policySide(c *cobra.Command, path string, varFiles []string,
 
 func (f *diffFlags) rulesSide(texts []sideText) (*diffSide, error) {
 	side := &diffSide{families: map[rules.Family]prove.Side{}, texts: texts}
+	var sets rules.Sets
 	for _, t := range texts {
-		list, err := rulesOf(t.name, []byte(t.text), f.family)
+		if t.name == setsFile {
+			var err error
+			if sets, err = parseSets(t.name, []byte(t.text)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for _, t := range texts {
+		if t.name == setsFile {
+			continue
+		}
+		list, err := rulesOf(t.name, []byte(t.text), f.family, sets)
 		if err != nil {
 			return nil, err
 		}

@@ -17,7 +17,7 @@ import (
 
 func explainCommand() *cobra.Command {
 	p, text := &policyFlags{}, &packetText{}
-	file, asJSON := "", false
+	file, setFile, asJSON := "", "", false
 	c := &cobra.Command{
 		Use:   "explain [PATH] --from ADDRESS --to [ADDRESS:]PORT[/PROTOCOL]",
 		Short: "Show the way of one packet through a policy and its rules",
@@ -40,7 +40,7 @@ otherwise.`,
 			if err != nil {
 				return err
 			}
-			e, err := explain(c, loaded, packet, file)
+			e, err := explain(c, loaded, packet, file, setFile)
 			if err != nil {
 				return err
 			}
@@ -53,6 +53,7 @@ otherwise.`,
 	p.register(c)
 	text.register(c)
 	c.Flags().StringVar(&file, "rules", "", "show the way through this rules `FILE` as well")
+	registerSets(c, &setFile)
 	c.Flags().BoolVar(&asJSON, "json", false, "write the answer as JSON")
 	return c
 }
@@ -66,7 +67,7 @@ type explanation struct {
 	name    string
 }
 
-func explain(c *cobra.Command, loaded *schema.Loaded, packet prove.Packet, file string) (*explanation, error) {
+func explain(c *cobra.Command, loaded *schema.Loaded, packet prove.Packet, file, setFile string) (*explanation, error) {
 	out, err := compiler.Compile(loaded.Document, compiler.Options{Format: emit.Restore, Source: sourceName(loaded)})
 	if err != nil {
 		return nil, unproved(err)
@@ -76,7 +77,7 @@ func explain(c *cobra.Command, loaded *schema.Loaded, packet prove.Packet, file 
 	if family == rules.IPv6 {
 		f = out.Files[1]
 	}
-	table, err := parseRules(f.Name, f.Bytes)
+	table, err := parseRules(f.Name, f.Bytes, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +85,11 @@ func explain(c *cobra.Command, loaded *schema.Loaded, packet prove.Packet, file 
 	if file == "" {
 		return e, nil
 	}
-	list, err := readRules(c, file, int(family))
+	sets, err := readSets(setFile)
+	if err != nil {
+		return nil, err
+	}
+	list, err := readRules(c, file, int(family), sets)
 	if err != nil {
 		return nil, err
 	}

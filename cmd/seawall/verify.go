@@ -3,8 +3,10 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/seawall/seawall/compiler/prove"
+	"github.com/seawall/seawall/compiler/rules"
 	"github.com/seawall/seawall/schema"
 	"github.com/spf13/cobra"
 )
@@ -12,6 +14,7 @@ import (
 func verifyCommand() *cobra.Command {
 	p := &policyFlags{}
 	var files []string
+	var setFile string
 	family := 0
 	c := &cobra.Command{
 		Use:   "verify [PATH] --rules FILE",
@@ -41,19 +44,24 @@ when not.`,
 			if err != nil {
 				return err
 			}
-			return verify(c, loaded.Document, policyPath(args), files, family)
+			sets, err := readSets(setFile)
+			if err != nil {
+				return err
+			}
+			return verify(c, loaded.Document, policyPath(args), files, family, sets)
 		},
 	}
 	p.register(c)
 	c.Flags().StringArrayVar(&files, "rules", nil, "the rules `FILE`; may be given for each family")
+	registerSets(c, &setFile)
 	c.Flags().IntVar(&family, "family", 0, "the file's address family, 4 or 6, when it does not show")
 	return c
 }
 
-func verify(c *cobra.Command, doc *schema.Document, path string, files []string, family int) error {
+func verify(c *cobra.Command, doc *schema.Document, path string, files []string, family int, sets rules.Sets) error {
 	differs := false
 	for _, name := range files {
-		list, err := readRules(c, name, family)
+		list, err := readRules(c, name, family, sets)
 		if err != nil {
 			return err
 		}
@@ -107,11 +115,19 @@ func lastStep(way *prove.Way) string {
 	return fmt.Sprintf("line %d: %s", s.Rule.Line, s.Rule.String(s.Chain))
 }
 
+// setHint says how a match of an ipset can be decided after all.
+func setHint(match string) string {
+	if strings.HasPrefix(match, "-m set ") {
+		return "\n   what is in the ipset can be named with --ipset (ipset save > FILE)"
+	}
+	return ""
+}
+
 // unsure names the rule whose match Seawall does not know.
 func unsure(way *prove.Way) string {
 	for _, s := range way.Steps {
 		if s.Unsure != "" {
-			return fmt.Sprintf("line %d asks for \"%s\", which may hold or not: %s", s.Rule.Line, s.Unsure, s.Rule.String(s.Chain))
+			return fmt.Sprintf("line %d asks for \"%s\", which may hold or not: %s%s", s.Rule.Line, s.Unsure, s.Rule.String(s.Chain), setHint(s.Unsure))
 		}
 	}
 	if n := len(way.Steps); n > 0 {

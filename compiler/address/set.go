@@ -106,6 +106,16 @@ func Without(a, b Set) Set {
 // Overlap tells whether some address is in a and in b.
 func Overlap(a, b Set) bool { return len(Both(a, b)) > 0 }
 
+// Covers tells whether every address of a prefix is in a set.
+func Covers(s Set, p netip.Prefix) bool {
+	r := netipx.RangeOfPrefix(p)
+	i, found := slices.BinarySearchFunc(s, r.From(), func(x netipx.IPRange, a netip.Addr) int { return x.From().Compare(a) })
+	if !found {
+		i--
+	}
+	return i >= 0 && !s[i].To().Less(r.To())
+}
+
 // Both gives the addresses that are in a and in b.
 func Both(a, b Set) Set {
 	var out Set

@@ -31,6 +31,7 @@ type File struct {
 	Executable bool
 	// Families are those whose rules the file has.
 	Families []rules.Family
+	Sets     bool // it is for ipset restore, and has no rules
 }
 
 // Chains are the chains of both families, with what their files say at the top.
@@ -52,6 +53,14 @@ func (c *Chains) Table(f rules.Family) *rules.Table {
 
 // Files gives the files of a format, IPv4 before IPv6.
 func Files(format Format, c *Chains) []File {
+	files := rulesFiles(format, c)
+	if text := sets(c); text != nil && format != Shell {
+		files = append(files, File{Name: "ipset", Bytes: text, Sets: true})
+	}
+	return files
+}
+
+func rulesFiles(format Format, c *Chains) []File {
 	switch format {
 	case Shell:
 		return []File{{Name: "seawall.sh", Bytes: shell(c), Executable: true, Families: []rules.Family{rules.IPv4, rules.IPv6}}}

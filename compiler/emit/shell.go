@@ -21,12 +21,14 @@ var script = template.Must(template.New("seawall.sh").Parse(`#!/bin/sh
 #
 # Loads the rules for IPv4 and IPv6, at any time, as root. Running it again
 # changes nothing. It ends with all of its rules, or with those of before.
-# IPTABLES and IP6TABLES name other commands, such as iptables-legacy.
+# IPTABLES and IP6TABLES name other commands, such as iptables-legacy.{{if .Sets}} So
+# does IPSET.{{end}}
 set -u
 
 IPTABLES=${IPTABLES:-iptables}
 IP6TABLES=${IP6TABLES:-ip6tables}
-chains_v4='{{.ChainsV4}}'
+{{if .Sets}}IPSET=${IPSET:-ipset}
+{{end}}chains_v4='{{.ChainsV4}}'
 chains_v6='{{.ChainsV6}}'
 
 rules_v4() {
@@ -39,7 +41,20 @@ rules_v6() {
 {{.RulesV6}}{{.EndV6}}
 }
 
-say() {
+{{if .Sets}}sets() {
+	cat <<'{{.EndSets}}'
+{{.Sets}}{{.EndSets}}
+}
+
+# tidy: sets that no rule asks for any more go. Of one that is in use, ipset says
+# no.
+tidy() {
+	"$IPSET" list -n | sed -n '/^SEAWALL-s[46]-/p' | while read -r set; do
+		"$IPSET" destroy "$set" 2>/dev/null
+	done
+}
+
+{{end}}say() {
 	printf 'seawall.sh: %s\n' "$*" >&2
 }
 
@@ -115,7 +130,19 @@ for command in "$IPTABLES" "$IP6TABLES"; do
 	done
 done
 
-if ! load "$IPTABLES" rules_v4 "$chains_v4" --test || ! load "$IP6TABLES" rules_v6 "$chains_v6" --test; then
+{{if .Sets}}if ! command -v "$IPSET" >/dev/null 2>&1; then
+	say "$IPSET is not installed; nothing was changed"
+	exit 1
+fi
+# Sets are named after what is in them: those of the rules of now stay as they
+# are until the new rules stand.
+if ! sets | "$IPSET" restore; then
+	say 'the sets do not fit this host; the rules were not changed'
+	exit 1
+fi
+trap tidy EXIT
+
+{{end}}if ! load "$IPTABLES" rules_v4 "$chains_v4" --test || ! load "$IP6TABLES" rules_v6 "$chains_v6" --test; then
 	say 'the rules do not fit this host; nothing was changed'
 	exit 1
 fi
@@ -143,8 +170,9 @@ fi
 `))
 
 const (
-	endV4 = "SEAWALL_V4"
-	endV6 = "SEAWALL_V6"
+	endV4   = "SEAWALL_V4"
+	endV6   = "SEAWALL_V6"
+	endSets = "SEAWALL_SETS"
 )
 
 func shell(c *Chains) []byte {
@@ -152,6 +180,7 @@ func shell(c *Chains) []byte {
 	err := script.Execute(&b, map[string]any{
 		"Made": strings.Join(head(c), "\n# "), "ToHost": c.ToHost, "EndV4": endV4, "EndV6": endV6,
 		"RulesV4": heredoc(c.V4), "RulesV6": heredoc(c.V6),
+		"Sets": string(sets(c)), "EndSets": endSets,
 		"ChainsV4": chainNames(c.V4), "ChainsV6": chainNames(c.V6),
 	})
 	if err != nil {

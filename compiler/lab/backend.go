@@ -51,6 +51,24 @@ func (b Backend) Save(n *Namespace, f rules.Family, table string) string {
 	return strings.Join(kept, "\n") + "\n"
 }
 
+// Table reads the filter table that the kernel holds now, with its ipsets.
+func (b Backend) Table(n *Namespace, f rules.Family) *rules.Table {
+	n.t.Helper()
+	file, err := rules.Parse([]byte(b.Save(n, f, "filter")))
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	sets, err := rules.ParseSets([]byte(n.Must("ipset", "save")))
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	t := file.Table("filter")
+	if t != nil {
+		t.Sets = sets
+	}
+	return t
+}
+
 // Load loads the files of a format from a folder, and gives all that was said.
 func (b Backend) Load(n *Namespace, format, dir string) (string, error) {
 	if format == "shell" {
@@ -60,6 +78,12 @@ func (b Backend) Load(n *Namespace, format, dir string) (string, error) {
 		return string(out), err
 	}
 	said := ""
+	if sets, err := os.ReadFile(filepath.Join(dir, "ipset")); err == nil {
+		out, err := n.Run(bytes.NewReader(sets), "ipset", "restore")
+		if said += out; err != nil {
+			return said, err
+		}
+	}
 	for _, f := range []rules.Family{rules.IPv4, rules.IPv6} {
 		name, args := map[rules.Family]string{rules.IPv4: "iptables", rules.IPv6: "ip6tables"}[f], []string{}
 		if format == "restore" {

@@ -10,8 +10,12 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/seawall/seawall/compiler"
 	"github.com/seawall/seawall/compiler/emit"
+	"github.com/seawall/seawall/compiler/lower"
+	"github.com/seawall/seawall/compiler/prove"
 	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/schema"
 )
 
 var families = []rules.Family{rules.IPv4, rules.IPv6}
@@ -105,6 +109,54 @@ func TestExamplesLoad(t *testing.T) {
 					}
 				})
 			}
+		}
+	}
+}
+
+// The other layouts load as well: trees and sets, for a policy that has all that
+// there is, in every format and both back ends, also when they are there already,
+// and over each other.
+func TestLayoutsLoad(t *testing.T) {
+	Need(t)
+	loaded, diags := schema.Load("../../examples/mail", schema.Options{})
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	for _, b := range Backends {
+		for _, format := range emit.Formats {
+			t.Run(string(format)+"/"+string(b), func(t *testing.T) {
+				t.Parallel()
+				n := NewNamespace(t, "host")
+				for _, layout := range []lower.Layout{lower.Indexed, lower.IPSet, lower.Indexed, lower.Flat, lower.IPSet} {
+					out, err := compiler.Compile(loaded.Document, compiler.Options{Format: format, Layout: layout, Limits: lower.Limits{Leaf: 1, Inline: 1, Linear: 2}})
+					if err != nil {
+						t.Fatal(err)
+					}
+					dir := t.TempDir()
+					if _, err := emit.Write(dir, out.Files); err != nil {
+						t.Fatal(err)
+					}
+					for range 2 {
+						load(t, b, n, string(format), dir)
+						if format == emit.Restore {
+							jumpsByHand(t, n, b)
+						}
+						for _, f := range families {
+							result, err := prove.Compare(loaded.Document, b.Table(n, f), f)
+							if err != nil || !result.Equal() {
+								t.Errorf("%s, IPv%d: the kernel does not hold the policy: %v, %v", layout, f, result, err)
+							}
+							want := byChain(ownChains(fileText(t, dir, format, f)))
+							got := byChain(ownChains(b.Save(n, f, "filter")))
+							for chain, lines := range want {
+								if diff := cmp.Diff(lines, got[chain]); diff != "" {
+									t.Errorf("%s, IPv%d: the kernel holds another text:\n%s", layout, f, diff)
+								}
+							}
+						}
+					}
+				}
+			})
 		}
 	}
 }

@@ -32,7 +32,7 @@ func Need(t testing.TB, programs ...string) {
 	if os.Getuid() != 0 {
 		missing = "root"
 	}
-	for _, p := range append([]string{"ip", "nsenter", "iptables-nft", "iptables-legacy"}, programs...) {
+	for _, p := range append([]string{"ip", "nsenter", "iptables-nft", "iptables-legacy", "ipset"}, programs...) {
 		if _, err := exec.LookPath(p); err != nil {
 			missing = p
 		}

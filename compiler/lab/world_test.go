@@ -15,6 +15,7 @@ import (
 
 	"github.com/seawall/seawall/compiler"
 	"github.com/seawall/seawall/compiler/emit"
+	"github.com/seawall/seawall/compiler/lower"
 	"github.com/seawall/seawall/compiler/prove"
 	"github.com/seawall/seawall/compiler/rules"
 	"github.com/seawall/seawall/schema"
@@ -28,6 +29,8 @@ type world struct {
 	docker  *Docker
 	backend Backend
 	targets []*target
+
+	compiled int // how many policies were compiled
 }
 
 // target is something that clients try to reach.
@@ -226,9 +229,13 @@ func (w *world) apply(doc *schema.Document, format emit.Format) {
 	}
 }
 
+// compile writes a policy's files, in one layout after the other. The limits are
+// low, so that the short lists of the lab are trees and sets.
 func (w *world) compile(doc *schema.Document, format emit.Format) string {
 	w.t.Helper()
-	out, err := compiler.Compile(doc, compiler.Options{Format: format, Source: "policy.hcl"})
+	layout := []lower.Layout{lower.Indexed, lower.Flat, lower.IPSet}[w.compiled%3]
+	w.compiled++
+	out, err := compiler.Compile(doc, compiler.Options{Format: format, Layout: layout, Limits: lower.Limits{Leaf: 1, Inline: 1, Linear: 2}, Source: "policy.hcl"})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -28,6 +28,7 @@ type clause struct {
 // source is the zero Source matches everybody.
 type entry struct {
 	source rules.Source
+	set    string // an ipset, in place of source
 	label  label
 	origin string
 }
@@ -89,7 +90,7 @@ func (b *sourceBuilder) clause(n int) {
 		matched, direct = c.include, b.cover(c.include)
 	}
 	for _, s := range direct {
-		b.entries = append(b.entries, entry{s, c.label, c.origin})
+		b.entries = append(b.entries, entry{source: s, label: c.label, origin: c.origin})
 	}
 	b.decided = address.Union(b.decided, matched)
 	b.everybody = b.decided.Equal(b.resolve.Every())
@@ -135,7 +136,7 @@ func (b *sourceBuilder) carve(n, direct int) []entry {
 			continue
 		}
 		for _, p := range part.Prefixes() {
-			entries = append(entries, entry{rules.Source{Prefix: p}, later.label, later.origin})
+			entries = append(entries, entry{source: rules.Source{Prefix: p}, label: later.label, origin: later.origin})
 		}
 		rest = address.Without(rest, part)
 		if whole+len(entries) >= direct {
@@ -147,7 +148,7 @@ func (b *sourceBuilder) carve(n, direct int) []entry {
 			return nil
 		}
 		for _, p := range rest.Prefixes() {
-			entries = append(entries, entry{rules.Source{Prefix: p}, b.last, "default"})
+			entries = append(entries, entry{source: rules.Source{Prefix: p}, label: b.last, origin: "default"})
 		}
 	}
 	if whole+len(entries) >= direct {

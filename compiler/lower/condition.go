@@ -19,6 +19,7 @@ type box struct {
 	origDst   netip.Prefix
 	origPorts schema.Ports
 	dir       string // ctdir
+	set       string // an ipset that has the source
 }
 
 // action is a box with what happens in it.
@@ -46,6 +47,9 @@ func (l *lowering) body(a action) *rules.Body {
 		Protocol: rules.Protocol{Name: a.box.protocol}, Dest: rules.Source{Prefix: a.box.dest}}
 	if m := conntrack(a.box); len(m.Options) > 0 {
 		b.Matches = append(b.Matches, m)
+	}
+	if a.box.set != "" {
+		b.Matches = append(b.Matches, rules.Match{Name: "set", Options: []rules.Option{{Name: "--match-set", Values: []string{a.box.set, "src"}}}})
 	}
 	if a.target == "LOG" {
 		b.Matches = append(b.Matches, match("limit", "--limit", l.limit()))

@@ -191,7 +191,7 @@ func (l *lowering) guard(chain *rules.Chain) {
 }
 
 func (l *lowering) guardEntries(chain *rules.Chain, b box, clauses []clause) {
-	for _, e := range sourceList(l.resolve, clauses, label{next: true}, nil) {
+	for _, e := range l.entries("guard", clauses, label{next: true}) {
 		e.origin = "guard " + e.origin
 		for _, b.protocol = range l.protocols(e.label.verdict) {
 			l.entry(chain, b, e)
@@ -266,6 +266,7 @@ func mergePorts(ports []schema.Ports) []schema.Ports {
 
 // entry adds the rule of one entry in one box, and its log rule before it.
 func (l *lowering) entry(chain *rules.Chain, b box, e entry) {
+	b.set = e.set
 	if e.label.log != "" {
 		a := action{box: b, target: "LOG", log: e.label.log, origin: e.origin}
 		l.table.Append(chain, &rules.Rule{Source: e.source, Body: l.body(a)})

@@ -109,7 +109,7 @@ func (l *lowering) indexedInput() {
 
 // largeGuard tells whether the guard is better a tree than rules.
 func (l *lowering) largeGuard() bool {
-	if l.doc.Guard == nil {
+	if l.doc.Guard == nil || l.sets != nil {
 		return false
 	}
 	clauses := l.clauses(l.doc.Guard.Rules)
@@ -171,6 +171,9 @@ func (x *indexer) ports(chain *rules.Chain) {
 func (x *indexer) target(p *schema.Policy) target {
 	clauses := x.clausesOf(p.Rules)
 	last := label{verdict: p.Default}
+	if x.sets != nil {
+		return target{entries: x.entries("policy "+p.Name, clauses, last)}
+	}
 	if !long(clauses, x.opt.Limits.Inline) {
 		if entries := sourceList(x.resolve, clauses, last, nil); len(entries) <= x.opt.Limits.Inline {
 			return target{entries: entries}
@@ -393,6 +396,7 @@ func (s *search) cell(own *rules.Table, c *rules.Chain, x cell, known bool) {
 				continue
 			}
 			for _, e := range t.entries {
+				b.set = e.set
 				if e.label.log != "" {
 					own.Append(c, &rules.Rule{Source: e.source, Body: s.body(action{box: b, target: "LOG", log: e.label.log})})
 				}

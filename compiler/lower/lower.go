@@ -18,6 +18,8 @@
 // conntrack does not know run past them to the last two steps.
 //
 //	flat.go       one rule after the other, each complete in itself
+//	auto.go       which of them is picked
+//	ipset.go      long lists as ipsets, behind the same search
 //	indexed.go    a search for the port, then a tree of sources (tree.go)
 //	clauses.go    a policy's ordered sources to few, exact -s and ! -s
 //	condition.go  the options that bind a rule to a port, a state, a verdict
@@ -65,15 +67,16 @@ func (l Limits) orDefaults() Limits {
 // Layout is how rules are arranged.
 type Layout string
 
-// The layouts: one rule after the other, or as trees.
+// The layouts: one rule after the other, as trees, or with the sources in sets.
 const (
 	Flat    Layout = "flat"
 	Indexed Layout = "indexed"
-	Auto    Layout = "auto" // Flat while that is cheap for a packet
+	IPSet   Layout = "ipset" // long lists as ipsets, which stand in a file of their own
+	Auto    Layout = "auto"  // Flat while that is cheap for a packet
 )
 
 // Layouts are all layouts, the default first.
-var Layouts = []Layout{Auto, Flat, Indexed}
+var Layouts = []Layout{Auto, Flat, Indexed, IPSet}
 
 // Lower gives the filter table of one family with the chains DOCKER-USER and,
 // when the document has docker-proxy (userland_proxy), SEAWALL-INPUT, which may
@@ -94,13 +97,19 @@ func Both(doc *schema.Document, opt Options) (v4, v6 *rules.Table, why string) {
 }
 
 func (l *lowering) lower(layout Layout) *rules.Table {
-	if layout == Indexed {
+	if layout == IPSet {
+		l.sets = &setMaker{known: rules.Sets{}}
+	}
+	if layout == Indexed || layout == IPSet {
 		l.depths = l.planDepths()
 		l.indexedForward()
 		if l.doc.Host.UserlandProxy {
 			l.indexedInput()
 		}
 		l.gather()
+		if l.sets != nil {
+			l.table.Sets, l.table.SetText = l.sets.known, l.sets.text
+		}
 		return l.table
 	}
 	l.forwarded()
@@ -134,6 +143,8 @@ type lowering struct {
 	treeIDs    map[string]bool
 	searches   []*search
 	depths     depths
+
+	sets *setMaker // of the ipset layout, else nil
 }
 
 // narrowFirst orders the policies as written, but each after those that lie

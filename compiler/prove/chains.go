@@ -89,7 +89,7 @@ func (d *diagrams) chainReader(t *rules.Table) *chainReader {
 	if r, ok := d.readers[t]; ok {
 		return r
 	}
-	r := &chainReader{diagrams: d, reader: newReader(d.space), table: t,
+	r := &chainReader{diagrams: d, reader: newReader(d.space, t.Sets), table: t,
 		memo: map[chainKey]ref{}, open: map[chainKey]bool{}, trees: map[*rules.Chain]*sourceChain{}}
 	for _, c := range t.Chains {
 		r.rules += len(c.Rules)

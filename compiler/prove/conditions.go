@@ -16,19 +16,19 @@ type condition struct {
 	boxes  []*box
 	key    string // equal for equal boxes, "" when opaque
 	opaque string
-	always bool // it asks for nothing
 }
 
 // reader interprets the bodies of rules in one space.
 type reader struct {
 	*space
+	sets    rules.Sets
 	nothing *condition
 	known   map[*rules.Body]*condition
 	keys    map[string]*condition
 }
 
-func newReader(s *space) *reader {
-	return &reader{space: s, nothing: &condition{boxes: []*box{{}}, key: "nothing"}, known: map[*rules.Body]*condition{}, keys: map[string]*condition{}}
+func newReader(s *space, sets rules.Sets) *reader {
+	return &reader{space: s, sets: sets, nothing: &condition{boxes: []*box{{}}, key: "nothing"}, known: map[*rules.Body]*condition{}, keys: map[string]*condition{}}
 }
 
 // condition interprets a body once.
@@ -190,6 +190,8 @@ func (r *reader) match(b *rules.Body, m rules.Match) parts {
 		return r.multiport(m)
 	case "iprange":
 		return r.iprange(m)
+	case "set":
+		return r.set(m)
 	}
 	return parts{opaque: describe(m)}
 }

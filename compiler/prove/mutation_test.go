@@ -13,6 +13,7 @@ import (
 
 	"github.com/seawall/seawall/compiler"
 	"github.com/seawall/seawall/compiler/emit"
+	"github.com/seawall/seawall/compiler/lower"
 	"github.com/seawall/seawall/compiler/prove"
 	"github.com/seawall/seawall/compiler/rules"
 	"github.com/seawall/seawall/schema"
@@ -125,7 +126,7 @@ var mutations = []mutation{
 		return replaced(lines, n, strings.NewReplacer(" -m conntrack --ctdir ORIGINAL", "", " --ctdir ORIGINAL", "").Replace(lines[n]))
 	}},
 	{"change a state", swapText("--ctstate RELATED", "--ctstate ESTABLISHED", "--ctstate INVALID")},
-	{"retarget a jump", swapText("-j DOCKER-USER", "-j SEAWALL-INPUT", "-g SEAWALL-HOST", "-j SEAWALL-HOST")},
+	{"retarget a jump", retarget},
 	{"flush a chain", func(_ *rand.Rand, lines []string, n int) []string {
 		start := "-A " + strings.Fields(lines[n])[1] + " "
 		return slices.DeleteFunc(slices.Clone(lines), func(l string) bool { return strings.HasPrefix(l, start) })
@@ -136,6 +137,21 @@ var mutations = []mutation{
 	{"insert a narrow ACCEPT", func(_ *rand.Rand, lines []string, n int) []string {
 		return slices.Insert(slices.Clone(lines), n, "-A "+strings.Fields(lines[n])[1]+" -i eth0 -p tcp -j ACCEPT")
 	}},
+}
+
+var jumpTarget = regexp.MustCompile(` -[jg] (DOCKER-USER|SEAWALL-\S+)`)
+
+// retarget puts the jump or goto of another line in the place of a line's own.
+func retarget(r *rand.Rand, lines []string, n int) []string {
+	mine := jumpTarget.FindString(lines[n])
+	other := jumpTarget.FindString(lines[r.IntN(len(lines))])
+	if mine == "" || other == "" {
+		return nil
+	}
+	if r.IntN(4) == 0 { // a jump comes back, a goto does not
+		other = strings.NewReplacer(" -j ", " -g ", " -g ", " -j ").Replace(mine)
+	}
+	return replaced(lines, n, strings.Replace(lines[n], mine, other, 1))
 }
 
 // score counts what became of mutants.
@@ -155,7 +171,7 @@ type tester interface {
 // mutate tries mutants of one file. A mutant that the proof calls equal must
 // look equal to the naive evaluator on every corner packet that is tried, and
 // of one that it calls different, the example must be different there.
-func (s *score) mutate(t tester, r *rand.Rand, doc *schema.Document, family rules.Family, src string, tries int) {
+func (s *score) mutate(t tester, r *rand.Rand, doc *schema.Document, family rules.Family, src string, sets []byte, tries int) {
 	lines := strings.Split(strings.TrimSuffix(src, "\n"), "\n")
 	var at []int
 	for i, l := range lines {
@@ -173,7 +189,7 @@ func (s *score) mutate(t tester, r *rand.Rand, doc *schema.Document, family rule
 			continue
 		}
 		s.mutants++
-		s.judge(t, r, doc, family, m.name, strings.Join(inTable(changed), "\n")+"\n")
+		s.judge(t, r, doc, family, m.name, strings.Join(inTable(changed), "\n")+"\n", sets)
 	}
 }
 
@@ -183,13 +199,27 @@ func inTable(lines []string) []string {
 	return append(out, "COMMIT")
 }
 
-func (s *score) judge(t tester, r *rand.Rand, doc *schema.Document, family rules.Family, name, text string) {
+func (s *score) judge(t tester, r *rand.Rand, doc *schema.Document, family rules.Family, name, text string, setText []byte) {
 	file, err := rules.Parse([]byte(text))
 	if err != nil {
 		s.refused++
 		return
 	}
 	table := file.Table("filter")
+	if table == nil {
+		s.refused++
+		return
+	}
+	sets, err := rules.ParseSets(setText)
+	if err != nil {
+		s.refused++
+		return
+	}
+	table.Sets = sets
+	if asksForMissing(table) {
+		s.refused++ // iptables-restore refuses it (FACTS section 4)
+		return
+	}
 	result, err := prove.Compare(doc, table, family)
 	if err != nil {
 		s.refused++ // a jump to a chain that is not there, or a circle
@@ -219,6 +249,20 @@ func (s *score) judge(t tester, r *rand.Rand, doc *schema.Document, family rules
 		}
 	}
 	s.same++
+}
+
+// asksForMissing tells whether a rule asks for a set that is not there.
+func asksForMissing(t *rules.Table) bool {
+	for _, c := range t.Chains {
+		for _, r := range c.Rules {
+			for _, m := range r.Matches {
+				if m.Name == "set" && t.Sets[m.Options[0].Values[0]] == nil {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // sameFileVerdict compares the words of a walk with those of the proof, which
@@ -267,14 +311,59 @@ func TestMutantsOfExamples(t *testing.T) {
 }
 
 // document mutates the files of a document, in two formats and both families.
+//
+// Of the layouts, the limits are low: so that short lists are trees and sets.
 func (s *score) document(t tester, r *rand.Rand, doc *schema.Document, tries int) {
-	for _, format := range []emit.Format{emit.Sysconfig, emit.Restore} {
-		out, err := compiler.Compile(doc, compiler.Options{Format: format, Source: "policy.hcl"})
+	for i, format := range []emit.Format{emit.Sysconfig, emit.Restore, emit.Restore} {
+		layout := []lower.Layout{lower.Flat, lower.Indexed, lower.IPSet}[i]
+		out, err := compiler.Compile(doc, compiler.Options{Format: format, Layout: layout, Limits: lower.Limits{Leaf: 1, Inline: 1, Linear: 2}, Source: "policy.hcl"})
 		if err != nil {
 			t.Fatalf("%v", err)
 		}
+		sets := emit.SetsOf(out.Files)
 		for _, f := range out.Files {
-			s.mutate(t, r, doc, f.Families[0], string(f.Bytes), tries)
+			if !f.Sets {
+				s.mutate(t, r, doc, f.Families[0], string(f.Bytes), sets, tries)
+			}
+		}
+		if sets != nil {
+			s.mutateSets(t, r, doc, out.Files, tries)
+		}
+	}
+}
+
+// mutateSets tries mutants of an ipset file, with the rules as they are.
+func (s *score) mutateSets(t tester, r *rand.Rand, doc *schema.Document, files []emit.File, tries int) {
+	lines := strings.Split(strings.TrimSuffix(string(emit.SetsOf(files)), "\n"), "\n")
+	for range tries {
+		changed := slices.Clone(lines)
+		n, kind := r.IntN(len(lines)), r.IntN(4)
+		switch entry := strings.HasPrefix(lines[n], "add "); {
+		case kind == 0:
+			changed = slices.Delete(changed, n, n+1)
+		case kind == 1 && entry && strings.HasSuffix(lines[n], " nomatch"):
+			changed[n] = strings.TrimSuffix(lines[n], " nomatch")
+		case kind == 1 && entry:
+			changed[n] += " nomatch"
+		case kind == 2 && entry:
+			words := strings.Fields(lines[n])
+			p := netip.MustParsePrefix(words[2])
+			bits := p.Bits() + []int{-1, 1}[r.IntN(2)]
+			if bits < 1 || bits > p.Addr().BitLen() {
+				continue
+			}
+			words[2] = netip.PrefixFrom(p.Addr(), bits).Masked().String()
+			changed[n] = strings.Join(words, " ")
+		case kind == 3:
+			changed = slices.Insert(changed, n, lines[r.IntN(len(lines))])
+		default:
+			continue
+		}
+		for _, f := range files {
+			if !f.Sets {
+				s.mutants++
+				s.judge(t, r, doc, f.Families[0], "change an ipset", string(f.Bytes), []byte(strings.Join(changed, "\n")+"\n"))
+			}
 		}
 	}
 }

@@ -268,7 +268,7 @@ func (w *naiveWalk) chain(name string) string {
 
 func (w *naiveWalk) list(list []*rules.Rule) string {
 	for _, r := range list {
-		if !naiveMatch(r, w.p) {
+		if !naiveMatch(w.t.Sets, r, w.p) {
 			continue
 		}
 		switch t := r.Target; t.Name {
@@ -302,7 +302,7 @@ func (w *naiveWalk) list(list []*rules.Rule) string {
 	return ""
 }
 
-func naiveMatch(r *rules.Rule, p prove.Packet) bool {
+func naiveMatch(sets rules.Sets, r *rules.Rule, p prove.Packet) bool {
 	prefix := func(s rules.Source, a netip.Addr) bool {
 		return !s.Prefix.IsValid() || s.Prefix.Contains(a) != s.Not
 	}
@@ -322,6 +322,10 @@ func naiveMatch(r *rules.Rule, p prove.Packet) bool {
 	for _, m := range r.Matches {
 		switch m.Name {
 		case "comment", "limit": // a limit stands with LOG alone
+		case "set":
+			if !naiveSet(sets[m.Options[0].Values[0]], p.Source) {
+				return false
+			}
 		case "conntrack":
 			if !naiveConntrack(m, p) {
 				return false
@@ -331,6 +335,17 @@ func naiveMatch(r *rules.Rule, p prove.Packet) bool {
 		}
 	}
 	return true
+}
+
+// naiveSet: the longest entry that holds the address decides.
+func naiveSet(s *rules.Set, a netip.Addr) bool {
+	longest, in := -1, false
+	for _, e := range s.Entries {
+		if e.Prefix.Contains(a) && e.Prefix.Bits() > longest {
+			longest, in = e.Prefix.Bits(), !e.NoMatch
+		}
+	}
+	return in
 }
 
 func naiveConntrack(m rules.Match, p prove.Packet) bool {

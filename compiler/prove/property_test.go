@@ -22,11 +22,15 @@ func TestProof(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		doc, text := document(t)
 		format := rapid.SampledFrom(emit.Formats).Draw(t, "format")
-		layout := rapid.SampledFrom([]lower.Layout{lower.Flat, lower.Indexed}).Draw(t, "layout")
+		layout := rapid.SampledFrom([]lower.Layout{lower.Flat, lower.Indexed, lower.IPSet}).Draw(t, "layout")
 		out, err := compiler.Compile(doc, compiler.Options{Format: format, Layout: layout, Source: "policy.hcl",
 			Limits: lower.Limits{Leaf: rapid.IntRange(1, 3).Draw(t, "leaf"), Inline: rapid.IntRange(1, 3).Draw(t, "inline"), Linear: rapid.IntRange(1, 16).Draw(t, "linear")}})
 		if err != nil {
 			t.Fatalf("%s\n%s", err, text)
+		}
+		sets, err := rules.ParseSets(emit.SetsOf(out.Files))
+		if err != nil {
+			t.Fatal(err)
 		}
 		for _, f := range out.Files {
 			for _, family := range f.Families {
@@ -39,6 +43,7 @@ func TestProof(t *testing.T) {
 					t.Fatal(err)
 				}
 				table := file.Table("filter")
+				table.Sets = sets
 				functions, err := prove.NewFunctions(doc, table, family, "docker0", "ethx", "eth10", "eth2", "wan7")
 				if err != nil {
 					t.Fatal(err)

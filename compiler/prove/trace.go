@@ -24,7 +24,7 @@ func Trace(t *rules.Table, p Packet) *Way {
 		t = &rules.Table{Name: "filter"}
 	}
 	s := newSpace(p.Family(), append(filePatterns(t), p.In, p.Out))
-	w := &walker{table: t, reader: newReader(s), values: s.values(p), hook: p.Hook, way: &Way{}}
+	w := &walker{table: t, reader: newReader(s, t.Sets), values: s.values(p), hook: p.Hook, way: &Way{}}
 	w.walk()
 	return w.way
 }

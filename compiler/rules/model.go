@@ -57,6 +57,8 @@ type Table struct {
 	Comments []string // the comment lines before it
 	Chains   []*Chain // in order of declaration
 	Lines    []Line   // rules and comments, in the order of the file
+	Sets     Sets     // the ipsets that its rules ask for, as far as they are known
+	SetText  []byte   // lines for ipset restore that make them
 	byName   map[string]*Chain
 }
 

@@ -11,6 +11,7 @@ const (
 	SeawallHost  = "SEAWALL-HOST"  // with a guard, what SEAWALL-INPUT goes on to
 	SeawallPorts = "SEAWALL-PORTS" // with a large guard, what it goes on to
 	OwnedPrefix  = "SEAWALL-"
+	SetPrefix    = "SEAWALL-s" // of ipsets: then the family, and a digest
 )
 
 // Owned tells whether Seawall fills, and may replace, the chain of this name.

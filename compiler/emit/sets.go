@@ -1,0 +1,38 @@
+package emit
+
+import (
+	"bytes"
+	"fmt"
+)
+
+// sets is the file for ipset restore of both families; nil when the rules ask
+// for no set. It has to be loaded before the rules: without its sets
+// iptables-restore loads none of them.
+func sets(c *Chains) []byte {
+	if len(c.V4.SetText)+len(c.V6.SetText) == 0 {
+		return nil
+	}
+	var b bytes.Buffer
+	for _, line := range head(c) {
+		fmt.Fprintf(&b, "# %s\n", line)
+	}
+	b.WriteString("# Load before the rules, at any time: ipset restore < FILE\n")
+	b.Write(c.V4.SetText)
+	b.Write(c.V6.SetText)
+	return b.Bytes()
+}
+
+// SetsOf gives the text for ipset restore that belongs to a file of rules, out of
+// the files of a format; nil when there is none.
+func SetsOf(files []File) []byte {
+	for _, f := range files {
+		if f.Sets {
+			return f.Bytes
+		}
+		if _, rest, ok := bytes.Cut(f.Bytes, []byte("<<'"+endSets+"'\n")); ok && f.Executable {
+			text, _, _ := bytes.Cut(rest, []byte("\n"+endSets+"\n"))
+			return append(bytes.Clone(text), '\n')
+		}
+	}
+	return nil
+}

@@ -1,0 +1,128 @@
+package lower
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/seawall/seawall/compiler/address"
+	"github.com/seawall/seawall/compiler/rules"
+)
+
+// The ipset layout: the ports are found as in the indexed one, and a list of
+// sources that takes more than a few rules is an ipset, one for each clause.
+//
+// A set's name is made of what is in it. So the sets of a new version stand
+// beside those of the old one until the rules change at one moment, and no rule
+// ever meets a set that was made for another. In the file the lines of a set's
+// entries do not name it, so that a source that comes or goes changes its own
+// line, and the few that name the set.
+type setMaker struct {
+	known rules.Sets
+	text  []byte
+}
+
+// entries writes ordered clauses and a last label, with sets where sets are
+// made.
+func (l *lowering) entries(owner string, clauses []clause, last label) []entry {
+	if l.sets == nil {
+		return sourceList(l.resolve, clauses, last, nil)
+	}
+	var list []entry
+	var decided address.Set
+	for _, c := range clauses {
+		matched := address.Without(c.include, c.except)
+		if address.Empty(address.Without(matched, decided)) {
+			continue // never reached, or of the other family
+		}
+		if direct := l.few(matched); direct != nil {
+			for _, s := range direct {
+				list = append(list, entry{source: s, label: c.label, origin: c.origin})
+			}
+		} else {
+			comment := fmt.Sprintf("%s: %s", owner, c.origin)
+			list = append(list, entry{set: l.sets.set(l, c.include, c.except, comment), label: c.label, origin: c.origin})
+		}
+		decided = address.Union(decided, matched)
+		if decided.Equal(l.resolve.Every()) {
+			return list
+		}
+	}
+	if last.next {
+		return list
+	}
+	return append(list, entry{label: last, origin: "default"})
+}
+
+// few gives a set as source matches when they are few enough to be rules.
+func (l *lowering) few(set address.Set) []rules.Source {
+	if len(set) > l.opt.Limits.Inline+1 {
+		return nil
+	}
+	b := &sourceBuilder{resolve: l.resolve}
+	if list := b.cover(set); len(list) <= l.opt.Limits.Inline {
+		return list
+	}
+	return nil
+}
+
+// set makes the ipset of what is in include and not in except, and gives its
+// name.
+func (m *setMaker) set(l *lowering, include, except address.Set, comment string) string {
+	s := &rules.Set{Family: l.family, Entries: setEntries(include, except)}
+	s.Name = fmt.Sprintf("%s%d-%s", rules.SetPrefix, l.family, digestOf(s))
+	if m.known[s.Name] == nil {
+		m.known[s.Name] = s
+		m.text = rules.AppendSet(m.text, s, comment)
+	}
+	return s.Name
+}
+
+func digestOf(s *rules.Set) string {
+	var text []byte
+	for _, e := range s.Entries {
+		text = e.Prefix.AppendTo(text)
+		text = fmt.Appendf(text, " %v\n", e.NoMatch)
+	}
+	return digest(string(text), 12)
+}
+
+// setEntries writes a set as the entries of a hash:net, whose longest one that
+// holds an address decides: all of include, but for what lies inside except, and
+// with nomatch those of except that lie inside include. Where that takes more
+// entries than the difference itself, it is the difference.
+func setEntries(include, except address.Set) []rules.SetEntry {
+	cut := entriesOf(address.Without(include, except).Prefixes(), false)
+	if !address.Overlap(include, except) {
+		return cut
+	}
+	var list []rules.SetEntry
+	for _, e := range entriesOf(include.Prefixes(), false) {
+		if !address.Covers(except, e.Prefix) {
+			list = append(list, e)
+		}
+	}
+	list = append(list, entriesOf(address.Both(include, except).Prefixes(), true)...)
+	if len(list) >= len(cut) {
+		return cut
+	}
+	return list
+}
+
+// entriesOf writes prefixes as entries. A hash:net takes none of length 0.
+func entriesOf(prefixes []netip.Prefix, noMatch bool) []rules.SetEntry {
+	list := make([]rules.SetEntry, 0, len(prefixes))
+	for _, p := range prefixes {
+		if p.Bits() > 0 {
+			list = append(list, rules.SetEntry{Prefix: p, NoMatch: noMatch})
+			continue
+		}
+		upper := netip.AddrFrom4([4]byte{0: 128})
+		if p.Addr().Is6() {
+			upper = netip.AddrFrom16([16]byte{0: 128})
+		}
+		for _, half := range []netip.Addr{p.Addr(), upper} {
+			list = append(list, rules.SetEntry{Prefix: netip.PrefixFrom(half, 1), NoMatch: noMatch})
+		}
+	}
+	return list
+}
