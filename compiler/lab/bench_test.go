@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -29,9 +30,10 @@ var bench = flag.Bool("lab.bench", false, "measure what rules cost a packet, and
 type benchHost struct {
 	client, host, container *Namespace
 	conn                    net.Conn
+	flows                   map[netip.Addr]bool // sources that the client has
 }
 
-const benchPort, benchSource = 5000, "198.18.255.77"
+const benchPort = 5000
 
 func newBenchHost(t *testing.T, b Backend) *benchHost {
 	t.Helper()
@@ -39,30 +41,37 @@ func newBenchHost(t *testing.T, b Backend) *benchHost {
 	h.host.Sysctl("net.ipv4.ip_forward=1")
 	Link(h.client, "c0", h.host, "eth0")
 	Link(h.host, "docker0", h.container, "e0")
-	h.client.Address("c0", "198.18.0.1/16", benchSource+"/16")
+	h.client.Address("c0", "198.18.0.1/16")
 	h.host.Address("eth0", "198.18.0.2/16")
 	h.host.Address("docker0", "172.17.0.1/16")
 	h.container.Address("e0", "172.17.0.2/16")
 	h.container.Must("ip", "route", "add", "default", "via", "172.17.0.1")
 	h.container.Must(b.Command(rules.IPv4, ""), "-t", "raw", "-A", "PREROUTING", "-p", "udp", "-j", "DROP")
 	h.host.Must(b.Command(rules.IPv4, ""), "-t", "nat", "-A", "PREROUTING", "-i", "eth0", "-p", "udp", "-j", "DNAT", "--to-destination", "172.17.0.2")
-	h.host.Must(b.Command(rules.IPv4, ""), "-N", "DOCKER-USER")
-	h.host.Must(b.Command(rules.IPv4, ""), "-N", "SEAWALL-INPUT")
-	h.host.Must(b.Command(rules.IPv4, ""), "-N", "EMPTY")
+	for _, chain := range []string{"DOCKER-USER", "SEAWALL-INPUT", "EMPTY"} {
+		h.host.Must(b.Command(rules.IPv4, ""), "-N", chain)
+	}
 	h.host.Must(b.Command(rules.IPv4, ""), "-A", "FORWARD", "-j", "DOCKER-USER")
 	return h
 }
 
-// dial opens the flow to a port.
-func (h *benchHost) dial(t *testing.T, port int) {
+// dial opens a flow from a source to a port.
+func (h *benchHost) dial(t *testing.T, f flow) {
 	t.Helper()
 	if h.conn != nil {
 		_ = h.conn.Close()
 	}
+	if h.flows == nil {
+		h.flows = map[netip.Addr]bool{}
+	}
+	if !h.flows[f.source] {
+		h.flows[f.source] = true
+		h.client.Address("c0", f.source.String()+"/32")
+	}
 	err := h.client.Do(func() error {
-		d := net.Dialer{LocalAddr: &net.UDPAddr{IP: net.ParseIP(benchSource), Port: 40000}}
+		d := net.Dialer{LocalAddr: &net.UDPAddr{IP: f.source.AsSlice(), Port: 40000}}
 		var err error
-		h.conn, err = d.Dial("udp", fmt.Sprintf("198.18.0.2:%d", port))
+		h.conn, err = d.Dial("udp", fmt.Sprintf("198.18.0.2:%d", f.port))
 		return err
 	})
 	if err != nil {
@@ -95,9 +104,9 @@ func (h *benchHost) run(t *testing.T, packets int) float64 {
 // time over DOCKER-USER, and of the ratio.
 func (h *benchHost) compare(t *testing.T, b Backend, slow bool) (nanoseconds, ratio float64) {
 	t.Helper()
-	packets, rounds := 20_000, 25
+	packets, rounds := 10_000, 15
 	if slow {
-		packets, rounds = 1000, 5
+		packets, rounds = 1000, 3
 	}
 	var times, ratios []float64
 	for range rounds {
@@ -107,29 +116,58 @@ func (h *benchHost) compare(t *testing.T, b Backend, slow bool) (nanoseconds, ra
 		with := h.run(t, packets)
 		times, ratios = append(times, with), append(ratios, with/empty)
 	}
-	slices.Sort(times)
-	slices.Sort(ratios)
-	return times[rounds/2], ratios[rounds/2]
+	return median(times), median(ratios)
 }
 
-// benchPolicy lets everybody in but so many networks, on so many ports; the
-// flow's source is none of them, so that it is looked up in full.
-func benchPolicy(cidrs, ports int, deny bool) *schema.Document {
+func median(list []float64) float64 {
+	slices.Sort(list)
+	return list[len(list)/2]
+}
+
+// flow is what is measured: a source that no rule names, beside one that a rule
+// does name, so that it is looked up in full.
+type flow struct {
+	source netip.Addr
+	port   int
+}
+
+// benchPolicy lets everybody in but so many networks, on so many ports, and
+// picks flows over it. The networks are anywhere, the flows' sources private
+// addresses.
+func benchPolicy(cidrs, ports int) (*schema.Document, []flow) {
 	r := rand.New(rand.NewPCG(uint64(cidrs), uint64(ports)))
 	var b strings.Builder
 	b.WriteString("host {\n  external = [\"eth0\"]\n  unlisted = \"allow\"\n  userland_proxy = false\n}\n")
+	var flows []flow
 	for p := range ports {
 		port := benchPort + 3*p
 		fmt.Fprintf(&b, "policy \"p%d\" {\n  ports = [\"%d/udp\"]\n  default = \"allow\"\n  deny { sources = [", p, port)
+		named := map[netip.Addr]bool{}
+		var beside []netip.Addr
 		for n := range cidrs {
 			if n > 0 {
 				b.WriteString(",")
 			}
-			fmt.Fprintf(&b, "\"%d.%d.%d.0/24\"", 1+r.IntN(190), r.IntN(256), r.IntN(256))
+			a := netip.AddrFrom4([4]byte{byte(1 + r.IntN(223)), byte(r.IntN(256)), byte(r.IntN(256)), 0})
+			if n%max(1, cidrs/20) == 0 {
+				a = netip.AddrFrom4([4]byte{10, byte(r.IntN(256)), byte(r.IntN(256)), 0})
+				beside = append(beside, a)
+			}
+			named[a] = true
+			fmt.Fprintf(&b, "\"%s/24\"", a)
 		}
 		b.WriteString("] }\n}\n")
+		for _, a := range beside {
+			octets := a.As4()
+			octets[2] ^= 1
+			if !named[netip.AddrFrom4(octets)] && (ports == 1 || r.IntN(ports) < 4) {
+				octets[3] = 77
+				flows = append(flows, flow{netip.AddrFrom4(octets), port})
+			}
+		}
 	}
-	return parsePolicy(b.String())
+	r.Shuffle(len(flows), func(i, j int) { flows[i], flows[j] = flows[j], flows[i] })
+	return parsePolicy(b.String()), flows[:5]
 }
 
 // What rules cost a packet, against an empty DOCKER-USER, and what loading them
@@ -139,48 +177,63 @@ func TestBench(t *testing.T) {
 	if !*bench {
 		t.Skip("a benchmark: run it with -lab.bench")
 	}
-	fmt.Print("| ports × CIDRs | back end | layout | ns a packet | ratio | rules | load, ms | load --noflush, ms |\n| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |\n")
-	for _, size := range [][2]int{{1, 100}, {1, 1000}, {1, 10_000}, {1, 100_000}, {100, 100}, {1000, 100}} {
-		doc := benchPolicy(size[1], size[0], true)
+	fmt.Print("| ports × CIDRs | back end | layout | ns a packet | ratio | worst flow | rules | load, ms | load --noflush, ms |\n| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |\n")
+	for _, size := range [][2]int{{1, 100}, {1, 1000}, {1, 10_000}, {1, 100_000}, {100, 100}, {100, 1000}, {1000, 100}} {
+		doc, flows := benchPolicy(size[1], size[0])
 		if doc == nil {
 			t.Fatal("the policy of the benchmark is not valid")
 		}
 		for _, b := range Backends {
 			h := newBenchHost(t, b)
-			h.dial(t, benchPort+3*(size[0]*2/3))
-			h.run(t, 20_000) // warm
-			for _, layout := range []lower.Layout{lower.Flat, lower.Indexed} {
-				if layout == lower.Flat && size[0]*size[1] > 20_000 {
-					continue // known to be slow
-				}
-				h.row(t, b, doc, size, layout)
+			for _, layout := range []lower.Layout{lower.Flat, lower.Auto, lower.IPSet} {
+				h.row(t, b, doc, flows, size, layout)
 			}
 		}
 	}
 }
 
-func (h *benchHost) row(t *testing.T, b Backend, doc *schema.Document, size [2]int, layout lower.Layout) {
+// row measures one layout: the median over the flows.
+func (h *benchHost) row(t *testing.T, b Backend, doc *schema.Document, flows []flow, size [2]int, layout lower.Layout) {
 	t.Helper()
 	out, err := compiler.Compile(doc, compiler.Options{Format: emit.Restore, Layout: layout, Source: "policy.hcl"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := out.Files[0].Bytes
-	restore := func(args ...string) float64 {
-		start := time.Now()
-		if said, err := h.host.Run(bytes.NewReader(text), b.Command(rules.IPv4, "-restore"), args...); err != nil {
+	text, sets := out.Files[0].Bytes, emit.SetsOf(out.Files)
+	linear := layout == lower.Flat && size[0]*size[1] > 500
+	noflush := h.load(t, b, h.host, text, sets, "--noflush")
+	loads := []float64{noflush}
+	if layout != lower.Flat || size[0]*size[1] < 200_000 {
+		for range 2 {
+			loads = append(loads, h.load(t, b, h.host, text, sets, "--noflush"))
+		}
+	}
+	var times, ratios []float64
+	for _, f := range flows {
+		if linear && len(times) > 0 {
+			break // every flow meets all rules
+		}
+		h.dial(t, f)
+		h.run(t, 2000) // warm
+		with, ratio := h.compare(t, b, linear)
+		times, ratios = append(times, with), append(ratios, ratio)
+	}
+	plain := h.load(t, b, NewNamespace(t, "plain"), text, sets)
+	fmt.Printf("| %d × %d | %s | %s | %.0f | %.2f | %.2f | %d | %.0f | %.0f |\n", size[0], size[1], b, layout, median(times), median(ratios), slices.Max(ratios),
+		bytes.Count(text, []byte("\n-A ")), plain, median(loads))
+}
+
+// load gives the milliseconds that loading takes, the sets included.
+func (h *benchHost) load(t *testing.T, b Backend, n *Namespace, text, sets []byte, args ...string) float64 {
+	t.Helper()
+	start := time.Now()
+	if sets != nil {
+		if said, err := n.Run(bytes.NewReader(sets), "ipset", "restore"); err != nil {
 			t.Fatalf("%v: %s", err, said)
 		}
-		return float64(time.Since(start).Microseconds()) / 1000
 	}
-	noflush := restore("--noflush")
-	with, ratio := h.compare(t, b, layout == lower.Flat && size[0]*size[1] > 500)
-	plainHost := NewNamespace(t, "plain")
-	start := time.Now()
-	if said, err := plainHost.Run(bytes.NewReader(text), b.Command(rules.IPv4, "-restore")); err != nil {
+	if said, err := n.Run(bytes.NewReader(text), b.Command(rules.IPv4, "-restore"), args...); err != nil {
 		t.Fatalf("%v: %s", err, said)
 	}
-	plain := float64(time.Since(start).Microseconds()) / 1000
-	fmt.Printf("| %d × %d | %s | %s | %.0f | %.2f | %d | %.0f | %.0f |\n", size[0], size[1], b, layout, with, ratio,
-		bytes.Count(text, []byte("\n-A ")), plain, noflush)
+	return float64(time.Since(start).Microseconds()) / 1000
 }
