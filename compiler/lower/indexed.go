@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"math/bits"
 	"slices"
 	"sort"
 
@@ -209,8 +210,12 @@ func (x *indexer) portsTo(chain *rules.Chain, lead func(*schema.Policy) target) 
 	if total <= x.opt.Limits.Linear {
 		for _, p := range x.policies {
 			x.table.Comment(fmt.Sprintf("policy %s (%s)", p.Name, at(p.Range)))
+			to := lead(p)
+			if x.fallback == schema.Pass && !x.nested[p] {
+				to.entries = withFallthrough(to.entries, label{})
+			}
 			for _, b := range x.scope(p) {
-				x.hit(chain, b, lead(p))
+				x.hit(chain, b, to)
 			}
 		}
 		return
@@ -427,6 +432,10 @@ func (s *search) unlisted(own *rules.Table, c *rules.Chain) {
 // among them.
 type depths struct{ guard, search, tree int }
 
+// planDepths shares the depth out. A rule that asks for a port is three times as
+// dear as one that asks for the source; so the search gets as much as halving
+// the ports takes, but for what a tree takes that divides in four at once, which
+// is as cheap as halving.
 func (l *lowering) planDepths() depths {
 	left := 16 - 2 - 1 // FORWARD and DOCKER-USER, and the first chain of a tree
 	var d depths
@@ -434,20 +443,26 @@ func (l *lowering) planDepths() depths {
 		d.guard = 3
 		left -= d.guard + 2 // its first chain, and SEAWALL-PORTS
 	}
-	scopes := 0
+	scopes, longest := 0, 0
 	for _, p := range l.policies {
 		scopes += len(l.scope(p))
+		ranges := 0
+		for _, c := range l.clauses(p.Rules) {
+			ranges += len(c.include) + len(c.except)
+		}
+		longest = max(longest, ranges)
 	}
 	if scopes > l.opt.Limits.Linear/max(1, l.opt.Limits.Inline) {
-		d.search = 4
-		if d.guard > 0 {
-			d.search = 3
-		}
+		tree := (halvings(longest/l.opt.Limits.Leaf) + 3) / 2
+		d.search = min(max(3, left-1-tree), halvings(scopes))
 		left -= d.search + 1
 	}
 	d.tree = left
 	return d
 }
+
+// halvings is how often so many things can be divided in two.
+func halvings(n int) int { return bits.Len(uint(max(1, n) - 1)) }
 
 // tree gives the chain of a source tree, made once for each list of rules.
 func (l *lowering) tree(name, what string, clauses []clause, last label, proto string, leads map[label]string) string {
