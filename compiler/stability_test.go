@@ -23,7 +23,7 @@ func TestSmallChangesStaySmall(t *testing.T) {
 	for _, layout := range []lower.Layout{lower.Flat, lower.Indexed, lower.IPSet} {
 		before := linesOf(t, sources, layout)
 		most := 0
-		for n := range 40 {
+		for n := range 12 {
 			changed := append([]string{}, sources...)
 			at := r.IntN(len(changed))
 			if n%2 == 0 {

@@ -28,10 +28,18 @@ type clause struct {
 // source is the zero Source matches everybody.
 type entry struct {
 	source rules.Source
-	set    string // an ipset, in place of source
+	set    ipset // in place of source
 	label  label
 	origin string
 }
+
+// ipset names a set that has the source, or with not one that has it not.
+type ipset struct {
+	name string
+	not  bool
+}
+
+func (e entry) everybody() bool { return e.source == (rules.Source{}) && e.set == (ipset{}) }
 
 // sourceList writes ordered clauses and a last label as a list of entries of
 // which the first that matches decides. It is exact, and it is where negation
@@ -167,8 +175,12 @@ func withFallthrough(entries []entry, l label) []entry {
 		// With several entries that say it, none is folded: "all but two" reads
 		// better as two exceptions and a rest than as one and a negation.
 		alone := n == 2 || entries[n-3].label != l
-		if alone && but.label == l && rest.source == (rules.Source{}) && !but.source.Not {
-			rest.source = rules.Source{Prefix: but.source.Prefix, Not: true}
+		if alone && but.label == l && rest.everybody() && !but.source.Not && !but.set.not {
+			if but.set.name != "" {
+				rest.set = ipset{but.set.name, true}
+			} else {
+				rest.source = rules.Source{Prefix: but.source.Prefix, Not: true}
+			}
 			entries = append(entries[:n-2:n-2], rest)
 		}
 	}

@@ -19,7 +19,7 @@ type box struct {
 	origDst   netip.Prefix
 	origPorts schema.Ports
 	dir       string // ctdir
-	set       string // an ipset that has the source
+	set       ipset
 }
 
 // action is a box with what happens in it.
@@ -48,8 +48,8 @@ func (l *lowering) body(a action) *rules.Body {
 	if m := conntrack(a.box); len(m.Options) > 0 {
 		b.Matches = append(b.Matches, m)
 	}
-	if a.box.set != "" {
-		b.Matches = append(b.Matches, rules.Match{Name: "set", Options: []rules.Option{{Name: "--match-set", Values: []string{a.box.set, "src"}}}})
+	if s := a.box.set; s.name != "" {
+		b.Matches = append(b.Matches, rules.Match{Name: "set", Options: []rules.Option{{Not: s.not, Name: "--match-set", Values: []string{s.name, "src"}}}})
 	}
 	if a.target == "LOG" {
 		b.Matches = append(b.Matches, match("limit", "--limit", l.limit()))

@@ -40,7 +40,7 @@ func (l *lowering) entries(owner string, clauses []clause, last label) []entry {
 			}
 		} else {
 			comment := fmt.Sprintf("%s: %s", owner, c.origin)
-			list = append(list, entry{set: l.sets.set(l, c.include, c.except, comment), label: c.label, origin: c.origin})
+			list = append(list, entry{set: ipset{name: l.sets.set(l, c.include, c.except, comment)}, label: c.label, origin: c.origin})
 		}
 		decided = address.Union(decided, matched)
 		if decided.Equal(l.resolve.Every()) {

@@ -323,7 +323,7 @@ func naiveMatch(sets rules.Sets, r *rules.Rule, p prove.Packet) bool {
 		switch m.Name {
 		case "comment", "limit": // a limit stands with LOG alone
 		case "set":
-			if !naiveSet(sets[m.Options[0].Values[0]], p.Source) {
+			if o := m.Options[0]; naiveSet(sets[o.Values[0]], p.Source) == o.Not {
 				return false
 			}
 		case "conntrack":
