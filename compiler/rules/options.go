@@ -29,7 +29,7 @@ var aliases = map[string]string{
 	"--in-interface": "-i", "--out-interface": "-o", "--protocol": "-p", "--proto": "-p",
 	"--match": "-m", "--jump": "-j", "--goto": "-g", "--fragment": "-f",
 	"--append": "-A", "--insert": "-I", "--policy": "-P", "--new-chain": "-N", "--new": "-N",
-	"--delete": "-D", "--flush": "-F", "--delete-chain": "-X",
+	"--delete": "-D", "--replace": "-R", "--flush": "-F", "--delete-chain": "-X",
 	"--destination-port": "--dport", "--source-port": "--sport",
 	"--destination-ports": "--dports", "--source-ports": "--sports",
 }

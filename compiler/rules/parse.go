@@ -200,6 +200,20 @@ func (p *parser) oddCommand(counters string, words []word) error {
 			}
 		}
 		return p.addWords(args[0].text, counters, args[1:], at)
+	case "-R":
+		n, err := 0, error(nil)
+		if len(args) > 1 {
+			n, err = strconv.Atoi(args[1].text)
+		}
+		c := p.chain(args[0].text)
+		if err != nil || n < 1 || n > len(c.Rules) {
+			return fmt.Errorf("-R replaces a rule by its number, and the chain %s has %d rules", c.Name, len(c.Rules))
+		}
+		if err := p.addWords(c.Name, counters, args[2:], n-1); err != nil {
+			return err
+		}
+		p.table.remove(c, n)
+		return nil
 	case "-N":
 		p.table.Declare(args[0].text, "-").Line = p.line
 		return nil

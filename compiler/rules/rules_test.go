@@ -50,6 +50,7 @@ func TestParseWhatPeopleType(t *testing.T) {
 		{`[3:180] -A INPUT -j LOG --log-prefix "a b "`, `[3:180] -A INPUT -j LOG --log-prefix "a b "`},
 		{"-A INPUT -s 1.1.1.1 -j DROP\n-I INPUT -s 2.2.2.2 -j DROP\n-I INPUT 2 -s 3.3.3.3 -j DROP",
 			"-A INPUT -s 2.2.2.2/32 -j DROP\n-A INPUT -s 3.3.3.3/32 -j DROP\n-A INPUT -s 1.1.1.1/32 -j DROP"},
+		{"-A INPUT -j DROP\n-A INPUT -s 1.1.1.1 -j DROP\n-R INPUT 2 -s 2.2.2.2 -j DROP", "-A INPUT -j DROP\n-A INPUT -s 2.2.2.2/32 -j DROP"},
 		{"-A INPUT -j DROP\n-A INPUT -s 1.1.1.1 -j DROP\n-D INPUT 1", "-A INPUT -s 1.1.1.1/32 -j DROP"},
 		{"-A INPUT -j DROP\n-A INPUT -s 1.1.1.1 -j DROP\n-D INPUT -s 1.1.1.1/32 -j DROP", "-A INPUT -j DROP"},
 		{"-A INPUT -m set ! --match-set x src -m mystery --what is this -j NFQUEUE --queue-num 3", "-A INPUT -m set ! --match-set x src -m mystery --what is this -j NFQUEUE --queue-num 3"},

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/seawall/seawall/compiler/docker"
+	"github.com/seawall/seawall/compiler/doctor"
+	"github.com/spf13/cobra"
+)
+
+func doctorCommand() *cobra.Command {
+	h := &hostFlags{}
+	c := &cobra.Command{
+		Use:   "doctor [--rules FILE]",
+		Short: "Find what is wrong with a host's Docker chains, and how to mend it",
+		Long: `Find what is wrong with the Docker chains of this host, or of saved rules: chains
+and rules of Docker that are gone, a jump to DOCKER-USER that does not do its
+work, rules that people wrote and that do something else than they meant, and
+published ports that are reached past DOCKER-USER. Each finding says what
+traffic it concerns, worked out over the chains, and the commands that mend it.
+
+Without --rules it reads the host's rules, for which it needs root. Exit 0 when
+nothing is wrong, 2 with findings.`,
+		Example: `  seawall doctor
+  iptables-save > v4; ip6tables-save > v6
+  seawall doctor --rules v4 --rules v6`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			host, err := h.read(c)
+			if err != nil {
+				return err
+			}
+			found := doctor.Run(host)
+			if _, err := io.WriteString(c.OutOrStdout(), doctor.Text(found)); err != nil {
+				return err
+			}
+			if len(found) > 0 {
+				return exitCode(exitDiffers)
+			}
+			for _, t := range host.Families {
+				fmt.Fprintf(c.OutOrStdout(), "IPv%d: %s, nothing wrong.\n", t.Family, docker.Look(t).Engine)
+			}
+			return nil
+		},
+	}
+	h.register(c)
+	return c
+}

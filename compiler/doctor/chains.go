@@ -1,0 +1,154 @@
+package doctor
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/seawall/seawall/compiler/docker"
+	"github.com/seawall/seawall/compiler/rules"
+)
+
+// chains finds chains and rules of Docker that are gone, and a jump to
+// DOCKER-USER that does not do its work.
+func (d *doctor) chains(l *docker.Layout) {
+	if l.Engine == docker.NoEngine {
+		return
+	}
+	t := l.Tables
+	chains, expected := l.Expected()
+	gone := map[string]bool{}
+	for _, table := range []string{"filter", "nat"} {
+		for _, name := range chains[table] {
+			if t.Chain(table, name) == nil {
+				gone[table+" "+name] = true
+				d.missingChain(l, table, name, expected)
+			}
+		}
+	}
+	for _, e := range expected {
+		if !t.Has(e) && !gone[e.Table+" "+e.Chain] && !leadsToGone(e, gone) {
+			d.missingRule(l, e)
+		}
+	}
+	if t.Nat != nil {
+		d.unrewritten(l)
+	}
+	d.userJump(l)
+}
+
+func leadsToGone(e docker.Expected, gone map[string]bool) bool {
+	for key := range gone {
+		table, name, _ := strings.Cut(key, " ")
+		if e.Table == table && strings.HasSuffix(e.Rule, "-j "+name) {
+			return true
+		}
+	}
+	return false
+}
+
+// missingChain gives the commands that make a chain again, with what is known of
+// its rules and of those that lead to it.
+func (d *doctor) missingChain(l *docker.Layout, table, name string, expected []docker.Expected) {
+	command := iptables(l.Tables.Family)
+	option := ""
+	if table != "filter" {
+		option = " -t " + table
+	}
+	mend := []string{fmt.Sprintf("%s%s -N %s", command, option, name)}
+	for _, e := range expected {
+		if e.Table == table && (e.Chain == name || strings.HasSuffix(e.Rule, "-j "+name)) && !l.Tables.Has(e) && l.Tables.Chain(table, e.Chain) != nil || e.Table == table && e.Chain == name {
+			mend = append(mend, e.Command(command))
+		}
+	}
+	f := Finding{Code: "SD001", Summary: fmt.Sprintf("Docker's chain %s is gone", name), Place: place(l.Tables.Family, "table "+table, 0),
+		Detail: purpose[name] + " Something has deleted it, or flushed the table while Docker ran: that has to be found, or it comes back.",
+		Mend:   append(mend, "# or "+restart+", which makes all of Docker's chains again")}
+	f.Traffic = d.traffic(l, mend)
+	if table == "nat" && unknownPorts(l) {
+		f.Mend = []string{restart} // which ports of the host they were, the daemon alone knows
+	}
+	d.add(f)
+}
+
+func unknownPorts(l *docker.Layout) bool {
+	return slices.ContainsFunc(l.Published, func(p *docker.Published) bool { return p.Port == 0 })
+}
+
+// purpose is what each chain is for (FACTS section 7).
+var purpose = map[string]string{
+	"DOCKER-USER":              "It has the user's rules, first of all.",
+	"DOCKER":                   "It has the published ports of each container.",
+	"DOCKER-FORWARD":           "It is the first stage for Docker's networks; without it no new network comes up.",
+	"DOCKER-CT":                "It lets answers in, for each bridge.",
+	"DOCKER-BRIDGE":            "It leads to the published ports of each bridge.",
+	"DOCKER-INTERNAL":          "It keeps Docker's networks apart.",
+	"DOCKER-ISOLATION-STAGE-1": "It keeps Docker's networks apart.",
+	"DOCKER-ISOLATION-STAGE-2": "It keeps Docker's networks apart.",
+}
+
+func (d *doctor) missingRule(l *docker.Layout, e docker.Expected) {
+	mend := []string{e.Command(iptables(l.Tables.Family))}
+	d.add(Finding{Code: "SD002", Summary: fmt.Sprintf("a rule of Docker is gone: -A %s %s", e.Chain, e.Rule),
+		Place:   place(l.Tables.Family, "table "+e.Table+", "+e.Chain, 0),
+		Detail:  strings.ToUpper(e.Why[:1]) + e.Why[1:] + ".",
+		Traffic: d.traffic(l, mend), Mend: mend})
+}
+
+// unrewritten finds published ports whose DNAT rule is gone: their other rules
+// do not say which port of the host it was.
+func (d *doctor) unrewritten(l *docker.Layout) {
+	for _, n := range l.Networks {
+		if len(n.Subnets) == 0 {
+			d.add(Finding{Code: "SD002", Summary: "no rule gives the containers of " + n.Bridge + " the host's address on their way out", Place: place(l.Tables.Family, "table nat, POSTROUTING", 0),
+				Detail:  "Docker makes a MASQUERADE rule for each network, unless it was made with com.docker.network.bridge.enable_ip_masquerade=false.",
+				Traffic: []string{"connections of the containers of " + n.Bridge + " to the outside leave with an address that nobody can answer"},
+				Mend:    []string{restart}})
+		}
+	}
+	for _, p := range l.Published {
+		if p.Port == 0 && l.Tables.Chain("nat", "DOCKER") != nil {
+			d.add(Finding{Code: "SD002", Summary: fmt.Sprintf("the rule that publishes the container's port %s/%s is gone", p.To, p.Protocol),
+				Place:   place(l.Tables.Family, "table nat, DOCKER", 0),
+				Detail:  "DOCKER in the filter table lets packets to it in, but nothing in the nat table sends packets there.",
+				Traffic: []string{fmt.Sprintf("connections to the published port do not reach %s; docker-proxy serves them past DOCKER-USER, if it runs", p.To)},
+				Mend:    []string{restart}})
+		}
+	}
+}
+
+// userJump looks at the jump from FORWARD: it must be there once, and come
+// first.
+func (d *doctor) userJump(l *docker.Layout) {
+	c := l.Tables.Filter.Chain("FORWARD")
+	if c == nil || l.Tables.Filter.Chain(rules.DockerUser) == nil {
+		return
+	}
+	command := iptables(l.Tables.Family)
+	var at []int
+	for i, r := range c.Rules {
+		if r.Target.Name == rules.DockerUser {
+			at = append(at, i)
+		}
+	}
+	if len(at) > 1 {
+		second := c.Rules[at[1]]
+		d.add(Finding{Code: "SD003", Summary: "FORWARD jumps to DOCKER-USER more than once", Place: place(l.Tables.Family, "FORWARD", second.Line),
+			Detail:  "The rules are walked again for each jump: it costs time, and log rules log twice.",
+			Traffic: []string{"no verdict changes; each packet meets the rules twice"},
+			Mend:    []string{fmt.Sprintf("%s -D FORWARD %d", command, at[1]+1)}})
+	}
+	if len(at) == 0 || at[0] == 0 {
+		return
+	}
+	for _, r := range c.Rules[:at[0]] {
+		if r.Target.Name == "ACCEPT" || l.Tables.Filter.Chain(r.Target.Name) != nil {
+			mend := []string{command + " -D FORWARD -j DOCKER-USER", command + " -I FORWARD 1 -j DOCKER-USER"}
+			d.add(Finding{Code: "SD004", Summary: "a rule before the jump to DOCKER-USER can accept packets: " + r.String("FORWARD"),
+				Place:   place(l.Tables.Family, "FORWARD", r.Line),
+				Detail:  "What it accepts never meets the user's rules. The jump has to be the first rule of FORWARD.",
+				Traffic: d.traffic(l, mend), Mend: mend})
+			return
+		}
+	}
+}

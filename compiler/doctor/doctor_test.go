@@ -1,0 +1,285 @@
+package doctor
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/seawall/seawall/compiler"
+	"github.com/seawall/seawall/compiler/docker"
+	"github.com/seawall/seawall/compiler/emit"
+	"github.com/seawall/seawall/compiler/lower"
+	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/schema"
+)
+
+// look is a host with saved rules of one family.
+func look(t *testing.T, text string, family rules.Family) *Host {
+	t.Helper()
+	f, err := rules.Parse([]byte(text))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	return &Host{Families: []docker.Tables{docker.TablesOf(f, family)}, Interfaces: []string{"eth0"}}
+}
+
+func capture(t *testing.T, name string) string {
+	t.Helper()
+	src, err := os.ReadFile(filepath.Join("../../testdata/captures", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(src)
+}
+
+// Healthy hosts have no finding.
+func TestHealthyHosts(t *testing.T) {
+	files, err := filepath.Glob("../../testdata/captures/*-save")
+	if err != nil || len(files) != 4 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	both := map[string]*Host{}
+	for _, name := range files {
+		family := rules.IPv4
+		if strings.Contains(name, "ip6tables") {
+			family = rules.IPv6
+		}
+		host := look(t, capture(t, filepath.Base(name)), family)
+		if found := Run(host); len(found) > 0 {
+			t.Errorf("%s: %s", name, Text(found))
+		}
+		engine := filepath.Base(name)[:9]
+		if both[engine] == nil {
+			both[engine] = &Host{Interfaces: []string{"eth0"}}
+		}
+		both[engine].Families = append(both[engine].Families, host.Families...)
+	}
+	for engine, host := range both {
+		if found := Run(host); len(found) > 0 {
+			t.Errorf("%s, both families: %s", engine, Text(found))
+		}
+	}
+}
+
+// carryOut does in a file's text what commands do in the kernel.
+func carryOut(text string, commands []string) string {
+	for _, c := range commands {
+		_, args, ok := strings.Cut(c, "tables ")
+		if !ok || strings.HasPrefix(c, "#") {
+			continue
+		}
+		table := "filter"
+		if rest, ok := strings.CutPrefix(args, "-t "); ok {
+			table, args, _ = strings.Cut(rest, " ")
+		}
+		head, rest, _ := strings.Cut(text, "*"+table+"\n")
+		inside, tail, _ := strings.Cut(rest, "COMMIT\n")
+		text = head + "*" + table + "\n" + inside + args + "\nCOMMIT\n" + tail
+	}
+	return text
+}
+
+// Every single deletion of a chain, jump or rule that Docker made is found, and
+// what is named as its mend mends it. Only a RETURN at the end of a chain says
+// what the end says anyway.
+func TestEveryDeletionIsFound(t *testing.T) {
+	for _, name := range []string{"engine-20.10-two-networks.iptables-save", "engine-29-published-8080.iptables-save", "engine-29-published-8080.ip6tables-save"} {
+		family := rules.IPv4
+		if strings.Contains(name, "ip6tables") {
+			family = rules.IPv6
+		}
+		whole := capture(t, name)
+		lines := strings.SplitAfter(whole, "\n")
+		deletions, found, mended, restarts := 0, 0, 0, 0
+		for i, line := range lines {
+			if !strings.HasPrefix(line, "-A ") && !strings.HasPrefix(line, ":DOCKER") || strings.HasSuffix(line, " -j RETURN\n") && !strings.Contains(line, " -i ") {
+				continue
+			}
+			rest := strings.Join(lines[:i], "") + strings.Join(lines[i+1:], "")
+			if chain, ok := strings.CutPrefix(line, ":"); ok {
+				rest = withoutChain(lines, i, strings.Fields(chain)[0])
+			}
+			deletions++
+			list := Run(look(t, rest, family))
+			if len(list) == 0 {
+				t.Errorf("%s: not found: without %s", name, line)
+				continue
+			}
+			found++
+			var mend []string
+			for _, f := range list {
+				mend = append(mend, f.Mend...)
+				if len(f.Traffic) == 0 || f.Detail == "" {
+					t.Errorf("%s without %s: no word about the traffic or the reason: %v", name, line, f)
+				}
+			}
+			if slices.Contains(mend, restart) {
+				restarts++ // the lab restarts a real engine
+				continue
+			}
+			if after := Run(look(t, carryOut(rest, mend), family)); len(after) > 0 {
+				t.Errorf("%s without %s: the mend does not mend it:\n%s\nthen:\n%s", name, line, Text(list), Text(after))
+				continue
+			}
+			mended++
+		}
+		t.Logf("%s: %d deletions, %d found, %d mended by the commands named, %d by a restart of Docker", name, deletions, found, mended, restarts)
+		if deletions < 10 || found != deletions || mended+restarts != deletions {
+			t.Errorf("%s: the score is not 100%%", name)
+		}
+	}
+}
+
+// withoutChain leaves out a chain of the table that line i declares it in, with
+// its rules and what leads to it: a chain in use cannot be deleted.
+func withoutChain(lines []string, i int, name string) string {
+	start, end := i, i
+	for !strings.HasPrefix(lines[start], "*") {
+		start--
+	}
+	for lines[end] != "COMMIT\n" {
+		end++
+	}
+	var b strings.Builder
+	for n, line := range lines {
+		inTable := n > start && n < end
+		if inTable && (n == i || strings.HasPrefix(line, "-A "+name+" ") || strings.HasSuffix(line, " -j "+name+"\n")) {
+			continue
+		}
+		b.WriteString(line)
+	}
+	return b.String()
+}
+
+// What people write by hand, and what it is called. The mends are carried out,
+// and leave nothing to find.
+func TestWhatPeopleWrite(t *testing.T) {
+	healthy := capture(t, "engine-20.10-two-networks.iptables-save")
+	six := capture(t, "engine-20.10-two-networks.ip6tables-save")
+	rule := func(lines string) string {
+		return strings.Replace(healthy, "-A DOCKER-USER -j RETURN\n", lines+"-A DOCKER-USER -j RETURN\n", 1)
+	}
+	for _, test := range []struct{ what, text, six, code, says string }{
+		{"a good rule", rule("-A DOCKER-USER ! -s 192.0.2.0/24 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n"), "", "", ""},
+		{"the same, and IPv6 is forgotten", rule("-A DOCKER-USER ! -s 192.0.2.0/24 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n"), six, "SD005", "every IPv6 client on eth0 reaches 172.17.0.2:80"},
+		{"INPUT", strings.Replace(healthy, "-A FORWARD -j DOCKER-USER", "-A INPUT -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n-A FORWARD -j DOCKER-USER", 1), "", "SD006", "connections to 8080/tcp are served as if the rule were not there"},
+		{"the published port", rule("-A DOCKER-USER -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n"), "", "SD007", "the rule matches no connection to 8080/tcp"},
+		{"no interface, no direction", rule("-A DOCKER-USER ! -s 192.0.2.0/24 -p tcp -m conntrack --ctorigdstport 8080 -j DROP\n"), "", "SD008", "answers from 8080/tcp: deny by this rule"},
+		{"no direction", rule("-A DOCKER-USER ! -s 192.0.2.0/24 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 -j DROP\n"), "", "SD008", "answers to the containers of br-shop, at port 8080: deny by this rule"},
+		{"a negated pair", rule("-A DOCKER-USER ! -s 192.0.2.1/32 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n-A DOCKER-USER ! -s 192.0.2.2/32 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n"), "", "SD009", "every source is denied, 192.0.2.1/32 and 192.0.2.2/32 as well"},
+		{"after a RETURN", strings.Replace(healthy, "-A DOCKER-USER -j RETURN\n", "-A DOCKER-USER -j RETURN\n-A DOCKER-USER -i eth0 -p udp -m conntrack --ctorigdstport 5353 --ctdir ORIGINAL -j DROP\n", 1), "", "SD010", "none"},
+		{"the jump is there twice", strings.Replace(healthy, "-A FORWARD -j DOCKER-USER\n", "-A FORWARD -j DOCKER-USER\n-A FORWARD -j DOCKER-USER\n", 1), "", "SD003", "each packet meets the rules twice"},
+		{"an ACCEPT before the jump", strings.Replace(rule("-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n"), "-A FORWARD -j DOCKER-USER\n", "-A FORWARD -i eth0 -j ACCEPT\n-A FORWARD -j DOCKER-USER\n", 1), "", "SD004", "new connections to 8080/tcp: let in now, deny when it is mended"},
+	} {
+		t.Run(test.what, func(t *testing.T) {
+			host := look(t, test.text, rules.IPv4)
+			if test.six != "" {
+				host.Families = append(host.Families, look(t, test.six, rules.IPv6).Families...)
+			}
+			found := Run(host)
+			text := Text(found)
+			if test.code == "" {
+				if len(found) > 0 {
+					t.Errorf("a false alarm:\n%s", text)
+				}
+				return
+			}
+			if len(found) != 1 || found[0].Code != test.code || !strings.Contains(text, test.says) {
+				t.Fatalf("want %s with %q, got:\n%s", test.code, test.says, text)
+			}
+			if test.code == "SD005" {
+				host.Families[1] = look(t, carryOut(test.six, found[0].Mend), rules.IPv6).Families[0]
+			} else {
+				host.Families[0] = look(t, carryOut(test.text, found[0].Mend), rules.IPv4).Families[0]
+			}
+			if again := Run(host); len(again) > 0 {
+				t.Errorf("the mend does not mend it:\n%s\nthen:\n%s", text, Text(again))
+			}
+		})
+	}
+}
+
+// What a live host says beside its rules.
+func TestFacts(t *testing.T) {
+	host := look(t, capture(t, "engine-29-published-8080.iptables-save"), rules.IPv4)
+	host.Facts = Facts{Live: true, Forwarding: map[int]bool{4: true}}
+	if found := Run(host); len(found) > 0 {
+		t.Errorf("a false alarm:\n%s", Text(found))
+	}
+	host.Facts = Facts{Live: true, DaemonJSON: []byte(`{"iptables": false, "ip6tables": false, "firewall-backend": "nftables"}`),
+		Forwarding: map[int]bool{4: false}, OtherBackend: "legacy", Active: map[string]bool{"firewalld": true, "ufw": true}}
+	var codes []string
+	for _, f := range Run(host) {
+		codes = append(codes, f.Code)
+	}
+	if got, want := fmt.Sprint(codes), "[SD011 SD011 SD013 SD014 SD012 SD016 SD016]"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// named tells whether a finding is about a port that a policy names.
+func named(doc *schema.Document, summary string) bool {
+	for port, protocol := range map[int]schema.Protocol{8080: schema.TCP, 5432: schema.TCP, 5353: schema.UDP} {
+		if !strings.Contains(summary, fmt.Sprintf("%d/%s ", port, protocol)) {
+			continue
+		}
+		for _, p := range doc.Policies {
+			for _, r := range p.Ports {
+				if r.Protocol == protocol && int(r.First) <= port && port <= int(r.Last) && len(p.Address) == 0 {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// The rules that Seawall compiles are what doctor would have people write: no
+// example gives it anything to find, in either layout, over either engine.
+func TestCompiledRulesAreHealthy(t *testing.T) {
+	policies, err := filepath.Glob("../../examples/*/policy.hcl")
+	if err != nil || len(policies) < 8 {
+		t.Fatalf("%v, %v", policies, err)
+	}
+	for _, policy := range policies {
+		opt := schema.Options{}
+		if vars, _ := filepath.Glob(filepath.Join(filepath.Dir(policy), "*.vars.hcl")); len(vars) > 0 {
+			opt.VarFiles = vars[:1]
+		}
+		loaded, diags := schema.Load(filepath.Dir(policy), opt)
+		if diags.HasErrors() {
+			t.Fatal(diags)
+		}
+		loaded.Document.Host.UserlandProxy = true
+		for _, layout := range []lower.Layout{lower.Flat, lower.Indexed} {
+			out, err := compiler.Compile(loaded.Document, compiler.Options{Format: emit.Restore, Layout: layout})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, engine := range []string{"engine-20.10-two-networks", "engine-29-published-8080"} {
+				host := &Host{Interfaces: []string{"eth0"}}
+				for i, family := range []rules.Family{rules.IPv4, rules.IPv6} {
+					text := capture(t, engine+[]string{".iptables-save", ".ip6tables-save"}[i])
+					_, own, _ := strings.Cut(string(out.Files[i].Bytes), "*filter\n")
+					own, _, _ = strings.Cut(own, "COMMIT\n")
+					head, rest, _ := strings.Cut(text, "*filter\n")
+					inside, tail, _ := strings.Cut(rest, "COMMIT\n")
+					if !strings.Contains(inside, "-A FORWARD -j DOCKER-USER") {
+						own += "-I FORWARD -j DOCKER-USER\n"
+					}
+					text = head + "*filter\n" + inside + own + "-I INPUT -j SEAWALL-INPUT\nCOMMIT\n" + tail
+					host.Families = append(host.Families, look(t, text, family).Families...)
+				}
+				for _, f := range Run(host) {
+					if f.Code == "SD005" && !named(loaded.Document, f.Summary) {
+						continue // a port that no policy names is open over docker-proxy: that is found, and is so
+					}
+					t.Errorf("%s, %s, over %s:\n%s", policy, layout, engine, Text([]Finding{f}))
+				}
+			}
+		}
+	}
+}
