@@ -1,0 +1,88 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/seawall/seawall/compiler/importer"
+	"github.com/seawall/seawall/compiler/prove"
+	"github.com/spf13/cobra"
+)
+
+func importCommand() *cobra.Command {
+	in, setFile := "", ""
+	family := 0
+	c := &cobra.Command{
+		Use:   "import FILE [FILE]",
+		Short: "Write a policy that means what a DOCKER-USER chain means",
+		Long: `Write a policy that means what an existing DOCKER-USER chain means, to standard
+output. FILE is what iptables-save printed, a boot file, or ufw's after.rules;
+with a second one both families are imported into one policy.
+
+The policy is proved against the chain. What the language cannot say is listed
+with the packets that it is about and the line of the file, and is never
+dropped in silence. Exit 0 when the policy means the same, 2 when not wholly.`,
+		Example: `  iptables-save > v4; ip6tables-save > v6
+  seawall import v4 v6 > policy.hcl
+  seawall import /etc/ufw/after.rules --in ens3`,
+		Args: cobra.RangeArgs(1, 2),
+		RunE: func(c *cobra.Command, args []string) error {
+			sets, err := readSets(setFile)
+			if err != nil {
+				return err
+			}
+			var chains []importer.Chain
+			for _, name := range args {
+				list, err := readRules(c, name, family, sets)
+				if err != nil {
+					return err
+				}
+				for _, f := range list {
+					if len(chains) > 0 && chains[0].Family == f.family {
+						return fmt.Errorf("%s is the second file of IPv%d", f.name, f.family)
+					}
+					chains = append(chains, importer.Chain{Family: f.family, Table: f.table})
+				}
+			}
+			result, err := importer.Import(chains, in)
+			if err != nil {
+				return err
+			}
+			if _, err := c.OutOrStdout().Write(result.Policy); err != nil {
+				return err
+			}
+			if len(result.Missing) == 0 {
+				fmt.Fprintln(c.ErrOrStderr(), "The policy means what the chain means, proved over all packets.")
+				return nil
+			}
+			writeMissing(c.ErrOrStderr(), chains, result)
+			return exitCode(exitDiffers)
+		},
+	}
+	c.Flags().StringVar(&in, "in", "eth0", "the `INTERFACE` on which traffic from outside arrives")
+	c.Flags().IntVar(&family, "family", 0, "the file's address family, 4 or 6, when it does not show")
+	registerSets(c, &setFile)
+	return c
+}
+
+// writeMissing lists what the policy does not say.
+func writeMissing(w io.Writer, chains []importer.Chain, r *importer.Result) {
+	fmt.Fprintf(w, "The policy does not say all that the chain says. These packets are treated in another way:\n")
+	for i, d := range r.Missing {
+		fmt.Fprintf(w, "\n%d. %s\n   the chain says %s, the policy %s\n", i+1, d, d.File, d.Policy)
+		for _, c := range chains {
+			if c.Family != d.Family {
+				continue
+			}
+			way := prove.Trace(c.Table, d.Example)
+			fmt.Fprintf(w, "   because of %s\n", lastStep(way))
+			if d.Undecided {
+				fmt.Fprintf(w, "   it cannot be decided: %s\n", unsure(way))
+			}
+		}
+		fmt.Fprintf(w, "   for example %s\n", d.Example)
+	}
+	if r.More > 0 {
+		fmt.Fprintf(w, "\nand %d more.\n", r.More)
+	}
+}

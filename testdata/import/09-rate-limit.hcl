@@ -1,0 +1,11 @@
+# Imported from DOCKER-USER. docker-proxy's way in, over the host's INPUT, is not in
+# that chain: userland_proxy = true closes it as well.
+host {
+  external       = ["eth0"]
+  unlisted       = "allow"
+  userland_proxy = false
+}
+
+policy "22-tcp" {
+  ports = ["22/tcp", "8443/tcp"]
+}
