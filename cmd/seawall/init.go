@@ -1,0 +1,139 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/moby/moby/client"
+	"github.com/seawall/seawall/compiler/inventory"
+	"github.com/spf13/cobra"
+)
+
+func initCommand() *cobra.Command {
+	p := &policyFlags{}
+	var in []string
+	inspect, compose, check, docker := "", "", "", ""
+	c := &cobra.Command{
+		Use:   "init",
+		Short: "Write a first policy from what a host publishes",
+		Long: `Write a first policy to standard output, from the running Docker daemon, a
+compose file, or what docker inspect printed: each published port in a policy
+with its container's name, open to everybody as it is today, and marked for a
+decision.
+
+With --check, compare published ports with a policy instead: those that no
+policy names, and policies whose ports no container publishes. Exit 2 when
+there are any.`,
+		Example: `  seawall init > policy.hcl
+  seawall init --compose compose.yaml > policy.hcl
+  docker inspect $(docker ps -q) | seawall init --inspect - --in eth0
+  seawall init --check policy.hcl`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			var ports []inventory.Port
+			var err error
+			switch {
+			case inspect != "" && compose != "":
+				return fmt.Errorf("--inspect and --compose are two sources; name one")
+			case inspect != "":
+				var src []byte
+				if src, _, err = readInput(c, inspect); err == nil {
+					ports, err = inventory.FromInspect(src)
+				}
+			case compose != "":
+				ports, err = inventory.FromCompose(c.Context(), compose)
+			default:
+				ports, err = fromDaemon(docker)
+			}
+			if err != nil {
+				return err
+			}
+			if check != "" {
+				return checkInventory(c, p, check, ports)
+			}
+			if len(in) == 0 {
+				in = defaultInterfaces()
+			}
+			_, err = c.OutOrStdout().Write(inventory.Policy(ports, in))
+			return err
+		},
+	}
+	p.register(c)
+	c.Flags().StringVar(&inspect, "inspect", "", "read a `FILE` of docker inspect, or - for standard input")
+	c.Flags().StringVar(&compose, "compose", "", "read a compose `FILE`")
+	c.Flags().StringVar(&docker, "docker", "", "the daemon's `ADDRESS`, such as unix:///var/run/docker.sock (default as for docker)")
+	c.Flags().StringVar(&check, "check", "", "compare with the policy at `PATH`, and write nothing")
+	c.Flags().StringArrayVar(&in, "in", nil, "an `INTERFACE` on which traffic from outside arrives (default that of the default route)")
+	return c
+}
+
+// fromDaemon asks the daemon for its containers.
+func fromDaemon(address string) ([]inventory.Port, error) {
+	options := []client.Opt{client.FromEnv}
+	if address != "" {
+		options = append(options, client.WithHost(address))
+	}
+	api, err := client.New(options...)
+	if err != nil {
+		return nil, fmt.Errorf("the Docker daemon: %w", err)
+	}
+	defer func() { _ = api.Close() }()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	list, err := api.ContainerList(ctx, client.ContainerListOptions{All: true})
+	if err != nil {
+		return nil, fmt.Errorf("%w\n\nName a saved docker inspect with --inspect, or a compose file with --compose", err)
+	}
+	var all []json.RawMessage
+	for _, x := range list.Items {
+		one, err := api.ContainerInspect(ctx, x.ID, client.ContainerInspectOptions{})
+		if err != nil {
+			return nil, err
+		}
+		raw := one.Raw
+		if raw == nil {
+			if raw, err = json.Marshal(one.Container); err != nil {
+				return nil, err
+			}
+		}
+		all = append(all, raw)
+	}
+	src, err := json.Marshal(all)
+	if err != nil {
+		return nil, err
+	}
+	return inventory.FromInspect(src)
+}
+
+func checkInventory(c *cobra.Command, p *policyFlags, path string, ports []inventory.Port) error {
+	loaded, err := p.load(c, []string{path})
+	if err != nil {
+		return err
+	}
+	gaps := inventory.Check(ports, loaded.Document)
+	var b bytes.Buffer
+	for _, x := range gaps.Unnamed {
+		on := ""
+		if x.Address.IsValid() {
+			on = " on " + x.Address.String()
+		}
+		fmt.Fprintf(&b, "%s publishes %s%s, which no policy names\n", strings.TrimSpace(x.Container), x.Name(), on)
+	}
+	for _, x := range gaps.Unpublished {
+		fmt.Fprintf(&b, "policy %s (%s:%d): no container publishes a port of it\n", x.Name, filepath.ToSlash(x.Range.Filename), x.Range.Start.Line)
+	}
+	if b.Len() > 0 {
+		if _, err := io.Copy(c.OutOrStdout(), &b); err != nil {
+			return err
+		}
+		return exitCode(exitDiffers)
+	}
+	fmt.Fprintf(c.OutOrStdout(), "%d published ports, each named by a policy; every policy has one.\n", len(ports))
+	return nil
+}

@@ -1,0 +1,36 @@
+package inventory
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/compose-spec/compose-go/v2/cli"
+)
+
+// FromCompose reads the published ports of a compose file. The file's own
+// environment files and variables count, as for docker compose.
+func FromCompose(ctx context.Context, path string) ([]Port, error) {
+	options, err := cli.NewProjectOptions([]string{path}, cli.WithOsEnv, cli.WithDotEnv, cli.WithName("seawall"))
+	if err != nil {
+		return nil, err
+	}
+	project, err := cli.ProjectFromOptions(ctx, options)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	var list []Port
+	for name, s := range project.Services {
+		for _, p := range s.Ports {
+			first, last, ok := portRange(p.Published)
+			if !ok {
+				continue // published on a port that the engine picks when it starts
+			}
+			protocol := p.Protocol
+			if protocol == "" {
+				protocol = "tcp"
+			}
+			list = append(list, Port{Container: name, Image: s.Image, Address: hostAddress(p.HostIP), First: first, Last: last, Protocol: protocol})
+		}
+	}
+	return tidy(list), nil
+}

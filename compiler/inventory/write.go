@@ -1,0 +1,98 @@
+package inventory
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/hashicorp/hcl/v2/hclwrite"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// Policy writes a first policy: each container's ports open to everybody, as they
+// are without a policy, and each marked for a decision.
+func Policy(ports []Port, external []string) []byte {
+	f := hclwrite.NewEmptyFile()
+	comment(f.Body(), "The published ports of this host, as they are open today. Decide about each.")
+	host := f.Body().AppendNewBlock("host", nil).Body()
+	host.SetAttributeValue("external", strs(external))
+	comment(host, "\"deny\" closes what no policy below names, once all is named.")
+	host.SetAttributeValue("unlisted", cty.StringVal("allow"))
+	names := map[string]bool{}
+	var inside []Port
+	for i := 0; i < len(ports); {
+		group := []Port{ports[i]}
+		for i++; i < len(ports) && ports[i].Container == group[0].Container && ports[i].Address == group[0].Address; i++ {
+			group = append(group, ports[i])
+		}
+		if !group[0].Outside() {
+			inside = append(inside, group...)
+			continue
+		}
+		f.Body().AppendNewline()
+		writePolicy(f.Body(), group, names)
+	}
+	if len(inside) > 0 {
+		f.Body().AppendNewline()
+		comment(f.Body(), "Published on the loopback alone, which nobody outside reaches:")
+		for _, p := range inside {
+			comment(f.Body(), fmt.Sprintf("  %s: %s", oneLine(p.Container), p.Name()))
+		}
+	}
+	return hclwrite.Format(f.Bytes())
+}
+
+func writePolicy(body *hclwrite.Body, group []Port, names map[string]bool) {
+	first := group[0]
+	b := body.AppendNewBlock("policy", []string{unique(first.Container, names)}).Body()
+	if first.Image != "" {
+		b.SetAttributeValue("description", cty.StringVal(oneLine(first.Image)))
+	}
+	var list []string
+	for _, p := range group {
+		list = append(list, p.Name())
+	}
+	b.SetAttributeValue("ports", strs(list))
+	if first.Address.IsValid() {
+		b.SetAttributeValue("address", strs([]string{first.Address.String()}))
+	}
+	comment(b, "Everybody reaches it today. Decide: \"deny\", and allow { sources = [...] } for those who may.")
+	b.SetAttributeValue("default", cty.StringVal("allow"))
+}
+
+func comment(b *hclwrite.Body, text string) {
+	b.AppendUnstructuredTokens(hclwrite.Tokens{{Type: hclsyntax.TokenComment, Bytes: []byte("# " + text + "\n")}})
+}
+
+// oneLine keeps a text that comes from others on its line.
+func oneLine(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < 0x20 || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, text)
+}
+
+// unique makes a policy's name of a container's.
+func unique(name string, names map[string]bool) string {
+	clean := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.' {
+			return r
+		}
+		return '-'
+	}, name)
+	for base, n := clean, 2; names[clean]; n++ {
+		clean = fmt.Sprintf("%s-%d", base, n)
+	}
+	names[clean] = true
+	return clean
+}
+
+func strs(values []string) cty.Value {
+	var list []cty.Value
+	for _, v := range values {
+		list = append(list, cty.StringVal(v))
+	}
+	return cty.ListVal(list)
+}
