@@ -16,8 +16,8 @@ type Scopes struct {
 	// Guard is what sources get that are treated apart on every port and protocol;
 	// empty when there are none. Scopes that say no more than it are not listed.
 	Guard []ReachPart
-	Keeps    bool   // packets of established connections pass where new ones are denied
-	List     []Scope
+	Keeps bool // packets of established connections pass where new ones are denied
+	List  []Scope
 }
 
 // Scope is published ports that a chain treats alike.

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/moby/moby/client"
+	"github.com/seawall/seawall/compiler/live"
+	"github.com/seawall/seawall/compiler/prove"
+	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/schema"
+	"github.com/spf13/cobra"
+)
+
+type watchFlags struct {
+	policyFlags
+	interval time.Duration
+	run      string
+	asJSON   bool
+	once     bool
+	docker   string
+}
+
+func watchCommand() *cobra.Command {
+	f := &watchFlags{}
+	c := &cobra.Command{
+		Use:   "watch [PATH]",
+		Short: "Tell when the live rules no longer mean the policy",
+		Long: `Compare the rules that the kernel holds with a policy, on an interval and when
+Docker starts, stops or connects something. On drift it ends with exit 2; with
+--exec it runs a command instead and goes on, such as the policy's script.`,
+		Example: `  seawall watch policy.hcl
+  seawall watch policy.hcl --exec 'sh /etc/seawall/seawall.sh' --json
+  seawall watch policy.hcl --once`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error { return f.watch(c, args) },
+	}
+	f.register(c)
+	flags := c.Flags()
+	flags.DurationVar(&f.interval, "interval", 30*time.Second, "how often to look")
+	flags.StringVar(&f.run, "exec", "", "a shell `COMMAND` to run on drift, in place of ending")
+	flags.BoolVar(&f.asJSON, "json", false, "log as JSON, a line an event")
+	flags.BoolVar(&f.once, "once", false, "look once: exit 0 or 2")
+	flags.StringVar(&f.docker, "docker", "", "the daemon's `ADDRESS` (default as for docker); without a daemon the interval alone counts")
+	return c
+}
+
+// event is a line of the log.
+type event struct {
+	Time   string `json:"time"`
+	Event  string `json:"event"` // watching, holds, drift, ran, failed
+	Family int    `json:"family,omitempty"`
+	What   string `json:"what,omitempty"`
+}
+
+func (f *watchFlags) log(w io.Writer, e event) {
+	e.Time = time.Now().UTC().Format(time.RFC3339)
+	if f.asJSON {
+		// A struct of texts and a number is always JSON.
+		line, _ := json.Marshal(e)
+		fmt.Fprintf(w, "%s\n", line)
+		return
+	}
+	text := fmt.Sprintf("%s %s", e.Time, e.Event)
+	if e.Family != 0 {
+		text += fmt.Sprintf(" IPv%d", e.Family)
+	}
+	if e.What != "" {
+		text += ": " + e.What
+	}
+	fmt.Fprintln(w, text)
+}
+
+func (f *watchFlags) watch(c *cobra.Command, args []string) error {
+	if f.interval <= 0 {
+		return fmt.Errorf("--interval is a time such as 30s, not %s", f.interval)
+	}
+	loaded, err := f.load(c, args)
+	if err != nil {
+		return err
+	}
+	host, w := live.ThisHost(), c.OutOrStdout()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	changes := f.events(ctx)
+	tick := time.NewTicker(f.interval)
+	defer tick.Stop()
+	f.log(w, event{Event: "watching", What: policyPath(args)})
+	held := false
+	for {
+		drifted, err := f.look(w, host, loaded.Document)
+		switch {
+		case err != nil:
+			return err
+		case !drifted && (!held || f.once):
+			f.log(w, event{Event: "holds"})
+			held = true
+		case drifted:
+			held = false
+			if f.run == "" {
+				return exitCode(exitDiffers)
+			}
+			f.mend(w)
+		}
+		if f.once {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		case <-changes:
+			time.Sleep(time.Second) // Docker writes its rules one after the other
+		}
+	}
+}
+
+// look compares once, and logs each difference.
+func (f *watchFlags) look(w io.Writer, host *live.Host, doc *schema.Document) (drifted bool, err error) {
+	for _, family := range []rules.Family{rules.IPv4, rules.IPv6} {
+		t, err := host.Table(family)
+		if err != nil {
+			return false, err
+		}
+		result, err := prove.Compare(doc, t, family)
+		if err != nil {
+			return false, err
+		}
+		for _, d := range result.Differences {
+			drifted = true
+			f.log(w, event{Event: "drift", Family: int(family), What: fmt.Sprintf("%s: the policy says %s, the kernel %s (%s)", d, d.Policy, d.File, lastStep(prove.Trace(t, d.Example)))})
+		}
+	}
+	return drifted, nil
+}
+
+func (f *watchFlags) mend(w io.Writer) {
+	out, err := exec.Command("sh", "-c", f.run).CombinedOutput()
+	if err != nil {
+		f.log(w, event{Event: "failed", What: fmt.Sprintf("%s: %v: %s", f.run, err, out)})
+		return
+	}
+	f.log(w, event{Event: "ran", What: f.run})
+}
+
+// events tells when Docker changes something; never, where there is no daemon.
+func (f *watchFlags) events(ctx context.Context) <-chan struct{} {
+	changes := make(chan struct{}, 1)
+	options := []client.Opt{client.FromEnv}
+	if f.docker != "" {
+		options = append(options, client.WithHost(f.docker))
+	}
+	api, err := client.New(options...)
+	if err != nil {
+		return changes
+	}
+	go func() {
+		defer func() { _ = api.Close() }()
+		for ctx.Err() == nil {
+			result := api.Events(ctx, client.EventsListOptions{})
+			for open := true; open; {
+				select {
+				case _, more := <-result.Messages:
+					if open = more; !open {
+						break
+					}
+					select {
+					case changes <- struct{}{}:
+					default: // one is waiting already
+					}
+				case <-result.Err:
+					open = false
+				}
+			}
+			select { // the daemon is gone; its restart is a change as well
+			case <-ctx.Done():
+			case <-time.After(2 * time.Second):
+			}
+		}
+	}()
+	return changes
+}
