@@ -174,10 +174,14 @@ func TestUnits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// What is not installed here: the script, the manual, and other units.
-	here := strings.NewReplacer("/etc/seawall/seawall.sh", "/bin/true", "Documentation=man:seawall(1)\n", "")
+	watch, err := os.ReadFile("systemd/seawall-watch.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What is not installed here: the program, the script, the manual, and other units.
+	here := strings.NewReplacer("/etc/seawall/seawall.sh", "/bin/true", "/usr/bin/seawall", "/bin/true", "Documentation=man:seawall(1)\n", "", "Documentation=man:seawall-watch(1)\n", "")
 	stub := "[Unit]\nDescription=%\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n"
-	files := map[string]string{"seawall.service": here.Replace(string(unit)), "docker.service.d/seawall.conf": here.Replace(string(dropIn)),
+	files := map[string]string{"seawall-watch.service": here.Replace(string(watch)), "seawall.service": here.Replace(string(unit)), "docker.service.d/seawall.conf": here.Replace(string(dropIn)),
 		"docker.service": "[Unit]\nDescription=Docker\nAfter=network-online.target\n[Service]\nExecStart=/bin/true\n"}
 	for _, name := range []string{"iptables", "ip6tables", "netfilter-persistent"} {
 		files[name+".service"] = strings.ReplaceAll(stub, "%", name) + "\n"
@@ -191,7 +195,7 @@ func TestUnits(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c := exec.Command(analyze, "verify", "--man=no", filepath.Join(dir, "seawall.service"), filepath.Join(dir, "docker.service"))
+	c := exec.Command(analyze, "verify", "--man=no", filepath.Join(dir, "seawall.service"), filepath.Join(dir, "seawall-watch.service"), filepath.Join(dir, "docker.service"))
 	c.Env = append(os.Environ(), "SYSTEMD_UNIT_PATH="+dir+":")
 	if out, err := c.CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, out)

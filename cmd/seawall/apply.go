@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -66,6 +67,12 @@ IPTABLES, IP6TABLES and IPSET name other commands, as for seawall.sh.`,
 }
 
 func (f *applyFlags) apply(c *cobra.Command, args []string) error {
+	switch {
+	case !slices.Contains(lower.Layouts, lower.Layout(f.layout)):
+		return fmt.Errorf("--layout is auto, flat, indexed or ipset, not %q", f.layout)
+	case f.within < 0 || f.within > 0 && f.within < time.Second:
+		return fmt.Errorf("--confirm-within is a second or longer, or 0 for no confirmation, not %s", f.within)
+	}
 	loaded, err := f.load(c, args)
 	if err != nil {
 		return err

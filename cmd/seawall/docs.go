@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seawall/seawall/compiler/doctor"
 	"github.com/seawall/seawall/compiler/lint"
 	"github.com/seawall/seawall/schema"
 	"github.com/spf13/cobra"
@@ -110,8 +111,20 @@ func markdownPages(root *cobra.Command) (map[string][]byte, error) {
 		title, _, _ := strings.Cut(strings.TrimPrefix(page, "# "), "\n")
 		fmt.Fprintf(&index, "- [%s](findings/%s.md)\n", title, code)
 	}
+	index.WriteString("- [What doctor finds](doctor.md)\n")
+	files["doctor.md"] = []byte(doctorPage())
 	files["README.md"] = index.Bytes()
 	return files, nil
+}
+
+// doctorPage is the findings of doctor, from the table that doctor has them in.
+func doctorPage() string {
+	var b strings.Builder
+	b.WriteString("# What doctor finds\n\n`seawall doctor` says of each finding where it is, what traffic it concerns, and the commands that mend it.\n")
+	for _, x := range doctor.Codes {
+		fmt.Fprintf(&b, "\n## %s: %s\n\n%s\n", x.Code, x.Title, x.Why)
+	}
+	return b.String()
 }
 
 // languagePage is the reference of the language, from the table that the reader

@@ -38,6 +38,9 @@ nothing is wrong, 2 with findings.`,
 			if len(found) > 0 {
 				return exitCode(exitDiffers)
 			}
+			for _, n := range doctor.Notes(host) {
+				fmt.Fprintf(c.OutOrStdout(), "Note: %s\n", n)
+			}
 			for _, t := range host.Families {
 				fmt.Fprintf(c.OutOrStdout(), "IPv%d: %s, nothing wrong.\n", t.Family, docker.Look(t).Engine)
 			}

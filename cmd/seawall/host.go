@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/seawall/seawall/compiler/docker"
 	"github.com/seawall/seawall/compiler/doctor"
+	"github.com/seawall/seawall/compiler/live"
 	"github.com/seawall/seawall/compiler/rules"
 	"github.com/spf13/cobra"
 )
@@ -87,49 +87,21 @@ func (h *hostFlags) live() (*doctor.Host, error) {
 	if len(h.in) == 0 {
 		host.Interfaces = defaultInterfaces()
 	}
-	sets, err := liveSets()
+	now := live.ThisHost()
+	sets, err := now.Sets()
 	if err != nil {
 		return nil, err
 	}
 	for _, f := range []rules.Family{rules.IPv4, rules.IPv6} {
-		src, err := saved(f, "")
+		src, err := now.Saved(f)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w. Saved rules can be named with --rules", err)
 		}
 		if err := addFamily(host, "the kernel's rules", src, f, sets); err != nil {
 			return nil, err
 		}
 	}
 	return host, liveFacts(&host.Facts)
-}
-
-// saved is what iptables-save prints, of a back end or of the one in use.
-func saved(f rules.Family, backend string) ([]byte, error) {
-	name := "iptables"
-	if f == rules.IPv6 {
-		name = "ip6tables"
-	}
-	name += backend + "-save"
-	c := exec.Command(name)
-	var errOut bytes.Buffer
-	c.Stderr = &errOut
-	out, err := c.Output()
-	switch {
-	case errors.Is(err, exec.ErrNotFound):
-		return nil, fmt.Errorf("%s is not installed here; name saved rules with --rules", name)
-	case err != nil:
-		return nil, fmt.Errorf("%s: %s. Reading the host's rules needs root; saved ones are named with --rules", name, strings.TrimSpace(errOut.String()))
-	}
-	return out, nil
-}
-
-// liveSets are the ipsets of the kernel; none where there is no ipset.
-func liveSets() (rules.Sets, error) {
-	out, err := exec.Command("ipset", "save").Output()
-	if err != nil {
-		return nil, nil // a match of a set is then undecided, and is said to be
-	}
-	return parseSets("ipset save", out)
 }
 
 // defaultInterfaces are those of the default routes (proc(5), /proc/net/route).
@@ -163,16 +135,6 @@ func liveFacts(f *doctor.Facts) error {
 	for _, name := range []string{"firewalld", "ufw"} {
 		f.Active[name] = exec.Command("systemctl", "is-active", "--quiet", name).Run() == nil
 	}
-	version, err := exec.Command("iptables", "-V").Output()
-	if err != nil {
-		return nil // it was there a moment ago, to save; nothing is known of a second one
-	}
-	other, suffix := "legacy", "-legacy"
-	if !strings.Contains(string(version), "nf_tables") {
-		other, suffix = "nf_tables", "-nft"
-	}
-	if out, err := saved(rules.IPv4, suffix); err == nil && bytes.Contains(out, []byte("\n-A ")) {
-		f.OtherBackend = other
-	}
+	f.OtherBackend = live.ThisHost().OtherBackend()
 	return nil
 }

@@ -33,6 +33,25 @@ type Finding struct {
 	Mend    []string // commands, as root
 }
 
+// Codes are all findings, by code.
+var Codes = []struct{ Code, Title, Why string }{
+	{"SD001", "A chain of Docker is gone", "Something has deleted it, or flushed the filter table while Docker ran: a plain iptables-restore, a restart of iptables.service, a firewall's reload."},
+	{"SD002", "A rule of Docker is gone", "Each network and each published port has several rules, in several chains; the others still speak of it."},
+	{"SD003", "FORWARD jumps to DOCKER-USER more than once", "The rules are walked again for each jump."},
+	{"SD004", "A rule before the jump to DOCKER-USER can accept packets", "What it accepts never meets the user's rules."},
+	{"SD005", "A published port is open over docker-proxy", "A container network without IPv6 gets no DNAT there: clients end at docker-proxy, in INPUT, past DOCKER-USER. Docker's default has every published port so."},
+	{"SD006", "A rule of INPUT is about a published port", "Packets to published ports are rewritten and pass FORWARD, never INPUT."},
+	{"SD007", "A rule of DOCKER-USER asks for the published port", "After DNAT packets have the container's port. Only conntrack knows the original one."},
+	{"SD008", "A rule of DOCKER-USER cuts answers or outgoing connections", "Both directions of every connection pass here. A rule about published ports needs -i and --ctdir ORIGINAL."},
+	{"SD009", "Two negated rules deny everybody", "Each drops what the other lets through."},
+	{"SD010", "A rule of DOCKER-USER is never met", "A rule before it ends the chain for every packet."},
+	{"SD011", "daemon.json keeps Docker from making rules", "Publishing and isolation then stop working unless somebody writes them all."},
+	{"SD012", "Both back ends of iptables have rules", "A packet has to pass both, and each command shows one."},
+	{"SD013", "Docker uses its nftables back end", "There is no DOCKER-USER then."},
+	{"SD014", "The host does not forward IPv4", "No client reaches a container over DNAT."},
+	{"SD016", "firewalld or ufw is active", "Their zones and rules do not filter published ports."},
+}
+
 // Run looks at a host. A healthy one has no findings.
 func Run(h *Host) []Finding {
 	d := &doctor{host: h}
@@ -45,6 +64,29 @@ func Run(h *Host) []Finding {
 	d.proxy()
 	d.facts()
 	return d.found
+}
+
+// Notes are what a healthy host's owner may want to know: they are no findings.
+func Notes(h *Host) []string {
+	var list []string
+	for _, t := range h.Families {
+		l := docker.Look(t)
+		c := t.Filter.Chain("FORWARD")
+		if c == nil || l.Engine == docker.NoEngine {
+			continue
+		}
+		if c.Policy == "DROP" {
+			list = append(list, fmt.Sprintf("IPv%d: FORWARD's policy is DROP, which is Docker's own doing. If this host routes for others, their traffic needs forward blocks in the policy.", t.Family))
+			continue
+		}
+		d := &doctor{host: h}
+		for _, x := range d.flows(l) {
+			if strings.HasPrefix(x.what, "connections from outside to unpublished") && verdict(t.Filter, x.packet, t.Family) == "let in" {
+				list = append(list, fmt.Sprintf("IPv%d: FORWARD's policy is ACCEPT, and neighbours that route to containers' own addresses get in: %s. unlisted = \"deny\" closes that.", t.Family, x.what))
+			}
+		}
+	}
+	return list
 }
 
 type doctor struct {

@@ -283,3 +283,30 @@ func TestCompiledRulesAreHealthy(t *testing.T) {
 		}
 	}
 }
+
+// Every code that is used stands in the table, and the other way round.
+func TestCodes(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var used strings.Builder
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		src, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		used.Write(src)
+	}
+	for _, x := range Codes {
+		if !strings.Contains(used.String(), fmt.Sprintf("Code: %q", x.Code)) {
+			t.Errorf("%s is in the table, and found by nothing", x.Code)
+		}
+	}
+	if got := strings.Count(used.String(), "Code: \"SD"); got < len(Codes) {
+		t.Errorf("%d codes are used, and %d in the table", got, len(Codes))
+	}
+}

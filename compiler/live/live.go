@@ -89,6 +89,23 @@ func (h *Host) Sets() (rules.Sets, error) {
 	return rules.ParseSets(src)
 }
 
+// OtherBackend names the back end of iptables that is not in use here and has
+// rules all the same: "legacy", "nf_tables" or "".
+func (h *Host) OtherBackend() string {
+	version, err := h.output(command(rules.IPv4), "-V")
+	if err != nil {
+		return "" // nothing is known of a second one
+	}
+	other, save := "legacy", "iptables-legacy-save"
+	if !bytes.Contains(version, []byte("nf_tables")) {
+		other, save = "nf_tables", "iptables-nft-save"
+	}
+	if out, err := h.output(save); err == nil && bytes.Contains(out, []byte("\n-A ")) {
+		return other
+	}
+	return ""
+}
+
 // Run runs a script of seawall.sh's kind. The error says what the script said.
 func (h *Host) Run(path string) error {
 	c := exec.Command("sh", path)
