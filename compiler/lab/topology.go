@@ -51,6 +51,9 @@ func NewTopology(t testing.TB, externals ...string) *Topology {
 		n.Sysctl("net.ipv4.ip_forward=1")
 		n.Sysctl("net.ipv6.conf.all.forwarding=1")
 	}
+	// A stream of probes must not run out of ports.
+	top.Far.Sysctl("net.ipv4.ip_local_port_range=1024 65535")
+	top.Far.Sysctl("net.ipv4.tcp_tw_reuse=1")
 	top.linkFar()
 	for i, name := range externals {
 		top.linkHost(i, name)

@@ -85,7 +85,7 @@ func (r *ruleReader) word() error {
 		not := r.not
 		r.not = false
 		return r.basic(name[1], value, not)
-	case strings.HasPrefix(name, "-"):
+	case strings.HasPrefix(name, "-") && len(name) > 1:
 		return r.option(name)
 	}
 	return fmt.Errorf("%q stands where an option should", w.text)
@@ -210,6 +210,13 @@ func (r *ruleReader) option(name string) error {
 	r.not = false
 	for r.next < len(r.words) {
 		w := r.words[r.next]
+		if free := freeText[name]; free && len(o.Values) == 1 {
+			break
+		} else if free {
+			o.Values = append(o.Values, w.text)
+			r.next++
+			continue
+		}
 		if !w.quoted && (w.text == "!" && len(o.Values) > 0 || strings.HasPrefix(w.text, "-") && len(w.text) > 1 || w.text == "!" && o.Not) {
 			break
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strconv"
+	"strings"
 )
 
 // Print writes a file in iptables-save's canonical form: for what
@@ -198,9 +199,11 @@ func printOptions(b *bytes.Buffer, options []Option) {
 // quoteValue writes an option's value. iptables-save quotes free texts by
 // their characters; an address, a number or a list goes bare.
 func quoteValue(option, v string) string {
-	switch option {
-	case "--comment", "--log-prefix", "--nflog-prefix", "--string", "--hex-string":
+	if freeText[option] {
 		return Quote(v)
+	}
+	if strings.HasPrefix(v, "-") || v == "!" {
+		return `"` + strings.NewReplacer(`"`, `\"`, `\`, `\\`).Replace(v) + `"` // else it would be read as an option
 	}
 	for i := 0; i < len(v); i++ {
 		switch v[i] {

@@ -26,6 +26,10 @@ func Quote(text string) string {
 	return b.String()
 }
 
+// freeText are the options whose one value is a text that a person wrote: it may
+// look like an option, and is none.
+var freeText = map[string]bool{"--comment": true, "--log-prefix": true, "--nflog-prefix": true, "--string": true, "--hex-string": true}
+
 // word is one word of a line, and whether it was quoted: a quoted "-j" is text
 // and never an option.
 type word struct {

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -46,6 +47,7 @@ func TestParseWhatPeopleType(t *testing.T) {
 		{`-A INPUT -m comment --comment "-j ACCEPT \"x\" \\ y" -j DROP`, `-A INPUT -m comment --comment "-j ACCEPT \"x\" \\ y" -j DROP`},
 		{`-A INPUT -m comment --comment it's -j DROP`, `-A INPUT -m comment --comment "it\'s" -j DROP`},
 		{`-A INPUT -p 6 -p6 -j DROP`, ""},
+		{`-A INPUT -m comment --comment -j -j DROP`, `-A INPUT -m comment --comment -j -j DROP`},
 		{`-A INPUT -p 17 -i eth+ ! -o lo -g mine`, `-A INPUT -i eth+ ! -o lo -p udp -g mine`},
 		{`[3:180] -A INPUT -j LOG --log-prefix "a b "`, `[3:180] -A INPUT -j LOG --log-prefix "a b "`},
 		{"-A INPUT -s 1.1.1.1 -j DROP\n-I INPUT -s 2.2.2.2 -j DROP\n-I INPUT 2 -s 3.3.3.3 -j DROP",
@@ -158,4 +160,89 @@ func flushes(src []byte) bool {
 		}
 	}
 	return strings.Contains(string(src), ":")
+}
+
+// The quick reading of canonical lines gives what the reading word by word gives,
+// which a line of another spelling gets; and ParseChains the same chains.
+func TestQuickAndSlowReadTheSame(t *testing.T) {
+	files, err := filepath.Glob("../../examples/*/compiled/*tables")
+	more, _ := filepath.Glob("../../testdata/captures/*-save")
+	if err != nil || len(files) < 10 || len(more) != 4 {
+		t.Fatalf("%d files, %d captures, %v", len(files), len(more), err)
+	}
+	for _, name := range append(files, more...) {
+		src, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		quick, err := Parse(src)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slow, err := Parse([]byte(strings.ReplaceAll(string(src), "\n-A ", "\n--append ")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(Print(slow)), string(Print(quick))); diff != "" {
+			t.Errorf("%s:\n%s", name, diff)
+		}
+		chains, err := ParseChains(src)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, table := range quick.Tables {
+			for _, c := range table.Chains {
+				got := chains.Table(table.Name).Chain(c.Name)
+				if got == nil || len(got.Rules) != len(c.Rules) || got.Policy != c.Policy {
+					t.Fatalf("%s: %s is another chain without its lines", name, c.Name)
+				}
+				for i, r := range c.Rules {
+					if r.String(c.Name) != got.Rules[i].String(c.Name) {
+						t.Errorf("%s: %s and %s", name, r.String(c.Name), got.Rules[i].String(c.Name))
+					}
+				}
+			}
+		}
+	}
+}
+
+// Sets come back as they were written, whatever was there before.
+func TestSetsAreReadAsIpsetWould(t *testing.T) {
+	s := &Set{Name: "SEAWALL-s4-x", Family: IPv4, Entries: []SetEntry{
+		{Prefix: netip.MustParsePrefix("10.0.0.0/8")}, {Prefix: netip.MustParsePrefix("10.8.0.0/16"), NoMatch: true}}}
+	text := string(AppendSet(nil, s, "a policy"))
+	sets, err := ParseSets([]byte(text + text))
+	if err != nil || len(sets) != 1 || len(sets["SEAWALL-s4-x"].Entries) != 2 || !sets["SEAWALL-s4-x"].Entries[1].NoMatch {
+		t.Errorf("%v, %v", sets, err)
+	}
+	for _, bad := range []string{"add x 10.0.0.0/8", "create x hash:net\nadd x 0.0.0.0/0", "create x hash:net\nadd x ::1", "create x hash:net\ncreate x hash:net",
+		"create x hash:net\nadd x 10.0.0.1\nadd x 10.0.0.1", "create x hash:net\nswap x y", "create x", "what x", "create x hash:net\nadd x house"} {
+		if _, err := ParseSets([]byte(bad)); err == nil {
+			t.Errorf("no error: %q", bad)
+		}
+	}
+	if sets, err := ParseSets([]byte("create p bitmap:port range 1-10\nadd p 5\ncreate x hash:net -exist\nadd x 10.0.0.1\nadd x 10.0.0.1 nomatch -exist\ndel x 10.9.0.0/16\n")); err != nil || len(sets) != 1 || !sets["x"].Entries[0].NoMatch {
+		t.Errorf("%v, %v", sets, err)
+	}
+}
+
+// FuzzParseSets: never a panic, and a set that was read is written so that it is
+// read the same.
+func FuzzParseSets(f *testing.F) {
+	f.Add([]byte("create x hash:net family inet6\nadd x 2001:db8::/32 nomatch\nswap x y\n"))
+	f.Add([]byte("create a hash:net\nadd a 10.0.0.0/8\ncreate b hash:net -exist\nswap a b\nrename a c\ndestroy b\n"))
+	f.Fuzz(func(t *testing.T, src []byte) {
+		sets, err := ParseSets(src)
+		if err != nil {
+			return
+		}
+		for _, s := range sets {
+			fresh := *s
+			fresh.Name = "again"
+			again, err := ParseSets(AppendSet(nil, &fresh, "c"))
+			if err != nil || len(again["again"].Entries) != len(s.Entries) {
+				t.Errorf("%v: %v", s, err)
+			}
+		}
+	})
 }

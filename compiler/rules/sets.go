@@ -56,7 +56,7 @@ func (p *setParser) line(line []byte) error {
 	if rest, ok := bytes.CutPrefix(line, []byte("add ")); ok {
 		name, value, _ := bytes.Cut(rest, []byte(" "))
 		if s := p.sets[string(name)]; s != nil {
-			if prefix, ok := prefix4(value); ok && prefix == prefix.Masked() && s.Family == IPv4 {
+			if prefix, ok := prefix4(value); ok && prefix.Bits() > 0 && prefix == prefix.Masked() && s.Family == IPv4 {
 				return s.put(SetEntry{Prefix: prefix}, false)
 			}
 		}
