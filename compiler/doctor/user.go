@@ -28,6 +28,7 @@ func (d *doctor) user(l *docker.Layout) {
 			over = r.String(c.Name)
 		}
 		d.rewritten(l, c, i)
+		d.rewrittenAddress(l, c, i)
 		d.cuts(l, c, i)
 		d.negatedPair(l, c, i)
 	}
@@ -80,6 +81,34 @@ func (d *doctor) rewritten(l *docker.Layout, c *rules.Chain, i int) {
 			Detail:  fmt.Sprintf("After DNAT they have the container's port, %d. Only conntrack still knows the original one.", p.To.Port()),
 			Traffic: []string{fmt.Sprintf("the rule matches no connection to %d/%s", p.Port, p.Protocol)},
 			Mend:    []string{fmt.Sprintf("%s -R DOCKER-USER %d %s", command, i+1, meant)}})
+		return
+	}
+}
+
+// rewrittenAddress finds rules that ask for the host address of a published port,
+// where the packet has the container's already.
+func (d *doctor) rewrittenAddress(l *docker.Layout, c *rules.Chain, i int) {
+	r := c.Rules[i]
+	if !r.Dest.Prefix.IsValid() || r.Dest.Not {
+		return
+	}
+	for _, p := range l.Published {
+		if !p.Address.IsValid() || !r.Dest.Prefix.Contains(p.Address) || r.Dest.Prefix.Contains(p.To.Addr()) {
+			continue
+		}
+		prefix := r.Dest.Prefix.String()
+		original := strings.TrimSuffix(prefix, fmt.Sprintf("/%d", p.Address.BitLen()))
+		meant := strings.Replace(body(c.Name, r), "-d "+prefix+" ", "", 1)
+		if strings.Contains(meant, "-m conntrack ") {
+			meant = strings.Replace(meant, "-m conntrack ", "-m conntrack --ctorigdst "+original+" ", 1)
+		} else {
+			meant = strings.Replace(meant, "-j ", "-m conntrack --ctorigdst "+original+" --ctdir ORIGINAL -j ", 1)
+		}
+		d.add(Finding{Code: "SD007", Summary: fmt.Sprintf("a rule of DOCKER-USER asks for the host address %s, which packets no longer have there", original),
+			Place:   place(l.Tables.Family, c.Name, r.Line),
+			Detail:  fmt.Sprintf("After DNAT they have the container's address, %s. Only conntrack still knows the original one.", p.To.Addr()),
+			Traffic: []string{fmt.Sprintf("the rule matches no connection to %d/%s", p.Port, p.Protocol)},
+			Mend:    []string{fmt.Sprintf("%s -R DOCKER-USER %d %s", iptables(l.Tables.Family), i+1, meant)}})
 		return
 	}
 }

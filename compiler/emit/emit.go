@@ -1,7 +1,8 @@
 // Package emit turns a filter table's chains into the files that load them:
 // sysconfig.go for a boot file, restore.go for iptables-restore --noflush,
-// shell.go for a script, base.go for a boot file that is there already. It
-// knows nothing of policies: the chains come in as rules.
+// shell.go for a script, base.go for a boot file that is there already, sets.go
+// for the ipsets that rules of any format may ask for. It knows nothing of
+// policies: the chains come in as rules.
 package emit
 
 import (

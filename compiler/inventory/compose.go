@@ -14,7 +14,7 @@ func FromCompose(ctx context.Context, path string) ([]Port, error) {
 	if err != nil {
 		return nil, err
 	}
-	project, err := cli.ProjectFromOptions(ctx, options)
+	project, err := options.LoadProject(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

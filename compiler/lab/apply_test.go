@@ -210,7 +210,38 @@ func TestFromNothingToClosed(t *testing.T) {
 			if c.ProcessState.ExitCode() != 2 || !bytes.Contains(said, []byte(`"event":"drift","family":4`)) {
 				t.Errorf("watch after a flush: exit %d\n%s", c.ProcessState.ExitCode(), said)
 			}
+			must("apply", policy, "--yes", "--confirm-within", "0", "--run-dir", t.TempDir())
+			w.watched(policy, socket)
 		})
+	}
+}
+
+// watched: a watch that would look once an hour looks when Docker changes
+// something, and tells that the rules are gone.
+func (w *world) watched(policy, socket string) {
+	w.t.Helper()
+	c := w.seawallOn("watch", policy, "--interval", "1h", "--docker", socket)
+	out, err := c.StdoutPipe()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	defer time.AfterFunc(20*time.Second, func() { _ = c.Process.Kill() }).Stop()
+	said := ""
+	flushed := false
+	for s := bufio.NewScanner(out); s.Scan(); {
+		said += s.Text() + "\n"
+		if strings.HasSuffix(s.Text(), " holds") && !flushed {
+			flushed = true
+			w.top.Host.Must(w.backend.Command(rules.IPv4, ""), "-F", "DOCKER-USER")
+			w.docker.Must("network", "create", "another")
+		}
+	}
+	_ = c.Wait() // the exit code is looked at
+	if c.ProcessState.ExitCode() != 2 || !strings.Contains(said, " drift IPv4: ") {
+		w.t.Errorf("watch: exit %d\n%s", c.ProcessState.ExitCode(), said)
 	}
 }
 

@@ -25,8 +25,10 @@
 // The source stands last, because nearly all of a large file is sources.
 // Neighbouring rules that differ in nothing else are taken together, as one
 // sorted partition of the address space, by one sweep (build.go). A linear
-// list of n sources costs n log n, not n rounds over a growing diagram, and a
-// tree of chains costs one pass a level.
+// list of n sources costs n log n, not n rounds over a growing diagram. A tree of
+// chains over the sources is walked in place, each rule of it once
+// (sourcechain.go). What an ipset holds is a partition as well (sets.go). The
+// policy's lists are read while the rules are still being made (sources.go).
 //
 // # What cannot be decided
 //
