@@ -203,6 +203,12 @@ func TestFromNothingToClosed(t *testing.T) {
 			must("apply", policy, "--yes", "--confirm-within", "0", "--run-dir", t.TempDir())
 			must("init", "--docker", socket, "--check", policy)
 			w.both(scenario, "after")
+			if said := must("exposure", "--in", "eth0"); !strings.Contains(said, "  eth0, IPv4: "+friend+"\n") || !strings.Contains(said, "  eth0, IPv6, over docker-proxy: "+friend6+"\n") {
+				t.Errorf("exposure of the closed host:\n%s", said)
+			}
+			if said := must("doctor", "--in", "eth0"); !strings.Contains(said, "IPv4: Docker 20.10 to 27, nothing wrong.") && os.Getenv("DOCKERD") == "" {
+				t.Errorf("doctor on the closed host:\n%s", said)
+			}
 			must("watch", policy, "--once", "--docker", socket)
 			w.top.Host.Must(b.Command(rules.IPv4, ""), "-F", "DOCKER-USER")
 			c := w.seawallOn("watch", policy, "--once", "--json", "--docker", socket)

@@ -331,8 +331,8 @@ func killAfter(t *testing.T, c *exec.Cmd, after time.Duration) {
 
 // seawall builds the command once.
 var seawall = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "seawall-lab")
-	if err != nil {
+	dir := builtDir(os.Getpid())
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
 	path := filepath.Join(dir, "seawall")
@@ -342,6 +342,20 @@ var seawall = sync.OnceValues(func() (string, error) {
 	}
 	return path, nil
 })
+
+// builtDir is where a run of the lab has the command, until its end or, when it
+// was killed, until the next run.
+func builtDir(pid int) string { return filepath.Join(os.TempDir(), fmt.Sprintf("seawall-lab-%d", pid)) }
+
+func removeStaleBuilds() {
+	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), "seawall-lab-*"))
+	for _, dir := range dirs {
+		pid := strings.TrimPrefix(filepath.Base(dir), "seawall-lab-")
+		if _, err := os.Stat("/proc/" + pid); os.IsNotExist(err) {
+			_ = os.RemoveAll(dir) // nobody uses it; what stays is tried again
+		}
+	}
+}
 
 func mustSeawall(t *testing.T) string {
 	t.Helper()

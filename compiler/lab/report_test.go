@@ -72,7 +72,9 @@ func reportName() string {
 func TestMain(m *testing.M) {
 	flag.Parse()
 	removeStaleCgroups()
+	removeStaleBuilds()
 	code := m.Run()
+	_ = os.RemoveAll(builtDir(os.Getpid())) // a run that leaves it is tidied up by the next
 	if len(results.rows) > 0 {
 		text := results.markdown()
 		fmt.Print(text)

@@ -1,6 +1,7 @@
 package prove
 
 import (
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -190,11 +191,21 @@ func (b box) and(c box) (box, bool) {
 
 // key tells boxes apart in a map.
 func (b box) key() string {
-	var k strings.Builder
+	size := 0
+	for _, s := range b {
+		size += 5 + 32*len(s)
+	}
+	k := make([]byte, 0, size)
 	for p, s := range b {
-		if s != nil {
-			fmt.Fprintf(&k, "%d:%v;", p, s)
+		if s == nil {
+			continue
+		}
+		k = binary.LittleEndian.AppendUint32(append(k, byte(p)), uint32(len(s)))
+		for _, x := range s {
+			for _, v := range []uint64{x.lo.hi, x.lo.lo, x.hi.hi, x.hi.lo} {
+				k = binary.LittleEndian.AppendUint64(k, v)
+			}
 		}
 	}
-	return k.String()
+	return string(k)
 }
