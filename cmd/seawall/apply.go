@@ -192,7 +192,7 @@ func (f *applyFlags) loadNow(c *cobra.Command, host *live.Host, doc *schema.Docu
 		fmt.Fprintln(w, "Loaded, and proved in the kernel.")
 		return os.RemoveAll(dir)
 	}
-	fmt.Fprintf(w, "Loaded, and proved in the kernel. Without a confirmation within %s the rules of before come back.\nFrom elsewhere: touch %s\n", f.within, filepath.Join(dir, "confirmed"))
+	fmt.Fprintf(w, "Loaded, and proved in the kernel. Without a confirmation within %g seconds the rules of before come back.\nFrom elsewhere: touch %s\n", f.within.Seconds(), filepath.Join(dir, "confirmed"))
 	keep := ask(w, lines, "Keep it? Type yes: ", f.within)
 	if _, err := os.Stat(filepath.Join(dir, "confirmed")); err == nil {
 		keep = true // from elsewhere

@@ -69,9 +69,6 @@ func (f *watchFlags) log(w io.Writer, e event) {
 		return
 	}
 	text := fmt.Sprintf("%s %s", e.Time, e.Event)
-	if e.Family != 0 {
-		text += fmt.Sprintf(" IPv%d", e.Family)
-	}
 	if e.What != "" {
 		text += ": " + e.What
 	}

@@ -3,7 +3,10 @@ package doctor
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
+
+	"github.com/seawall/seawall/compiler/docker"
 )
 
 // Facts is what a live host says beside its rules. The zero Facts says nothing,
@@ -22,7 +25,7 @@ func (d *doctor) facts() {
 		return
 	}
 	d.daemon(f.DaemonJSON)
-	if on, known := f.Forwarding[4]; known && !on {
+	if on, known := f.Forwarding[4]; known && !on && d.runsDocker() {
 		d.add(Finding{Code: "SD014", Summary: "the host does not forward IPv4 packets", Detail: "Published ports need net.ipv4.ip_forward; Docker sets it when it starts, and something has set it back.",
 			Traffic: []string{"no client reaches a container over DNAT"}, Mend: []string{"sysctl -w net.ipv4.ip_forward=1"}})
 	}
@@ -41,6 +44,11 @@ func (d *doctor) facts() {
 				Traffic: []string{"published ports pass by its zones and rules"}, Mend: []string{"# load seawall.sh after it, and let seawall verify notice a change"}})
 		}
 	}
+}
+
+// runsDocker tells whether some family has chains of Docker.
+func (d *doctor) runsDocker() bool {
+	return slices.ContainsFunc(d.host.Families, func(t docker.Tables) bool { return docker.Look(t).Engine != docker.NoEngine })
 }
 
 // daemon looks at what daemon.json says of the rules.

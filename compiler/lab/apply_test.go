@@ -246,7 +246,7 @@ func (w *world) watched(policy, socket string) {
 		}
 	}
 	_ = c.Wait() // the exit code is looked at
-	if c.ProcessState.ExitCode() != 2 || !strings.Contains(said, " drift IPv4: ") {
+	if c.ProcessState.ExitCode() != 2 || !strings.Contains(said, " drift: IPv4 ") {
 		w.t.Errorf("watch: exit %d\n%s", c.ProcessState.ExitCode(), said)
 	}
 }
