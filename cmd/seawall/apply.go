@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -56,21 +55,20 @@ IPTABLES, IP6TABLES and IPSET name other commands, as for seawall.sh.`,
 	}
 	f.register(c)
 	flags := c.Flags()
-	flags.StringVar(&f.layout, "layout", "auto", "auto, flat, indexed or ipset: how the rules are arranged")
+	registerLayout(c, &f.layout)
 	flags.BoolVar(&f.yes, "yes", false, "do not ask before loading")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "show what would change, and load nothing")
 	flags.DurationVar(&f.within, "confirm-within", 60*time.Second, "how long to wait for the confirmation; 0 keeps the policy without one")
 	flags.StringVar(&f.persist, "persist", "", "write the boot files into `DIR` as well, once it is kept; what else is in them stays")
 	flags.StringVar(&f.run, "run-dir", "/run/seawall", "the `DIR` for the lock and the way back")
-	choices(c, "layout", "auto", "flat", "indexed", "ipset")
 	return c
 }
 
 func (f *applyFlags) apply(c *cobra.Command, args []string) error {
-	switch {
-	case !slices.Contains(lower.Layouts, lower.Layout(f.layout)):
-		return fmt.Errorf("--layout is auto, flat, indexed or ipset, not %q", f.layout)
-	case f.within < 0 || f.within > 0 && f.within < time.Second:
+	if err := checkLayout(f.layout); err != nil {
+		return err
+	}
+	if f.within < 0 || f.within > 0 && f.within < time.Second {
 		return fmt.Errorf("--confirm-within is a second or longer, or 0 for no confirmation, not %s", f.within)
 	}
 	loaded, err := f.load(c, args)
@@ -182,7 +180,7 @@ func (f *applyFlags) loadNow(c *cobra.Command, host *live.Host, doc *schema.Docu
 		_ = back.Confirm() // the script changed nothing: there is nothing to take back
 		return fmt.Errorf("the policy was not loaded: %w", err)
 	}
-	if why := f.held(host, doc); why != "" {
+	if why := held(host, doc); why != "" {
 		if err := back.Back(host); err != nil {
 			return err
 		}
@@ -217,23 +215,41 @@ func (f *applyFlags) loadNow(c *cobra.Command, host *live.Host, doc *schema.Docu
 	return exitCode(exitDiffers)
 }
 
-// held says how the kernel's rules differ from a policy, "" when they do not.
-func (f *applyFlags) held(host *live.Host, doc *schema.Document) string {
+// liveDifference is a difference of a policy and the rules that the kernel holds.
+type liveDifference struct {
+	*prove.Difference
+	table *rules.Table // of its family
+}
+
+// liveDifferences compares the kernel's rules with a policy, both families.
+func liveDifferences(host *live.Host, doc *schema.Document) ([]liveDifference, error) {
+	var list []liveDifference
 	for _, family := range []rules.Family{rules.IPv4, rules.IPv6} {
 		t, err := host.Table(family)
 		if err != nil {
-			return err.Error()
+			return nil, err
 		}
 		result, err := prove.Compare(doc, t, family)
 		if err != nil {
-			return err.Error()
+			return nil, err
 		}
-		if !result.Equal() {
-			d := result.Differences[0]
-			return fmt.Sprintf("%s: the policy says %s, the kernel %s", d, d.Policy, d.File)
+		for _, d := range result.Differences {
+			list = append(list, liveDifference{d, t})
 		}
 	}
-	return ""
+	return list, nil
+}
+
+// held says how the kernel's rules differ from a policy, "" when they do not.
+func held(host *live.Host, doc *schema.Document) string {
+	list, err := liveDifferences(host, doc)
+	switch {
+	case err != nil:
+		return err.Error()
+	case len(list) == 0:
+		return ""
+	}
+	return fmt.Sprintf("%s: the policy says %s, the kernel %s", list[0], list[0].Policy, list[0].File)
 }
 
 // write writes the boot files.

@@ -59,16 +59,28 @@ The layout is how the rules are arranged; each means the same.
 	f.register(c)
 	flags := c.Flags()
 	flags.StringVar(&f.format, "format", string(emit.Sysconfig), "sysconfig, restore or shell")
-	flags.StringVar(&f.layout, "layout", "auto", "auto, flat, indexed or ipset: how the rules are arranged")
+	registerLayout(c, &f.layout)
 	flags.IntVar(&f.family, "family", 4, "the address family that goes to standard output: 4 or 6")
 	flags.StringVar(&f.outDir, "out-dir", "", "write every file of the format into `DIR`")
 	flags.StringVar(&f.base, "base", "", "splice into this boot `FILE`, or into iptables and ip6tables of this folder")
 	flags.BoolVar(&f.check, "check", false, "write nothing; exit 2 when a file would change")
 	flags.BoolVar(&f.comments, "comments", false, "give each rule a comment that names its policy")
 	choices(c, "format", "sysconfig", "restore", "shell")
-	choices(c, "layout", "auto", "flat", "indexed", "ipset")
 	choices(c, "family", "4", "6")
 	return c
+}
+
+// registerLayout adds the flag --layout.
+func registerLayout(c *cobra.Command, layout *string) {
+	c.Flags().StringVar(layout, "layout", "auto", "auto, flat, indexed or ipset: how the rules are arranged")
+	choices(c, "layout", "auto", "flat", "indexed", "ipset")
+}
+
+func checkLayout(layout string) error {
+	if !slices.Contains(lower.Layouts, lower.Layout(layout)) {
+		return fmt.Errorf("--layout is auto, flat, indexed or ipset, not %q", layout)
+	}
+	return nil
 }
 
 // choices offers a flag's values to shell completion.
@@ -81,8 +93,6 @@ func (f *compileFlags) checkFlags() error {
 	switch {
 	case !slices.Contains(emit.Formats, emit.Format(f.format)):
 		return fmt.Errorf("--format is sysconfig, restore or shell, not %q", f.format)
-	case !slices.Contains(lower.Layouts, lower.Layout(f.layout)):
-		return fmt.Errorf("--layout is auto, flat, indexed or ipset, not %q", f.layout)
 	case f.family != 4 && f.family != 6:
 		return fmt.Errorf("--family is 4 or 6, not %d", f.family)
 	case f.check && f.outDir == "":
@@ -90,7 +100,7 @@ func (f *compileFlags) checkFlags() error {
 	case f.base != "" && f.format != string(emit.Sysconfig):
 		return fmt.Errorf("--base is for boot files, --format sysconfig; a %s file leaves what is there alone", f.format)
 	}
-	return nil
+	return checkLayout(f.layout)
 }
 
 func (f *compileFlags) run(c *cobra.Command, args []string) error {

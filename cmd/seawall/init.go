@@ -73,13 +73,18 @@ there are any.`,
 	return c
 }
 
-// fromDaemon asks the daemon for its containers.
-func fromDaemon(address string) ([]inventory.Port, error) {
+// dockerClient speaks to the daemon at an address, or to docker's own default.
+func dockerClient(address string) (*client.Client, error) {
 	options := []client.Opt{client.FromEnv}
 	if address != "" {
 		options = append(options, client.WithHost(address))
 	}
-	api, err := client.New(options...)
+	return client.New(options...)
+}
+
+// fromDaemon asks the daemon for its containers.
+func fromDaemon(address string) ([]inventory.Port, error) {
+	api, err := dockerClient(address)
 	if err != nil {
 		return nil, fmt.Errorf("the Docker daemon: %w", err)
 	}

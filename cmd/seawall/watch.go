@@ -14,7 +14,6 @@ import (
 	"github.com/moby/moby/client"
 	"github.com/seawall/seawall/compiler/live"
 	"github.com/seawall/seawall/compiler/prove"
-	"github.com/seawall/seawall/compiler/rules"
 	"github.com/seawall/seawall/schema"
 	"github.com/spf13/cobra"
 )
@@ -121,21 +120,11 @@ func (f *watchFlags) watch(c *cobra.Command, args []string) error {
 
 // look compares once, and logs each difference.
 func (f *watchFlags) look(w io.Writer, host *live.Host, doc *schema.Document) (drifted bool, err error) {
-	for _, family := range []rules.Family{rules.IPv4, rules.IPv6} {
-		t, err := host.Table(family)
-		if err != nil {
-			return false, err
-		}
-		result, err := prove.Compare(doc, t, family)
-		if err != nil {
-			return false, err
-		}
-		for _, d := range result.Differences {
-			drifted = true
-			f.log(w, event{Event: "drift", Family: int(family), What: fmt.Sprintf("%s: the policy says %s, the kernel %s (%s)", d, d.Policy, d.File, lastStep(prove.Trace(t, d.Example)))})
-		}
+	list, err := liveDifferences(host, doc)
+	for _, d := range list {
+		f.log(w, event{Event: "drift", Family: int(d.Family), What: fmt.Sprintf("%s: the policy says %s, the kernel %s (%s)", d, d.Policy, d.File, lastStep(prove.Trace(d.table, d.Example)))})
 	}
-	return drifted, nil
+	return len(list) > 0, err
 }
 
 func (f *watchFlags) mend(w io.Writer) {
@@ -150,11 +139,7 @@ func (f *watchFlags) mend(w io.Writer) {
 // events tells when Docker changes something; never, where there is no daemon.
 func (f *watchFlags) events(ctx context.Context) <-chan struct{} {
 	changes := make(chan struct{}, 1)
-	options := []client.Opt{client.FromEnv}
-	if f.docker != "" {
-		options = append(options, client.WithHost(f.docker))
-	}
-	api, err := client.New(options...)
+	api, err := dockerClient(f.docker)
 	if err != nil {
 		return changes
 	}

@@ -10,16 +10,17 @@ import (
 	"go4.org/netipx"
 )
 
-// Resolver gives the addresses of sources, in one family. It works out each
-// set block once, however many rules name it.
+// Resolver gives the addresses of sources, in one family. It works out each list
+// and each set block once, however often they are asked for.
 type Resolver struct {
 	Family rules.Family
 	sets   map[*schema.Set]Set
+	lists  map[*schema.Sources]Set
 }
 
 // NewResolver makes a resolver for one family.
 func NewResolver(f rules.Family) *Resolver {
-	return &Resolver{Family: f, sets: map[*schema.Set]Set{}}
+	return &Resolver{Family: f, sets: map[*schema.Set]Set{}, lists: map[*schema.Sources]Set{}}
 }
 
 // Every is the set of all addresses of the family.
@@ -43,6 +44,15 @@ func (r *Resolver) Sources(s *schema.Sources) Set {
 	if len(s.Lists) == 0 && len(s.Sets) == 1 {
 		return r.Set(s.Sets[0].Set)
 	}
+	if got, ok := r.lists[s]; ok {
+		return got
+	}
+	got := r.union(s)
+	r.lists[s] = got
+	return got
+}
+
+func (r *Resolver) union(s *schema.Sources) Set {
 	size := 0
 	for _, list := range s.Lists {
 		size += len(list.Spans)

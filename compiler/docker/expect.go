@@ -165,10 +165,7 @@ func host(a netip.Addr) string { return netip.PrefixFrom(a, a.BitLen()).String()
 func (t Tables) Has(e Expected) bool {
 	found := false
 	each(t.table(e.Table), e.Chain, func(r *rules.Rule) {
-		text := strings.TrimPrefix(r.String(e.Chain), "-A "+e.Chain+" ")
-		if r.Counters != "" {
-			_, text, _ = strings.Cut(text, "-A "+e.Chain+" ")
-		}
+		text := r.Spec()
 		found = found || text == e.Rule || e.Or != "" && text == e.Or
 	})
 	return found

@@ -21,7 +21,7 @@ func (d *doctor) user(l *docker.Layout) {
 		if over != "" {
 			d.add(Finding{Code: "SD010", Summary: "a rule of DOCKER-USER is never met: " + r.String(c.Name), Place: place(l.Tables.Family, c.Name, r.Line),
 				Detail: "The rule before it, " + over + ", ends the chain for every packet.", Traffic: []string{"none"},
-				Mend: []string{fmt.Sprintf("%s -D DOCKER-USER %d", command, i+1), fmt.Sprintf("%s -I DOCKER-USER 1 %s", command, body(c.Name, r))}})
+				Mend: []string{fmt.Sprintf("%s -D DOCKER-USER %d", command, i+1), fmt.Sprintf("%s -I DOCKER-USER 1 %s", command, r.Spec())}})
 			continue
 		}
 		if unconditional(r) {
@@ -39,12 +39,6 @@ func unconditional(r *rules.Rule) bool {
 	b := r.Body
 	ends := slices.Contains([]string{"RETURN", "ACCEPT", "DROP", "REJECT"}, b.Target.Name)
 	return ends && !r.Source.Prefix.IsValid() && !b.Dest.Prefix.IsValid() && b.In.Name == "" && b.Out.Name == "" && b.Protocol.Name == "" && len(b.Matches) == 0
-}
-
-// body is a rule's text after its chain.
-func body(chain string, r *rules.Rule) string {
-	_, text, _ := strings.Cut(r.String(chain), "-A "+chain+" ")
-	return text
 }
 
 func option(b *rules.Body, names ...string) (value string, found bool) {
@@ -71,7 +65,7 @@ func (d *doctor) rewritten(l *docker.Layout, c *rules.Chain, i int) {
 			continue
 		}
 		meant := strings.NewReplacer(fmt.Sprintf(" -m %s --dport %s", p.Protocol, port), fmt.Sprintf(" -m conntrack --ctorigdstport %d --ctdir ORIGINAL", p.Port),
-			fmt.Sprintf(" -m multiport --dports %s", port), fmt.Sprintf(" -m conntrack --ctorigdstport %d --ctdir ORIGINAL", p.Port)).Replace(body(c.Name, r))
+			fmt.Sprintf(" -m multiport --dports %s", port), fmt.Sprintf(" -m conntrack --ctorigdstport %d --ctdir ORIGINAL", p.Port)).Replace(r.Spec())
 		if r.In.Name == "" {
 			meant = insertInterface(meant, d.outside())
 		}
@@ -98,7 +92,7 @@ func (d *doctor) rewrittenAddress(l *docker.Layout, c *rules.Chain, i int) {
 		}
 		prefix := r.Dest.Prefix.String()
 		original := strings.TrimSuffix(prefix, fmt.Sprintf("/%d", p.Address.BitLen()))
-		meant := strings.Replace(body(c.Name, r), "-d "+prefix+" ", "", 1)
+		meant := strings.Replace(r.Spec(), "-d "+prefix+" ", "", 1)
 		if strings.Contains(meant, "-m conntrack ") {
 			meant = strings.Replace(meant, "-m conntrack ", "-m conntrack --ctorigdst "+original+" ", 1)
 		} else {
@@ -157,7 +151,7 @@ func (d *doctor) cuts(l *docker.Layout, c *rules.Chain, i int) {
 	if len(cut) == 0 {
 		return
 	}
-	meant := body(c.Name, r)
+	meant := r.Spec()
 	if !bound {
 		if strings.Contains(meant, "-m conntrack ") {
 			meant = strings.Replace(meant, " -j ", " --ctdir ORIGINAL -j ", 1)
@@ -205,7 +199,7 @@ func (d *doctor) negatedPair(l *docker.Layout, c *rules.Chain, i int) {
 	same := func(a, b *rules.Rule) bool {
 		x, y := *a, *b
 		x.Source, y.Source = rules.Source{}, rules.Source{}
-		return body(c.Name, &x) == body(c.Name, &y)
+		return x.Spec() == y.Spec()
 	}
 	for j, other := range c.Rules[:i] {
 		if other.Source.Not && other.Source.Prefix != r.Source.Prefix && same(other, r) {
@@ -217,9 +211,9 @@ func (d *doctor) negatedPair(l *docker.Layout, c *rules.Chain, i int) {
 				Detail:  "Each drops what the other lets through. Let the sources in one by one, and deny the rest with one rule.",
 				Traffic: []string{fmt.Sprintf("every source is denied, %s and %s as well", other.Source.Prefix, r.Source.Prefix)},
 				Mend: []string{
-					fmt.Sprintf("%s -R DOCKER-USER %d %s", command, i+1, body(c.Name, &rest)),
-					fmt.Sprintf("%s -R DOCKER-USER %d -s %s %s", command, j+1, other.Source.Prefix, strings.Replace(body(c.Name, &rest), "-j "+r.Target.Name, "-j RETURN", 1)),
-					fmt.Sprintf("%s -I DOCKER-USER %d -s %s %s", command, j+2, r.Source.Prefix, strings.Replace(body(c.Name, &rest), "-j "+r.Target.Name, "-j RETURN", 1))}})
+					fmt.Sprintf("%s -R DOCKER-USER %d %s", command, i+1, rest.Spec()),
+					fmt.Sprintf("%s -R DOCKER-USER %d -s %s %s", command, j+1, other.Source.Prefix, strings.Replace(rest.Spec(), "-j "+r.Target.Name, "-j RETURN", 1)),
+					fmt.Sprintf("%s -I DOCKER-USER %d -s %s %s", command, j+2, r.Source.Prefix, strings.Replace(rest.Spec(), "-j "+r.Target.Name, "-j RETURN", 1))}})
 			return
 		}
 	}

@@ -237,29 +237,13 @@ func (w Way) Who() string {
 	case w.AllBut && len(w.Sources) == 0:
 		text = "everybody"
 	default:
-		text = list(w.Sources)
+		text = prove.Shorten(w.Sources)
 		if w.AllBut {
 			text = "everybody but " + text
 		}
 	}
 	if w.Undecided {
 		text += " (at most: a match that Seawall does not know decides)"
-	}
-	return text
-}
-
-func list(values []string) string {
-	const most = 8
-	shown := values[:min(most, len(values))]
-	text := ""
-	for i, v := range shown {
-		if i > 0 {
-			text += ", "
-		}
-		text += v
-	}
-	if len(values) > most {
-		text += fmt.Sprintf(" and %d more", len(values)-most)
 	}
 	return text
 }

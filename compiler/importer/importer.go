@@ -6,7 +6,6 @@ package importer
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -128,7 +127,7 @@ func (w *writer) add(c Chain, s *prove.Scopes) {
 	w.keeps = w.keeps || s.Keeps
 	w.guard = append(w.guard, s.Guard...)
 	for _, x := range s.List {
-		p := &policy{parts: x.Parts, families: []rules.Family{c.Family}}
+		p := &policy{parts: x.Parts, addresses: x.Addresses, families: []rules.Family{c.Family}}
 		for _, r := range x.Ports {
 			if r[0] == 0 {
 				r[0] = 1 // a policy names no port 0, and no service has it
@@ -138,9 +137,6 @@ func (w *writer) add(c Chain, s *prove.Scopes) {
 				text += fmt.Sprintf("-%d", r[1])
 			}
 			p.ports = append(p.ports, text+"/"+protocolNames[x.Protocol])
-		}
-		for _, a := range x.Addresses {
-			p.addresses = append(p.addresses, text(a))
 		}
 		p.name = w.named(comment(c.Table, x), strings.NewReplacer("/", "-").Replace(p.ports[0]))
 		w.put(p)
@@ -165,13 +161,6 @@ func (w *writer) put(p *policy) {
 }
 
 func sameParts(a, b []prove.ReachPart) bool { return fmt.Sprint(a) == fmt.Sprint(b) }
-
-func text(p netip.Prefix) string {
-	if p.IsSingleIP() {
-		return p.Addr().String()
-	}
-	return p.String()
-}
 
 // comment finds the comment of a rule about a scope's first port.
 func comment(t *rules.Table, s prove.Scope) string {

@@ -88,11 +88,11 @@ func TestApply(t *testing.T) {
 	}
 }
 
-// killedApply starts an apply and kills seawall when the policy is loaded. The
-// process that waits is no child of the test: it is waited for by what it does.
-func (w *world) killedApply(base []string) {
+// killWhenLoaded starts an apply, and kills seawall as soon as it says that the
+// policy is loaded.
+func (w *world) killWhenLoaded(args ...string) {
 	w.t.Helper()
-	c := w.seawallOn(append(append([]string{}, base...), "--yes", "--confirm-within", "2s")...)
+	c := w.seawallOn(args...)
 	out, err := c.StdoutPipe()
 	if err != nil {
 		w.t.Fatal(err)
@@ -105,13 +105,18 @@ func (w *world) killedApply(base []string) {
 	if err := c.Start(); err != nil {
 		w.t.Fatal(err)
 	}
-	for s := bufio.NewScanner(out); s.Scan(); {
-		if strings.HasPrefix(s.Text(), "Loaded") {
-			break
-		}
+	loaded := bufio.NewScanner(out)
+	for loaded.Scan() && !strings.HasPrefix(loaded.Text(), "Loaded") {
 	}
 	_ = c.Process.Kill() // nsenter has become seawall
 	_ = c.Wait()         // it was killed
+}
+
+// killedApply starts an apply and kills seawall when the policy is loaded. The
+// process that waits is no child of the test: it is waited for by what it does.
+func (w *world) killedApply(base []string) {
+	w.t.Helper()
+	w.killWhenLoaded(append(append([]string{}, base...), "--yes", "--confirm-within", "2s")...)
 	if ok, why := w.means(lifePolicy(2), rules.IPv4); !ok {
 		w.t.Errorf("right after the kill the new policy is not there: %s", why)
 	}
@@ -258,20 +263,8 @@ func (w *world) cutOff(scenario, policy string) {
 	operator := w.dial(&target{to: netip.MustParseAddr(HostAddress(0, rules.IPv4)), port: 8080, network: "tcp"})
 	defer func() { _ = operator.Close() }()
 	w.want(scenario, "the operator's connection, before", talk(operator, false), Open)
-	c := w.seawallOn("apply", policy, "--yes", "--confirm-within", "3s", "--run-dir", w.t.TempDir())
-	out, err := c.StdoutPipe()
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		w.t.Fatal(err)
-	}
-	loaded := bufio.NewScanner(out)
-	for loaded.Scan() && !strings.HasPrefix(loaded.Text(), "Loaded") {
-	}
+	w.killWhenLoaded("apply", policy, "--yes", "--confirm-within", "3s", "--run-dir", w.t.TempDir())
 	start := time.Now()
-	_ = c.Process.Kill() // nsenter has become seawall
-	_ = c.Wait()         // it was killed
 	w.want(scenario, "the operator's connection, cut off", talk(operator, false), Silent)
 	for time.Since(start) < 15*time.Second && talk(operator, false) != Open {
 	}

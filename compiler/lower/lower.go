@@ -47,7 +47,6 @@ type Options struct {
 // Limits are the measured sizes of the indexed layout; tests and benchmarks try
 // others. A zero is the default.
 type Limits struct {
-	Split  int // how often a chain of a tree divides the addresses in two, at least
 	Leaf   int // rules that a packet meets one by one at the end of a tree
 	Inline int // sources that are written where they are needed, not as a tree
 	Linear int // rules that stand in one chain, not behind a search for the port
@@ -59,10 +58,10 @@ type Limits struct {
 // none (all within 3%, measured); larger leaves make fewer chains. A rule costs a packet some 26 ns on
 // nf_tables, and its whole way through an otherwise empty host 1,200 ns (FACTS
 // section 5): up to 48 rules, one after the other at most doubles that.
-var defaultLimits = Limits{Split: 1, Leaf: 8, Inline: 3, Linear: 16, Flat: 48}
+var defaultLimits = Limits{Leaf: 8, Inline: 3, Linear: 16, Flat: 48}
 
 func (l Limits) orDefaults() Limits {
-	return Limits{cmp.Or(l.Split, defaultLimits.Split), cmp.Or(l.Leaf, defaultLimits.Leaf), cmp.Or(l.Inline, defaultLimits.Inline),
+	return Limits{cmp.Or(l.Leaf, defaultLimits.Leaf), cmp.Or(l.Inline, defaultLimits.Inline),
 		cmp.Or(l.Linear, defaultLimits.Linear), cmp.Or(l.Flat, defaultLimits.Flat)}
 }
 

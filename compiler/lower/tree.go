@@ -317,7 +317,7 @@ func (t *tree) chain(x *node, depth int) string {
 			w.emit(rules.Source{Prefix: t.prefix(x.inner.at, int(x.inner.bits)), Not: true}, t.pieces[x.first].label)
 			x = x.inner
 		default:
-			x = w.divide(x, max(t.opt.Limits.Split, (int(x.height)+max(depth, 1)-1)/max(depth, 1)), true)
+			x = w.divide(x, max(1, (int(x.height)+max(depth, 1)-1)/max(depth, 1)), true)
 		}
 	}
 	t.finish(t.pending[start:])

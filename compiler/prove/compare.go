@@ -283,7 +283,7 @@ func (d *Difference) String() string {
 		if i > 0 {
 			b.WriteString(";")
 		}
-		fmt.Fprintf(&b, " %s %s", f.Name, shorten(f.Values))
+		fmt.Fprintf(&b, " %s %s", f.Name, Shorten(f.Values))
 	}
 	if len(d.Fields) == 0 {
 		b.WriteString(" every packet")
@@ -291,8 +291,8 @@ func (d *Difference) String() string {
 	return b.String()
 }
 
-// shorten lists values, the first few of many.
-func shorten(values []string) string {
+// Shorten lists values, the first few of many.
+func Shorten(values []string) string {
 	const most = 8
 	if len(values) > most {
 		return fmt.Sprintf("%s and %d more", strings.Join(values[:most], ", "), len(values)-most)

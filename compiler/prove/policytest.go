@@ -29,7 +29,7 @@ type TestFailure struct {
 func (f TestFailure) String() string {
 	var parts []string
 	for _, x := range f.Fields {
-		parts = append(parts, fmt.Sprintf("%s %s", x.Name, shorten(x.Values)))
+		parts = append(parts, fmt.Sprintf("%s %s", x.Name, Shorten(x.Values)))
 	}
 	return fmt.Sprintf("%s is wanted, and the policy says %s: %s", f.Wanted, f.Verdict, strings.Join(parts, "; "))
 }

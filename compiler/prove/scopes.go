@@ -1,11 +1,9 @@
 package prove
 
 import (
-	"net/netip"
 	"slices"
 
 	"github.com/seawall/seawall/compiler/rules"
-	"go4.org/netipx"
 )
 
 // Scopes is what DOCKER-USER of a table says of new connections that arrive on
@@ -24,7 +22,7 @@ type Scopes struct {
 type Scope struct {
 	Protocol  int
 	Ports     [][2]int
-	Addresses []netip.Prefix // nil for every host address that no other scope of the ports has
+	Addresses []string // CIDRs; nil for every host address that no other scope of the ports has
 	Parts     []ReachPart
 }
 
@@ -110,7 +108,7 @@ func (s *scopeReader) ports(r ref, protocol int, none ref) {
 			scope := Scope{Protocol: protocol, Ports: portRanges(g.spans)}
 			if x.kid != widest.kid {
 				for _, span := range x.spans {
-					scope.Addresses = append(scope.Addresses, netipx.IPRangeFrom(span.lo.addr(s.family == rules.IPv6), span.hi.addr(s.family == rules.IPv6)).Prefixes()...)
+					scope.Addresses = append(scope.Addresses, cidrs(span, s.family == rules.IPv6)...)
 				}
 			}
 			target := s.fix(x.kid, pDst, value{})

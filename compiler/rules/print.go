@@ -107,6 +107,14 @@ func (r *Rule) String(chain string) string {
 	return string(bytes.TrimRight(b.Bytes(), "\n"))
 }
 
+// Spec is the rule's canonical text without its chain and its counters: what
+// follows "-A CHAIN ".
+func (r *Rule) Spec() string {
+	bare := *r
+	bare.Counters = ""
+	return strings.TrimPrefix(bare.String(""), "-A  ")
+}
+
 func printComment(b *bytes.Buffer, text string) {
 	b.WriteByte('#')
 	if text != "" {
