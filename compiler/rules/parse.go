@@ -209,8 +209,12 @@ func (p *parser) oddCommand(counters string, words []word) error {
 		if err != nil || n < 1 || n > len(c.Rules) {
 			return fmt.Errorf("-R replaces a rule by its number, and the chain %s has %d rules", c.Name, len(c.Rules))
 		}
+		before := len(c.Rules)
 		if err := p.addWords(c.Name, counters, args[2:], n-1); err != nil {
 			return err
+		}
+		if len(c.Rules) != before+1 {
+			return fmt.Errorf("-R takes no list of addresses; iptables refuses it")
 		}
 		p.table.remove(c, n)
 		return nil

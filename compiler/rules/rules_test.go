@@ -99,6 +99,8 @@ func TestParseErrors(t *testing.T) {
 		{"*filter\n-A INPUT -j DROP -j ACCEPT\nCOMMIT\n", "line 2: a rule has one target; this one has DROP and ACCEPT"},
 		{"*filter\n-A INPUT --dport 80 -j DROP\nCOMMIT\n", "line 2: --dport needs -p with a protocol that knows it before it"},
 		{"*filter\n-A INPUT -s\nCOMMIT\n", "line 2: -s needs a value"},
+		{"*filter\n-A INPUT -j DROP\n-R INPUT 1 -s 1.1.1.1,2.2.2.2 -j DROP\nCOMMIT\n", "line 3: -R takes no list of addresses; iptables refuses it"},
+		{"*filter\n-A INPUT -j DROP\n-R INPUT 2 -j DROP\nCOMMIT\n", "line 3: -R replaces a rule by its number, and the chain INPUT has 1 rules"},
 		{"*filter\n-A INPUT ! -j DROP\nCOMMIT\n", "line 2: a target cannot be negated"},
 		{"*filter\n:X\nCOMMIT\n", `line 2: a chain is declared as ":NAME POLICY [PACKETS:BYTES]"`},
 	} {
