@@ -10,9 +10,11 @@ import (
 
 	"github.com/seawall/seawall/compiler"
 	"github.com/seawall/seawall/compiler/emit"
+	"github.com/seawall/seawall/compiler/ipset"
+	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/lower"
+	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
-	"github.com/seawall/seawall/compiler/rules"
 	"github.com/seawall/seawall/schema"
 )
 
@@ -69,23 +71,23 @@ func BenchmarkStages(b *testing.B) {
 		files := emit.Files(emit.Restore, chains)
 		b.Run("parse/"+string(layout), func(b *testing.B) {
 			for b.Loop() {
-				if _, err := rules.ParseChains(files[0].Bytes); err != nil {
+				if _, err := iptables.ParseChains(files[0].Bytes); err != nil {
 					b.Fatal(err)
 				}
 			}
 		})
-		file, err := rules.ParseChains(files[0].Bytes)
+		file, err := iptables.ParseChains(files[0].Bytes)
 		if err != nil {
 			b.Fatal(err)
 		}
-		sets, err := rules.ParseSets(emit.SetsOf(files))
+		sets, err := ipset.Parse(emit.SetsOf(files))
 		if err != nil {
 			b.Fatal(err)
 		}
 		file.Table("filter").Sets = sets
 		b.Run("prove/"+string(layout), func(b *testing.B) {
 			for b.Loop() {
-				if result, err := prove.Compare(doc, file.Table("filter"), rules.IPv4); err != nil || !result.Equal() {
+				if result, err := prove.Compare(doc, file.Table("filter"), packet.IPv4); err != nil || !result.Equal() {
 					b.Fatal(err)
 				}
 			}

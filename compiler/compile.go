@@ -1,44 +1,53 @@
-// Package compiler turns a policy into files of iptables rules, and proves that
-// each file means the policy before anybody sees it.
+// Package compiler has the verbs of the library: Compile turns a policy into
+// files of iptables rules and proves each of them, Verify decides whether a file
+// implements a policy, Diff says what a change means, and Test proves a policy's
+// own tests.
 //
 // Compile is the pipeline, one line a stage:
 //
-//	document ─ lower ─> chains ─ emit ─> bytes ─ rules.Parse ─> chains ─ prove
+//	document ─ lower ─> chains ─ emit ─> bytes ─ iptables.Parse ─> chains ─ prove
 //
 // Data flows to the right and never back. The proof starts from the bytes: what
 // it says holds for the file that is written, not for what was meant to be.
+//
+// Every verb takes a context and limits: a question that would take too long
+// ends with a *prove.HardError, and is undecided.
 package compiler
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/seawall/seawall/compiler/emit"
+	"github.com/seawall/seawall/compiler/ipset"
+	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/lower"
+	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
-	"github.com/seawall/seawall/compiler/rules"
 	"github.com/seawall/seawall/schema"
 )
 
 // Options choose what Compile writes.
 type Options struct {
-	Format   emit.Format
+	Format   *emit.Format // nil is emit.Sysconfig
 	Layout   lower.Layout // Auto when it is empty
-	Limits   lower.Limits // of the indexed layout; zero is the measured ones
+	Sizes    lower.Sizes  // of the indexed layout; zero is the measured ones
 	Comments bool         // a -m comment on each rule
 	Source   string       // what the files say they were made from
 	// Base4 and Base6 are boot files to splice the chains into; nil for none.
 	Base4, Base6 []byte
+	Limits       prove.Limits // of the proof
 }
 
-// Output is what Compile gives: the files, and what the user should know.
+// Output is what Compile returns: the files, and what the user should know.
 type Output struct {
 	Files  []emit.File
 	Notes  []string
 	Chains *emit.Chains
 }
 
-// Unproved is the error for files that do not mean their policy: a mistake in
-// Seawall, or rules of a base file that stand in the policy's way.
+// Unproved is the error for files that do not implement their policy: a mistake
+// in Seawall, or rules of a base file that stand in the policy's way.
 type Unproved struct {
 	File        string
 	Differences []*prove.Difference
@@ -47,19 +56,31 @@ type Unproved struct {
 
 func (e *Unproved) Error() string {
 	d := e.Differences[0]
-	return fmt.Sprintf("%s does not mean the policy: %s: the policy says %s, the file %s", e.File, d, d.Policy, d.File)
+	return fmt.Sprintf("%s does not implement the policy: %s: the policy says %s, the file %s", e.File, d, d.Policy, d.File)
 }
 
+// BaseError is the error for a base file that does not load, or that cannot be
+// spliced into.
+type BaseError struct {
+	File string // the file that was to be written
+	Err  error
+}
+
+func (e *BaseError) Error() string { return fmt.Sprintf("the base for %s: %v", e.File, e.Err) }
+
+func (e *BaseError) Unwrap() error { return e.Err }
+
 // Compile lowers a document, emits the files of a format, and proves each of
-// them. With an error there are no files.
-func Compile(doc *schema.Document, opt Options) (*Output, error) {
+// them. With an error there are no files: it is an *Unproved, a
+// *prove.HardError, the context's, or says what is wrong with a base file.
+func Compile(ctx context.Context, doc *schema.Document, opt Options) (*Output, error) {
 	policy := make(chan *prove.Policy, 1)
 	go func() { policy <- prove.NewPolicy(doc) }()
 	out, err := Emit(doc, opt)
 	if err != nil {
 		return nil, err
 	}
-	if err := out.prove(<-policy, opt); err != nil {
+	if err := out.prove(ctx, <-policy, opt); err != nil {
 		return nil, err
 	}
 	return out, nil
@@ -69,30 +90,44 @@ func Compile(doc *schema.Document, opt Options) (*Output, error) {
 // on a host.
 func Emit(doc *schema.Document, opt Options) (*Output, error) {
 	chains := &emit.Chains{Source: opt.Source, ToHost: doc.Host.UserlandProxy}
-	chains.V4, chains.V6, chains.Layout = lower.Both(doc, lower.Options{Layout: opt.Layout, Comments: opt.Comments, Limits: opt.Limits})
-	out := &Output{Chains: chains, Files: emit.Files(opt.Format, chains)}
+	chains.V4, chains.V6, chains.Layout = lower.Both(doc, lower.Options{Layout: opt.Layout, Comments: opt.Comments, Sizes: opt.Sizes})
+	out := &Output{Chains: chains, Files: opt.format().Compile(chains)}
+	chains.V4.Forget()
+	chains.V6.Forget()
 	if err := out.splice(opt); err != nil {
 		return nil, err
 	}
 	return out, nil
 }
 
+func (o *Options) format() *emit.Format {
+	if o.Format == nil {
+		return emit.Sysconfig
+	}
+	return o.Format
+}
+
+// base is the file of a family to splice into, nil for none.
+func (o *Options) base(f packet.Family) []byte {
+	if f == packet.IPv6 {
+		return o.Base6
+	}
+	return o.Base4
+}
+
 // splice puts the chains into base files where there are any.
 func (o *Output) splice(opt Options) error {
 	for i, f := range o.Files {
-		if f.Sets {
+		if f.Sets || !opt.format().Splices || opt.base(f.Families[0]) == nil {
 			continue
 		}
-		family, base := f.Families[0], opt.Base4
-		if family == rules.IPv6 {
-			base = opt.Base6
+		family := f.Families[0]
+		if _, err := iptables.Parse(opt.base(family), iptables.Options{Family: family}); err != nil {
+			return &BaseError{File: f.Name, Err: err}
 		}
-		if base == nil || opt.Format != emit.Sysconfig {
-			continue
-		}
-		spliced, notes, err := emit.Splice(base, o.Chains, family)
+		spliced, notes, err := emit.Splice(opt.base(family), o.Chains, family)
 		if err != nil {
-			return fmt.Errorf("the base for %s: %w", f.Name, err)
+			return &BaseError{File: f.Name, Err: err}
 		}
 		for _, n := range notes {
 			o.Notes = append(o.Notes, fmt.Sprintf("the base for %s: %s", f.Name, n))
@@ -103,32 +138,46 @@ func (o *Output) splice(opt Options) error {
 }
 
 // prove reads each file back and compares it with the policy.
-func (o *Output) prove(policy *prove.Policy, opt Options) error {
-	sets, err := rules.ParseSets(emit.SetsOf(o.Files))
+func (o *Output) prove(ctx context.Context, policy *prove.Policy, opt Options) error {
+	text, err := emit.SetsOf(o.Files)
+	if err != nil {
+		return fmt.Errorf("the script cannot be read back: %w", err)
+	}
+	sets, err := ipset.Parse(text)
 	if err != nil {
 		return fmt.Errorf("the ipset file cannot be read back: %w", err)
 	}
 	for _, f := range o.Files {
 		for _, family := range f.Families {
-			text, err := emit.Rules(f, family)
-			if err != nil {
-				return err
-			}
-			file, err := rules.ParseChains(text)
+			table, err := readBack(f, family, sets)
 			if err != nil {
 				return fmt.Errorf("%s cannot be read back: %w", f.Name, err)
 			}
-			if t := file.Table("filter"); t != nil {
-				t.Sets = sets
-			}
-			result, err := policy.Compare(file.Table("filter"), family)
+			result, err := policy.Compare(ctx, table, family, opt.Limits)
 			if err != nil {
 				return fmt.Errorf("%s: %w", f.Name, err)
 			}
 			if !result.Equal() {
-				return &Unproved{File: f.Name, Differences: result.Differences, Base: opt.Base4 != nil && family == rules.IPv4 || opt.Base6 != nil && family == rules.IPv6}
+				return &Unproved{File: f.Name, Differences: result.Differences, Base: opt.base(family) != nil}
 			}
 		}
 	}
 	return nil
+}
+
+// readBack returns the filter table of one family that a file loads.
+func readBack(f emit.File, family packet.Family, sets ipset.Sets) (*iptables.Table, error) {
+	text, err := emit.Rules(f, family)
+	if err != nil {
+		return nil, err
+	}
+	file, err := iptables.Parse(text, iptables.Options{Family: family, ChainsOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	t := file.Table("filter")
+	if t != nil {
+		t.Sets = sets
+	}
+	return t, nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,10 +15,11 @@ import (
 	"github.com/seawall/seawall/compiler"
 	"github.com/seawall/seawall/compiler/diff"
 	"github.com/seawall/seawall/compiler/emit"
-	"github.com/seawall/seawall/compiler/live"
+	"github.com/seawall/seawall/compiler/host"
+	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/lower"
+	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
-	"github.com/seawall/seawall/compiler/rules"
 	"github.com/seawall/seawall/schema"
 	"github.com/spf13/cobra"
 )
@@ -76,12 +78,12 @@ func (f *applyFlags) apply(c *cobra.Command, args []string) error {
 		return err
 	}
 	opt := compiler.Options{Format: emit.Shell, Layout: lower.Layout(f.layout), Source: sourceName(loaded)}
-	out, err := compiler.Compile(loaded.Document, opt)
+	out, err := compiler.Compile(c.Context(), loaded.Document, opt)
 	if err != nil {
 		return unproved(err)
 	}
-	host := live.ThisHost()
-	report, err := against(host, loaded.Document)
+	now := host.ThisHost()
+	report, err := against(c.Context(), now, loaded.Document)
 	if err != nil {
 		return err
 	}
@@ -101,23 +103,23 @@ func (f *applyFlags) apply(c *cobra.Command, args []string) error {
 		fmt.Fprintln(w, "Nothing was changed.")
 		return nil
 	}
-	if err := f.loadNow(c, host, loaded.Document, out.Files[0], lines); err != nil {
+	if err := f.loadNow(c, now, loaded.Document, out.Files[0], lines); err != nil {
 		return err
 	}
 	return f.write(c, loaded, opt)
 }
 
 // against is what a policy changes of the rules that the kernel holds.
-func against(host *live.Host, doc *schema.Document) (*diff.Report, error) {
+func against(ctx context.Context, now *host.Host, doc *schema.Document) (*diff.Report, error) {
 	sides := diff.Sides{}
-	for _, family := range []rules.Family{rules.IPv4, rules.IPv6} {
-		t, err := host.Table(family)
+	for _, family := range []packet.Family{packet.IPv4, packet.IPv6} {
+		t, err := now.Table(family)
 		if err != nil {
 			return nil, err
 		}
 		sides[family] = [2]prove.Side{{Table: t}, {Policy: doc}}
 	}
-	return diff.Meaning(sides)
+	return diff.Meaning(ctx, sides, prove.Limits{})
 }
 
 // answers gives lines as they are typed; closed when there are no more.
@@ -158,11 +160,11 @@ func ask(w io.Writer, lines <-chan string, question string, within time.Duration
 
 // loadNow loads the script, proves what the kernel then holds, and waits for the
 // confirmation.
-func (f *applyFlags) loadNow(c *cobra.Command, host *live.Host, doc *schema.Document, script emit.File, lines <-chan string) error {
+func (f *applyFlags) loadNow(c *cobra.Command, now *host.Host, doc *schema.Document, script emit.File, lines <-chan string) error {
 	if err := os.MkdirAll(f.run, 0o700); err != nil {
 		return err
 	}
-	unlock, err := live.Lock(filepath.Join(f.run, "lock"))
+	unlock, err := host.Lock(filepath.Join(f.run, "lock"))
 	if err != nil {
 		return err
 	}
@@ -171,17 +173,17 @@ func (f *applyFlags) loadNow(c *cobra.Command, host *live.Host, doc *schema.Docu
 	if err != nil {
 		return err
 	}
-	back, err := host.Prepare(dir, script, f.within)
+	back, err := now.Prepare(dir, script, f.within)
 	if err != nil {
 		return err
 	}
 	w := c.OutOrStdout()
-	if err := back.Load(host); err != nil {
+	if err := back.Load(now); err != nil {
 		_ = back.Confirm() // the script changed nothing: there is nothing to take back
 		return fmt.Errorf("the policy was not loaded: %w", err)
 	}
-	if why := held(host, doc); why != "" {
-		if err := back.Back(host); err != nil {
+	if why := held(c.Context(), now, doc); why != "" {
+		if err := back.Back(now); err != nil {
 			return err
 		}
 		return fmt.Errorf("the kernel does not hold the policy after loading it, so the rules of before are back: %s", why)
@@ -196,7 +198,7 @@ func (f *applyFlags) loadNow(c *cobra.Command, host *live.Host, doc *schema.Docu
 		keep = true // from elsewhere
 	}
 	if keep {
-		if err := back.Confirm(); errors.Is(err, live.ErrTooLate) {
+		if err := back.Confirm(); errors.Is(err, host.ErrTooLate) {
 			fmt.Fprintln(w, "Too late: the rules of before are back.")
 			return exitCode(exitDiffers)
 		} else if err != nil {
@@ -205,7 +207,7 @@ func (f *applyFlags) loadNow(c *cobra.Command, host *live.Host, doc *schema.Docu
 		fmt.Fprintln(w, "Kept.")
 		return os.RemoveAll(dir)
 	}
-	if err := back.Back(host); err != nil {
+	if err := back.Back(now); err != nil {
 		return err
 	}
 	fmt.Fprintln(w, "Not confirmed: the rules of before are back.")
@@ -218,18 +220,18 @@ func (f *applyFlags) loadNow(c *cobra.Command, host *live.Host, doc *schema.Docu
 // liveDifference is a difference of a policy and the rules that the kernel holds.
 type liveDifference struct {
 	*prove.Difference
-	table *rules.Table // of its family
+	table *iptables.Table // of its family
 }
 
 // liveDifferences compares the kernel's rules with a policy, both families.
-func liveDifferences(host *live.Host, doc *schema.Document) ([]liveDifference, error) {
+func liveDifferences(ctx context.Context, now *host.Host, doc *schema.Document) ([]liveDifference, error) {
 	var list []liveDifference
-	for _, family := range []rules.Family{rules.IPv4, rules.IPv6} {
-		t, err := host.Table(family)
+	for _, family := range []packet.Family{packet.IPv4, packet.IPv6} {
+		t, err := now.Table(family)
 		if err != nil {
 			return nil, err
 		}
-		result, err := prove.Compare(doc, t, family)
+		result, err := prove.Compare(ctx, doc, t, family, prove.Limits{})
 		if err != nil {
 			return nil, err
 		}
@@ -241,8 +243,8 @@ func liveDifferences(host *live.Host, doc *schema.Document) ([]liveDifference, e
 }
 
 // held says how the kernel's rules differ from a policy, "" when they do not.
-func held(host *live.Host, doc *schema.Document) string {
-	list, err := liveDifferences(host, doc)
+func held(ctx context.Context, now *host.Host, doc *schema.Document) string {
+	list, err := liveDifferences(ctx, now, doc)
 	switch {
 	case err != nil:
 		return err.Error()
@@ -268,7 +270,7 @@ func (f *applyFlags) write(c *cobra.Command, loaded *schema.Loaded, opt compiler
 			*base = bytes.Clone(text)
 		}
 	}
-	out, err := compiler.Compile(loaded.Document, opt)
+	out, err := compiler.Compile(c.Context(), loaded.Document, opt)
 	if err != nil {
 		return unproved(err)
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/seawall/seawall/compiler"
 	"github.com/seawall/seawall/compiler/emit"
 	"github.com/seawall/seawall/compiler/lower"
-	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/compiler/packet"
 	"github.com/spf13/cobra"
 )
 
@@ -58,14 +58,14 @@ The layout is how the rules are arranged; each means the same.
 	}
 	f.register(c)
 	flags := c.Flags()
-	flags.StringVar(&f.format, "format", string(emit.Sysconfig), "sysconfig, restore or shell")
+	flags.StringVar(&f.format, "format", emit.Names()[0], emit.NamesInWords())
 	registerLayout(c, &f.layout)
 	flags.IntVar(&f.family, "family", 4, "the address family that goes to standard output: 4 or 6")
 	flags.StringVar(&f.outDir, "out-dir", "", "write every file of the format into `DIR`")
 	flags.StringVar(&f.base, "base", "", "splice into this boot `FILE`, or into iptables and ip6tables of this folder")
 	flags.BoolVar(&f.check, "check", false, "write nothing; exit 2 when a file would change")
 	flags.BoolVar(&f.comments, "comments", false, "give each rule a comment that names its policy")
-	choices(c, "format", "sysconfig", "restore", "shell")
+	choices(c, "format", emit.Names()...)
 	choices(c, "family", "4", "6")
 	return c
 }
@@ -91,13 +91,13 @@ func choices(c *cobra.Command, flag string, values ...string) {
 
 func (f *compileFlags) checkFlags() error {
 	switch {
-	case !slices.Contains(emit.Formats, emit.Format(f.format)):
-		return fmt.Errorf("--format is sysconfig, restore or shell, not %q", f.format)
+	case emit.ByName(f.format) == nil:
+		return fmt.Errorf("--format is %s, not %q", emit.NamesInWords(), f.format)
 	case f.family != 4 && f.family != 6:
 		return fmt.Errorf("--family is 4 or 6, not %d", f.family)
 	case f.check && f.outDir == "":
 		return fmt.Errorf("--check compares with the files of a folder: name it with --out-dir")
-	case f.base != "" && f.format != string(emit.Sysconfig):
+	case f.base != "" && !emit.ByName(f.format).Splices:
 		return fmt.Errorf("--base is for boot files, --format sysconfig; a %s file leaves what is there alone", f.format)
 	}
 	return checkLayout(f.layout)
@@ -111,12 +111,12 @@ func (f *compileFlags) run(c *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	opt := compiler.Options{Format: emit.Format(f.format), Layout: lower.Layout(f.layout), Comments: f.comments, Source: sourceName(loaded)}
+	opt := compiler.Options{Format: emit.ByName(f.format), Layout: lower.Layout(f.layout), Comments: f.comments, Source: sourceName(loaded)}
 	if err := f.readBase(&opt); err != nil {
 		return err
 	}
 	loaded.Files = nil // the parsed bodies are many times as large as what is needed from here
-	out, err := compiler.Compile(loaded.Document, opt)
+	out, err := compiler.Compile(c.Context(), loaded.Document, opt)
 	if err != nil {
 		return unproved(err)
 	}
@@ -162,6 +162,10 @@ func (f *compileFlags) readBase(opt *compiler.Options) error {
 
 // unproved explains why nothing was written.
 func unproved(err error) error {
+	var base *compiler.BaseError
+	if errors.As(err, &base) {
+		return atLine("the base for "+base.File, base.Err)
+	}
 	var e *compiler.Unproved
 	if !errors.As(err, &e) {
 		return err
@@ -171,13 +175,13 @@ func unproved(err error) error {
 	if e.Base {
 		why = "Rules of the base file decide before Seawall's chains, or keep packets from them."
 	}
-	return fmt.Errorf("%s would not mean the policy, so nothing was written.\n\n  %s\n  for example: %s\n  the policy says %s, the file says %s\n\n%s",
+	return fmt.Errorf("%s would not implement the policy, so nothing was written.\n\n  %s\n  for example: %s\n  the policy says %s, the file says %s\n\n%s",
 		e.File, d, d.Example, d.Policy, d.File, why)
 }
 
 func (f *compileFlags) print(c *cobra.Command, out *compiler.Output) error {
 	for _, file := range out.Files {
-		if len(file.Families) > 1 || file.Families[0] == rules.Family(f.family) {
+		if len(file.Families) > 1 || file.Families[0] == packet.Family(f.family) {
 			_, err := c.OutOrStdout().Write(file.Bytes)
 			return err
 		}
@@ -206,19 +210,20 @@ func (f *compileFlags) write(c *cobra.Command, out *compiler.Output) error {
 	for _, n := range names {
 		fmt.Fprintf(c.OutOrStdout(), "wrote %s\n", filepath.Join(f.outDir, n))
 	}
-	f.sayJumps(c, out)
+	f.saySwitchOn(c, out)
 	return nil
 }
 
-// sayJumps tells the user of restore files what they cannot do themselves.
-func (f *compileFlags) sayJumps(c *cobra.Command, out *compiler.Output) {
-	if f.format != string(emit.Restore) {
+// saySwitchOn says what a host needs beside the files.
+func (f *compileFlags) saySwitchOn(c *cobra.Command, out *compiler.Output) {
+	format := emit.ByName(f.format)
+	if format.SwitchOn == nil {
 		return
 	}
 	w := c.ErrOrStderr()
-	fmt.Fprintln(w, "Note: a restore file cannot make the jumps to its chains. Run these once a host and boot:")
-	for _, family := range []rules.Family{rules.IPv4, rules.IPv6} {
-		for _, line := range emit.JumpCommands(out.Chains, family) {
+	fmt.Fprintf(w, "Note: %s\n", format.SwitchOnWhy)
+	for _, family := range packet.Families {
+		for _, line := range format.SwitchOn(out.Chains, family) {
 			fmt.Fprintf(w, "  %s\n", line)
 		}
 	}

@@ -12,8 +12,9 @@ import (
 	"github.com/seawall/seawall/compiler"
 	"github.com/seawall/seawall/compiler/diff"
 	"github.com/seawall/seawall/compiler/emit"
+	"github.com/seawall/seawall/compiler/ipset"
+	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
-	"github.com/seawall/seawall/compiler/rules"
 	"github.com/seawall/seawall/schema"
 	"github.com/spf13/cobra"
 )
@@ -24,7 +25,7 @@ type diffFlags struct {
 	format  string
 	target  string
 	noFiles bool
-	family  int
+	rules   rulesFlags
 }
 
 func diffCommand() *cobra.Command {
@@ -49,17 +50,17 @@ Exit 0 when both mean the same, 2 when not.`,
 	f.register(c)
 	c.Flags().StringVar(&f.git, "git", "", "compare PATH with itself at this `REVISION`")
 	c.Flags().StringVar(&f.format, "format", "text", "text, markdown or json")
-	c.Flags().StringVar(&f.target, "files", string(emit.Sysconfig), "the format of compiled files whose text is compared: sysconfig, restore or shell")
-	c.Flags().IntVar(&f.family, "family", 0, "the address family of rules, 4 or 6, when it does not show")
+	c.Flags().StringVar(&f.target, "files", emit.Names()[0], "the format of compiled files whose text is compared: "+emit.NamesInWords())
+	f.rules.register(c)
 	c.Flags().BoolVar(&f.noFiles, "no-files", false, "leave out the change of text")
 	choices(c, "format", "text", "markdown", "json")
-	choices(c, "files", "sysconfig", "restore", "shell")
+	choices(c, "files", emit.Names()...)
 	return c
 }
 
 // diffSide is one side as it was read.
 type diffSide struct {
-	families map[rules.Family]prove.Side
+	families map[packet.Family]prove.Side
 	texts    []sideText
 }
 
@@ -82,7 +83,7 @@ func (f *diffFlags) run(c *cobra.Command, args []string) error {
 	if len(sides) == 0 {
 		return fmt.Errorf("one side is IPv4 and the other IPv6, so there is nothing to compare")
 	}
-	report, err := diff.Meaning(sides)
+	report, err := compiler.Diff(c.Context(), sides, prove.Limits{})
 	if err != nil {
 		return err
 	}
@@ -100,10 +101,8 @@ func (f *diffFlags) checkFlags(args []string) error {
 		return fmt.Errorf("with --git there is one PATH: OLD is the same path at %s", f.git)
 	case !slices.Contains([]string{"text", "markdown", "json"}, f.format):
 		return fmt.Errorf("--format is text, markdown or json, not %q", f.format)
-	case !slices.Contains(emit.Formats, emit.Format(f.target)):
-		return fmt.Errorf("--files is sysconfig, restore or shell, not %q", f.target)
-	case f.family != 0 && f.family != 4 && f.family != 6:
-		return fmt.Errorf("--family is 4 or 6, not %d", f.family)
+	case emit.ByName(f.target) == nil:
+		return fmt.Errorf("--files is %s, not %q", emit.NamesInWords(), f.target)
 	case len(args) == 2 && args[0] == "-" && args[1] == "-":
 		return fmt.Errorf("only one side can be standard input")
 	}
@@ -179,20 +178,17 @@ func compiledFolder(path string) []sideText {
 	}
 	for _, names := range [][]string{{"iptables", "ip6tables"}, {"rules.v4", "rules.v6"}, {"seawall.sh"}} {
 		var list []sideText
-		for _, n := range append(names, setsFile) {
+		for _, n := range append(names, emit.SetsFile) {
 			if text, err := os.ReadFile(filepath.Join(path, n)); err == nil {
 				list = append(list, sideText{n, string(text)})
 			}
 		}
-		if len(list) > 1 || len(list) == 1 && list[0].name != setsFile {
+		if len(list) > 1 || len(list) == 1 && list[0].name != emit.SetsFile {
 			return list
 		}
 	}
 	return nil
 }
-
-// setsFile is the file of a compiled folder that has the ipsets.
-const setsFile = "ipset"
 
 func (f *diffFlags) policySide(c *cobra.Command, path string, varFiles []string, stdin io.Reader) (*diffSide, error) {
 	p := policyFlags{vars: f.vars, varFiles: varFiles}
@@ -203,15 +199,15 @@ func (f *diffFlags) policySide(c *cobra.Command, path string, varFiles []string,
 	if err != nil {
 		return nil, err
 	}
-	side := &diffSide{families: map[rules.Family]prove.Side{}}
-	for _, family := range []rules.Family{rules.IPv4, rules.IPv6} {
+	side := &diffSide{families: map[packet.Family]prove.Side{}}
+	for _, family := range []packet.Family{packet.IPv4, packet.IPv6} {
 		side.families[family] = prove.Side{Policy: loaded.Document}
 	}
 	if f.noFiles {
 		return side, nil
 	}
 	// The name of the policy would be a change of the file's first line.
-	out, err := compiler.Emit(loaded.Document, compiler.Options{Format: emit.Format(f.target), Source: "the policy"})
+	out, err := compiler.Emit(loaded.Document, compiler.Options{Format: emit.ByName(f.target), Source: "the policy"})
 	if err != nil {
 		return nil, err
 	}
@@ -222,26 +218,28 @@ func (f *diffFlags) policySide(c *cobra.Command, path string, varFiles []string,
 }
 
 func (f *diffFlags) rulesSide(texts []sideText) (*diffSide, error) {
-	side := &diffSide{families: map[rules.Family]prove.Side{}, texts: texts}
-	var sets rules.Sets
+	side := &diffSide{families: map[packet.Family]prove.Side{}, texts: texts}
+	opt, err := f.rules.options()
+	if err != nil {
+		return nil, err
+	}
 	for _, t := range texts {
-		if t.name == setsFile {
-			var err error
-			if sets, err = parseSets(t.name, []byte(t.text)); err != nil {
-				return nil, err
+		if t.name == emit.SetsFile {
+			if opt.Sets, err = ipset.Parse([]byte(t.text)); err != nil {
+				return nil, atLine(t.name, err)
 			}
 		}
 	}
 	for _, t := range texts {
-		if t.name == setsFile {
+		if t.name == emit.SetsFile {
 			continue
 		}
-		list, err := rulesOf(t.name, []byte(t.text), f.family, sets)
+		list, err := readRules(t.name, []byte(t.text), opt)
 		if err != nil {
 			return nil, err
 		}
 		for _, r := range list {
-			side.families[r.family] = prove.Side{Table: r.table}
+			side.families[r.Family()] = prove.Side{Table: r.Table}
 		}
 	}
 	return side, nil

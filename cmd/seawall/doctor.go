@@ -6,6 +6,7 @@ import (
 
 	"github.com/seawall/seawall/compiler/docker"
 	"github.com/seawall/seawall/compiler/doctor"
+	"github.com/seawall/seawall/compiler/prove"
 	"github.com/spf13/cobra"
 )
 
@@ -31,14 +32,14 @@ nothing is wrong, 2 with findings.`,
 			if err != nil {
 				return err
 			}
-			found := doctor.Run(host)
+			found := doctor.Run(c.Context(), host, prove.Limits{})
 			if _, err := io.WriteString(c.OutOrStdout(), doctor.Text(found)); err != nil {
 				return err
 			}
 			if len(found) > 0 {
 				return exitCode(exitDiffers)
 			}
-			for _, n := range doctor.Notes(host) {
+			for _, n := range doctor.Notes(c.Context(), host, prove.Limits{}) {
 				fmt.Fprintf(c.OutOrStdout(), "Note: %s\n", n)
 			}
 			for _, t := range host.Families {

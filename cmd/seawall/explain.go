@@ -9,15 +9,17 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/seawall/seawall/compiler"
 	"github.com/seawall/seawall/compiler/emit"
-	"github.com/seawall/seawall/compiler/prove"
-	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/meaning"
+	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/schema"
 	"github.com/spf13/cobra"
 )
 
 func explainCommand() *cobra.Command {
 	p, text := &policyFlags{}, &packetText{}
-	file, setFile, asJSON := "", "", false
+	r := &rulesFlags{}
+	file, asJSON := "", false
 	c := &cobra.Command{
 		Use:   "explain [PATH] --from ADDRESS --to [ADDRESS:]PORT[/PROTOCOL]",
 		Short: "Show the way of one packet through a policy and its rules",
@@ -40,7 +42,7 @@ otherwise.`,
 			if err != nil {
 				return err
 			}
-			e, err := explain(c, loaded, packet, file, setFile)
+			e, err := explain(c, loaded, packet, file, r)
 			if err != nil {
 				return err
 			}
@@ -53,47 +55,43 @@ otherwise.`,
 	p.register(c)
 	text.register(c)
 	c.Flags().StringVar(&file, "rules", "", "show the way through this rules `FILE` as well")
-	registerSets(c, &setFile)
+	r.register(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "write the answer as JSON")
 	return c
 }
 
 // explanation is all that explain says of a packet.
 type explanation struct {
-	packet  prove.Packet
-	policy  *prove.PolicyWay
-	emitted *prove.Way
-	file    *prove.Way // nil without --rules
+	packet  packet.Packet
+	policy  *meaning.Way
+	emitted *iptables.Way
+	file    *iptables.Way // nil without --rules
 	name    string
 }
 
-func explain(c *cobra.Command, loaded *schema.Loaded, packet prove.Packet, file, setFile string) (*explanation, error) {
-	out, err := compiler.Compile(loaded.Document, compiler.Options{Format: emit.Restore, Source: sourceName(loaded)})
+func explain(c *cobra.Command, loaded *schema.Loaded, p packet.Packet, file string, flags *rulesFlags) (*explanation, error) {
+	out, err := compiler.Compile(c.Context(), loaded.Document, compiler.Options{Format: emit.Restore, Source: sourceName(loaded)})
 	if err != nil {
 		return nil, unproved(err)
 	}
-	family := packet.Family()
 	f := out.Files[0]
-	if family == rules.IPv6 {
+	if p.Family() == packet.IPv6 {
 		f = out.Files[1]
 	}
-	table, err := parseRules(f.Name, f.Bytes, nil)
+	emitted, err := readRules(f.Name, f.Bytes, compiler.ReadOptions{Family: p.Family()})
 	if err != nil {
 		return nil, err
 	}
-	e := &explanation{packet: packet, policy: prove.Explain(loaded.Document, packet), emitted: prove.Trace(table, packet), name: file}
+	e := &explanation{packet: p, policy: meaning.Explain(loaded.Document, p), emitted: iptables.Trace(emitted[0].Table, p), name: file}
 	if file == "" {
 		return e, nil
 	}
-	sets, err := readSets(setFile)
+	flags.family = int(p.Family())
+	list, err := flags.read(c, file)
 	if err != nil {
 		return nil, err
 	}
-	list, err := readRules(c, file, int(family), sets)
-	if err != nil {
-		return nil, err
-	}
-	e.file = prove.Trace(list[0].table, packet)
+	e.file = iptables.Trace(list[0].Table, p)
 	return e, nil
 }
 
@@ -129,9 +127,9 @@ func (e *explanation) text(w io.Writer, files map[string]*hcl.File) error {
 	return err
 }
 
-func writeWay(b *strings.Builder, way *prove.Way) {
+func writeWay(b *strings.Builder, way *iptables.Way) {
 	for _, s := range way.Steps {
-		fmt.Fprintf(b, "  line %d: %s\n", s.Rule.Line, s.Rule.String(s.Chain))
+		fmt.Fprintf(b, "  line %d: %s\n", int(s.Rule.Line), s.Rule.String(s.Chain))
 		if s.Unsure != "" {
 			fmt.Fprintf(b, "          \"%s\" may hold or not; it is taken not to\n", s.Unsure)
 		}
@@ -181,7 +179,7 @@ type (
 )
 
 func (e *explanation) json(w io.Writer) error {
-	out := explainJSON{Packet: e.packet.String(), Verdict: e.policy.Verdict, Rule: e.policy.Rule,
+	out := explainJSON{Packet: e.packet.String(), Verdict: e.policy.Verdict.String(), Rule: e.policy.Rule,
 		File: e.policy.At.Filename, Line: e.policy.At.Start.Line, Log: e.policy.Log, Emitted: asJSON(e.emitted)}
 	for _, s := range e.policy.Steps {
 		out.Steps = append(out.Steps, stepJSON{s.Number, s.Said, s.Decides})
@@ -195,10 +193,10 @@ func (e *explanation) json(w io.Writer) error {
 	return enc.Encode(out)
 }
 
-func asJSON(way *prove.Way) wayJSON {
-	out := wayJSON{Verdict: way.Verdict, Ended: way.Ended, Rules: []ruleJSON{}}
+func asJSON(way *iptables.Way) wayJSON {
+	out := wayJSON{Verdict: way.Verdict.String(), Ended: way.Ended, Rules: []ruleJSON{}}
 	for _, s := range way.Steps {
-		out.Rules = append(out.Rules, ruleJSON{s.Rule.Line, s.Rule.String(s.Chain), s.Unsure})
+		out.Rules = append(out.Rules, ruleJSON{int(s.Rule.Line), s.Rule.String(s.Chain), s.Unsure})
 	}
 	return out
 }

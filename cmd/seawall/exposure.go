@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"github.com/seawall/seawall/compiler/exposure"
+	"github.com/seawall/seawall/compiler/prove"
 	"github.com/spf13/cobra"
 )
 
@@ -29,7 +30,7 @@ Without --rules it reads the host's rules, for which it needs root.`,
 			if err != nil {
 				return err
 			}
-			ports, err := exposure.Of(host.Families, host.Interfaces)
+			ports, err := exposure.Of(c.Context(), host.Families, host.Interfaces, prove.Limits{})
 			if err != nil {
 				return err
 			}

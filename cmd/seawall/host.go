@@ -6,13 +6,15 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
-	"path/filepath"
+	"slices"
 	"strings"
 
+	"github.com/seawall/seawall/compiler"
 	"github.com/seawall/seawall/compiler/docker"
 	"github.com/seawall/seawall/compiler/doctor"
-	"github.com/seawall/seawall/compiler/live"
-	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/compiler/host"
+	"github.com/seawall/seawall/compiler/ipset"
+	"github.com/seawall/seawall/compiler/packet"
 	"github.com/spf13/cobra"
 )
 
@@ -39,9 +41,9 @@ func (h *hostFlags) read(c *cobra.Command) (*doctor.Host, error) {
 }
 
 func (h *hostFlags) saved(c *cobra.Command) (*doctor.Host, error) {
-	host := &doctor.Host{Interfaces: h.in}
+	saved := &doctor.Host{Interfaces: h.in}
 	if len(h.in) == 0 {
-		host.Interfaces = []string{"eth0"}
+		saved.Interfaces = []string{"eth0"}
 	}
 	sets, err := readSets(h.sets)
 	if err != nil {
@@ -52,56 +54,49 @@ func (h *hostFlags) saved(c *cobra.Command) (*doctor.Host, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := addFamily(host, shown, src, rules.GuessFamily(filepath.Base(shown), src), sets); err != nil {
+		if err := addFamily(saved, shown, src, 0, sets); err != nil {
 			return nil, err
 		}
 	}
-	return host, nil
+	return saved, nil
 }
 
-func addFamily(host *doctor.Host, shown string, src []byte, family rules.Family, sets rules.Sets) error {
-	f, err := rules.Parse(src)
-	var e *rules.Error
-	if errors.As(err, &e) {
-		return fmt.Errorf("%s:%d: %s\n\n  %d: %s", shown, e.Line, e.Detail, e.Line, strings.TrimRight(e.Text, "\r"))
-	}
+// addFamily adds the tables of a file; family 0 is what the file says.
+func addFamily(host *doctor.Host, shown string, src []byte, family packet.Family, sets ipset.Sets) error {
+	list, err := readRules(shown, src, compiler.ReadOptions{Family: family, Sets: sets})
 	if err != nil {
-		return fmt.Errorf("%s: %w", shown, err)
+		return err
 	}
-	for _, t := range host.Families {
-		if t.Family == family {
-			return fmt.Errorf("%s is the second file of IPv%d; one of each family is looked at", shown, family)
+	for _, r := range list {
+		if slices.ContainsFunc(host.Families, func(t docker.Tables) bool { return t.Family == r.Family() }) {
+			return fmt.Errorf("%s is the second file of %v; one of each family is looked at", shown, r.Family())
 		}
+		host.Families = append(host.Families, docker.TablesOf(r.File, r.Family()))
 	}
-	t := docker.TablesOf(f, family)
-	if t.Filter != nil {
-		t.Filter.Sets = sets
-	}
-	host.Families = append(host.Families, t)
 	return nil
 }
 
 // live reads the rules that the kernel holds, and what the host says beside them.
 func (h *hostFlags) live() (*doctor.Host, error) {
-	host := &doctor.Host{Interfaces: h.in, Facts: doctor.Facts{Live: true, Forwarding: map[int]bool{}, Active: map[string]bool{}}}
+	d := &doctor.Host{Interfaces: h.in, Facts: doctor.Facts{Live: true, Forwarding: map[int]bool{}, Active: map[string]bool{}}}
 	if len(h.in) == 0 {
-		host.Interfaces = defaultInterfaces()
+		d.Interfaces = defaultInterfaces()
 	}
-	now := live.ThisHost()
+	now := host.ThisHost()
 	sets, err := now.Sets()
 	if err != nil {
 		return nil, err
 	}
-	for _, f := range []rules.Family{rules.IPv4, rules.IPv6} {
+	for _, f := range []packet.Family{packet.IPv4, packet.IPv6} {
 		src, err := now.Saved(f)
 		if err != nil {
 			return nil, fmt.Errorf("%w. Saved rules can be named with --rules", err)
 		}
-		if err := addFamily(host, "the kernel's rules", src, f, sets); err != nil {
+		if err := addFamily(d, "the kernel's rules", src, f, sets); err != nil {
 			return nil, err
 		}
 	}
-	return host, liveFacts(&host.Facts)
+	return d, liveFacts(&d.Facts)
 }
 
 // defaultInterfaces are those of the default routes (proc(5), /proc/net/route).
@@ -135,6 +130,6 @@ func liveFacts(f *doctor.Facts) error {
 	for _, name := range []string{"firewalld", "ufw"} {
 		f.Active[name] = exec.Command("systemctl", "is-active", "--quiet", name).Run() == nil
 	}
-	f.OtherBackend = live.ThisHost().OtherBackend()
+	f.OtherBackend = host.ThisHost().OtherBackend()
 	return nil
 }

@@ -5,13 +5,14 @@ import (
 	"io"
 
 	"github.com/seawall/seawall/compiler/importer"
+	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/prove"
 	"github.com/spf13/cobra"
 )
 
 func importCommand() *cobra.Command {
-	in, setFile := "", ""
-	family := 0
+	r := &rulesFlags{}
+	in := ""
 	c := &cobra.Command{
 		Use:   "import FILE [FILE]",
 		Short: "Write a policy that means what a DOCKER-USER chain means",
@@ -27,24 +28,20 @@ dropped in silence. Exit 0 when the policy means the same, 2 when not wholly.`,
   seawall import /etc/ufw/after.rules --in ens3`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(c *cobra.Command, args []string) error {
-			sets, err := readSets(setFile)
-			if err != nil {
-				return err
-			}
 			var chains []importer.Chain
 			for _, name := range args {
-				list, err := readRules(c, name, family, sets)
+				list, err := r.read(c, name)
 				if err != nil {
 					return err
 				}
 				for _, f := range list {
-					if len(chains) > 0 && chains[0].Family == f.family {
-						return fmt.Errorf("%s is the second file of IPv%d", f.name, f.family)
+					if len(chains) > 0 && chains[0].Family == f.Family() {
+						return fmt.Errorf("%s is the second file of %v", f.Name, f.Family())
 					}
-					chains = append(chains, importer.Chain{Family: f.family, Table: f.table})
+					chains = append(chains, importer.Chain{Family: f.Family(), Table: f.Table})
 				}
 			}
-			result, err := importer.Import(chains, in)
+			result, err := importer.Import(c.Context(), chains, in, prove.Limits{})
 			if err != nil {
 				return err
 			}
@@ -60,8 +57,7 @@ dropped in silence. Exit 0 when the policy means the same, 2 when not wholly.`,
 		},
 	}
 	c.Flags().StringVar(&in, "in", "eth0", "the `INTERFACE` on which traffic from outside arrives")
-	c.Flags().IntVar(&family, "family", 0, "the file's address family, 4 or 6, when it does not show")
-	registerSets(c, &setFile)
+	r.register(c)
 	return c
 }
 
@@ -74,9 +70,9 @@ func writeMissing(w io.Writer, chains []importer.Chain, r *importer.Result) {
 			if c.Family != d.Family {
 				continue
 			}
-			way := prove.Trace(c.Table, d.Example)
+			way := iptables.Trace(c.Table, d.Example)
 			fmt.Fprintf(w, "   because of %s\n", lastStep(way))
-			if d.Undecided {
+			if d.Undecided() {
 				fmt.Fprintf(w, "   it cannot be decided: %s\n", unsure(way))
 			}
 		}

@@ -4,11 +4,9 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
-	"github.com/seawall/seawall/compiler/prove"
-	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/schema"
 	"github.com/spf13/cobra"
 )
@@ -40,19 +38,19 @@ func (p *packetText) register(c *cobra.Command) {
 }
 
 // packetFlags writes a packet as the flags that say it.
-func packetFlags(p prove.Packet) string {
+func packetFlags(p packet.Packet) string {
 	text := fmt.Sprintf("--from %s --to %s", p.Source, shellWord(endpointText(p)))
-	if p.Protocol != 6 && p.Protocol != 17 && p.Protocol != 132 {
-		text += " --protocol " + p.ProtocolName()
+	if p.Protocol != packet.TCP && p.Protocol != packet.UDP && p.Protocol != packet.SCTP {
+		text += " --protocol " + p.Protocol.String()
 	}
 	text += " --in " + p.In
-	if p.Hook == prove.Input {
+	if p.Hook == packet.Input {
 		text += " --chain input"
 	} else {
 		text += " --out " + p.Out
 	}
-	if p.State != "NEW" {
-		text += " --state " + strings.ToLower(p.State)
+	if p.State != packet.New {
+		text += " --state " + strings.ToLower(string(p.State))
 	}
 	if p.Reply {
 		text += " --direction reply"
@@ -76,18 +74,18 @@ func shellWord(text string) string {
 	return text
 }
 
-func endpointText(p prove.Packet) string {
+func endpointText(p packet.Packet) string {
 	text := netip.AddrPortFrom(p.OrigDst, uint16(p.OrigPort)).String()
 	switch p.Protocol {
-	case 17, 132:
-		text += "/" + p.ProtocolName()
+	case packet.UDP, packet.SCTP:
+		text += "/" + p.Protocol.String()
 	}
 	return text
 }
 
 // packet makes the packet that the flags say.
-func (p *packetText) packet(doc *schema.Document) (prove.Packet, error) {
-	var out prove.Packet
+func (p *packetText) packet(doc *schema.Document) (packet.Packet, error) {
+	var out packet.Packet
 	from, err := netip.ParseAddr(p.from)
 	switch {
 	case p.from == "" || p.to == "":
@@ -95,8 +93,8 @@ func (p *packetText) packet(doc *schema.Document) (prove.Packet, error) {
 	case err != nil || from.Zone() != "" || from.Is4In6():
 		return out, fmt.Errorf("--from takes an address, and %q is none", p.from)
 	}
-	out = prove.Packet{Hook: prove.Forward, In: p.in, Out: p.out, Source: from, Sport: p.sport,
-		State: strings.ToUpper(p.state), Reply: p.direction == "reply", SNAT: p.snat, DNAT: p.dnat}
+	out = packet.Packet{Hook: packet.Forward, In: p.in, Out: p.out, Source: from, Sport: p.sport,
+		State: packet.State(strings.ToUpper(p.state)), Reply: p.direction == "reply", SNAT: p.snat, DNAT: p.dnat}
 	if out.In == "" && len(doc.Host.External) > 0 {
 		out.In = doc.Host.External[0].Name
 		if doc.Host.External[0].Prefix {
@@ -113,16 +111,16 @@ func (p *packetText) packet(doc *schema.Document) (prove.Packet, error) {
 }
 
 // words checks the flags that take one of a few words.
-func (p *packetText) words(out *prove.Packet) error {
+func (p *packetText) words(out *packet.Packet) error {
 	switch {
-	case !slices.Contains([]string{"NEW", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED"}, out.State):
+	case !slices.Contains(packet.States, out.State):
 		return fmt.Errorf("--state is new, established, related, invalid or untracked, not %q", p.state)
 	case p.direction != "original" && p.direction != "reply":
 		return fmt.Errorf("--direction is original or reply, not %q", p.direction)
-	case out.Reply && out.State == "NEW":
+	case out.Reply && out.State == packet.New:
 		return fmt.Errorf("an answer is of an established connection: add --state established")
 	case p.chain == "input":
-		out.Hook, out.Out = prove.Input, ""
+		out.Hook, out.Out = packet.Input, ""
 	case p.chain != "forward":
 		return fmt.Errorf("--chain is forward or input, not %q", p.chain)
 	}
@@ -133,7 +131,7 @@ func (p *packetText) words(out *prove.Packet) error {
 }
 
 // target reads --to and --protocol.
-func (p *packetText) target(out *prove.Packet) error {
+func (p *packetText) target(out *packet.Packet) error {
 	text := p.to
 	// Port 0 is none that a policy can name, but a packet can have it.
 	if strings.HasSuffix(text, ":0") {
@@ -146,22 +144,20 @@ func (p *packetText) target(out *prove.Packet) error {
 	if e.Ports.First != e.Ports.Last {
 		return fmt.Errorf("--to takes one port: one packet has one")
 	}
-	out.OrigPort, out.Protocol, out.OrigDst = int(e.Ports.First), int(e.Ports.Protocol), e.Address
+	out.OrigPort, out.Protocol, out.OrigDst = int(e.Ports.First), packet.Protocol(e.Ports.Protocol), e.Address
 	if text != p.to {
 		out.OrigPort = 0
 	}
 	if p.protocol != "" {
-		n, ok := map[string]int{"icmp": 1, "tcp": 6, "udp": 17, "ipv6-icmp": 58, "icmpv6": 58, "sctp": 132}[p.protocol]
+		n, ok := packet.ParseProtocol(p.protocol)
 		if !ok {
-			if n, err = strconv.Atoi(p.protocol); err != nil || n < 0 || n > 255 {
-				return fmt.Errorf("--protocol is icmp, ipv6-icmp or a number up to 255, not %q", p.protocol)
-			}
+			return fmt.Errorf("--protocol is icmp, ipv6-icmp or a number up to 255, not %q", p.protocol)
 		}
 		out.Protocol = n
 	}
 	if !out.OrigDst.IsValid() {
 		out.OrigDst = netip.MustParseAddr("198.51.100.2")
-		if out.Family() == rules.IPv6 {
+		if out.Family() == packet.IPv6 {
 			out.OrigDst = netip.MustParseAddr("2001:db8::2")
 		}
 	}
@@ -172,12 +168,12 @@ func (p *packetText) target(out *prove.Packet) error {
 }
 
 // after reads where the packet goes after DNAT.
-func (p *packetText) after(out *prove.Packet) error {
+func (p *packetText) after(out *packet.Packet) error {
 	out.Dest, out.Dport = out.OrigDst, out.OrigPort
 	if p.destination == "" {
-		if out.Hook == prove.Forward && out.Known() {
+		if out.Hook == packet.Forward && out.Known() {
 			out.Dest = netip.MustParseAddr("172.17.0.2")
-			if out.Family() == rules.IPv6 {
+			if out.Family() == packet.IPv6 {
 				out.Dest = netip.MustParseAddr("fd00::2")
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/seawall/seawall/compiler/prove"
 	"github.com/seawall/seawall/compiler/render"
 	"github.com/spf13/cobra"
 )
@@ -39,7 +40,11 @@ nested policies are in it.`,
 			if err != nil {
 				return err
 			}
-			text, err := write(render.Make(loaded.Document, loaded.Inputs))
+			page, err := render.Make(c.Context(), loaded.Document, loaded.Inputs, prove.Limits{})
+			if err != nil {
+				return err
+			}
+			text, err := write(page)
 			if err != nil {
 				return err
 			}

@@ -1,40 +1,67 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 
-	"github.com/seawall/seawall/compiler/emit"
-	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/compiler"
+	"github.com/seawall/seawall/compiler/ipset"
+	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/packet"
 	"github.com/spf13/cobra"
 )
 
-// rulesFile is one family's rules out of a file that the user named.
-type rulesFile struct {
-	name   string
-	family rules.Family
-	table  *rules.Table // the filter table, nil when the file has none
+// rulesFlags are the flags of the commands that read a file of rules.
+type rulesFlags struct {
+	family  int
+	noFlush bool
+	sets    string
 }
 
-// readRules reads a rules file: iptables-save text, a file for
-// iptables-restore, or Seawall's script, which has both families. Family 0
-// finds out the file's own.
-func readRules(c *cobra.Command, name string, family int, sets rules.Sets) ([]rulesFile, error) {
+func (f *rulesFlags) register(c *cobra.Command) {
+	c.Flags().IntVar(&f.family, "family", 0, "the file's address family, 4 or 6, when neither it nor its name shows it")
+	c.Flags().BoolVar(&f.noFlush, "noflush", false, "the file is loaded with iptables-restore --noflush (default for one that declares no built-in chain)")
+	registerSets(c, &f.sets)
+	choices(c, "family", "4", "6")
+}
+
+// options are the flags as the library takes them.
+func (f *rulesFlags) options() (compiler.ReadOptions, error) {
+	opt := compiler.ReadOptions{Family: packet.Family(f.family), NoFlush: f.noFlush}
+	if f.family != 0 && f.family != 4 && f.family != 6 {
+		return opt, fmt.Errorf("--family is 4 or 6, not %d", f.family)
+	}
+	var err error
+	opt.Sets, err = readSets(f.sets)
+	return opt, err
+}
+
+// read reads a file of rules that the user named.
+func (f *rulesFlags) read(c *cobra.Command, name string) ([]*compiler.Rules, error) {
+	opt, err := f.options()
+	if err != nil {
+		return nil, err
+	}
 	src, shown, err := readInput(c, name)
 	if err != nil {
 		return nil, err
 	}
-	return rulesOf(shown, src, family, sets)
+	return readRules(shown, src, opt)
+}
+
+// readRules reads the text of a file of rules, and shows the line that does not
+// load.
+func readRules(shown string, src []byte, opt compiler.ReadOptions) ([]*compiler.Rules, error) {
+	list, err := compiler.ReadRules(shown, src, opt)
+	return list, atLine(shown, err)
 }
 
 // readSets reads the ipsets that rules ask for; none without a file. It is what
 // ipset save printed, or a file for ipset restore.
-func readSets(name string) (rules.Sets, error) {
+func readSets(name string) (ipset.Sets, error) {
 	if name == "" {
 		return nil, nil
 	}
@@ -42,16 +69,8 @@ func readSets(name string) (rules.Sets, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--ipset: %w", err)
 	}
-	return parseSets(name, src)
-}
-
-func parseSets(name string, src []byte) (rules.Sets, error) {
-	sets, err := rules.ParseSets(src)
-	var e *rules.Error
-	if errors.As(err, &e) {
-		return nil, fmt.Errorf("%s:%d: %s\n\n  %d: %s", name, e.Line, e.Detail, e.Line, strings.TrimRight(e.Text, "\r"))
-	}
-	return sets, err
+	sets, err := ipset.Parse(src)
+	return sets, atLine(name, err)
 }
 
 // registerSets adds the flag --ipset.
@@ -59,41 +78,42 @@ func registerSets(c *cobra.Command, file *string) {
 	c.Flags().StringVar(file, "ipset", "", "the ipsets that the rules ask for: a `FILE` of ipset save, or for ipset restore")
 }
 
-// rulesOf reads the text of a rules file. A script has its own sets with it.
-func rulesOf(shown string, src []byte, family int, sets rules.Sets) ([]rulesFile, error) {
-	if bytes.HasPrefix(src, []byte("#!")) {
-		var list []rulesFile
-		if text := emit.SetsOf([]emit.File{{Bytes: src, Executable: true}}); text != nil {
-			var err error
-			if sets, err = parseSets(shown, text); err != nil {
-				return nil, err
-			}
+// atLine shows the line of a file that an error is about.
+func atLine(name string, err error) error {
+	var ofRules *iptables.Error
+	var ofSets *ipset.Error
+	switch {
+	case errors.As(err, &ofRules):
+		return lineError(name, ofRules.Line, ofRules.Text, ofRules.Detail)
+	case errors.As(err, &ofSets):
+		return lineError(name, ofSets.Line, ofSets.Text, ofSets.Detail)
+	case err != nil:
+		var ambiguous *iptables.AmbiguousError
+		if errors.As(err, &ambiguous) {
+			return err
 		}
-		for _, f := range []rules.Family{rules.IPv4, rules.IPv6} {
-			text, err := emit.Rules(emit.File{Bytes: src, Executable: true}, f)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", shown, err)
-			}
-			if family != 0 && rules.Family(family) != f {
-				continue
-			}
-			table, err := parseRules(shown, text, sets)
-			if err != nil {
-				return nil, err
-			}
-			list = append(list, rulesFile{shown, f, table})
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// maxShown is how much of a line is shown.
+const maxShown = 200
+
+func lineError(name string, line int, text, detail string) error {
+	if text == "" {
+		return fmt.Errorf("%s:%d: %s", name, line, detail)
+	}
+	text = strings.Map(func(c rune) rune {
+		if c < ' ' && c != '\t' || c == 0x7f {
+			return '?'
 		}
-		return list, nil
+		return c
+	}, strings.TrimRight(text, "\r"))
+	if len(text) > maxShown {
+		text = strings.ToValidUTF8(text[:maxShown], "?") + "…"
 	}
-	table, err := parseRules(shown, src, sets)
-	if err != nil {
-		return nil, err
-	}
-	f := rules.Family(family)
-	if f == 0 {
-		f = rules.GuessFamily(filepath.Base(shown), src)
-	}
-	return []rulesFile{{shown, f, table}}, nil
+	return fmt.Errorf("%s:%d: %s\n\n  %d: %s", name, line, detail, line, text)
 }
 
 func readInput(c *cobra.Command, name string) (src []byte, shown string, err error) {
@@ -103,20 +123,4 @@ func readInput(c *cobra.Command, name string) (src []byte, shown string, err err
 	}
 	src, err = os.ReadFile(name)
 	return src, name, err
-}
-
-func parseRules(name string, src []byte, sets rules.Sets) (*rules.Table, error) {
-	f, err := rules.Parse(src)
-	var e *rules.Error
-	if errors.As(err, &e) {
-		return nil, fmt.Errorf("%s:%d: %s\n\n  %d: %s", name, e.Line, e.Detail, e.Line, strings.TrimRight(e.Text, "\r"))
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	table := f.Table("filter")
-	if table != nil {
-		table.Sets = sets
-	}
-	return table, nil
 }

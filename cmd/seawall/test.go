@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 
+	"github.com/seawall/seawall/compiler"
 	"github.com/seawall/seawall/compiler/prove"
 	"github.com/spf13/cobra"
 )
@@ -24,7 +25,11 @@ test fails.`,
 			if err != nil {
 				return err
 			}
-			return runTests(c, prove.Tests(loaded.Document))
+			results, err := compiler.Test(c.Context(), loaded.Document, prove.Limits{})
+			if err != nil {
+				return err
+			}
+			return runTests(c, results)
 		},
 	}
 	p.register(c)

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/moby/moby/client"
-	"github.com/seawall/seawall/compiler/live"
-	"github.com/seawall/seawall/compiler/prove"
+	"github.com/seawall/seawall/compiler/host"
+	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/schema"
 	"github.com/spf13/cobra"
 )
@@ -82,7 +82,7 @@ func (f *watchFlags) watch(c *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	host, w := live.ThisHost(), c.OutOrStdout()
+	now, w := host.ThisHost(), c.OutOrStdout()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	changes := f.events(ctx)
@@ -91,7 +91,7 @@ func (f *watchFlags) watch(c *cobra.Command, args []string) error {
 	f.log(w, event{Event: "watching", What: policyPath(args)})
 	held := false
 	for {
-		drifted, err := f.look(w, host, loaded.Document)
+		drifted, err := f.look(ctx, w, now, loaded.Document)
 		switch {
 		case err != nil:
 			return err
@@ -119,10 +119,10 @@ func (f *watchFlags) watch(c *cobra.Command, args []string) error {
 }
 
 // look compares once, and logs each difference.
-func (f *watchFlags) look(w io.Writer, host *live.Host, doc *schema.Document) (drifted bool, err error) {
-	list, err := liveDifferences(host, doc)
+func (f *watchFlags) look(ctx context.Context, w io.Writer, now *host.Host, doc *schema.Document) (drifted bool, err error) {
+	list, err := liveDifferences(ctx, now, doc)
 	for _, d := range list {
-		f.log(w, event{Event: "drift", Family: int(d.Family), What: fmt.Sprintf("%s: the policy says %s, the kernel %s (%s)", d, d.Policy, d.File, lastStep(prove.Trace(d.table, d.Example)))})
+		f.log(w, event{Event: "drift", Family: int(d.Family), What: fmt.Sprintf("%s: the policy says %s, the kernel %s (%s)", d, d.Policy, d.File, lastStep(iptables.Trace(d.table, d.Example)))})
 	}
 	return len(list) > 0, err
 }

@@ -5,7 +5,7 @@ package address
 import (
 	"net/netip"
 
-	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/schema"
 	"go4.org/netipx"
 )
@@ -13,19 +13,19 @@ import (
 // Resolver gives the addresses of sources, in one family. It works out each list
 // and each set block once, however often they are asked for.
 type Resolver struct {
-	Family rules.Family
+	Family packet.Family
 	sets   map[*schema.Set]Set
 	lists  map[*schema.Sources]Set
 }
 
 // NewResolver makes a resolver for one family.
-func NewResolver(f rules.Family) *Resolver {
+func NewResolver(f packet.Family) *Resolver {
 	return &Resolver{Family: f, sets: map[*schema.Set]Set{}, lists: map[*schema.Sources]Set{}}
 }
 
 // Every is the set of all addresses of the family.
 func (r *Resolver) Every() Set {
-	if r.Family == rules.IPv6 {
+	if r.Family == packet.IPv6 {
 		return every6
 	}
 	return every4
@@ -61,7 +61,7 @@ func (r *Resolver) union(s *schema.Sources) Set {
 	for _, list := range s.Lists {
 		for i := range list.Spans {
 			span := &list.Spans[i]
-			if span.First.Is4() == (r.Family == rules.IPv4) {
+			if span.First.Is4() == (r.Family == packet.IPv4) {
 				ranges = append(ranges, netipx.IPRangeFrom(span.First, span.Last))
 			}
 		}

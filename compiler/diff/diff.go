@@ -6,22 +6,23 @@ package diff
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"strings"
 
+	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
-	"github.com/seawall/seawall/compiler/rules"
 )
 
 // Sides are the old and the new side, by family. A family that either side does
 // not have is not compared.
-type Sides map[rules.Family][2]prove.Side
+type Sides map[packet.Family][2]prove.Side
 
 // Report is the difference of two sides.
 type Report struct {
-	Families []rules.Family // those that were compared
-	Groups   []*Group       // by policy; the ports that no policy names last
-	Files    []File         // the change of text, where both sides have one
+	Families []packet.Family // those that were compared
+	Groups   []*Group        // by policy; the ports that no policy names last
+	Files    []File          // the change of text, where both sides have one
 	Changes  []*prove.Change
 }
 
@@ -35,12 +36,12 @@ type Group struct {
 // or lost some ports.
 type Line struct {
 	Effect   prove.Effect
-	Families []rules.Family
+	Families []packet.Family
 	Who      string // a CIDR, "any", or "any but" some
 	Any      bool   // everybody, or everybody but some
 	Ports    []string
 	Notes    []string // what else binds it
-	Example  prove.Packet
+	Example  packet.Packet
 }
 
 // File is the change of text of one file, as a unified diff; empty when there
@@ -64,16 +65,16 @@ func (r *Report) Count(e prove.Effect) int {
 }
 
 // Meaning finds the change of meaning. Its error is for a table that iptables
-// itself would refuse.
-func Meaning(sides Sides) (*Report, error) {
+// itself would refuse, a *prove.HardError, or the context's.
+func Meaning(ctx context.Context, sides Sides, limits prove.Limits) (*Report, error) {
 	r := &Report{}
-	for _, f := range []rules.Family{rules.IPv4, rules.IPv6} {
+	for _, f := range []packet.Family{packet.IPv4, packet.IPv6} {
 		pair, ok := sides[f]
 		if !ok {
 			continue
 		}
 		r.Families = append(r.Families, f)
-		list, err := prove.Changes(pair[0], pair[1], f)
+		list, err := prove.Changes(ctx, pair[0], pair[1], f, limits)
 		if err != nil {
 			return nil, err
 		}
@@ -114,14 +115,14 @@ func (r *Report) group() {
 
 // lines are a change as lines: one for each source, one for all but some.
 func lines(c *prove.Change) []*Line {
-	base := Line{Effect: c.Effect, Families: []rules.Family{c.Family}, Ports: c.Ports, Example: c.Example, Any: c.AllBut}
+	base := Line{Effect: c.Effect, Families: []packet.Family{c.Family}, Ports: c.Ports, Example: c.Example, Any: c.AllBut}
 	for _, f := range c.Fields {
 		base.Notes = append(base.Notes, f.Name+" "+shorten(f.Values))
 	}
 	if text := c.Conntrack(); text != "" {
 		base.Notes = append(base.Notes, text)
 	}
-	if len(c.Hooks) == 1 && c.Hooks[0] == prove.Input {
+	if len(c.Hooks) == 1 && c.Hooks[0] == packet.Input {
 		base.Notes = append(base.Notes, "to the host itself, as docker-proxy gets its traffic")
 	}
 	if c.AllBut {

@@ -8,8 +8,8 @@ import (
 	"github.com/sergi/go-diff/diffmatchpatch"
 )
 
-// context is how many lines that stay are shown around a change.
-const context = 3
+// around is how many lines that stay are shown around a change.
+const around = 3
 
 // Unified is the change of a text as a unified diff with hunks, as diff -u and
 // git write it; empty when nothing changed.
@@ -81,7 +81,7 @@ func splitLines(text string) []string {
 	return list
 }
 
-// nextHunk finds the next changes from a line on, with their context. Changes
+// nextHunk finds the next changes from a line on, with lines around them. Changes
 // whose contexts touch are one hunk.
 func nextHunk(list []line, from int) (start, end int, found bool) {
 	first := from
@@ -92,12 +92,12 @@ func nextHunk(list []line, from int) (start, end int, found bool) {
 		return 0, 0, false
 	}
 	last := first
-	for i := first; i < len(list) && i-last <= 2*context; i++ {
+	for i := first; i < len(list) && i-last <= 2*around; i++ {
 		if list[i].op != ' ' {
 			last = i
 		}
 	}
-	return max(from, first-context), min(len(list), last+1+context), true
+	return max(from, first-around), min(len(list), last+1+around), true
 }
 
 // sizes counts the lines of the old and of the new text.

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
-	"github.com/seawall/seawall/compiler/rules"
 )
 
 var marks = map[prove.Effect]string{prove.Opened: "+", prove.Closed: "-", prove.Other: "~"}
@@ -118,8 +118,8 @@ func plural(n int, one, many string) string {
 // JSON is the report for programs: every change in full, with its boxes.
 func (r *Report) JSON() ([]byte, error) {
 	type change struct {
-		Family  rules.Family        `json:"family"`
-		Hooks   []prove.Hook        `json:"chains"`
+		Family  packet.Family       `json:"family"`
+		Hooks   []packet.Hook       `json:"chains"`
 		Effect  prove.Effect        `json:"effect"`
 		Policy  string              `json:"policy,omitempty"`
 		Sources []string            `json:"sources"`
@@ -132,12 +132,12 @@ func (r *Report) JSON() ([]byte, error) {
 	}
 	out := struct {
 		Same     bool              `json:"same"`
-		Families []rules.Family    `json:"families"`
+		Families []packet.Family   `json:"families"`
 		Changes  []change          `json:"changes"`
 		Files    map[string]string `json:"files,omitempty"`
 	}{Same: r.Same(), Families: r.Families, Changes: []change{}}
 	for _, c := range r.Changes {
-		x := change{c.Family, c.Hooks, c.Effect, c.Policy, c.Sources, c.AllBut, c.Ports, nil, c.Old, c.New, c.Example.String()}
+		x := change{c.Family, c.Hooks, c.Effect, c.Policy, c.Sources, c.AllBut, c.Ports, nil, c.Old.String(), c.New.String(), c.Example.String()}
 		for _, f := range c.Fields {
 			if x.Bounds == nil {
 				x.Bounds = map[string][]string{}

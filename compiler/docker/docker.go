@@ -16,18 +16,19 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/packet"
 )
 
 // Tables are the tables of one family that Docker writes to; nil for one that is
 // not there.
 type Tables struct {
-	Family           rules.Family
-	Filter, Nat, Raw *rules.Table
+	Family           packet.Family
+	Filter, Nat, Raw *iptables.Table
 }
 
 // TablesOf takes a file's tables.
-func TablesOf(f *rules.File, family rules.Family) Tables {
+func TablesOf(f *iptables.File, family packet.Family) Tables {
 	return Tables{family, f.Table("filter"), f.Table("nat"), f.Table("raw")}
 }
 
@@ -100,7 +101,7 @@ func engine(t Tables) Engine {
 }
 
 // each calls f for every rule of a chain, nil or not.
-func each(t *rules.Table, chain string, f func(*rules.Rule)) {
+func each(t *iptables.Table, chain string, f func(*iptables.Rule)) {
 	if c := t.Chain(chain); c != nil {
 		for _, r := range c.Rules {
 			f(r)
@@ -129,15 +130,15 @@ func (l *Layout) networks() {
 			l.network(bridge).traces++
 		}
 	}
-	out := func(targets ...string) func(*rules.Rule) {
-		return func(r *rules.Rule) {
+	out := func(targets ...string) func(*iptables.Rule) {
+		return func(r *iptables.Rule) {
 			if slices.Contains(targets, r.Target.Name) && !r.Out.Not && r.In.Name == "" {
 				trace(r.Out.Name)
 			}
 		}
 	}
-	in := func(targets ...string) func(*rules.Rule) {
-		return func(r *rules.Rule) {
+	in := func(targets ...string) func(*iptables.Rule) {
+		return func(r *iptables.Rule) {
 			if slices.Contains(targets, r.Target.Name) && !r.In.Not && (r.Out.Name == "" || r.Out.Not) {
 				trace(r.In.Name)
 			}
@@ -152,13 +153,13 @@ func (l *Layout) networks() {
 		each(t.Filter, "DOCKER-BRIDGE", out("DOCKER"))
 		each(t.Filter, "DOCKER-CT", out("ACCEPT"))
 		each(t.Filter, "DOCKER-FORWARD", in("ACCEPT"))
-		each(t.Filter, "DOCKER", func(r *rules.Rule) {
+		each(t.Filter, "DOCKER", func(r *iptables.Rule) {
 			if r.Target.Name == "DROP" && r.In.Not && r.In.Name == r.Out.Name {
 				trace(r.Out.Name)
 			}
 		})
 	}
-	each(t.Nat, "POSTROUTING", func(r *rules.Rule) {
+	each(t.Nat, "POSTROUTING", func(r *iptables.Rule) {
 		if r.Target.Name == "MASQUERADE" && r.Out.Not && r.Source.Prefix.IsValid() {
 			trace(r.Out.Name)
 			n := l.network(r.Out.Name)
@@ -166,7 +167,7 @@ func (l *Layout) networks() {
 		}
 	})
 	for _, chain := range []string{"DOCKER-ISOLATION-STAGE-1", "DOCKER-INTERNAL"} {
-		each(t.Filter, chain, func(r *rules.Rule) {
+		each(t.Filter, chain, func(r *iptables.Rule) {
 			if r.Target.Name == "DROP" && (r.Source.Not || r.Dest.Not) {
 				l.network(r.In.Name + r.Out.Name).Internal = true
 			}
@@ -179,7 +180,7 @@ func (l *Layout) networks() {
 // published finds the published ports, from the rules that rewrite addresses and
 // those that let the rewritten packets in.
 func (l *Layout) published() {
-	each(l.Tables.Nat, "DOCKER", func(r *rules.Rule) {
+	each(l.Tables.Nat, "DOCKER", func(r *iptables.Rule) {
 		if p, ok := dnat(r); ok {
 			if p.Bridge == "" {
 				p.Bridge = l.bridgeOf(p.To.Addr())
@@ -187,7 +188,7 @@ func (l *Layout) published() {
 			l.Published = append(l.Published, p)
 		}
 	})
-	each(l.Tables.Filter, "DOCKER", func(r *rules.Rule) {
+	each(l.Tables.Filter, "DOCKER", func(r *iptables.Rule) {
 		port, ok := dport(r.Body)
 		if r.Target.Name != "ACCEPT" || !ok || !r.Dest.Prefix.IsSingleIP() || r.Dest.Not {
 			return
@@ -215,7 +216,7 @@ func (l *Layout) bridgeOf(a netip.Addr) string {
 
 // dnat reads "-A DOCKER [-d ADDRESS] [! -i BRIDGE] -p PROTO --dport PORT -j DNAT
 // --to-destination CONTAINER".
-func dnat(r *rules.Rule) (*Published, bool) {
+func dnat(r *iptables.Rule) (*Published, bool) {
 	port, ok := dport(r.Body)
 	if r.Target.Name != "DNAT" || !ok {
 		return nil, false
@@ -241,7 +242,7 @@ func dnat(r *rules.Rule) (*Published, bool) {
 }
 
 // dport is a rule's one destination port.
-func dport(b *rules.Body) (int, bool) {
+func dport(b *iptables.Body) (int, bool) {
 	for _, m := range b.Matches {
 		for _, o := range m.Options {
 			if o.Name == "--dport" && !o.Not && len(o.Values) == 1 {

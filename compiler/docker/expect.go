@@ -5,7 +5,8 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/packet"
 )
 
 // Expected is a rule that belongs to what Docker runs.
@@ -36,10 +37,10 @@ func (l *Layout) Expected() (chains map[string][]string, list []Expected) {
 	chains = map[string][]string{}
 	switch l.Engine {
 	case Classic:
-		chains["filter"] = []string{rules.DockerUser, "DOCKER", "DOCKER-ISOLATION-STAGE-1", "DOCKER-ISOLATION-STAGE-2"}
+		chains["filter"] = []string{iptables.DockerUser, "DOCKER", "DOCKER-ISOLATION-STAGE-1", "DOCKER-ISOLATION-STAGE-2"}
 		list = l.classic()
 	case Modern:
-		chains["filter"] = []string{rules.DockerUser, "DOCKER", "DOCKER-FORWARD", "DOCKER-CT", "DOCKER-BRIDGE", "DOCKER-INTERNAL"}
+		chains["filter"] = []string{iptables.DockerUser, "DOCKER", "DOCKER-FORWARD", "DOCKER-CT", "DOCKER-BRIDGE", "DOCKER-INTERNAL"}
 		list = l.modern()
 	default:
 		return chains, nil
@@ -131,7 +132,7 @@ func (l *Layout) nat() []Expected {
 		return Expected{Table: "nat", Chain: chain, Rule: rule, At: at, Why: why}
 	}
 	loopback := "127.0.0.0/8"
-	if l.Tables.Family == rules.IPv6 {
+	if l.Tables.Family == packet.IPv6 {
 		loopback = "::1/128"
 	}
 	out := nat("OUTPUT", fmt.Sprintf("! -d %s -m addrtype --dst-type LOCAL -j DOCKER", loopback), 0, "it lets the host itself use published ports")
@@ -164,16 +165,16 @@ func host(a netip.Addr) string { return netip.PrefixFrom(a, a.BitLen()).String()
 // Has tells whether a table has a rule, in one of its forms.
 func (t Tables) Has(e Expected) bool {
 	found := false
-	each(t.table(e.Table), e.Chain, func(r *rules.Rule) {
+	each(t.table(e.Table), e.Chain, func(r *iptables.Rule) {
 		text := r.Spec()
 		found = found || text == e.Rule || e.Or != "" && text == e.Or
 	})
 	return found
 }
 
-func (t Tables) table(name string) *rules.Table {
-	return map[string]*rules.Table{"filter": t.Filter, "nat": t.Nat, "raw": t.Raw}[name]
+func (t Tables) table(name string) *iptables.Table {
+	return map[string]*iptables.Table{"filter": t.Filter, "nat": t.Nat, "raw": t.Raw}[name]
 }
 
 // Chain gives a chain of one of the tables, or nil.
-func (t Tables) Chain(table, name string) *rules.Chain { return t.table(table).Chain(name) }
+func (t Tables) Chain(table, name string) *iptables.Chain { return t.table(table).Chain(name) }

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/seawall/seawall/compiler/docker"
-	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/compiler/iptables"
 )
 
 // chains finds chains and rules of Docker that are gone, and a jump to
@@ -50,15 +50,15 @@ func leadsToGone(e docker.Expected, gone map[string]bool) bool {
 // missingChain gives the commands that make a chain again, with what is known of
 // its rules and of those that lead to it.
 func (d *doctor) missingChain(l *docker.Layout, table, name string, expected []docker.Expected) {
-	command := iptables(l.Tables.Family)
+	tables := command(l.Tables.Family)
 	option := ""
 	if table != "filter" {
 		option = " -t " + table
 	}
-	mend := []string{fmt.Sprintf("%s%s -N %s", command, option, name)}
+	mend := []string{fmt.Sprintf("%s%s -N %s", tables, option, name)}
 	for _, e := range expected {
 		if e.Table == table && (e.Chain == name || strings.HasSuffix(e.Rule, "-j "+name)) && !l.Tables.Has(e) && l.Tables.Chain(table, e.Chain) != nil || e.Table == table && e.Chain == name {
-			mend = append(mend, e.Command(command))
+			mend = append(mend, e.Command(tables))
 		}
 	}
 	f := Finding{Code: "SD001", Summary: fmt.Sprintf("Docker's chain %s is gone", name), Place: place(l.Tables.Family, "table "+table, 0),
@@ -88,7 +88,7 @@ var purpose = map[string]string{
 }
 
 func (d *doctor) missingRule(l *docker.Layout, e docker.Expected) {
-	mend := []string{e.Command(iptables(l.Tables.Family))}
+	mend := []string{e.Command(command(l.Tables.Family))}
 	d.add(Finding{Code: "SD002", Summary: fmt.Sprintf("a rule of Docker is gone: -A %s %s", e.Chain, e.Rule),
 		Place:   place(l.Tables.Family, "table "+e.Table+", "+e.Chain, 0),
 		Detail:  strings.ToUpper(e.Why[:1]) + e.Why[1:] + ".",
@@ -121,19 +121,19 @@ func (d *doctor) unrewritten(l *docker.Layout) {
 // first.
 func (d *doctor) userJump(l *docker.Layout) {
 	c := l.Tables.Filter.Chain("FORWARD")
-	if c == nil || l.Tables.Filter.Chain(rules.DockerUser) == nil {
+	if c == nil || l.Tables.Filter.Chain(iptables.DockerUser) == nil {
 		return
 	}
-	command := iptables(l.Tables.Family)
+	tables := command(l.Tables.Family)
 	var at []int
 	for i, r := range c.Rules {
-		if r.Target.Name == rules.DockerUser {
+		if r.Target.Name == iptables.DockerUser {
 			at = append(at, i)
 		}
 	}
 	if len(at) > 1 {
 		second := c.Rules[at[1]]
-		d.add(Finding{Code: "SD003", Summary: "FORWARD jumps to DOCKER-USER more than once", Place: place(l.Tables.Family, "FORWARD", second.Line),
+		d.add(Finding{Code: "SD003", Summary: "FORWARD jumps to DOCKER-USER more than once", Place: place(l.Tables.Family, "FORWARD", int(second.Line)),
 			Detail:  "The rules are walked again for each jump: it costs time, and log rules log twice.",
 			Traffic: []string{"no verdict changes; each packet meets the rules twice"},
 			Mend:    []string{fmt.Sprintf("%s -D FORWARD %d", command, at[1]+1)}})
@@ -143,9 +143,9 @@ func (d *doctor) userJump(l *docker.Layout) {
 	}
 	for _, r := range c.Rules[:at[0]] {
 		if r.Target.Name == "ACCEPT" || l.Tables.Filter.Chain(r.Target.Name) != nil {
-			mend := []string{command + " -D FORWARD -j DOCKER-USER", command + " -I FORWARD 1 -j DOCKER-USER"}
+			mend := []string{tables + " -D FORWARD -j DOCKER-USER", tables + " -I FORWARD 1 -j DOCKER-USER"}
 			d.add(Finding{Code: "SD004", Summary: "a rule before the jump to DOCKER-USER can accept packets: " + r.String("FORWARD"),
-				Place:   place(l.Tables.Family, "FORWARD", r.Line),
+				Place:   place(l.Tables.Family, "FORWARD", int(r.Line)),
 				Detail:  "What it accepts never meets the user's rules. The jump has to be the first rule of FORWARD.",
 				Traffic: d.traffic(l, mend), Mend: mend})
 			return

@@ -9,11 +9,13 @@
 package doctor
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
 	"github.com/seawall/seawall/compiler/docker"
-	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/compiler/packet"
+	"github.com/seawall/seawall/compiler/prove"
 )
 
 // Host is what is looked at.
@@ -53,8 +55,8 @@ var Codes = []struct{ Code, Title, Why string }{
 }
 
 // Run looks at a host. A healthy one has no findings.
-func Run(h *Host) []Finding {
-	d := &doctor{host: h}
+func Run(ctx context.Context, h *Host, limits prove.Limits) []Finding {
+	d := &doctor{ctx: ctx, limits: limits, host: h}
 	for _, t := range h.Families {
 		l := docker.Look(t)
 		d.chains(l)
@@ -67,7 +69,7 @@ func Run(h *Host) []Finding {
 }
 
 // Notes are what a healthy host's owner may want to know: they are no findings.
-func Notes(h *Host) []string {
+func Notes(ctx context.Context, h *Host, limits prove.Limits) []string {
 	var list []string
 	for _, t := range h.Families {
 		l := docker.Look(t)
@@ -79,9 +81,9 @@ func Notes(h *Host) []string {
 			list = append(list, fmt.Sprintf("IPv%d: FORWARD's policy is DROP, which is Docker's own doing. If this host routes for others, their traffic needs forward blocks in the policy.", t.Family))
 			continue
 		}
-		d := &doctor{host: h}
+		d := &doctor{ctx: ctx, limits: limits, host: h}
 		for _, x := range d.flows(l) {
-			if strings.HasPrefix(x.what, "connections from outside to unpublished") && verdict(t.Filter, x.packet, t.Family) == "let in" {
+			if strings.HasPrefix(x.what, "connections from outside to unpublished") && d.verdict(t.Filter, x.packet, t.Family).IsOpen() {
 				list = append(list, fmt.Sprintf("IPv%d: FORWARD's policy is ACCEPT, and neighbours that route to containers' own addresses get in: %s. unlisted = \"deny\" closes that.", t.Family, x.what))
 			}
 		}
@@ -90,21 +92,23 @@ func Notes(h *Host) []string {
 }
 
 type doctor struct {
-	host  *Host
-	found []Finding
+	ctx    context.Context // of the one question that the doctor answers
+	limits prove.Limits
+	host   *Host
+	found  []Finding
 }
 
 func (d *doctor) add(f Finding) { d.found = append(d.found, f) }
 
-// iptables is the command of a family.
-func iptables(f rules.Family) string {
-	if f == rules.IPv6 {
+// command is the iptables of a family.
+func command(f packet.Family) string {
+	if f == packet.IPv6 {
 		return "ip6tables"
 	}
 	return "iptables"
 }
 
-func place(f rules.Family, chain string, line int) string {
+func place(f packet.Family, chain string, line int) string {
 	if line == 0 {
 		return fmt.Sprintf("IPv%d, %s", f, chain)
 	}

@@ -11,15 +11,16 @@ import (
 	"github.com/seawall/seawall/compiler"
 	"github.com/seawall/seawall/compiler/docker"
 	"github.com/seawall/seawall/compiler/emit"
+	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/lower"
-	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/schema"
 )
 
 // look is a host with saved rules of one family.
-func look(t *testing.T, text string, family rules.Family) *Host {
+func look(t *testing.T, text string, family packet.Family) *Host {
 	t.Helper()
-	f, err := rules.Parse([]byte(text))
+	f, err := iptables.Parse([]byte(text))
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
@@ -43,9 +44,9 @@ func TestHealthyHosts(t *testing.T) {
 	}
 	both := map[string]*Host{}
 	for _, name := range files {
-		family := rules.IPv4
+		family := packet.IPv4
 		if strings.Contains(name, "ip6tables") {
-			family = rules.IPv6
+			family = packet.IPv6
 		}
 		host := look(t, capture(t, filepath.Base(name)), family)
 		if found := Run(host); len(found) > 0 {
@@ -87,9 +88,9 @@ func carryOut(text string, commands []string) string {
 // what the end says anyway.
 func TestEveryDeletionIsFound(t *testing.T) {
 	for _, name := range []string{"engine-20.10-two-networks.iptables-save", "engine-29-published-8080.iptables-save", "engine-29-published-8080.ip6tables-save"} {
-		family := rules.IPv4
+		family := packet.IPv4
 		if strings.Contains(name, "ip6tables") {
-			family = rules.IPv6
+			family = packet.IPv6
 		}
 		whole := capture(t, name)
 		lines := strings.SplitAfter(whole, "\n")
@@ -176,9 +177,9 @@ func TestWhatPeopleWrite(t *testing.T) {
 		{"an ACCEPT before the jump", strings.Replace(rule("-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n"), "-A FORWARD -j DOCKER-USER\n", "-A FORWARD -i eth0 -j ACCEPT\n-A FORWARD -j DOCKER-USER\n", 1), "", "SD004", "new connections to 8080/tcp: let in now, deny when it is mended"},
 	} {
 		t.Run(test.what, func(t *testing.T) {
-			host := look(t, test.text, rules.IPv4)
+			host := look(t, test.text, packet.IPv4)
 			if test.six != "" {
-				host.Families = append(host.Families, look(t, test.six, rules.IPv6).Families...)
+				host.Families = append(host.Families, look(t, test.six, packet.IPv6).Families...)
 			}
 			found := Run(host)
 			text := Text(found)
@@ -192,9 +193,9 @@ func TestWhatPeopleWrite(t *testing.T) {
 				t.Fatalf("want %s with %q, got:\n%s", test.code, test.says, text)
 			}
 			if test.code == "SD005" {
-				host.Families[1] = look(t, carryOut(test.six, found[0].Mend), rules.IPv6).Families[0]
+				host.Families[1] = look(t, carryOut(test.six, found[0].Mend), packet.IPv6).Families[0]
 			} else {
-				host.Families[0] = look(t, carryOut(test.text, found[0].Mend), rules.IPv4).Families[0]
+				host.Families[0] = look(t, carryOut(test.text, found[0].Mend), packet.IPv4).Families[0]
 			}
 			if again := Run(host); len(again) > 0 {
 				t.Errorf("the mend does not mend it:\n%s\nthen:\n%s", text, Text(again))
@@ -205,7 +206,7 @@ func TestWhatPeopleWrite(t *testing.T) {
 
 // What a live host says beside its rules.
 func TestFacts(t *testing.T) {
-	host := look(t, capture(t, "engine-29-published-8080.iptables-save"), rules.IPv4)
+	host := look(t, capture(t, "engine-29-published-8080.iptables-save"), packet.IPv4)
 	host.Facts = Facts{Live: true, Forwarding: map[int]bool{4: true}}
 	if found := Run(host); len(found) > 0 {
 		t.Errorf("a false alarm:\n%s", Text(found))
@@ -262,7 +263,7 @@ func TestCompiledRulesAreHealthy(t *testing.T) {
 			}
 			for _, engine := range []string{"engine-20.10-two-networks", "engine-29-published-8080"} {
 				host := &Host{Interfaces: []string{"eth0"}}
-				for i, family := range []rules.Family{rules.IPv4, rules.IPv6} {
+				for i, family := range []packet.Family{packet.IPv4, packet.IPv6} {
 					text := capture(t, engine+[]string{".iptables-save", ".ip6tables-save"}[i])
 					_, own, _ := strings.Cut(string(out.Files[i].Bytes), "*filter\n")
 					own, _, _ = strings.Cut(own, "COMMIT\n")

@@ -1,13 +1,15 @@
 package doctor
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 	"strings"
 
 	"github.com/seawall/seawall/compiler/docker"
+	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
-	"github.com/seawall/seawall/compiler/rules"
 )
 
 // traffic tells what commands would change for the packets that Docker cares
@@ -15,15 +17,15 @@ import (
 // start themselves. Each is evaluated over the chains as they stand and as they
 // would be.
 func (d *doctor) traffic(l *docker.Layout, mend []string) []string {
-	before, after := l.Tables.Filter, mended(l.Tables.Filter, mend)
+	before, after := l.Tables.Filter, mended(l.Tables.Filter, l.Tables.Family, mend)
 	if after == nil {
 		return []string{"packets' addresses are not rewritten as they should be"}
 	}
 	var list []string
 	for _, x := range d.flows(l) {
-		was, now := verdict(before, x.packet, l.Tables.Family), verdict(after, x.packet, l.Tables.Family)
-		if was != now && was != "" && now != "" {
-			list = append(list, fmt.Sprintf("%s: %s now, %s when it is mended", x.what, was, now))
+		was, now := d.verdict(before, x.packet, l.Tables.Family), d.verdict(after, x.packet, l.Tables.Family)
+		if said(was) != said(now) && was != 0 && now != 0 {
+			list = append(list, fmt.Sprintf("%s: %s now, %s when it is mended", x.what, said(was), said(now)))
 		}
 	}
 	if len(list) == 0 {
@@ -34,12 +36,13 @@ func (d *doctor) traffic(l *docker.Layout, mend []string) []string {
 
 // mended carries out the commands for the filter table on a copy of it; nil when
 // they are all for another table.
-func mended(t *rules.Table, commands []string) *rules.Table {
+func mended(t *iptables.Table, family packet.Family, commands []string) *iptables.Table {
 	if t == nil {
 		return nil
 	}
-	text := string(rules.Print(&rules.File{Tables: []*rules.Table{t}}))
-	text = strings.TrimSuffix(text, "COMMIT\n")
+	var b bytes.Buffer
+	iptables.PrintTable(&b, t)
+	text := strings.TrimSuffix(b.String(), "COMMIT\n")
 	some := false
 	for _, c := range commands {
 		_, args, ok := strings.Cut(c, "tables ")
@@ -49,7 +52,7 @@ func mended(t *rules.Table, commands []string) *rules.Table {
 		text += args + "\n"
 		some = true
 	}
-	f, err := rules.Parse([]byte(text + "COMMIT\n"))
+	f, err := iptables.Parse([]byte(text+"COMMIT\n"), iptables.Options{Family: family})
 	if err != nil || !some {
 		return nil
 	}
@@ -60,7 +63,7 @@ func mended(t *rules.Table, commands []string) *rules.Table {
 
 type packetFlow struct {
 	what   string
-	packet prove.Packet
+	packet packet.Packet
 }
 
 // flows are the packets that matter, for each published port and each bridge.
@@ -70,19 +73,18 @@ func (d *doctor) flows(l *docker.Layout) []packetFlow {
 		outside = d.host.Interfaces[0]
 	}
 	client, server := netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("198.51.100.2")
-	if l.Tables.Family == rules.IPv6 {
+	if l.Tables.Family == packet.IPv6 {
 		client, server = netip.MustParseAddr("2001:db8:ffff::9"), netip.MustParseAddr("2001:db8::2")
 	}
-	numbers := map[string]int{"tcp": 6, "udp": 17, "sctp": 132}
 	var list []packetFlow
 	for _, p := range l.Published {
 		if p.Port == 0 || p.Bridge == "" {
 			continue
 		}
-		in := prove.Packet{Hook: prove.Forward, In: outside, Out: p.Bridge, Protocol: numbers[p.Protocol], State: "NEW", DNAT: true,
+		in := packet.Packet{Hook: packet.Forward, In: outside, Out: p.Bridge, Protocol: protocolOf(p.Protocol), State: packet.New, TCPFlags: 2, DNAT: true,
 			Source: client, Dest: p.To.Addr(), Sport: 40000, Dport: int(p.To.Port()), OrigDst: server, OrigPort: p.Port}
 		back := in
-		back.In, back.Out, back.State, back.Reply = p.Bridge, outside, "ESTABLISHED", true
+		back.In, back.Out, back.State, back.TCPFlags, back.Reply = p.Bridge, outside, packet.Established, 16, true
 		back.Source, back.Dest, back.Sport, back.Dport = p.To.Addr(), client, int(p.To.Port()), 40000
 		list = append(list, packetFlow{fmt.Sprintf("new connections to %d/%s", p.Port, p.Protocol), in},
 			packetFlow{fmt.Sprintf("answers from %d/%s", p.Port, p.Protocol), back})
@@ -92,10 +94,10 @@ func (d *doctor) flows(l *docker.Layout) []packetFlow {
 		if len(n.Subnets) > 0 {
 			container = n.Subnets[0].Addr().Next().Next()
 		}
-		out := prove.Packet{Hook: prove.Forward, In: n.Bridge, Out: outside, Protocol: 6, State: "NEW",
+		out := packet.Packet{Hook: packet.Forward, In: n.Bridge, Out: outside, Protocol: packet.TCP, State: packet.New, TCPFlags: 2,
 			Source: container, Dest: server, Sport: 40000, Dport: 443, OrigDst: server, OrigPort: 443}
 		answer := out
-		answer.In, answer.Out, answer.State, answer.Reply = outside, n.Bridge, "ESTABLISHED", true
+		answer.In, answer.Out, answer.State, answer.TCPFlags, answer.Reply = outside, n.Bridge, packet.Established, 16, true
 		answer.Source, answer.Dest, answer.Sport, answer.Dport = server, container, 443, 40000
 		direct := out
 		direct.In, direct.Out, direct.Dest, direct.Source = outside, n.Bridge, container, client
@@ -115,19 +117,29 @@ func (d *doctor) flows(l *docker.Layout) []packetFlow {
 	return list
 }
 
-// verdict is what the whole chain says of a packet; "" when it says no.
-func verdict(t *rules.Table, p prove.Packet, f rules.Family) string {
-	parts, err := prove.Through(t, p, f)
+// verdict is what the whole chain says of a packet; 0 when that cannot be said.
+func (d *doctor) verdict(t *iptables.Table, p packet.Packet, f packet.Family) packet.Verdict {
+	parts, err := prove.Through(d.ctx, t, p, f, d.limits)
 	if err != nil {
-		return ""
+		return 0
 	}
 	for _, part := range parts {
 		if !p.Source.Less(part.First) && !part.Last.Less(p.Source) {
-			if part.Open() {
-				return "let in"
-			}
 			return part.Verdict
 		}
 	}
-	return ""
+	return 0
+}
+
+// said is a verdict in words; of those that let a packet through one is enough.
+func said(v packet.Verdict) string {
+	if v.IsOpen() {
+		return "let in"
+	}
+	return v.String()
+}
+
+func protocolOf(name string) packet.Protocol {
+	p, _ := packet.ParseProtocol(name)
+	return p
 }

@@ -5,7 +5,8 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/packet"
 )
 
 const (
@@ -24,7 +25,7 @@ const (
 //
 // What the file itself has of Seawall's chains (declarations, -N, rules, plain
 // jumps) is replaced; the notes name those lines for the user.
-func Splice(base []byte, c *Chains, f rules.Family) (File, []string, error) {
+func Splice(base []byte, c *Chains, f packet.Family) (File, []string, error) {
 	s := &splicer{chains: c, table: c.Table(f), lines: lines(base), end: "\n"}
 	if bytes.Contains(base, []byte("\r\n")) {
 		s.end = "\r\n"
@@ -34,16 +35,16 @@ func Splice(base []byte, c *Chains, f rules.Family) (File, []string, error) {
 		s.note("the file's last line has no newline, which iptables-legacy-restore refuses; it was kept so")
 	}
 	name := "iptables"
-	if f == rules.IPv6 {
+	if f == packet.IPv6 {
 		name = "ip6tables"
 	}
 	out, err := s.run()
-	return File{Name: name, Bytes: out, Families: []rules.Family{f}}, s.notes, err
+	return File{Name: name, Bytes: out, Families: []packet.Family{f}}, s.notes, err
 }
 
 type splicer struct {
 	chains *Chains
-	table  *rules.Table
+	table  *iptables.Table
 	lines  []string // each with its line end
 	end    string
 	notes  []string
@@ -135,7 +136,7 @@ func ownLine(text string) bool {
 		return false
 	}
 	if name, ok := strings.CutPrefix(fields[0], ":"); ok {
-		return rules.Owned(name)
+		return iptables.Owned(name)
 	}
 	if len(fields) < 2 {
 		return false
@@ -145,11 +146,11 @@ func ownLine(text string) bool {
 	default:
 		return false
 	}
-	if rules.Owned(fields[1]) {
+	if iptables.Owned(fields[1]) {
 		return true
 	}
-	return len(fields) == 4 && (fields[2] == "-j" || fields[2] == "--jump") && rules.Owned(fields[3]) ||
-		len(fields) == 5 && fields[3] == "-j" && rules.Owned(fields[4]) && strings.Trim(fields[2], "0123456789") == ""
+	return len(fields) == 4 && (fields[2] == "-j" || fields[2] == "--jump") && iptables.Owned(fields[3]) ||
+		len(fields) == 5 && fields[3] == "-j" && iptables.Owned(fields[4]) && strings.Trim(fields[2], "0123456789") == ""
 }
 
 // filterTable gives the line before which the block stands, the first rule of
@@ -213,13 +214,13 @@ func (s *splicer) block(out *strings.Builder, withJumps bool) {
 			s.line(out, "# "+line)
 		}
 		var b bytes.Buffer
-		declare(&b, s.table)
+		iptables.PrintDeclarations(&b, s.table)
 		s.text(out, b.Bytes())
 		if withJumps {
 			s.writeJumps(out, "-A")
 		}
 		b.Reset()
-		rules.PrintLines(&b, s.table.Lines)
+		iptables.PrintRules(&b, s.table)
 		s.text(out, b.Bytes())
 	})
 }
@@ -248,11 +249,11 @@ func (s *splicer) appended(kept []string) []byte {
 			s.line(&out, ":"+name+" ACCEPT [0:0]")
 		}
 		var b bytes.Buffer
-		declare(&b, s.table)
+		iptables.PrintDeclarations(&b, s.table)
 		s.text(&out, b.Bytes())
 		s.writeJumps(&out, "-A")
 		b.Reset()
-		rules.PrintLines(&b, s.table.Lines)
+		iptables.PrintRules(&b, s.table)
 		s.text(&out, b.Bytes())
 		s.line(&out, "COMMIT")
 	})

@@ -6,18 +6,19 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/packet"
 	"pgregory.net/rapid"
 )
 
 // testChains is a policy's chains, small and without a policy.
 func testChains(toHost bool) *Chains {
-	t := &rules.Table{Name: "filter"}
-	c := t.Declare(rules.DockerUser, "-")
+	t := &iptables.Table{Name: "filter"}
+	c := t.Declare(iptables.DockerUser, "-")
 	t.Comment("policy p (policy.hcl:1)")
-	t.Append(c, &rules.Rule{Body: &rules.Body{In: rules.Interface{Name: "eth0"}, Target: rules.Target{Name: "DROP"}}})
+	t.Append(c, &iptables.Rule{Body: &iptables.Body{In: iptables.Interface{Name: "eth0"}, Target: iptables.Target{Name: "DROP"}}})
 	if toHost {
-		t.Declare(rules.SeawallInput, "-")
+		t.Declare(iptables.SeawallInput, "-")
 	}
 	return &Chains{Source: "policy.hcl", V4: t, V6: t, ToHost: toHost}
 }
@@ -52,7 +53,7 @@ func TestSpliceKeepsEveryByte(t *testing.T) {
 			base = strings.TrimSuffix(base, end)
 		}
 		c := testChains(rapid.Bool().Draw(t, "to host"))
-		f, _, err := Splice([]byte(base), c, rules.IPv4)
+		f, _, err := Splice([]byte(base), c, packet.IPv4)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -62,16 +63,16 @@ func TestSpliceKeepsEveryByte(t *testing.T) {
 		if bytes.Count(f.Bytes, []byte("\n:DOCKER-USER - [0:0]")) != 1 {
 			t.Fatalf("the chain is not there once:\n%s", f.Bytes)
 		}
-		again, _, err := Splice(f.Bytes, c, rules.IPv4)
+		again, _, err := Splice(f.Bytes, c, packet.IPv4)
 		if err != nil || !bytes.Equal(again.Bytes, f.Bytes) {
 			t.Fatalf("splicing again changed the file (%v):\n%s", err, cmp.Diff(string(f.Bytes), string(again.Bytes)))
 		}
 		// With another policy in between, the file comes back as well.
-		other, _, err := Splice(f.Bytes, testChains(!c.ToHost), rules.IPv4)
+		other, _, err := Splice(f.Bytes, testChains(!c.ToHost), packet.IPv4)
 		if err != nil {
 			t.Fatal(err)
 		}
-		back, _, err := Splice(other.Bytes, c, rules.IPv4)
+		back, _, err := Splice(other.Bytes, c, packet.IPv4)
 		if err != nil || !bytes.Equal(back.Bytes, f.Bytes) {
 			t.Fatalf("there and back is not the same (%v)", err)
 		}
@@ -94,7 +95,7 @@ func withoutBlocks(text string) string {
 
 func TestSpliceWithoutFilterTable(t *testing.T) {
 	base := "*nat\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n"
-	f, _, err := Splice([]byte(base), testChains(true), rules.IPv4)
+	f, _, err := Splice([]byte(base), testChains(true), packet.IPv4)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +116,7 @@ COMMIT
 	if diff := cmp.Diff(want, string(f.Bytes)); diff != "" {
 		t.Error(diff)
 	}
-	again, _, err := Splice(f.Bytes, testChains(true), rules.IPv4)
+	again, _, err := Splice(f.Bytes, testChains(true), packet.IPv4)
 	if err != nil || !bytes.Equal(again.Bytes, f.Bytes) {
 		t.Errorf("splicing again changed the file: %v", err)
 	}
@@ -123,7 +124,7 @@ COMMIT
 
 func TestSpliceSaysWhatItReplacesAndKeeps(t *testing.T) {
 	base := "*filter\r\n-N DOCKER-USER\r\n-A DOCKER-USER -s 10.0.0.1 -j DROP\r\n-A FORWARD -j DOCKER-USER\r\n-A INPUT -j ACCEPT\r\nCOMMIT"
-	_, notes, err := Splice([]byte(base), testChains(true), rules.IPv4)
+	_, notes, err := Splice([]byte(base), testChains(true), packet.IPv4)
 	if err != nil {
 		t.Fatal(err)
 	}

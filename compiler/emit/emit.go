@@ -1,29 +1,21 @@
-// Package emit turns a filter table's chains into the files that load them:
-// sysconfig.go for a boot file, restore.go for iptables-restore --noflush,
-// shell.go for a script, base.go for a boot file that is there already, sets.go
-// for the ipsets that rules of any format may ask for. It knows nothing of
-// policies: the chains come in as rules.
+// Package emit turns a filter table's chains into the files that load them. It
+// knows nothing of policies: the chains come in as rules.
+//
+//	format.go    what a format is
+//	sysconfig.go a boot file
+//	restore.go   a file for iptables-restore --noflush
+//	shell.go     a script, and reading one back
+//	base.go      splicing into a boot file that is there already
+//	sets.go      the ipsets that rules of any format may ask for
+//	write.go     files on a disk
 package emit
 
 import (
-	"bytes"
 	"fmt"
 
-	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/packet"
 )
-
-// Format is one of the ways to put rules on a host.
-type Format string
-
-// The formats of DESIGN section 4.
-const (
-	Sysconfig Format = "sysconfig"
-	Restore   Format = "restore"
-	Shell     Format = "shell"
-)
-
-// Formats are all formats, the default first.
-var Formats = []Format{Sysconfig, Restore, Shell}
 
 // File is one file to be written.
 type File struct {
@@ -31,7 +23,7 @@ type File struct {
 	Bytes      []byte
 	Executable bool
 	// Families are those whose rules the file has.
-	Families []rules.Family
+	Families []packet.Family
 	Sets     bool // it is for ipset restore, and has no rules
 }
 
@@ -39,40 +31,17 @@ type File struct {
 type Chains struct {
 	Source string // what the chains were made from, for the first comment
 	Layout string // which layout was picked, and why; "" when it was asked for
-	V4, V6 *rules.Table
-	// ToHost tells whether INPUT must call SEAWALL-INPUT.
+	V4, V6 *iptables.Table
+	// ToHost says that INPUT must call SEAWALL-INPUT.
 	ToHost bool
 }
 
-// Table gives the chains of a family.
-func (c *Chains) Table(f rules.Family) *rules.Table {
-	if f == rules.IPv6 {
+// Table returns the chains of a family.
+func (c *Chains) Table(f packet.Family) *iptables.Table {
+	if f == packet.IPv6 {
 		return c.V6
 	}
 	return c.V4
-}
-
-// Files gives the files of a format, IPv4 before IPv6.
-func Files(format Format, c *Chains) []File {
-	files := rulesFiles(format, c)
-	if text := sets(c); text != nil && format != Shell {
-		files = append(files, File{Name: "ipset", Bytes: text, Sets: true})
-	}
-	return files
-}
-
-func rulesFiles(format Format, c *Chains) []File {
-	switch format {
-	case Shell:
-		return []File{{Name: "seawall.sh", Bytes: shell(c), Executable: true, Families: []rules.Family{rules.IPv4, rules.IPv6}}}
-	case Restore:
-		return []File{
-			{Name: "rules.v4", Bytes: restore(c, rules.IPv4), Families: []rules.Family{rules.IPv4}},
-			{Name: "rules.v6", Bytes: restore(c, rules.IPv6), Families: []rules.Family{rules.IPv6}}}
-	}
-	return []File{
-		{Name: "iptables", Bytes: sysconfig(c, rules.IPv4), Families: []rules.Family{rules.IPv4}},
-		{Name: "ip6tables", Bytes: sysconfig(c, rules.IPv6), Families: []rules.Family{rules.IPv6}}}
 }
 
 // head is the first comment of every file.
@@ -85,28 +54,18 @@ func head(c *Chains) []string {
 }
 
 // command is the name of a family's iptables.
-func command(f rules.Family) string {
-	if f == rules.IPv6 {
+func command(f packet.Family) string {
+	if f == packet.IPv6 {
 		return "ip6tables"
 	}
 	return "iptables"
 }
 
-// declare writes the declarations of a table's own chains, but for those that
-// stand among the rules.
-func declare(b *bytes.Buffer, t *rules.Table) {
-	for _, c := range t.Chains {
-		if !c.InText {
-			fmt.Fprintf(b, ":%s - [0:0]\n", c.Name)
-		}
-	}
-}
-
 // jumps are the calls of the policy's chains from the built-in ones.
 func jumps(c *Chains) []string {
-	list := []string{"FORWARD -j " + rules.DockerUser}
+	list := []string{"FORWARD -j " + iptables.DockerUser}
 	if c.ToHost {
-		list = append([]string{"INPUT -j " + rules.SeawallInput}, list...)
+		list = append([]string{"INPUT -j " + iptables.SeawallInput}, list...)
 	}
 	return list
 }

@@ -4,8 +4,18 @@ import (
 	"bytes"
 	"fmt"
 
-	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/packet"
 )
+
+// Restore is a file for iptables-restore --noflush.
+var Restore = register(Format{
+	Name: "restore", Order: 2,
+	Summary:     "rules.v4 and rules.v6 for iptables-restore --noflush, loaded at any time",
+	Files:       func(c *Chains) []File { return perFamily(c, "rules.v4", "rules.v6", restore) },
+	SwitchOn:    jumpCommands,
+	SwitchOnWhy: "a restore file cannot make the jumps to its chains. Run these once per host, after every boot:",
+})
 
 // restore is a file for iptables-restore --noflush. A declaration flushes the
 // chain, so loading it twice is the same as once, and one COMMIT replaces all
@@ -16,30 +26,30 @@ import (
 // in them: a jump in the file would stand there once more after each load. So
 // the jumps are not in the file. They are made once a host, by the commands
 // that the file names at its top.
-func restore(c *Chains, f rules.Family) []byte {
+func restore(c *Chains, f packet.Family) []byte {
 	t := c.Table(f)
 	var b bytes.Buffer
-	b.Grow(1<<12 + rules.Size(t.Lines))
+	b.Grow(1<<12 + iptables.Size(t))
 	for _, line := range head(c) {
 		fmt.Fprintf(&b, "# %s\n", line)
 	}
-	fmt.Fprintf(&b, "# Load: %s-restore --noflush < FILE. Needed once a host and boot:\n", command(f))
-	for _, line := range JumpCommands(c, f) {
+	fmt.Fprintf(&b, "# Load: %s-restore --noflush < FILE. Needed once per host, after every boot:\n", command(f))
+	for _, line := range jumpCommands(c, f) {
 		fmt.Fprintf(&b, "#   %s\n", line)
 	}
 	b.WriteString("*filter\n")
-	declare(&b, t)
-	if t.Chain(rules.SeawallInput) == nil {
-		fmt.Fprintf(&b, ":%s - [0:0]\n", rules.SeawallInput)
+	iptables.PrintDeclarations(&b, t)
+	if t.Chain(iptables.SeawallInput) == nil {
+		fmt.Fprintf(&b, ":%s - [0:0]\n", iptables.SeawallInput)
 	}
-	rules.PrintLines(&b, t.Lines)
+	iptables.PrintRules(&b, t)
 	b.WriteString("COMMIT\n")
 	return b.Bytes()
 }
 
-// JumpCommands are the commands that make the jumps to the policy's chains
+// jumpCommands are the commands that make the jumps to the policy's chains
 // where they are missing. They can be run any number of times.
-func JumpCommands(c *Chains, f rules.Family) []string {
+func jumpCommands(c *Chains, f packet.Family) []string {
 	var list []string
 	for _, j := range jumps(c) {
 		list = append(list, fmt.Sprintf("%[1]s -C %[2]s 2>/dev/null || %[1]s -I %[2]s", command(f), j))

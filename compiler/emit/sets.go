@@ -5,6 +5,9 @@ import (
 	"fmt"
 )
 
+// SetsFile is the name of the file that has the ipsets of a format.
+const SetsFile = "ipset"
+
 // sets is the file for ipset restore of both families; nil when the rules ask
 // for no set. It has to be loaded before the rules: without its sets
 // iptables-restore loads none of them.
@@ -22,17 +25,20 @@ func sets(c *Chains) []byte {
 	return b.Bytes()
 }
 
-// SetsOf gives the text for ipset restore that belongs to a file of rules, out of
-// the files of a format; nil when there is none.
-func SetsOf(files []File) []byte {
+// SetsOf returns the text for ipset restore that belongs to the files of a
+// format; nil when there is none.
+func SetsOf(files []File) ([]byte, error) {
 	for _, f := range files {
 		if f.Sets {
-			return f.Bytes
+			return f.Bytes, nil
 		}
-		if _, rest, ok := bytes.Cut(f.Bytes, []byte("<<'"+endSets+"'\n")); ok && f.Executable {
-			text, _, _ := bytes.Cut(rest, []byte("\n"+endSets+"\n"))
-			return append(bytes.Clone(text), '\n')
+		if f.Executable {
+			s, err := ReadScript(f.Bytes)
+			if err != nil {
+				return nil, err
+			}
+			return s.Sets, nil
 		}
 	}
-	return nil
+	return nil, nil
 }

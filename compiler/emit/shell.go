@@ -3,10 +3,12 @@ package emit
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"text/template"
 
-	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/packet"
 )
 
 // The script loads each family with one commit, in which the chains, a missing
@@ -175,28 +177,49 @@ const (
 	endSets = "SEAWALL_SETS"
 )
 
+// Shell is a script that loads both families.
+var Shell = register(Format{
+	Name: "shell", Order: 3, WithSets: true,
+	Summary: "seawall.sh, a script that loads both families at any time",
+	Files: func(c *Chains) []File {
+		return []File{{Name: "seawall.sh", Bytes: shell(c), Executable: true, Families: packet.Families}}
+	},
+})
+
+// parts are what the script's template is filled with.
+type parts struct {
+	Made                   string
+	ToHost                 bool
+	EndV4, EndV6, EndSets  string
+	RulesV4, RulesV6, Sets string
+	ChainsV4, ChainsV6     string
+}
+
 func shell(c *Chains) []byte {
+	return parts{
+		Made: strings.Join(head(c), "\n# "), ToHost: c.ToHost,
+		RulesV4: heredoc(c.V4), RulesV6: heredoc(c.V6), Sets: string(sets(c)),
+		ChainsV4: chainNames(c.V4), ChainsV6: chainNames(c.V6),
+	}.script()
+}
+
+func (p parts) script() []byte {
+	p.EndV4, p.EndV6, p.EndSets = endV4, endV6, endSets
 	var b bytes.Buffer
-	err := script.Execute(&b, map[string]any{
-		"Made": strings.Join(head(c), "\n# "), "ToHost": c.ToHost, "EndV4": endV4, "EndV6": endV6,
-		"RulesV4": heredoc(c.V4), "RulesV6": heredoc(c.V6),
-		"Sets": string(sets(c)), "EndSets": endSets,
-		"ChainsV4": chainNames(c.V4), "ChainsV6": chainNames(c.V6),
-	})
-	if err != nil {
+	if err := script.Execute(&b, p); err != nil {
 		panic("emit: the script's template: " + err.Error()) // its fields are all above
 	}
 	return b.Bytes()
 }
 
-func heredoc(t *rules.Table) string {
+func heredoc(t *iptables.Table) string {
 	var b bytes.Buffer
-	declare(&b, t)
-	rules.PrintLines(&b, t.Lines)
+	iptables.PrintDeclarations(&b, t)
+	iptables.PrintRules(&b, t)
 	return b.String()
 }
 
-func chainNames(t *rules.Table) string {
+func chainNames(t *iptables.Table) string {
 	var names []string
 	for _, c := range t.Chains {
 		names = append(names, c.Name)
@@ -204,20 +227,98 @@ func chainNames(t *rules.Table) string {
 	return strings.Join(names, " ")
 }
 
-// Rules gives the rules of one family that a file carries, in a form that the
-// rule reader reads. Of a script that is what its here-document holds.
-func Rules(f File, family rules.Family) ([]byte, error) {
+// Script is what a script of this format carries.
+type Script struct {
+	V4, V6 []byte // for iptables-restore --noflush
+	Sets   []byte // for ipset restore; nil for none
+}
+
+// Rules are the rules of one family.
+func (s *Script) Rules(f packet.Family) []byte {
+	if f == packet.IPv6 {
+		return s.V6
+	}
+	return s.V4
+}
+
+// ReadScript reads a script that compile has written. What a script does is in
+// its commands, not in its here-documents: so it is read only when it is, byte
+// for byte, what compile writes around the rules that it carries. Every other
+// script is an error.
+func ReadScript(src []byte) (*Script, error) {
+	p, ok := partsOf(string(src))
+	if !ok || !bytes.Equal(p.script(), src) {
+		return nil, fmt.Errorf("only a seawall.sh as compile writes it can be judged; this script is another one, or was changed, and may do anything")
+	}
+	s := &Script{V4: section(p.RulesV4), V6: section(p.RulesV6)}
+	if p.Sets != "" {
+		s.Sets = []byte(p.Sets)
+	}
+	return s, nil
+}
+
+func section(rules string) []byte { return []byte("*filter\n" + rules + "COMMIT\n") }
+
+// partsOf takes a script apart; false when it is not made of such parts.
+func partsOf(text string) (p parts, ok bool) {
+	between := func(before, after string) string {
+		_, rest, found := strings.Cut(text, before)
+		inner, _, ended := strings.Cut(rest, after)
+		ok = ok && found && ended
+		return inner
+	}
+	ok = true
+	p.Made = between("#!/bin/sh\n# ", "\n#\n# Loads the rules")
+	p.ChainsV4, p.ChainsV6 = between("chains_v4='", "'\n"), between("chains_v6='", "'\n")
+	p.RulesV4 = between("<<'"+endV4+"'\n", endV4+"\n")
+	p.RulesV6 = between("<<'"+endV6+"'\n", endV6+"\n")
+	if strings.Contains(text, "<<'"+endSets+"'\n") {
+		p.Sets = between("<<'"+endSets+"'\n", endSets+"\n")
+	}
+	p.ToHost = !strings.Contains(text, "\t\tnojump ")
+	for _, line := range strings.Split(p.Made, "\n")[1:] {
+		ok = ok && strings.HasPrefix(line, "# ")
+	}
+	for _, x := range [][2]string{{p.RulesV4, p.ChainsV4}, {p.RulesV6, p.ChainsV6}} {
+		ok = ok && oneSection(x[0]) && sameChains(x[0], x[1])
+	}
+	return p, ok
+}
+
+// oneSection reports whether rules are a part of one section of a table.
+func oneSection(rules string) bool {
+	for _, line := range strings.Split(rules, "\n") {
+		if strings.HasPrefix(line, "*") || strings.HasPrefix(line, "COMMIT") {
+			return false
+		}
+	}
+	return rules == "" || strings.HasSuffix(rules, "\n")
+}
+
+// sameChains reports whether the list of chains of a script is the list of those
+// that its rules declare.
+func sameChains(rules, list string) bool {
+	var names []string
+	for _, line := range strings.Split(rules, "\n") {
+		if name, ok := strings.CutPrefix(line, ":"); ok {
+			names = append(names, strings.SplitN(name, " ", 2)[0])
+		}
+	}
+	given := strings.Fields(list)
+	slices.Sort(names)
+	slices.Sort(given)
+	return slices.Equal(names, given) && !strings.ContainsAny(list, "'\\$`")
+}
+
+// Rules returns the rules of one family that a file carries, in a form that the
+// rule reader reads.
+func Rules(f File, family packet.Family) ([]byte, error) {
 	if !f.Executable {
 		return f.Bytes, nil
 	}
-	end := endV4
-	if family == rules.IPv6 {
-		end = endV6
+	s, err := ReadScript(f.Bytes)
+	if err != nil {
+		return nil, err
 	}
-	_, rest, ok := bytes.Cut(f.Bytes, []byte("<<'"+end+"'\n"))
-	body, _, closed := bytes.Cut(rest, []byte("\n"+end+"\n"))
-	if !ok || !closed {
-		return nil, fmt.Errorf("the script has no rules for IPv%d", family)
-	}
-	return []byte("*filter\n" + string(body) + "\nCOMMIT\n"), nil
+	return s.Rules(family), nil
 }

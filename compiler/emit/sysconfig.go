@@ -4,17 +4,25 @@ import (
 	"bytes"
 	"fmt"
 
-	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/packet"
 )
 
+// Sysconfig is a boot file: a whole filter table.
+var Sysconfig = register(Format{
+	Name: "sysconfig", Order: 1, Splices: true,
+	Summary: "iptables and ip6tables for /etc/sysconfig, loaded at boot",
+	Files:   func(c *Chains) []File { return perFamily(c, "iptables", "ip6tables", sysconfig) },
+})
+
 // sysconfig is a whole filter table for a boot-time load, which flushes what is
-// there. Docker starts later, keeps DOCKER-USER, and has one jump to it (FACTS
+// there. Docker starts later, keeps DOCKER-USER, and has one jump to it (NETFILTER.md
 // section 7). The built-in chains' policies are the kernel's own; Docker sets
 // FORWARD to DROP by itself.
-func sysconfig(c *Chains, f rules.Family) []byte {
+func sysconfig(c *Chains, f packet.Family) []byte {
 	t := c.Table(f)
 	var b bytes.Buffer
-	b.Grow(1<<12 + rules.Size(t.Lines))
+	b.Grow(1<<12 + iptables.Size(t))
 	for _, line := range head(c) {
 		fmt.Fprintf(&b, "# %s\n", line)
 	}
@@ -22,11 +30,11 @@ func sysconfig(c *Chains, f rules.Family) []byte {
 	for _, name := range []string{"INPUT", "FORWARD", "OUTPUT"} {
 		fmt.Fprintf(&b, ":%s ACCEPT [0:0]\n", name)
 	}
-	declare(&b, t)
+	iptables.PrintDeclarations(&b, t)
 	for _, j := range jumps(c) {
 		fmt.Fprintf(&b, "-A %s\n", j)
 	}
-	rules.PrintLines(&b, t.Lines)
+	iptables.PrintRules(&b, t)
 	b.WriteString("COMMIT\n")
 	return b.Bytes()
 }

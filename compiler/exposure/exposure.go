@@ -4,14 +4,16 @@
 package exposure
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"slices"
 	"sort"
 
 	"github.com/seawall/seawall/compiler/docker"
+	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
-	"github.com/seawall/seawall/compiler/rules"
 )
 
 // Port is one published port, and who reaches it.
@@ -27,7 +29,7 @@ type Port struct {
 // Way is one way in: from an interface, in one family.
 type Way struct {
 	Interface string
-	Family    rules.Family
+	Family    packet.Family
 	Address   string // the host addresses that it is about, "" for all that no other way names
 	Proxy     bool   // to docker-proxy over INPUT, not to the container over FORWARD
 	Sources   []string
@@ -47,9 +49,12 @@ func (w Way) Nobody() bool { return !w.AllBut && len(w.Sources) == 0 && !w.Undec
 // Docker's userland proxy listens on a published port of every host address in
 // both families. Where the port is not rewritten before (no DNAT in that family)
 // a client gets in there, past FORWARD (FACTS section 2).
-func Of(families []docker.Tables, interfaces []string) ([]*Port, error) {
-	r := &reader{interfaces: interfaces}
-	layouts := map[rules.Family]*docker.Layout{}
+//
+// The error is for tables that iptables itself would refuse, a *prove.HardError, or
+// the context's.
+func Of(ctx context.Context, families []docker.Tables, interfaces []string, limits prove.Limits) ([]*Port, error) {
+	r := &reader{ctx: ctx, limits: limits, interfaces: interfaces}
+	layouts := map[packet.Family]*docker.Layout{}
 	for _, t := range families {
 		layouts[t.Family] = docker.Look(t)
 	}
@@ -61,7 +66,7 @@ func Of(families []docker.Tables, interfaces []string) ([]*Port, error) {
 		}
 	}
 	for _, x := range r.ports {
-		for _, family := range []rules.Family{rules.IPv4, rules.IPv6} {
+		for _, family := range []packet.Family{packet.IPv4, packet.IPv6} {
 			if l := layouts[family]; l != nil {
 				if err := r.ways(x, l); err != nil {
 					return nil, err
@@ -81,6 +86,8 @@ func Of(families []docker.Tables, interfaces []string) ([]*Port, error) {
 }
 
 type reader struct {
+	ctx        context.Context // of the one question that the reader answers
+	limits     prove.Limits
 	interfaces []string
 	ports      []*found
 }
@@ -108,13 +115,13 @@ func (r *reader) port(p *docker.Published) {
 // ways adds the ways in of one family.
 func (r *reader) ways(x *found, l *docker.Layout) error {
 	family := l.Tables.Family
-	if a, err := netip.ParseAddr(x.Address); err == nil && a.Is4() != (family == rules.IPv4) {
+	if a, err := netip.ParseAddr(x.Address); err == nil && a.Is4() != (family == packet.IPv4) {
 		return nil
 	}
 	var direct *docker.Published
 	proxied := false
 	for _, p := range x.by {
-		if p.To.Addr().Is4() == (family == rules.IPv4) && slices.Contains(l.Published, p) {
+		if p.To.Addr().Is4() == (family == packet.IPv4) && slices.Contains(l.Published, p) {
 			direct = p
 		}
 		proxied = proxied || p.Proxied
@@ -123,7 +130,7 @@ func (r *reader) ways(x *found, l *docker.Layout) error {
 		return nil
 	}
 	for _, in := range r.interfaces {
-		elsewhere, err := x.way(l, direct, in, x.hostAddress(family))
+		elsewhere, err := r.way(x, l, direct, in, x.hostAddress(family))
 		if err != nil {
 			return err
 		}
@@ -133,7 +140,7 @@ func (r *reader) ways(x *found, l *docker.Layout) error {
 		}
 		// A rule may speak of one of the host's addresses alone.
 		for _, a := range namedAddresses(l.Tables.Filter, family) {
-			way, err := x.way(l, direct, in, a.Addr())
+			way, err := r.way(x, l, direct, in, a.Addr())
 			if err != nil {
 				return err
 			}
@@ -150,16 +157,16 @@ func (r *reader) ways(x *found, l *docker.Layout) error {
 }
 
 // way works out one way in, to one address of the host.
-func (x *found) way(l *docker.Layout, direct *docker.Published, in string, to netip.Addr) (Way, error) {
+func (r *reader) way(x *found, l *docker.Layout, direct *docker.Published, in string, to netip.Addr) (Way, error) {
 	way := Way{Interface: in, Family: l.Tables.Family, Proxy: direct == nil}
-	packet := prove.Packet{In: in, Protocol: protocols[x.Protocol], State: "NEW", Sport: 40000, OrigPort: x.Port.Port, OrigDst: to, Source: to}
+	p := packet.Packet{In: in, Protocol: protocolOf(x.Protocol), State: packet.New, TCPFlags: 2, Sport: 40000, OrigPort: x.Port.Port, OrigDst: to, Source: to}
 	if direct != nil {
-		packet.Hook, packet.Out, packet.DNAT = prove.Forward, direct.Bridge, true
-		packet.Dest, packet.Dport = direct.To.Addr(), int(direct.To.Port())
+		p.Hook, p.Out, p.DNAT = packet.Forward, direct.Bridge, true
+		p.Dest, p.Dport = direct.To.Addr(), int(direct.To.Port())
 	} else {
-		packet.Hook, packet.Dest, packet.Dport = prove.Input, to, packet.OrigPort
+		p.Hook, p.Dest, p.Dport = packet.Input, to, p.OrigPort
 	}
-	parts, err := prove.Through(l.Tables.Filter, packet, l.Tables.Family)
+	parts, err := prove.Through(r.ctx, l.Tables.Filter, p, l.Tables.Family, r.limits)
 	if err != nil {
 		return way, err
 	}
@@ -168,7 +175,7 @@ func (x *found) way(l *docker.Layout, direct *docker.Published, in string, to ne
 }
 
 // namedAddresses are the original addresses that rules ask for.
-func namedAddresses(t *rules.Table, f rules.Family) []netip.Prefix {
+func namedAddresses(t *iptables.Table, f packet.Family) []netip.Prefix {
 	var list []netip.Prefix
 	if t == nil {
 		return nil
@@ -184,7 +191,7 @@ func namedAddresses(t *rules.Table, f rules.Family) []netip.Prefix {
 					if a, notPrefix := netip.ParseAddr(o.Values[0]); notPrefix == nil {
 						p, err = netip.PrefixFrom(a, a.BitLen()), nil
 					}
-					if err == nil && p.Addr().Is4() == (f == rules.IPv4) && !slices.Contains(list, p) {
+					if err == nil && p.Addr().Is4() == (f == packet.IPv4) && !slices.Contains(list, p) {
 						list = append(list, p)
 					}
 				}
@@ -196,26 +203,29 @@ func namedAddresses(t *rules.Table, f rules.Family) []netip.Prefix {
 }
 
 // hostAddress is one to which the port is published.
-func (x *found) hostAddress(f rules.Family) netip.Addr {
+func (x *found) hostAddress(f packet.Family) netip.Addr {
 	if a, err := netip.ParseAddr(x.Address); err == nil {
 		return a
 	}
-	if f == rules.IPv6 {
+	if f == packet.IPv6 {
 		return netip.MustParseAddr("2001:db8::2")
 	}
 	return netip.MustParseAddr("198.51.100.2")
 }
 
-var protocols = map[string]int{"tcp": 6, "udp": 17, "sctp": 132}
+func protocolOf(name string) packet.Protocol {
+	p, _ := packet.ParseProtocol(name)
+	return p
+}
 
 // fill sets who gets in, in the shorter of two forms.
 func (w *Way) fill(parts []prove.ReachPart) {
 	var in, out []string
 	for _, p := range parts {
-		switch p.Verdict {
-		case "accept", "pass":
+		switch {
+		case p.Verdict.IsOpen():
 			in = append(in, p.CIDRs...)
-		case "deny", "reject with tcp-reset", "reject with port-unreachable", "reject with another answer":
+		case p.Verdict.IsClosed():
 			out = append(out, p.CIDRs...)
 		default:
 			w.Undecided = true
@@ -237,7 +247,7 @@ func (w Way) Who() string {
 	case w.AllBut && len(w.Sources) == 0:
 		text = "everybody"
 	default:
-		text = prove.Shorten(w.Sources)
+		text = packet.Shorten(w.Sources)
 		if w.AllBut {
 			text = "everybody but " + text
 		}

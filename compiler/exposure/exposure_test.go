@@ -7,7 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/seawall/seawall/compiler/docker"
-	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/packet"
 )
 
 // of is the report of a capture with other lines in the place of some.
@@ -16,9 +17,9 @@ func of(t *testing.T, engine string, four, six *strings.Replacer) []*Port {
 	var families []docker.Tables
 	for _, x := range []struct {
 		suffix string
-		family rules.Family
+		family packet.Family
 		edit   *strings.Replacer
-	}{{".iptables-save", rules.IPv4, four}, {".ip6tables-save", rules.IPv6, six}} {
+	}{{".iptables-save", packet.IPv4, four}, {".ip6tables-save", packet.IPv6, six}} {
 		src, err := os.ReadFile("../../testdata/captures/" + engine + x.suffix)
 		if err != nil {
 			t.Fatal(err)
@@ -27,7 +28,7 @@ func of(t *testing.T, engine string, four, six *strings.Replacer) []*Port {
 		if x.edit != nil {
 			text = x.edit.Replace(text)
 		}
-		f, err := rules.Parse([]byte(text))
+		f, err := iptables.Parse([]byte(text))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,21 +5,23 @@
 package importer
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2/hclwrite"
+	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
-	"github.com/seawall/seawall/compiler/rules"
 	"github.com/seawall/seawall/schema"
 	"github.com/zclconf/go-cty/cty"
 )
 
 // Chain is the filter table of one family that is imported.
 type Chain struct {
-	Family rules.Family
-	Table  *rules.Table
+	Family packet.Family
+	Table  *iptables.Table
 }
 
 // Result is a policy, and what it does not say of the chains.
@@ -34,27 +36,30 @@ type Result struct {
 //
 // It is written in two ways, with sources that are treated alike on every port as
 // a guard and without, and the one that says more of the chain is taken.
-func Import(chains []Chain, in string) (*Result, error) {
+//
+// The error is for a table that iptables itself would refuse, a *prove.HardError,
+// or the context's.
+func Import(ctx context.Context, chains []Chain, in string, limits prove.Limits) (*Result, error) {
 	for _, c := range chains {
-		if c.Table.Chain(rules.DockerUser) == nil {
+		if c.Table.Chain(iptables.DockerUser) == nil {
 			return nil, fmt.Errorf("the IPv%d file has no chain DOCKER-USER", c.Family)
 		}
 	}
-	guarded, err := attempt(chains, in, true)
+	guarded, err := attempt(ctx, chains, in, true, limits)
 	if err != nil || len(guarded.Missing) == 0 {
 		return guarded, err
 	}
-	open, err := attempt(chains, in, false)
+	open, err := attempt(ctx, chains, in, false, limits)
 	if err != nil || len(open.Missing)+open.More < len(guarded.Missing)+guarded.More {
 		return open, err
 	}
 	return guarded, nil
 }
 
-func attempt(chains []Chain, in string, guarded bool) (*Result, error) {
+func attempt(ctx context.Context, chains []Chain, in string, guarded bool, limits prove.Limits) (*Result, error) {
 	w := &writer{in: in, names: map[string]bool{}}
 	for _, c := range chains {
-		s, err := prove.ScopesOf(c.Table, in, c.Family, guarded)
+		s, err := prove.ScopesOf(ctx, c.Table, in, c.Family, guarded, limits)
 		if err != nil {
 			return nil, err
 		}
@@ -67,7 +72,7 @@ func attempt(chains []Chain, in string, guarded bool) (*Result, error) {
 	}
 	for _, c := range chains {
 		alone := *c.Table
-		got, err := prove.Compare(loaded.Document, onlyUser(&alone), c.Family)
+		got, err := prove.Compare(ctx, loaded.Document, onlyUser(&alone), c.Family, limits)
 		if err != nil {
 			return nil, err
 		}
@@ -79,14 +84,13 @@ func attempt(chains []Chain, in string, guarded bool) (*Result, error) {
 
 // onlyUser leaves the built-in chains out: what is imported is DOCKER-USER, and
 // the chains that it leads to.
-func onlyUser(t *rules.Table) *rules.Table {
-	out := &rules.Table{Name: t.Name, Sets: t.Sets}
+func onlyUser(t *iptables.Table) *iptables.Table {
+	out := &iptables.Table{Name: t.Name, Sets: t.Sets}
 	for _, c := range t.Chains {
-		if c.Builtin() {
+		if t.Builtin(c.Name) {
 			continue
 		}
-		n := out.Declare(c.Name, c.Policy)
-		n.Rules = c.Rules
+		out.Add(c)
 	}
 	return out
 }
@@ -97,14 +101,14 @@ type policy struct {
 	ports     []string
 	addresses []string
 	parts     []prove.ReachPart // of both families
-	families  []rules.Family
+	families  []packet.Family
 }
 
 func (p *policy) key() string { return fmt.Sprint(p.ports, p.addresses) }
 
 type writer struct {
 	in       string
-	unlisted string
+	unlisted packet.Verdict
 	keeps    bool
 	guard    []prove.ReachPart
 	policies []*policy
@@ -118,16 +122,14 @@ type set struct {
 	sources []string
 }
 
-var protocolNames = map[int]string{6: "tcp", 17: "udp", 132: "sctp"}
-
 func (w *writer) add(c Chain, s *prove.Scopes) {
-	if w.unlisted == "" || s.Unlisted != "pass" {
+	if w.unlisted == 0 || s.Unlisted != packet.Pass {
 		w.unlisted = s.Unlisted
 	}
 	w.keeps = w.keeps || s.Keeps
 	w.guard = append(w.guard, s.Guard...)
 	for _, x := range s.List {
-		p := &policy{parts: x.Parts, addresses: x.Addresses, families: []rules.Family{c.Family}}
+		p := &policy{parts: x.Parts, addresses: x.Addresses, families: []packet.Family{c.Family}}
 		for _, r := range x.Ports {
 			if r[0] == 0 {
 				r[0] = 1 // a policy names no port 0, and no service has it
@@ -136,7 +138,7 @@ func (w *writer) add(c Chain, s *prove.Scopes) {
 			if r[1] != r[0] {
 				text += fmt.Sprintf("-%d", r[1])
 			}
-			p.ports = append(p.ports, text+"/"+protocolNames[x.Protocol])
+			p.ports = append(p.ports, text+"/"+x.Protocol.String())
 		}
 		p.name = w.named(comment(c.Table, x), strings.NewReplacer("/", "-").Replace(p.ports[0]))
 		w.put(p)
@@ -163,7 +165,7 @@ func (w *writer) put(p *policy) {
 func sameParts(a, b []prove.ReachPart) bool { return fmt.Sprint(a) == fmt.Sprint(b) }
 
 // comment finds the comment of a rule about a scope's first port.
-func comment(t *rules.Table, s prove.Scope) string {
+func comment(t *iptables.Table, s prove.Scope) string {
 	want := fmt.Sprint(s.Ports[0][0])
 	if s.Ports[0][1] != s.Ports[0][0] {
 		want += fmt.Sprintf(":%d", s.Ports[0][1])
@@ -179,7 +181,7 @@ func comment(t *rules.Table, s prove.Scope) string {
 					}
 				}
 			}
-			if about && said != "" && r.Protocol.Name == protocolNames[s.Protocol] {
+			if about && said != "" && r.Protocol.Name == s.Protocol.String() {
 				return said
 			}
 		}
@@ -218,7 +220,7 @@ func (w *writer) write() []byte {
 	f := hclwrite.NewEmptyFile()
 	host := f.Body().AppendNewBlock("host", nil).Body()
 	host.SetAttributeValue("external", list([]string{w.in}))
-	host.SetAttributeValue("unlisted", cty.StringVal(verdictWords[kind(w.unlisted)]))
+	host.SetAttributeValue("unlisted", cty.StringVal(kind(w.unlisted).word()))
 	if w.keeps {
 		host.SetAttributeValue("established", cty.StringVal("keep"))
 	}
@@ -253,23 +255,39 @@ func list(values []string) cty.Value {
 	return cty.ListVal(out)
 }
 
-// verdictWords are the words of unlisted and default.
-var verdictWords = map[string]string{"pass": "allow", "accept": "allow", "deny": "deny", "reject": "reject"}
+// verdict is a verdict of the language.
+type verdict schema.Verdict
 
-// kind is a verdict of the proof as one of the language.
-func kind(verdict string) string {
-	if strings.HasPrefix(verdict, "reject") {
+// word is its word in unlisted and default, and the name of a block.
+func (v verdict) word() string {
+	switch schema.Verdict(v) {
+	case schema.Deny:
+		return "deny"
+	case schema.Reject:
 		return "reject"
 	}
-	if verdictWords[verdict] == "" {
-		return "deny" // it cannot be decided: the difference will say so
-	}
-	return verdict
+	return "allow"
 }
+
+// kind is a verdict of the proof as one of the language. One that is not known is
+// deny: the difference will say so.
+func kind(v packet.Verdict) verdict {
+	switch {
+	case v == packet.Pass:
+		return verdict(schema.Pass)
+	case v == packet.Accept:
+		return verdict(schema.Accept)
+	case v.IsClosed() && v != packet.Deny && v != packet.HostDeny:
+		return verdict(schema.Reject)
+	}
+	return verdict(schema.Deny)
+}
+
+const accept, deny, reject = verdict(schema.Accept), verdict(schema.Deny), verdict(schema.Reject)
 
 // block is an allow or deny block to be.
 type block struct {
-	verdict string
+	verdict verdict
 	sources []string
 }
 
@@ -279,8 +297,8 @@ func (p *policy) blocks() []block {
 	list := blocksOf(p.parts)
 	most := 0
 	for i, b := range list {
-		if b.verdict != "accept" && (list[most].verdict == "accept" || len(b.sources) > len(list[most].sources) ||
-			len(b.sources) == len(list[most].sources) && b.verdict == "deny") {
+		if b.verdict != accept && (list[most].verdict == accept || len(b.sources) > len(list[most].sources) ||
+			len(b.sources) == len(list[most].sources) && b.verdict == deny) {
 			most = i
 		}
 	}
@@ -321,14 +339,14 @@ func (w *writer) policy(body *hclwrite.Body, p *policy, blocks []block) {
 		body.SetAttributeValue("address", list(p.addresses))
 	}
 	rest := blocks[len(blocks)-1]
-	if rest.verdict == "accept" {
+	if rest.verdict == accept {
 		// A default cannot let packets past Docker's own rules; a block for all can.
 		blocks[len(blocks)-1].sources = []string{"0.0.0.0/0", "::/0"}
 		body.SetAttributeValue("default", cty.StringVal("allow"))
 	} else {
 		blocks = blocks[:len(blocks)-1]
-		if rest.verdict != "deny" {
-			body.SetAttributeValue("default", cty.StringVal(verdictWords[rest.verdict]))
+		if rest.verdict != deny {
+			body.SetAttributeValue("default", cty.StringVal(rest.verdict.word()))
 		}
 	}
 	w.blocks(body, blocks)
@@ -337,7 +355,7 @@ func (w *writer) policy(body *hclwrite.Body, p *policy, blocks []block) {
 func (w *writer) blocks(body *hclwrite.Body, blocks []block) {
 	for _, b := range blocks {
 		name := "deny"
-		if verdictWords[b.verdict] == "allow" {
+		if b.verdict.word() == "allow" {
 			name = "allow"
 		}
 		inner := body.AppendNewBlock(name, nil).Body()
@@ -348,9 +366,9 @@ func (w *writer) blocks(body *hclwrite.Body, blocks []block) {
 			inner.SetAttributeValue("sources", list(b.sources))
 		}
 		switch b.verdict {
-		case "accept":
+		case accept:
 			inner.SetAttributeValue("accept", cty.True)
-		case "reject":
+		case reject:
 			inner.SetAttributeValue("reject", cty.True)
 		}
 	}

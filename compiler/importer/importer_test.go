@@ -8,7 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/packet"
 )
 
 var update = flag.Bool("update", false, "write the policies that the rulesets are imported to")
@@ -40,11 +41,11 @@ func TestRecipes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			f, err := rules.Parse(src)
+			f, err := iptables.Parse(src)
 			if err != nil {
 				t.Fatal(err)
 			}
-			result, err := Import([]Chain{{rules.IPv4, f.Table("filter")}}, "eth0")
+			result, err := Import([]Chain{{packet.IPv4, f.Table("filter")}}, "eth0")
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -18,7 +18,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/seawall/seawall/compiler/address"
-	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/schema"
 )
 
@@ -64,7 +64,7 @@ func Codes() []string {
 // it was read from, for the comments in them.
 func Run(doc *schema.Document, files map[string]*hcl.File) []Finding {
 	l := &linter{doc: doc, held: map[key]int{}, known: map[key]Finding{}}
-	for _, f := range []rules.Family{rules.IPv4, rules.IPv6} {
+	for _, f := range []packet.Family{packet.IPv4, packet.IPv6} {
 		l.resolve = append(l.resolve, address.NewResolver(f))
 	}
 	if doc.Guard != nil {

@@ -10,7 +10,7 @@ import (
 // meets many rules one by one, and says why in a line that does not change with
 // every rule that comes or goes.
 func choose(families ...*lowering) (Layout, string) {
-	most := families[0].opt.Limits.Flat
+	most := families[0].opt.Sizes.Flat
 	for _, l := range families {
 		if l.flatCost(most) > most {
 			return Indexed, fmt.Sprintf("indexed, for as a list a packet could meet more than %d rules", most)

@@ -4,7 +4,7 @@ import (
 	"net/netip"
 
 	"github.com/seawall/seawall/compiler/address"
-	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/schema"
 )
 
@@ -27,19 +27,19 @@ type clause struct {
 // entry is one source match to be written, with its label. An entry whose
 // source is the zero Source matches everybody.
 type entry struct {
-	source rules.Source
-	set    ipset // in place of source
+	source iptables.Source
+	set    setRef // in place of source
 	label  label
 	origin string
 }
 
-// ipset names a set that has the source, or with not one that has it not.
-type ipset struct {
+// setRef names a set that has the source, or with not one that has it not.
+type setRef struct {
 	name string
 	not  bool
 }
 
-func (e entry) everybody() bool { return e.source == (rules.Source{}) && e.set == (ipset{}) }
+func (e entry) everybody() bool { return e.source == (iptables.Source{}) && e.set == (setRef{}) }
 
 // sourceList writes ordered clauses and a last label as a list of entries of
 // which the first that matches decides. It is exact, and it is where negation
@@ -106,20 +106,20 @@ func (b *sourceBuilder) clause(n int) {
 
 // cover writes a set as source matches: nothing for everybody, "! -s" for all
 // but one prefix, else the fewest prefixes.
-func (b *sourceBuilder) cover(set address.Set) []rules.Source {
+func (b *sourceBuilder) cover(set address.Set) []iptables.Source {
 	every := b.resolve.Every()
 	if set.Equal(every) {
-		return []rules.Source{{}}
+		return []iptables.Source{{}}
 	}
 	prefixes := set.Prefixes()
 	if len(prefixes) > 1 {
 		if rest := address.Without(every, set).Prefixes(); len(rest) == 1 {
-			return []rules.Source{{Prefix: rest[0], Not: true}}
+			return []iptables.Source{{Prefix: rest[0], Not: true}}
 		}
 	}
-	list := make([]rules.Source, len(prefixes))
+	list := make([]iptables.Source, len(prefixes))
 	for i, p := range prefixes {
-		list[i] = rules.Source{Prefix: p}
+		list[i] = iptables.Source{Prefix: p}
 	}
 	return list
 }
@@ -144,7 +144,7 @@ func (b *sourceBuilder) carve(n, direct int) []entry {
 			continue
 		}
 		for _, p := range part.Prefixes() {
-			entries = append(entries, entry{source: rules.Source{Prefix: p}, label: later.label, origin: later.origin})
+			entries = append(entries, entry{source: iptables.Source{Prefix: p}, label: later.label, origin: later.origin})
 		}
 		rest = address.Without(rest, part)
 		if whole+len(entries) >= direct {
@@ -156,7 +156,7 @@ func (b *sourceBuilder) carve(n, direct int) []entry {
 			return nil
 		}
 		for _, p := range rest.Prefixes() {
-			entries = append(entries, entry{source: rules.Source{Prefix: p}, label: b.last, origin: "default"})
+			entries = append(entries, entry{source: iptables.Source{Prefix: p}, label: b.last, origin: "default"})
 		}
 	}
 	if whole+len(entries) >= direct {
@@ -177,9 +177,9 @@ func withFallthrough(entries []entry, l label) []entry {
 		alone := n == 2 || entries[n-3].label != l
 		if alone && but.label == l && rest.everybody() && !but.source.Not && !but.set.not {
 			if but.set.name != "" {
-				rest.set = ipset{but.set.name, true}
+				rest.set = setRef{but.set.name, true}
 			} else {
-				rest.source = rules.Source{Prefix: but.source.Prefix, Not: true}
+				rest.source = iptables.Source{Prefix: but.source.Prefix, Not: true}
 			}
 			entries = append(entries[:n-2:n-2], rest)
 		}

@@ -5,7 +5,8 @@ import (
 	"net/netip"
 	"strconv"
 
-	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/schema"
 )
 
@@ -19,7 +20,7 @@ type box struct {
 	origDst   netip.Prefix
 	origPorts schema.Ports
 	dir       string // ctdir
-	set       ipset
+	set       setRef
 }
 
 // action is a box with what happens in it.
@@ -36,20 +37,20 @@ type bodyKey = action
 
 // body makes all of a rule but its source, in the order in which iptables-save
 // prints it.
-func (l *lowering) body(a action) *rules.Body {
+func (l *lowering) body(a action) *iptables.Body {
 	if !l.opt.Comments {
 		a.origin = ""
 	}
 	if b, ok := l.bodies[a]; ok {
 		return b
 	}
-	b := &rules.Body{In: rules.Interface{Name: a.box.in}, Out: rules.Interface{Name: a.box.out},
-		Protocol: rules.Protocol{Name: a.box.protocol}, Dest: rules.Source{Prefix: a.box.dest}}
+	b := &iptables.Body{In: iptables.Interface{Name: a.box.in}, Out: iptables.Interface{Name: a.box.out},
+		Protocol: iptables.Protocol{Name: a.box.protocol}, Dest: iptables.Source{Prefix: a.box.dest}}
 	if m := conntrack(a.box); len(m.Options) > 0 {
 		b.Matches = append(b.Matches, m)
 	}
 	if s := a.box.set; s.name != "" {
-		b.Matches = append(b.Matches, rules.Match{Name: "set", Options: []rules.Option{{Not: s.not, Name: "--match-set", Values: []string{s.name, "src"}}}})
+		b.Matches = append(b.Matches, iptables.Match{Name: "set", Options: []iptables.Option{{Not: s.not, Name: "--match-set", Values: []string{s.name, "src"}}}})
 	}
 	if a.target == "LOG" {
 		b.Matches = append(b.Matches, match("limit", "--limit", l.limit()))
@@ -62,14 +63,14 @@ func (l *lowering) body(a action) *rules.Body {
 	return b
 }
 
-func match(name, option, value string) rules.Match {
-	return rules.Match{Name: name, Options: []rules.Option{{Name: option, Values: []string{value}}}}
+func match(name, option, value string) iptables.Match {
+	return iptables.Match{Name: name, Options: []iptables.Option{{Name: option, Values: []string{value}}}}
 }
 
-func conntrack(b box) rules.Match {
-	m := rules.Match{Name: "conntrack"}
+func conntrack(b box) iptables.Match {
+	m := iptables.Match{Name: "conntrack"}
 	add := func(option, value string) {
-		m.Options = append(m.Options, rules.Option{Name: option, Values: []string{value}})
+		m.Options = append(m.Options, iptables.Option{Name: option, Values: []string{value}})
 	}
 	if b.state != "" {
 		add("--ctstate", b.state)
@@ -94,23 +95,23 @@ func conntrack(b box) rules.Match {
 	return m
 }
 
-func (l *lowering) target(a action) rules.Target {
+func (l *lowering) target(a action) iptables.Target {
 	if a.goto_ != "" {
-		return rules.Target{Name: a.goto_, Goto: true}
+		return iptables.Target{Name: a.goto_, Goto: true}
 	}
-	t := rules.Target{Name: a.target}
+	t := iptables.Target{Name: a.target}
 	switch a.target {
 	case "LOG":
-		t.Options = []rules.Option{{Name: "--log-prefix", Values: []string{separated(a.log)}}}
+		t.Options = []iptables.Option{{Name: "--log-prefix", Values: []string{separated(a.log)}}}
 	case "REJECT":
 		with := "icmp-port-unreachable"
-		if l.family == rules.IPv6 {
+		if l.family == packet.IPv6 {
 			with = "icmp6-port-unreachable"
 		}
 		if a.box.protocol == "tcp" {
 			with = "tcp-reset"
 		}
-		t.Options = []rules.Option{{Name: "--reject-with", Values: []string{with}}}
+		t.Options = []iptables.Option{{Name: "--reject-with", Values: []string{with}}}
 	}
 	return t
 }

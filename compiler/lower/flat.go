@@ -3,26 +3,28 @@ package lower
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"sort"
 
 	"github.com/seawall/seawall/compiler/address"
-	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/schema"
 )
 
 // forwarded fills DOCKER-USER: the verdict function for packets that the host
 // forwards.
 func (l *lowering) forwarded() {
-	chain := l.table.Declare(rules.DockerUser, "-")
+	chain := l.table.Declare(iptables.DockerUser, "-")
 	l.forwards(chain)
-	mark := len(l.table.Lines)
+	mark := markOf(chain)
 	host := l.doc.Host
 	if host.Unlisted != schema.Pass || l.doc.Guard != nil {
-		l.table.Comment("ICMP errors about known connections pass: path MTU discovery needs them")
+		chain.Remark("ICMP errors about known connections pass: path MTU discovery needs them")
 		l.each(chain, host.External, action{box: box{protocol: l.icmp(), state: "RELATED"}, target: "RETURN"})
 	}
 	l.keep(chain)
-	kept := len(l.table.Lines)
+	kept := markOf(chain)
 	if l.doc.Guard != nil {
 		l.guard(chain)
 	}
@@ -35,30 +37,24 @@ func (l *lowering) forwarded() {
 	}
 	if host.Unlisted != schema.Pass {
 		l.unlisted(chain)
-	} else if l.onlyComments(kept) && l.doc.Guard == nil {
-		l.dropRulesFrom(mark, kept, chain)
+	} else if len(chain.Rules) == kept.rules && l.doc.Guard == nil {
+		mark.dropTo(kept, chain)
 	}
 }
 
-// onlyComments tells whether no rule follows line n.
-func (l *lowering) onlyComments(n int) bool {
-	for _, line := range l.table.Lines[n:] {
-		if line.Rule != nil {
-			return false
-		}
-	}
-	return true
-}
+// mark is a place in a chain while it is written.
+type mark struct{ rules, notes int }
 
-// dropRulesFrom takes back the lines from..to: they prepared for rules that
-// did not come.
-func (l *lowering) dropRulesFrom(from, to int, chain *rules.Chain) {
-	for _, line := range l.table.Lines[from:to] {
-		if line.Rule != nil {
-			chain.Rules = chain.Rules[:len(chain.Rules)-1]
-		}
+func markOf(c *iptables.Chain) mark { return mark{len(c.Rules), len(c.Notes)} }
+
+// dropTo takes back the rules and comments from here to a later mark: they
+// prepared for rules that did not come. Comments after it stay.
+func (m mark) dropTo(kept mark, c *iptables.Chain) {
+	after := slices.Clone(c.Notes[kept.notes:])
+	c.Rules, c.Notes = c.Rules[:m.rules], c.Notes[:m.notes]
+	for _, n := range after {
+		c.Remark(n.Text)
 	}
-	l.table.Lines = append(l.table.Lines[:from:from], l.table.Lines[to:]...)
 }
 
 // toHost fills SEAWALL-INPUT: the same for packets to the host itself, where
@@ -70,8 +66,8 @@ func (l *lowering) dropRulesFrom(from, to int, chain *rules.Chain) {
 // stands there once, not once for each port. It is a goto: a RETURN in
 // SEAWALL-HOST leads back to INPUT (FACTS section 3).
 func (l *lowering) toHost() {
-	input := l.table.Declare(rules.SeawallInput, "-")
-	policies := func(chain *rules.Chain) {
+	input := l.table.Declare(iptables.SeawallInput, "-")
+	policies := func(chain *iptables.Chain) {
 		for _, p := range l.policies {
 			l.policy(chain, p, asPass(l.clauses(p.Rules)), &label{})
 		}
@@ -80,28 +76,28 @@ func (l *lowering) toHost() {
 		l.toHostGuarded(input, policies)
 		return
 	}
-	mark := len(l.table.Lines)
+	mark := markOf(input)
 	l.keep(input)
-	kept := len(l.table.Lines)
+	kept := markOf(input)
 	policies(input)
-	if l.onlyComments(kept) {
-		l.dropRulesFrom(mark, kept, input)
+	if len(input.Rules) == kept.rules {
+		mark.dropTo(kept, input)
 	}
 }
 
 // toHostGuarded fills SEAWALL-INPUT and SEAWALL-HOST; what comes after the guard
 // is the caller's.
-func (l *lowering) toHostGuarded(input *rules.Chain, policies func(*rules.Chain)) {
+func (l *lowering) toHostGuarded(input *iptables.Chain, policies func(*iptables.Chain)) {
 	l.keep(input)
 	g := l.doc.Guard
-	host := l.table.Declare(rules.SeawallHost, "-")
-	l.table.Comment("the ports that policies name")
+	host := l.table.Declare(iptables.SeawallHost, "-")
+	input.Remark("the ports that policies name")
 	for _, p := range l.policies {
 		for _, b := range l.scope(p) {
-			l.table.Append(input, &rules.Rule{Body: l.body(action{box: b, goto_: rules.SeawallHost, origin: p.Name})})
+			input.Append(&iptables.Rule{Body: l.body(action{box: b, goto_: iptables.SeawallHost, origin: p.Name})})
 		}
 	}
-	l.table.Comment(fmt.Sprintf("guard (%s)", at(g.Range)))
+	host.Remark(fmt.Sprintf("guard (%s)", at(g.Range)))
 	l.guardEntries(host, box{}, asPass(l.clauses(g.Rules)))
 	policies(host)
 }
@@ -117,30 +113,30 @@ func asPass(clauses []clause) []clause {
 }
 
 func (l *lowering) icmp() string {
-	if l.family == rules.IPv6 {
+	if l.family == packet.IPv6 {
 		return "ipv6-icmp"
 	}
 	return "icmp"
 }
 
 // each adds a rule for each interface.
-func (l *lowering) each(chain *rules.Chain, in []schema.Interface, a action) {
+func (l *lowering) each(chain *iptables.Chain, in []schema.Interface, a action) {
 	for _, i := range in {
 		a.box.in = i.String()
-		l.table.Append(chain, &rules.Rule{Body: l.body(a)})
+		chain.Append(&iptables.Rule{Body: l.body(a)})
 	}
 }
 
-func (l *lowering) keep(chain *rules.Chain) {
+func (l *lowering) keep(chain *iptables.Chain) {
 	if l.doc.Host.KeepEstab {
-		l.table.Comment("established = \"keep\": a connection that was let in stays")
+		chain.Remark("established = \"keep\": a connection that was let in stays")
 		l.each(chain, l.doc.Host.External, action{box: box{state: "ESTABLISHED"}, target: "RETURN"})
 	}
 }
 
-func (l *lowering) forwards(chain *rules.Chain) {
+func (l *lowering) forwards(chain *iptables.Chain) {
 	for _, f := range l.doc.Forwards {
-		l.table.Comment(fmt.Sprintf("forward %s (%s)", f.Name, at(f.Range)))
+		chain.Remark(fmt.Sprintf("forward %s (%s)", f.Name, at(f.Range)))
 		origin := "forward " + f.Name
 		sources := prefixesOrAll(l.resolve.Sources(f.Sources))
 		dests := prefixesOrAll(l.resolve.Sources(f.Destinations))
@@ -149,11 +145,11 @@ func (l *lowering) forwards(chain *rules.Chain) {
 				for _, s := range sources {
 					for _, d := range dests {
 						a := action{box: box{in: from.String(), out: to.String(), dest: d, dir: "ORIGINAL"}, target: "ACCEPT", origin: origin}
-						l.table.Append(chain, &rules.Rule{Source: rules.Source{Prefix: s}, Body: l.body(a)})
+						chain.Append(&iptables.Rule{Source: iptables.Source{Prefix: s}, Body: l.body(a)})
 					}
 				}
 				a := action{box: box{in: to.String(), out: from.String(), dir: "REPLY"}, target: "ACCEPT", origin: origin}
-				l.table.Append(chain, &rules.Rule{Body: l.body(a)})
+				chain.Append(&iptables.Rule{Body: l.body(a)})
 			}
 		}
 	}
@@ -182,15 +178,15 @@ func (l *lowering) clauses(written []*schema.Rule) []clause {
 	return list
 }
 
-func (l *lowering) guard(chain *rules.Chain) {
+func (l *lowering) guard(chain *iptables.Chain) {
 	g := l.doc.Guard
-	l.table.Comment(fmt.Sprintf("guard (%s)", at(g.Range)))
+	chain.Remark(fmt.Sprintf("guard (%s)", at(g.Range)))
 	for _, i := range l.doc.Host.External {
 		l.guardEntries(chain, box{in: i.String(), dir: "ORIGINAL"}, l.clauses(g.Rules))
 	}
 }
 
-func (l *lowering) guardEntries(chain *rules.Chain, b box, clauses []clause) {
+func (l *lowering) guardEntries(chain *iptables.Chain, b box, clauses []clause) {
 	for _, e := range l.entries("guard", clauses, label{next: true}) {
 		e.origin = "guard " + e.origin
 		for _, b.protocol = range l.protocols(e.label.verdict) {
@@ -209,7 +205,7 @@ func (l *lowering) protocols(v schema.Verdict) []string {
 }
 
 // policy adds a policy's rules: for each part of its scope the same sources.
-func (l *lowering) policy(chain *rules.Chain, p *schema.Policy, clauses []clause, through *label) {
+func (l *lowering) policy(chain *iptables.Chain, p *schema.Policy, clauses []clause, through *label) {
 	if l.nested[p] {
 		through = nil // what follows is the wider policy
 	}
@@ -218,7 +214,7 @@ func (l *lowering) policy(chain *rules.Chain, p *schema.Policy, clauses []clause
 	if len(scope) == 0 {
 		head += ": it names no address of this family"
 	}
-	l.table.Comment(head)
+	chain.Remark(head)
 	if len(scope) == 0 {
 		return
 	}
@@ -265,21 +261,21 @@ func mergePorts(ports []schema.Ports) []schema.Ports {
 }
 
 // entry adds the rule of one entry in one box, and its log rule before it.
-func (l *lowering) entry(chain *rules.Chain, b box, e entry) {
+func (l *lowering) entry(chain *iptables.Chain, b box, e entry) {
 	b.set = e.set
 	if e.label.log != "" {
 		a := action{box: b, target: "LOG", log: e.label.log, origin: e.origin}
-		l.table.Append(chain, &rules.Rule{Source: e.source, Body: l.body(a)})
+		chain.Append(&iptables.Rule{Source: e.source, Body: l.body(a)})
 	}
 	a := action{box: b, target: targets[e.label.verdict], origin: e.origin}
-	l.table.Append(chain, &rules.Rule{Source: e.source, Body: l.body(a)})
+	chain.Append(&iptables.Rule{Source: e.source, Body: l.body(a)})
 }
 
 // unlisted ends DOCKER-USER: answers pass, and the rest from outside gets the
 // host's verdict. Packets that conntrack does not know are among the rest.
-func (l *lowering) unlisted(chain *rules.Chain) {
+func (l *lowering) unlisted(chain *iptables.Chain) {
 	host := l.doc.Host
-	l.table.Comment(fmt.Sprintf("answers pass; then unlisted = %q (%s)", host.Unlisted, at(host.Range)))
+	chain.Remark(fmt.Sprintf("answers pass; then unlisted = %q (%s)", host.Unlisted, at(host.Range)))
 	l.each(chain, host.External, action{box: box{dir: "REPLY"}, target: "RETURN"})
 	for _, protocol := range l.protocols(host.Unlisted) {
 		l.each(chain, host.External, action{box: box{protocol: protocol}, target: targets[host.Unlisted], origin: "unlisted"})

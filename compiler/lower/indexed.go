@@ -10,7 +10,7 @@ import (
 	"sort"
 
 	"github.com/seawall/seawall/compiler/address"
-	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/schema"
 )
 
@@ -50,13 +50,13 @@ type indexer struct {
 }
 
 func (l *lowering) indexedForward() {
-	chain := l.table.Declare(rules.DockerUser, "-")
+	chain := l.table.Declare(iptables.DockerUser, "-")
 	x := &indexer{l, "F", l.doc.Host.Unlisted, false}
 	l.forwards(chain)
 	host := l.doc.Host
 	guarded := host.Unlisted != schema.Pass || l.doc.Guard != nil
 	if guarded {
-		l.table.Comment("ICMP errors about known connections pass: path MTU discovery needs them")
+		chain.Remark("ICMP errors about known connections pass: path MTU discovery needs them")
 		l.each(chain, host.External, action{box: box{protocol: l.icmp(), state: "RELATED"}, target: "RETURN"})
 	}
 	l.keep(chain)
@@ -77,7 +77,7 @@ func (l *lowering) indexedForward() {
 // alone; so what a large one denies goes on to a chain that denies the ports that
 // policies name, and lets the rest pass.
 func (l *lowering) indexedInput() {
-	input := l.table.Declare(rules.SeawallInput, "-")
+	input := l.table.Declare(iptables.SeawallInput, "-")
 	x := &indexer{l, "H", schema.Pass, true}
 	g := l.doc.Guard
 	if g == nil {
@@ -87,24 +87,24 @@ func (l *lowering) indexedInput() {
 	}
 	clauses := x.clausesOf(g.Rules)
 	if !l.largeGuard() {
-		l.toHostGuarded(input, func(chain *rules.Chain) { x.ports(chain) })
+		l.toHostGuarded(input, func(chain *iptables.Chain) { x.ports(chain) })
 		return
 	}
 	l.keep(input)
-	next := l.table.Declare(rules.SeawallHost, "-")
-	leads := map[label]string{{next: true}: next.Name}
+	next := l.table.Declare(iptables.SeawallHost, "-")
+	leads := map[label]*iptables.Chain{{next: true}: next}
 	for n, c := range clauses {
 		if _, ok := leads[c.label]; ok || c.label == (label{}) {
 			continue
 		}
-		chain := l.table.Declare(fmt.Sprintf("%s-%d", rules.SeawallHost, n), "-")
-		l.table.Comment(fmt.Sprintf("guard, %s, for the ports that policies name (%s)", c.label.verdict, at(g.Range)))
+		chain := l.table.Declare(fmt.Sprintf("%s-%d", iptables.SeawallHost, n), "-")
+		chain.Remark(fmt.Sprintf("guard, %s, for the ports that policies name (%s)", c.label.verdict, at(g.Range)))
 		scopes := &indexer{l, fmt.Sprintf("I%d", n), schema.Pass, true}
 		scopes.portsTo(chain, func(*schema.Policy) target { return target{entries: []entry{{label: c.label, origin: "guard"}}} })
-		leads[c.label] = chain.Name
+		leads[c.label] = chain
 	}
-	name := l.tree("guard", fmt.Sprintf("guard (%s)", at(g.Range)), clauses, label{next: true}, "*", leads)
-	l.each(input, l.doc.Host.External, action{box: box{dir: "ORIGINAL"}, goto_: name, origin: "guard"})
+	root := l.tree("guard", fmt.Sprintf("guard (%s)", at(g.Range)), clauses, label{next: true}, "*", leads)
+	l.each(input, l.doc.Host.External, action{box: box{dir: "ORIGINAL"}, goto_: root.Name, origin: "guard"})
 	x.ports(next)
 }
 
@@ -114,21 +114,21 @@ func (l *lowering) largeGuard() bool {
 		return false
 	}
 	clauses := l.clauses(l.doc.Guard.Rules)
-	return long(clauses, l.opt.Limits.Linear) || len(sourceList(l.resolve, clauses, label{next: true}, nil)) > l.opt.Limits.Linear
+	return long(clauses, l.opt.Sizes.Linear) || len(sourceList(l.resolve, clauses, label{next: true}, nil)) > l.opt.Sizes.Linear
 }
 
 // guard writes the guard into DOCKER-USER: as rules when they are few, and the
 // same chain goes on; else as a tree that goes on to another one, which is given.
-func (x *indexer) guard(chain *rules.Chain) *rules.Chain {
+func (x *indexer) guard(chain *iptables.Chain) *iptables.Chain {
 	g := x.doc.Guard
 	if !x.largeGuard() {
 		x.lowering.guard(chain)
 		return chain
 	}
-	x.table.Comment(fmt.Sprintf("guard (%s)", at(g.Range)))
-	next := x.table.Declare(rules.SeawallPorts, "-")
-	name := x.tree("guard", fmt.Sprintf("guard (%s)", at(g.Range)), x.clausesOf(g.Rules), label{next: true}, "*", map[label]string{{next: true}: next.Name})
-	x.each(chain, x.doc.Host.External, action{box: box{dir: "ORIGINAL"}, goto_: name, origin: "guard"})
+	chain.Remark(fmt.Sprintf("guard (%s)", at(g.Range)))
+	next := x.table.Declare(iptables.SeawallPorts, "-")
+	root := x.tree("guard", fmt.Sprintf("guard (%s)", at(g.Range)), x.clausesOf(g.Rules), label{next: true}, "*", map[label]*iptables.Chain{{next: true}: next})
+	x.each(chain, x.doc.Host.External, action{box: box{dir: "ORIGINAL"}, goto_: root.Name, origin: "guard"})
 	return next
 }
 
@@ -142,18 +142,18 @@ func (x *indexer) clausesOf(written []*schema.Rule) []clause {
 
 // unlistedIn ends a chain that only packets in original direction from outside
 // reach.
-func (x *indexer) unlistedIn(chain *rules.Chain) {
+func (x *indexer) unlistedIn(chain *iptables.Chain) {
 	if x.fallback == schema.Pass {
 		return
 	}
-	x.table.Comment(fmt.Sprintf("unlisted = %q (%s)", x.fallback, at(x.doc.Host.Range)))
+	chain.Remark(fmt.Sprintf("unlisted = %q (%s)", x.fallback, at(x.doc.Host.Range)))
 	for _, protocol := range x.protocols(x.fallback) {
-		x.table.Append(chain, &rules.Rule{Body: x.body(action{box: box{protocol: protocol}, target: targets[x.fallback], origin: "unlisted"})})
+		chain.Append(&iptables.Rule{Body: x.body(action{box: box{protocol: protocol}, target: targets[x.fallback], origin: "unlisted"})})
 	}
 }
 
 // ports writes the policies into a chain.
-func (x *indexer) ports(chain *rules.Chain) {
+func (x *indexer) ports(chain *iptables.Chain) {
 	found := map[string]target{}
 	x.portsTo(chain, func(p *schema.Policy) target {
 		// What comes after the rules of a policy in one chain is the unlisted
@@ -175,12 +175,12 @@ func (x *indexer) target(p *schema.Policy) target {
 	if x.sets != nil {
 		return target{entries: x.entries("policy "+p.Name, clauses, last)}
 	}
-	if !long(clauses, x.opt.Limits.Inline) {
-		if entries := sourceList(x.resolve, clauses, last, nil); len(entries) <= x.opt.Limits.Inline {
+	if !long(clauses, x.opt.Sizes.Inline) {
+		if entries := sourceList(x.resolve, clauses, last, nil); len(entries) <= x.opt.Sizes.Inline {
 			return target{entries: entries}
 		}
 	}
-	return target{goto_: x.tree(p.Name, fmt.Sprintf("policy %s (%s)", p.Name, at(p.Range)), clauses, last, protocolClass(p), nil)}
+	return target{goto_: x.tree(p.Name, fmt.Sprintf("policy %s (%s)", p.Name, at(p.Range)), clauses, last, protocolClass(p), nil).Name}
 }
 
 // protocolClass says which answers a policy's rejects need.
@@ -200,16 +200,16 @@ func protocolClass(p *schema.Policy) string {
 
 // portsTo writes the policies' scopes into a chain, each with where it leads: one
 // after the other when they are few, else as a search.
-func (x *indexer) portsTo(chain *rules.Chain, lead func(*schema.Policy) target) {
+func (x *indexer) portsTo(chain *iptables.Chain, lead func(*schema.Policy) target) {
 	total := 0
 	for _, p := range x.policies {
 		if scope := x.scope(p); len(scope) > 0 {
 			total += len(scope) * lead(p).cost()
 		}
 	}
-	if total <= x.opt.Limits.Linear {
+	if total <= x.opt.Sizes.Linear {
 		for _, p := range x.policies {
-			x.table.Comment(fmt.Sprintf("policy %s (%s)", p.Name, at(p.Range)))
+			chain.Remark(fmt.Sprintf("policy %s (%s)", p.Name, at(p.Range)))
 			to := lead(p)
 			if x.fallback == schema.Pass && !x.nested[p] {
 				to.entries = withFallthrough(to.entries, label{})
@@ -220,7 +220,7 @@ func (x *indexer) portsTo(chain *rules.Chain, lead func(*schema.Policy) target) 
 		}
 		return
 	}
-	x.table.Comment("by interface, protocol and original port")
+	chain.Remark("by interface, protocol and original port")
 	known := map[string]string{}
 	for _, in := range x.interfaces() {
 		for _, protocol := range []schema.Protocol{schema.TCP, schema.UDP, schema.SCTP} {
@@ -231,20 +231,20 @@ func (x *indexer) portsTo(chain *rules.Chain, lead func(*schema.Policy) target) 
 			key := fmt.Sprint(protocol, cells)
 			if known[key] == "" {
 				s := &search{indexer: x, protocol: protocol, lead: lead, id: fmt.Sprintf("%s%s%d", x.letter, protocol.String()[:1], len(known))}
-				known[key] = s.chain(cells, int(cells[0].first), int(cells[len(cells)-1].last), x.depths.search)
+				known[key] = s.chain(cells, int(cells[0].first), int(cells[len(cells)-1].last), x.depths.search).Name
 				x.searches = append(x.searches, s)
 			}
 			b := box{in: in.String(), protocol: protocol.String(), dir: "ORIGINAL",
 				origPorts: schema.Ports{Protocol: protocol, First: cells[0].first, Last: cells[len(cells)-1].last}}
-			x.table.Append(chain, &rules.Rule{Body: x.body(action{box: b, goto_: known[key], origin: "ports"})})
+			chain.Append(&iptables.Rule{Body: x.body(action{box: b, goto_: known[key], origin: "ports"})})
 		}
 	}
 }
 
 // hit writes where a box leads.
-func (x *indexer) hit(chain *rules.Chain, b box, t target) {
+func (x *indexer) hit(chain *iptables.Chain, b box, t target) {
 	if t.goto_ != "" {
-		x.table.Append(chain, &rules.Rule{Body: x.body(action{box: b, goto_: t.goto_})})
+		chain.Append(&iptables.Rule{Body: x.body(action{box: b, goto_: t.goto_})})
 		return
 	}
 	for _, e := range t.entries {
@@ -338,16 +338,14 @@ type search struct {
 	id       string
 	protocol schema.Protocol
 	lead     func(*schema.Policy) target
-	text     []byte
-	chains   []string
+	chains   []*iptables.Chain // in the order in which they are declared
 }
 
 // chain makes the chain for ports from lo to hi, of which the cells are those
-// that policies claim, and gives its name. The upper half is a chain of its own,
+// that policies claim. The upper half is a chain of its own,
 // the lower goes on in this one.
-func (s *search) chain(cells []cell, lo, hi, depth int) string {
-	c := &rules.Chain{Name: fmt.Sprintf("%s%s-%04x", rules.OwnedPrefix, s.id, lo)}
-	own := &rules.Table{}
+func (s *search) chain(cells []cell, lo, hi, depth int) *iptables.Chain {
+	c := &iptables.Chain{Name: fmt.Sprintf("%s%s-%04x", iptables.OwnedPrefix, s.id, lo), Policy: "-", Late: true}
 	from, to := lo, hi
 	for len(cells) > 2 || len(cells) == 2 && s.costly(cells[1]) {
 		// As many parts as keep the way short enough (see tree.chain).
@@ -362,24 +360,21 @@ func (s *search) chain(cells []cell, lo, hi, depth int) string {
 		mid := cells[cut]
 		child := s.chain(cells[cut:], int(mid.first), hi, depth-1)
 		b := box{origPorts: schema.Ports{First: mid.first, Last: uint16(hi)}}
-		own.Append(c, &rules.Rule{Body: s.body(action{box: b, goto_: child})})
+		c.Append(&iptables.Rule{Body: s.body(action{box: b, goto_: child.Name})})
 		cells, hi = cells[:cut], int(mid.first)-1
 	}
 	decided := false
 	for _, cell := range cells {
 		known := int(cell.first) == lo && int(cell.last) == hi
-		s.cell(own, c, cell, known)
+		s.cell(c, cell, known)
 		decided = known && s.everyAddress(cell.policies[len(cell.policies)-1])
 	}
 	if !decided {
-		s.unlisted(own, c)
+		s.unlisted(c)
 	}
-	s.text = rules.AppendDeclaration(s.text, c.Name, fmt.Sprintf("%s ports %d to %d", s.protocol, from, to))
-	for _, r := range c.Rules {
-		s.text = rules.AppendRule(s.text, c.Name, r.Source, rules.AppendBody(nil, r.Body))
-	}
-	s.chains = append(s.chains, c.Name)
-	return c.Name
+	c.Comment = fmt.Sprintf("%s ports %d to %d", s.protocol, from, to)
+	s.chains = append(s.chains, c)
+	return c
 }
 
 // costly tells whether a cell needs several rules, each of which would ask for
@@ -387,7 +382,7 @@ func (s *search) chain(cells []cell, lo, hi, depth int) string {
 func (s *search) costly(c cell) bool { return len(c.policies) > 1 || s.lead(c.policies[0]).cost() > 1 }
 
 // cell writes the rules of one range of ports; known when no other can come here.
-func (s *search) cell(own *rules.Table, c *rules.Chain, x cell, known bool) {
+func (s *search) cell(c *iptables.Chain, x cell, known bool) {
 	for _, p := range x.policies {
 		b := box{}
 		if !known {
@@ -397,26 +392,26 @@ func (s *search) cell(own *rules.Table, c *rules.Chain, x cell, known bool) {
 			b.origDst = a
 			t := s.lead(p)
 			if t.goto_ != "" {
-				own.Append(c, &rules.Rule{Body: s.body(action{box: b, goto_: t.goto_})})
+				c.Append(&iptables.Rule{Body: s.body(action{box: b, goto_: t.goto_})})
 				continue
 			}
 			for _, e := range t.entries {
 				b.set = e.set
 				if e.label.log != "" {
-					own.Append(c, &rules.Rule{Source: e.source, Body: s.body(action{box: b, target: "LOG", log: e.label.log})})
+					c.Append(&iptables.Rule{Source: e.source, Body: s.body(action{box: b, target: "LOG", log: e.label.log})})
 				}
 				end := b
 				if e.label.verdict == schema.Reject {
 					end.protocol = s.protocol.String()
 				}
-				own.Append(c, &rules.Rule{Source: e.source, Body: s.body(action{box: end, target: targets[e.label.verdict]})})
+				c.Append(&iptables.Rule{Source: e.source, Body: s.body(action{box: end, target: targets[e.label.verdict]})})
 			}
 		}
 	}
 }
 
 // unlisted ends a chain of the search: no policy claims the port.
-func (s *search) unlisted(own *rules.Table, c *rules.Chain) {
+func (s *search) unlisted(c *iptables.Chain) {
 	if s.fallback == schema.Pass {
 		return
 	}
@@ -424,7 +419,7 @@ func (s *search) unlisted(own *rules.Table, c *rules.Chain) {
 	if s.fallback == schema.Reject {
 		b.protocol = s.protocol.String()
 	}
-	own.Append(c, &rules.Rule{Body: s.body(action{box: b, target: targets[s.fallback], origin: "unlisted"})})
+	c.Append(&iptables.Rule{Body: s.body(action{box: b, target: targets[s.fallback], origin: "unlisted"})})
 }
 
 // depths are how many chains may lead on to each other below the first one of a
@@ -452,8 +447,8 @@ func (l *lowering) planDepths() depths {
 		}
 		longest = max(longest, ranges)
 	}
-	if scopes > l.opt.Limits.Linear/max(1, l.opt.Limits.Inline) {
-		tree := (halvings(longest/l.opt.Limits.Leaf) + 3) / 2
+	if scopes > l.opt.Sizes.Linear/max(1, l.opt.Sizes.Inline) {
+		tree := (halvings(longest/l.opt.Sizes.Leaf) + 3) / 2
 		d.search = min(max(3, left-1-tree), halvings(scopes))
 		left -= d.search + 1
 	}
@@ -464,20 +459,20 @@ func (l *lowering) planDepths() depths {
 // halvings is how often so many things can be divided in two.
 func halvings(n int) int { return bits.Len(uint(max(1, n) - 1)) }
 
-// tree gives the chain of a source tree, made once for each list of rules.
-func (l *lowering) tree(name, what string, clauses []clause, last label, proto string, leads map[label]string) string {
+// tree returns the first chain of a source tree, made once for each list of rules.
+func (l *lowering) tree(name, what string, clauses []clause, last label, proto string, leads map[label]*iptables.Chain) *iptables.Chain {
 	t := &tree{lowering: l, what: what, proto: proto, leads: leads}
 	t.cut(clauses, last)
 	rejects := slices.ContainsFunc(t.labels, func(x label) bool { return x.verdict == schema.Reject })
 	if !rejects {
 		t.proto = ""
 	}
-	key := contentKey(t.labels, t.pieces, fmt.Sprint(t.proto, leads))
+	key := contentKey(t.labels, t.pieces, fmt.Sprint(t.proto, names(leads)))
 	if known, ok := l.treesByKey[key]; ok {
 		return known
 	}
 	for n := 0; ; n++ { // a second tree of one name is that of INPUT, or a clash
-		t.id = rules.OwnedPrefix + "x" + digest(fmt.Sprint(name, "\x00", n), 5)
+		t.id = iptables.OwnedPrefix + "x" + digest(fmt.Sprint(name, "\x00", n), 5)
 		if !l.treeIDs[t.id] {
 			break
 		}
@@ -516,16 +511,23 @@ func contentKey(labels []label, pieces []piece, rest string) string {
 func (l *lowering) gather() {
 	sort.Slice(l.trees, func(i, j int) bool { return l.trees[i].id > l.trees[j].id })
 	sort.Slice(l.searches, func(i, j int) bool { return l.searches[i].id > l.searches[j].id })
-	var lines []rules.Line
 	for _, t := range l.trees {
-		for _, text := range t.text {
-			lines = append(lines, rules.Line{Text: text})
+		for _, c := range t.chains {
+			l.table.Add(c)
 		}
-		l.table.DeclareInText(t.chains)
 	}
 	for _, s := range l.searches {
-		lines = append(lines, rules.Line{Text: s.text})
-		l.table.DeclareInText(s.chains)
+		for _, c := range s.chains {
+			l.table.Add(c)
+		}
 	}
-	l.table.Lines = append(lines, l.table.Lines...)
+}
+
+// names is the chains that labels lead to, for a key.
+func names(leads map[label]*iptables.Chain) map[label]string {
+	list := map[label]string{}
+	for l, c := range leads {
+		list[l] = c.Name
+	}
+	return list
 }

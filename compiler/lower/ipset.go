@@ -5,7 +5,8 @@ import (
 	"net/netip"
 
 	"github.com/seawall/seawall/compiler/address"
-	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/compiler/ipset"
+	"github.com/seawall/seawall/compiler/iptables"
 )
 
 // The ipset layout: the ports are found as in the indexed one, and a list of
@@ -17,7 +18,7 @@ import (
 // entries do not name it, so that a source that comes or goes changes its own
 // line, and the few that name the set.
 type setMaker struct {
-	known rules.Sets
+	known ipset.Sets
 	text  []byte
 }
 
@@ -40,7 +41,7 @@ func (l *lowering) entries(owner string, clauses []clause, last label) []entry {
 			}
 		} else {
 			comment := fmt.Sprintf("%s: %s", owner, c.origin)
-			list = append(list, entry{set: ipset{name: l.sets.set(l, c.include, c.except, comment)}, label: c.label, origin: c.origin})
+			list = append(list, entry{set: setRef{name: l.sets.set(l, c.include, c.except, comment)}, label: c.label, origin: c.origin})
 		}
 		decided = address.Union(decided, matched)
 		if decided.Equal(l.resolve.Every()) {
@@ -54,12 +55,12 @@ func (l *lowering) entries(owner string, clauses []clause, last label) []entry {
 }
 
 // few gives a set as source matches when they are few enough to be rules.
-func (l *lowering) few(set address.Set) []rules.Source {
-	if len(set) > l.opt.Limits.Inline+1 {
+func (l *lowering) few(set address.Set) []iptables.Source {
+	if len(set) > l.opt.Sizes.Inline+1 {
 		return nil
 	}
 	b := &sourceBuilder{resolve: l.resolve}
-	if list := b.cover(set); len(list) <= l.opt.Limits.Inline {
+	if list := b.cover(set); len(list) <= l.opt.Sizes.Inline {
 		return list
 	}
 	return nil
@@ -68,16 +69,16 @@ func (l *lowering) few(set address.Set) []rules.Source {
 // set makes the ipset of what is in include and not in except, and gives its
 // name.
 func (m *setMaker) set(l *lowering, include, except address.Set, comment string) string {
-	s := &rules.Set{Family: l.family, Entries: setEntries(include, except)}
-	s.Name = fmt.Sprintf("%s%d-%s", rules.SetPrefix, l.family, digestOf(s))
+	s := &ipset.Set{Family: l.family, Entries: setEntries(include, except)}
+	s.Name = fmt.Sprintf("%s%d-%s", iptables.SetPrefix, l.family, digestOf(s))
 	if m.known[s.Name] == nil {
 		m.known[s.Name] = s
-		m.text = rules.AppendSet(m.text, s, comment)
+		m.text = ipset.Append(m.text, s, iptables.OwnedPrefix+"NEW", comment)
 	}
 	return s.Name
 }
 
-func digestOf(s *rules.Set) string {
+func digestOf(s *ipset.Set) string {
 	var text []byte
 	for _, e := range s.Entries {
 		text = e.Prefix.AppendTo(text)
@@ -90,12 +91,12 @@ func digestOf(s *rules.Set) string {
 // holds an address decides: all of include, but for what lies inside except, and
 // with nomatch those of except that lie inside include. Where that takes more
 // entries than the difference itself, it is the difference.
-func setEntries(include, except address.Set) []rules.SetEntry {
+func setEntries(include, except address.Set) []ipset.Entry {
 	cut := entriesOf(address.Without(include, except).Prefixes(), false)
 	if !address.Overlap(include, except) {
 		return cut
 	}
-	var list []rules.SetEntry
+	var list []ipset.Entry
 	for _, e := range entriesOf(include.Prefixes(), false) {
 		if !address.Covers(except, e.Prefix) {
 			list = append(list, e)
@@ -109,11 +110,11 @@ func setEntries(include, except address.Set) []rules.SetEntry {
 }
 
 // entriesOf writes prefixes as entries. A hash:net takes none of length 0.
-func entriesOf(prefixes []netip.Prefix, noMatch bool) []rules.SetEntry {
-	list := make([]rules.SetEntry, 0, len(prefixes))
+func entriesOf(prefixes []netip.Prefix, noMatch bool) []ipset.Entry {
+	list := make([]ipset.Entry, 0, len(prefixes))
 	for _, p := range prefixes {
 		if p.Bits() > 0 {
-			list = append(list, rules.SetEntry{Prefix: p, NoMatch: noMatch})
+			list = append(list, ipset.Entry{Prefix: p, NoMatch: noMatch})
 			continue
 		}
 		upper := netip.AddrFrom4([4]byte{0: 128})
@@ -121,7 +122,7 @@ func entriesOf(prefixes []netip.Prefix, noMatch bool) []rules.SetEntry {
 			upper = netip.AddrFrom16([16]byte{0: 128})
 		}
 		for _, half := range []netip.Addr{p.Addr(), upper} {
-			list = append(list, rules.SetEntry{Prefix: netip.PrefixFrom(half, 1), NoMatch: noMatch})
+			list = append(list, ipset.Entry{Prefix: netip.PrefixFrom(half, 1), NoMatch: noMatch})
 		}
 	}
 	return list

@@ -33,7 +33,9 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/seawall/seawall/compiler/address"
-	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/compiler/ipset"
+	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/schema"
 )
 
@@ -41,12 +43,12 @@ import (
 type Options struct {
 	Layout   Layout
 	Comments bool // give each rule a -m comment that names its policy
-	Limits   Limits
+	Sizes   Sizes
 }
 
-// Limits are the measured sizes of the indexed layout; tests and benchmarks try
+// Sizes are the measured sizes of the indexed layout; tests and benchmarks try
 // others. A zero is the default.
-type Limits struct {
+type Sizes struct {
 	Leaf   int // rules that a packet meets one by one at the end of a tree
 	Inline int // sources that are written where they are needed, not as a tree
 	Linear int // rules that stand in one chain, not behind a search for the port
@@ -58,11 +60,11 @@ type Limits struct {
 // none (all within 3%, measured); larger leaves make fewer chains. A rule costs a packet some 26 ns on
 // nf_tables, and its whole way through an otherwise empty host 1,200 ns (FACTS
 // section 5): up to 48 rules, one after the other at most doubles that.
-var defaultLimits = Limits{Leaf: 8, Inline: 3, Linear: 16, Flat: 48}
+var defaultSizes = Sizes{Leaf: 8, Inline: 3, Linear: 16, Flat: 48}
 
-func (l Limits) orDefaults() Limits {
-	return Limits{cmp.Or(l.Leaf, defaultLimits.Leaf), cmp.Or(l.Inline, defaultLimits.Inline),
-		cmp.Or(l.Linear, defaultLimits.Linear), cmp.Or(l.Flat, defaultLimits.Flat)}
+func (l Sizes) orDefaults() Sizes {
+	return Sizes{cmp.Or(l.Leaf, defaultSizes.Leaf), cmp.Or(l.Inline, defaultSizes.Inline),
+		cmp.Or(l.Linear, defaultSizes.Linear), cmp.Or(l.Flat, defaultSizes.Flat)}
 }
 
 // Layout is how rules are arranged.
@@ -82,24 +84,24 @@ var Layouts = []Layout{Auto, Flat, Indexed, IPSet}
 // Lower gives the filter table of one family with the chains DOCKER-USER and,
 // when the document has docker-proxy (userland_proxy), SEAWALL-INPUT, which may
 // go on to other chains.
-func Lower(doc *schema.Document, family rules.Family, opt Options) *rules.Table {
+func Lower(doc *schema.Document, family packet.Family, opt Options) *iptables.Table {
 	l := newLowering(doc, family, opt)
 	return l.lower(opt.Layout)
 }
 
 // Both gives the filter tables of both families. With the layout Auto (or none)
 // it picks one for both, and says which and why.
-func Both(doc *schema.Document, opt Options) (v4, v6 *rules.Table, why string) {
-	l4, l6 := newLowering(doc, rules.IPv4, opt), newLowering(doc, rules.IPv6, opt)
+func Both(doc *schema.Document, opt Options) (v4, v6 *iptables.Table, why string) {
+	l4, l6 := newLowering(doc, packet.IPv4, opt), newLowering(doc, packet.IPv6, opt)
 	if opt.Layout == Auto || opt.Layout == "" {
 		opt.Layout, why = choose(l4, l6)
 	}
 	return l4.lower(opt.Layout), l6.lower(opt.Layout), why
 }
 
-func (l *lowering) lower(layout Layout) *rules.Table {
+func (l *lowering) lower(layout Layout) *iptables.Table {
 	if layout == IPSet {
-		l.sets = &setMaker{known: rules.Sets{}}
+		l.sets = &setMaker{known: ipset.Sets{}}
 	}
 	if layout == Indexed || layout == IPSet {
 		l.depths = l.planDepths()
@@ -120,27 +122,27 @@ func (l *lowering) lower(layout Layout) *rules.Table {
 	return l.table
 }
 
-func newLowering(doc *schema.Document, family rules.Family, opt Options) *lowering {
-	opt.Limits = opt.Limits.orDefaults()
-	l := &lowering{doc: doc, family: family, opt: opt, resolve: address.NewResolver(family), table: &rules.Table{Name: "filter"},
-		nested: map[*schema.Policy]bool{}, bodies: map[bodyKey]*rules.Body{}, treesByKey: map[string]string{}, treeIDs: map[string]bool{}}
+func newLowering(doc *schema.Document, family packet.Family, opt Options) *lowering {
+	opt.Sizes = opt.Sizes.orDefaults()
+	l := &lowering{doc: doc, family: family, opt: opt, resolve: address.NewResolver(family), table: &iptables.Table{Name: "filter"},
+		nested: map[*schema.Policy]bool{}, bodies: map[bodyKey]*iptables.Body{}, treesByKey: map[string]*iptables.Chain{}, treeIDs: map[string]bool{}}
 	l.policies = l.narrowFirst()
 	return l
 }
 
 type lowering struct {
 	doc      *schema.Document
-	family   rules.Family
+	family   packet.Family
 	opt      Options
 	resolve  *address.Resolver
-	table    *rules.Table
+	table    *iptables.Table
 	policies []*schema.Policy        // narrower before wider
 	nested   map[*schema.Policy]bool // lies inside another one
-	bodies   map[bodyKey]*rules.Body
+	bodies   map[bodyKey]*iptables.Body
 
 	// Of the indexed layout: the trees and searches that were made.
 	trees      []*tree
-	treesByKey map[string]string
+	treesByKey map[string]*iptables.Chain
 	treeIDs    map[string]bool
 	searches   []*search
 	depths     depths

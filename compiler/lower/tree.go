@@ -1,7 +1,6 @@
 package lower
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/base32"
@@ -14,7 +13,8 @@ import (
 	"strings"
 
 	"github.com/seawall/seawall/compiler/address"
-	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/schema"
 	"go4.org/netipx"
 )
@@ -50,18 +50,18 @@ type tree struct {
 	id     string
 	what   string // for the comments: policy web
 	labels []label
-	proto  string           // tcp, "" for the others, "*" for both: what REJECT needs
-	leads  map[label]string // the chains that labels go on to, in place of a verdict
+	proto  string                    // tcp, "" for the others, "*" for both: what REJECT needs
+	leads  map[label]*iptables.Chain // the chains that labels go on to, in place of a verdict
 	pieces []piece
-	text   [][]byte // of finished chains, in large parts
-	chains []string
+	chains []*iptables.Chain // in the order in which they are declared
 
-	pending  []byte // text of the chains that are not finished
-	verdicts [][][]byte
+	pending  []*iptables.Rule // of the chains that are not finished
+	slab     []iptables.Rule  // memory
+	verdicts [][]*iptables.Body
 	count    []int
 	prefixes []netip.Prefix
-	nodes    []node // memory
-	tail     []byte
+	nodes    []node         // memory
+	onward   *iptables.Body // of rules that go on to a chain
 }
 
 // addr is an address as a number; IPv4 stands in the upper 32 bits.
@@ -107,12 +107,12 @@ func (a addr) with(n int) addr {
 }
 
 // last is the last address of the prefix a/n.
-func (a addr) last(n int, f rules.Family) addr {
+func (a addr) last(n int, f packet.Family) addr {
 	if n < 64 {
 		a.hi |= ^uint64(0) >> n
 	}
 	a.lo |= ^uint64(0) >> max(0, n-64)
-	if f == rules.IPv4 {
+	if f == packet.IPv4 {
 		return addr{a.hi &^ (1<<32 - 1), 0}
 	}
 	return a
@@ -133,7 +133,7 @@ func (a addr) masked(n int) addr {
 
 // prefix is the rule's form of the first n bits.
 func (t *tree) prefix(a addr, n int) netip.Prefix {
-	if t.family == rules.IPv4 {
+	if t.family == packet.IPv4 {
 		var b [4]byte
 		binary.BigEndian.PutUint32(b[:], uint32(a.hi>>32))
 		return netip.PrefixFrom(netip.AddrFrom4(b), n)
@@ -216,7 +216,7 @@ func (t *tree) place(l label) int {
 
 // next and prev are an address's neighbours; the callers know that there is one.
 func (t *tree) next(a addr) addr {
-	if t.family == rules.IPv4 {
+	if t.family == packet.IPv4 {
 		return addr{a.hi + 1<<32, 0}
 	}
 	if a.lo++; a.lo == 0 {
@@ -226,7 +226,7 @@ func (t *tree) next(a addr) addr {
 }
 
 func (t *tree) prev(a addr) addr {
-	if t.family == rules.IPv4 {
+	if t.family == packet.IPv4 {
 		return addr{a.hi - 1<<32, 0}
 	}
 	if a.lo == 0 {
@@ -298,57 +298,60 @@ func (t *tree) grow(a addr, n, first, last int) *node {
 }
 
 // chain writes the chain of a node, from which at most depth more may be gone
-// through, and gives its name. Where halves would lead too deep, it divides in
+// through. Where halves would lead too deep, it divides in
 // four, eight or more at once: nf_tables takes no ruleset in which more than 16
 // chains lead on to each other (NFT_JUMP_STACK_SIZE, nf_tables.h).
-func (t *tree) chain(x *node, depth int) string {
-	w := &treeChain{tree: t, name: t.name(x.at), depth: depth}
+func (t *tree) chain(x *node, depth int) *iptables.Chain {
+	w := &treeChain{tree: t, depth: depth}
 	start := len(t.pending)
-	t.pending = rules.AppendDeclaration(t.pending, w.name, t.comment(x.at, int(x.bits)))
+	c := &iptables.Chain{Name: t.name(x.at), Policy: "-", Late: true, Comment: t.comment(x.at, int(x.bits))}
 	for x != nil {
 		switch {
 		case x.uniform():
-			w.emit(rules.Source{}, t.pieces[x.first].label)
+			w.emit(iptables.Source{}, t.pieces[x.first].label)
 			x = nil
 		case x.leaf:
 			w.leaf(x)
 			x = nil
 		case x.inner != nil:
-			w.emit(rules.Source{Prefix: t.prefix(x.inner.at, int(x.inner.bits)), Not: true}, t.pieces[x.first].label)
+			w.emit(iptables.Source{Prefix: t.prefix(x.inner.at, int(x.inner.bits)), Not: true}, t.pieces[x.first].label)
 			x = x.inner
 		default:
 			x = w.divide(x, max(1, (int(x.height)+max(depth, 1)-1)/max(depth, 1)), true)
 		}
 	}
-	t.finish(t.pending[start:])
+	c.Rules = slices.Clone(t.pending[start:])
 	t.pending = t.pending[:start]
-	t.chains = append(t.chains, w.name)
-	return w.name
+	t.chains = append(t.chains, c)
+	return c
 }
 
-// finish moves a chain's text behind those of the chains that it leads to.
-func (t *tree) finish(text []byte) {
-	const size = 1 << 18
-	n := len(t.text)
-	if n == 0 || len(t.text[n-1])+len(text) > cap(t.text[n-1]) {
-		t.text = append(t.text, make([]byte, 0, max(size, len(text))))
-		n++
-	}
-	t.text[n-1] = append(t.text[n-1], text...)
-}
-
-// treeChain is a chain while it is written. Its text waits in tree.pending, for
-// the chains that it leads to stand before it.
+// treeChain is a chain while it is written. Its rules wait in tree.pending while
+// the chains that they lead to are made.
 type treeChain struct {
 	*tree
-	name  string
 	depth int
 }
 
+// rule adds a rule to the chain.
+func (w *treeChain) rule(p netip.Prefix, not bool, body *iptables.Body, to *iptables.Chain) {
+	if len(w.slab) == 0 {
+		w.slab = make([]iptables.Rule, 1024)
+	}
+	r := &w.slab[0]
+	w.slab = w.slab[1:]
+	*r = iptables.Rule{Source: iptables.Source{Prefix: p, Not: not}, Body: body, To: to}
+	w.pending = append(w.pending, r)
+}
+
 // emit writes the rules of one source match: the log, and the verdict.
-func (w *treeChain) emit(s rules.Source, label int) {
-	for _, tail := range w.verdict(label) {
-		w.pending = rules.AppendRule(w.pending, w.name, s, tail)
+func (w *treeChain) emit(s iptables.Source, label int) {
+	if to := w.leads[w.labels[label]]; to != nil {
+		w.rule(s.Prefix, s.Not, w.goTo(), to)
+		return
+	}
+	for _, body := range w.verdict(label) {
+		w.rule(s.Prefix, s.Not, body, nil)
 	}
 }
 
@@ -364,7 +367,7 @@ func (w *treeChain) divide(x *node, halvings int, goesOn bool) *node {
 			return x
 		}
 		to := w.tree.chain(x, w.depth-1)
-		w.pending = rules.AppendRule(w.pending, w.name, rules.Source{Prefix: w.prefix(x.at, int(x.bits))}, w.goTo(to))
+		w.rule(w.prefix(x.at, int(x.bits)), false, w.goTo(), to)
 		return nil
 	}
 	if !x.left.uniform() && !x.right.uniform() {
@@ -382,13 +385,13 @@ func (w *treeChain) emitUnlessRest(x *node, last bool) {
 		w.rest(label)
 		return
 	}
-	w.emit(rules.Source{Prefix: w.prefix(x.at, int(x.bits))}, label)
+	w.emit(iptables.Source{Prefix: w.prefix(x.at, int(x.bits))}, label)
 }
 
 // rest writes what holds for every source that is left.
 func (w *treeChain) rest(n int) {
 	if w.labels[n] != (label{}) { // at the end of a goto'd chain a packet passes
-		w.emit(rules.Source{}, n)
+		w.emit(iptables.Source{}, n)
 	}
 }
 
@@ -414,11 +417,11 @@ func (t *tree) end(i int) addr {
 // short tells whether a node's pieces take few enough rules to be written one by
 // one, but for those of one label.
 func (t *tree) short(x *node) bool {
-	if int(x.last-x.first) > 2*t.opt.Limits.Leaf {
+	if int(x.last-x.first) > 2*t.opt.Sizes.Leaf {
 		return false
 	}
 	_, most, total := t.commonest(x)
-	return total-most <= t.opt.Limits.Leaf
+	return total-most <= t.opt.Sizes.Leaf
 }
 
 // commonest is the label that would take the most rules, how many, and how many
@@ -448,7 +451,7 @@ func (w *treeChain) leaf(x *node) {
 			continue
 		}
 		for _, prefix := range w.within(x, int(i)) {
-			w.emit(rules.Source{Prefix: prefix}, label)
+			w.emit(iptables.Source{Prefix: prefix}, label)
 		}
 	}
 	w.rest(rest)
@@ -464,7 +467,7 @@ func (t *tree) within(x *node, i int) []netip.Prefix {
 	if last := x.at.last(int(x.bits), t.family); last.less(to) {
 		to = last
 	}
-	if t.family == rules.IPv4 {
+	if t.family == packet.IPv4 {
 		return t.split4(from.hi>>32, to.hi>>32)
 	}
 	t.prefixes = netipx.IPRangeFrom(t.prefix(from, 128).Addr(), t.prefix(to, 128).Addr()).AppendPrefixes(t.prefixes[:0])
@@ -491,23 +494,20 @@ func (t *tree) comment(a addr, n int) string {
 	return t.what + ": sources in " + t.prefix(a, n).String()
 }
 
-// verdict is what follows the source in the rules of a label: the log, and the
+// verdict is the rules of a label but for their sources: the log, and the
 // verdict.
-func (t *tree) verdict(n int) [][]byte {
+func (t *tree) verdict(n int) []*iptables.Body {
 	for len(t.verdicts) <= n {
-		t.verdicts = append(t.verdicts, t.verdictTails(t.labels[len(t.verdicts)]))
+		t.verdicts = append(t.verdicts, t.verdictBodies(t.labels[len(t.verdicts)]))
 	}
 	return t.verdicts[n]
 }
 
-func (t *tree) verdictTails(l label) [][]byte {
-	if to, ok := t.leads[l]; ok {
-		return [][]byte{bytes.Clone(t.goTo(to))}
-	}
-	var list [][]byte
+func (t *tree) verdictBodies(l label) []*iptables.Body {
+	var list []*iptables.Body
 	add := func(a action) {
 		a.origin = t.what
-		list = append(list, rules.AppendBody(nil, t.body(a)))
+		list = append(list, t.body(a))
 	}
 	if l.log != "" {
 		add(action{target: "LOG", log: l.log})
@@ -522,21 +522,21 @@ func (t *tree) verdictTails(l label) [][]byte {
 	return list
 }
 
-// goTo is what follows the source in a rule that goes on to a chain. It holds
-// until the next call.
-func (t *tree) goTo(name string) []byte {
-	if t.opt.Comments {
-		t.tail = rules.AppendBody(t.tail[:0], t.body(action{goto_: name, origin: t.what}))
-	} else {
-		t.tail = rules.AppendGoto(t.tail[:0], name)
+// goTo is a rule that goes on to a chain, but for its source and the chain.
+func (t *tree) goTo() *iptables.Body {
+	if t.onward == nil {
+		t.onward = &iptables.Body{}
+		if t.opt.Comments {
+			t.onward.Matches = []iptables.Match{match("comment", "--comment", t.what)}
+		}
 	}
-	return t.tail
+	return t.onward
 }
 
 // name is a chain's name: the tree's, and the first address. An IPv6 address is
 // too long for that beyond its first 52 bits, and stands as a digest then.
 func (t *tree) name(a addr) string {
-	if t.family == rules.IPv4 {
+	if t.family == packet.IPv4 {
 		const hex = "0123456789abcdef"
 		name := append(make([]byte, 0, 28), t.id...)
 		name = append(name, '-')

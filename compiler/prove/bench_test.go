@@ -10,8 +10,9 @@ import (
 
 	"github.com/seawall/seawall/compiler"
 	"github.com/seawall/seawall/compiler/emit"
+	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
-	"github.com/seawall/seawall/compiler/rules"
 	"github.com/seawall/seawall/schema"
 )
 
@@ -58,11 +59,11 @@ func BenchmarkProof(b *testing.B) {
 			}
 			b.ResetTimer()
 			for b.Loop() {
-				file, err := rules.Parse(out.Files[0].Bytes)
+				file, err := iptables.Parse(out.Files[0].Bytes)
 				if err != nil {
 					b.Fatal(err)
 				}
-				result, err := prove.Compare(doc, file.Table("filter"), rules.IPv4)
+				result, err := prove.Compare(doc, file.Table("filter"), packet.IPv4)
 				if err != nil || !result.Equal() {
 					b.Fatal(err)
 				}

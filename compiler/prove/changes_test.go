@@ -6,8 +6,9 @@ import (
 
 	"github.com/seawall/seawall/compiler"
 	"github.com/seawall/seawall/compiler/emit"
+	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
-	"github.com/seawall/seawall/compiler/rules"
 	"github.com/seawall/seawall/schema"
 	"pgregory.net/rapid"
 )
@@ -28,7 +29,7 @@ func TestChanges(t *testing.T) {
 				t.Skip("the change is not valid")
 			}
 		}
-		for _, family := range []rules.Family{rules.IPv4, rules.IPv6} {
+		for _, family := range []packet.Family{packet.IPv4, packet.IPv6} {
 			list, err := prove.Changes(sideOf(t, before, family), sideOf(t, after, family), family)
 			if err != nil {
 				t.Fatal(err)
@@ -71,7 +72,7 @@ func littleChange(t *rapid.T, text string) string {
 }
 
 // sideOf is a policy as a side, or the file that it compiles to.
-func sideOf(t *rapid.T, doc *schema.Document, family rules.Family) prove.Side {
+func sideOf(t *rapid.T, doc *schema.Document, family packet.Family) prove.Side {
 	if rapid.Bool().Draw(t, "as a policy") {
 		return prove.Side{Policy: doc}
 	}
@@ -79,7 +80,7 @@ func sideOf(t *rapid.T, doc *schema.Document, family rules.Family) prove.Side {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file, err := rules.Parse(out.Files[(family-4)/2].Bytes)
+	file, err := iptables.Parse(out.Files[(family-4)/2].Bytes)
 	if err != nil {
 		t.Fatal(err)
 	}

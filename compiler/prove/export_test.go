@@ -1,7 +1,8 @@
 package prove
 
 import (
-	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/schema"
 )
 
@@ -13,7 +14,7 @@ type Functions struct {
 }
 
 // NewFunctions builds both functions.
-func NewFunctions(doc *schema.Document, t *rules.Table, family rules.Family, extra ...string) (*Functions, error) {
+func NewFunctions(doc *schema.Document, t *iptables.Table, family packet.Family, extra ...string) (*Functions, error) {
 	patterns := append(policyPatterns(doc), filePatterns(t)...)
 	f := &Functions{d: newDiagrams(newSpace(family, append(patterns, extra...))), policy: map[Hook]ref{}, file: map[Hook]ref{}}
 	for _, hook := range []Hook{Forward, Input} {

@@ -5,8 +5,8 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/seawall/seawall/compiler/prove"
-	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/schema"
 	"pgregory.net/rapid"
 )
@@ -146,7 +146,7 @@ func load(text string) *schema.Document {
 
 // corners are the values at and beside every boundary of a policy.
 type corners struct {
-	family    rules.Family
+	family    packet.Family
 	sources   []netip.Addr
 	addresses []netip.Addr
 	ports     []int
@@ -164,7 +164,7 @@ func around(list []netip.Addr, first, last netip.Addr) []netip.Addr {
 
 // cornersOf collects the boundaries of a policy, and of tables that are
 // compared with it.
-func cornersOf(doc *schema.Document, family rules.Family, tables ...*rules.Table) *corners {
+func cornersOf(doc *schema.Document, family packet.Family, tables ...*iptables.Table) *corners {
 	c := &corners{family: family, ports: []int{0, 1, 65535, 22}, ins: []string{"eth0", "eth1", "eth10", "ppp0", "docker0", "ethx"}}
 	for _, list := range [][]*schema.Rule{guardRules(doc)} {
 		c.ofRules(list)
@@ -206,7 +206,7 @@ func guardRules(doc *schema.Document) []*schema.Rule {
 	return doc.Guard.Rules
 }
 
-func (c *corners) ours(a netip.Addr) bool { return a.Is4() == (c.family == rules.IPv4) }
+func (c *corners) ours(a netip.Addr) bool { return a.Is4() == (c.family == packet.IPv4) }
 
 func (c *corners) ofInterfaces(list []schema.Interface) {
 	for _, i := range list {
@@ -239,7 +239,7 @@ func (c *corners) ofSources(s *schema.Sources) {
 }
 
 // ofTable adds the boundaries of a table's rules: a mutant has its own.
-func (c *corners) ofTable(t *rules.Table) {
+func (c *corners) ofTable(t *iptables.Table) {
 	for _, chain := range t.Chains {
 		for _, r := range chain.Rules {
 			if p := r.Source.Prefix; p.IsValid() && c.ours(p.Addr()) {
@@ -270,16 +270,16 @@ func lastOf(p netip.Prefix) netip.Addr {
 }
 
 // packet draws a corner packet.
-func (c *corners) packet(t *rapid.T) prove.Packet {
+func (c *corners) packet(t *rapid.T) packet.Packet {
 	pick := func(label string, n int) int { return rapid.IntRange(0, n-1).Draw(t, label) }
-	p := prove.Packet{Hook: prove.Forward, In: c.ins[pick("in", len(c.ins))], Out: c.ins[pick("out", len(c.ins))],
+	p := packet.Packet{Hook: packet.Forward, In: c.ins[pick("in", len(c.ins))], Out: c.ins[pick("out", len(c.ins))],
 		Protocol: []int{6, 6, 6, 17, 17, 132, 1, 58, 47}[pick("protocol", 9)],
 		State:    []string{"NEW", "NEW", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED"}[pick("state", 6)],
 		Source:   c.sources[pick("source", len(c.sources))], Dest: c.sources[pick("dest", len(c.sources))],
 		OrigDst: c.addresses[pick("address", len(c.addresses))], OrigPort: c.ports[pick("port", len(c.ports))],
 		Sport: 40000, Dport: 80}
 	if pick("hook", 3) == 0 {
-		p.Hook, p.Out = prove.Input, ""
+		p.Hook, p.Out = packet.Input, ""
 	}
 	if p.Known() {
 		p.Reply = p.State != "NEW" && pick("reply", 4) == 0

@@ -6,8 +6,8 @@ import (
 
 	"github.com/seawall/seawall/compiler/lint"
 	"github.com/seawall/seawall/compiler/lower"
+	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
-	"github.com/seawall/seawall/compiler/rules"
 	"github.com/seawall/seawall/schema"
 	"pgregory.net/rapid"
 )
@@ -25,7 +25,7 @@ func TestWhatLintCallsIdleIsIdle(t *testing.T) {
 				continue
 			}
 			checked[f.Code]++
-			for _, family := range []rules.Family{rules.IPv4, rules.IPv6} {
+			for _, family := range []packet.Family{packet.IPv4, packet.IPv6} {
 				table := lower.Lower(without, family, lower.Options{})
 				result, err := prove.Compare(doc, table, family)
 				if err != nil {

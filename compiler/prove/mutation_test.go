@@ -13,9 +13,12 @@ import (
 
 	"github.com/seawall/seawall/compiler"
 	"github.com/seawall/seawall/compiler/emit"
+	"github.com/seawall/seawall/compiler/ipset"
+	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/lower"
+	"github.com/seawall/seawall/compiler/meaning"
+	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
-	"github.com/seawall/seawall/compiler/rules"
 	"github.com/seawall/seawall/schema"
 	"pgregory.net/rapid"
 )
@@ -171,7 +174,7 @@ type tester interface {
 // mutate tries mutants of one file. A mutant that the proof calls equal must
 // look equal to the naive evaluator on every corner packet that is tried, and
 // of one that it calls different, the example must be different there.
-func (s *score) mutate(t tester, r *rand.Rand, doc *schema.Document, family rules.Family, src string, sets []byte, tries int) {
+func (s *score) mutate(t tester, r *rand.Rand, doc *schema.Document, family packet.Family, src string, sets []byte, tries int) {
 	lines := strings.Split(strings.TrimSuffix(src, "\n"), "\n")
 	var at []int
 	for i, l := range lines {
@@ -199,8 +202,8 @@ func inTable(lines []string) []string {
 	return append(out, "COMMIT")
 }
 
-func (s *score) judge(t tester, r *rand.Rand, doc *schema.Document, family rules.Family, name, text string, setText []byte) {
-	file, err := rules.Parse([]byte(text))
+func (s *score) judge(t tester, r *rand.Rand, doc *schema.Document, family packet.Family, name, text string, setText []byte) {
+	file, err := iptables.Parse([]byte(text))
 	if err != nil {
 		s.refused++
 		return
@@ -210,7 +213,7 @@ func (s *score) judge(t tester, r *rand.Rand, doc *schema.Document, family rules
 		s.refused++
 		return
 	}
-	sets, err := rules.ParseSets(setText)
+	sets, err := ipset.Parse(setText)
 	if err != nil {
 		s.refused++
 		return
@@ -232,7 +235,7 @@ func (s *score) judge(t tester, r *rand.Rand, doc *schema.Document, family rules
 			if policy == got || policy != d.Policy || got != d.File {
 				t.Errorf("%s: a counterexample that is none: %s\nthe proof says %s and %s, the naive evaluators %s and %s\n%s", name, d.Example, d.Policy, d.File, policy, got, text)
 			}
-			way, walk := prove.Explain(doc, d.Example), prove.Trace(table, d.Example)
+			way, walk := meaning.Explain(doc, d.Example), iptables.Trace(table, d.Example)
 			if way.Verdict != d.Policy || !sameFileVerdict(walk.Verdict, d.File) {
 				t.Errorf("%s: explain says %s and %s of %s, verify %s and %s\n%s", name, way.Verdict, walk.Verdict, d.Example, d.Policy, d.File, text)
 			}
@@ -252,7 +255,7 @@ func (s *score) judge(t tester, r *rand.Rand, doc *schema.Document, family rules
 }
 
 // asksForMissing tells whether a rule asks for a set that is not there.
-func asksForMissing(t *rules.Table) bool {
+func asksForMissing(t *iptables.Table) bool {
 	for _, c := range t.Chains {
 		for _, r := range c.Rules {
 			for _, m := range r.Matches {
@@ -273,14 +276,14 @@ func sameFileVerdict(walk, proof string) bool {
 
 // random draws a corner packet without rapid, whose draws are too dear for
 // millions.
-func (c *corners) random(r *rand.Rand) prove.Packet {
-	p := prove.Packet{Hook: prove.Forward, In: c.ins[r.IntN(len(c.ins))], Out: c.ins[r.IntN(len(c.ins))],
+func (c *corners) random(r *rand.Rand) packet.Packet {
+	p := packet.Packet{Hook: packet.Forward, In: c.ins[r.IntN(len(c.ins))], Out: c.ins[r.IntN(len(c.ins))],
 		Protocol: []int{6, 6, 6, 17, 17, 132, 1, 58}[r.IntN(8)],
 		State:    []string{"NEW", "NEW", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED"}[r.IntN(6)],
 		Source:   c.sources[r.IntN(len(c.sources))], Dest: c.sources[r.IntN(len(c.sources))],
 		OrigDst: c.addresses[r.IntN(len(c.addresses))], OrigPort: c.ports[r.IntN(len(c.ports))], Sport: 40000, Dport: 80}
 	if r.IntN(3) == 0 {
-		p.Hook, p.Out = prove.Input, ""
+		p.Hook, p.Out = packet.Input, ""
 	}
 	if p.Known() {
 		p.Reply = p.State != "NEW" && r.IntN(4) == 0

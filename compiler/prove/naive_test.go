@@ -6,8 +6,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/seawall/seawall/compiler/prove"
-	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/compiler/ipset"
+	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/schema"
 )
 
@@ -21,8 +22,8 @@ const (
 	unreachable = "reject with port-unreachable"
 )
 
-func naivePolicy(doc *schema.Document, p prove.Packet) string {
-	if p.Hook == prove.Input {
+func naivePolicy(doc *schema.Document, p packet.Packet) string {
+	if p.Hook == packet.Input {
 		return naiveToHost(doc, p)
 	}
 	known := p.Known()
@@ -60,7 +61,7 @@ func naivePolicy(doc *schema.Document, p prove.Packet) string {
 	return naiveVerdict(doc.Host.Unlisted, p) // 9
 }
 
-func naiveToHost(doc *schema.Document, p prove.Packet) string {
+func naiveToHost(doc *schema.Document, p packet.Packet) string {
 	if !doc.Host.UserlandProxy || !onAny(doc.Host.External, p.In) || icmpError(p) || !p.Known() || p.Reply ||
 		doc.Host.KeepEstab && p.State == "ESTABLISHED" {
 		return "pass"
@@ -84,9 +85,9 @@ func naiveToHost(doc *schema.Document, p prove.Packet) string {
 	return v
 }
 
-func icmpError(p prove.Packet) bool {
+func icmpError(p packet.Packet) bool {
 	icmp := 1
-	if p.Family() == rules.IPv6 {
+	if p.Family() == packet.IPv6 {
 		icmp = 58
 	}
 	return p.Protocol == icmp && p.State == "RELATED"
@@ -101,7 +102,7 @@ func onAny(list []schema.Interface, name string) bool {
 	return false
 }
 
-func naiveVerdict(v schema.Verdict, p prove.Packet) string {
+func naiveVerdict(v schema.Verdict, p packet.Packet) string {
 	if v == schema.Reject {
 		if p.Protocol == 6 {
 			return reset
@@ -111,7 +112,7 @@ func naiveVerdict(v schema.Verdict, p prove.Packet) string {
 	return v.String()
 }
 
-func firstRule(list []*schema.Rule, p prove.Packet) (string, bool) {
+func firstRule(list []*schema.Rule, p packet.Packet) (string, bool) {
 	for _, r := range list {
 		if inSources(r.Sources, p.Source) && (r.Except == nil || !inSources(r.Except, p.Source)) {
 			return naiveVerdict(r.Verdict, p), true
@@ -142,7 +143,7 @@ func inSources(s *schema.Sources, a netip.Addr) bool {
 // deciding is the policy whose scope holds a packet and that lies inside all
 // others that do: the one with the fewest (port, address, interface) triples,
 // counted the simple way.
-func deciding(doc *schema.Document, p prove.Packet) *schema.Policy {
+func deciding(doc *schema.Document, p packet.Packet) *schema.Policy {
 	var best *schema.Policy
 	for _, policy := range doc.Policies {
 		if holds(policy, p) && (best == nil || inside(policy, best)) {
@@ -152,7 +153,7 @@ func deciding(doc *schema.Document, p prove.Packet) *schema.Policy {
 	return best
 }
 
-func holds(policy *schema.Policy, p prove.Packet) bool {
+func holds(policy *schema.Policy, p packet.Packet) bool {
 	return hasPort(policy, p.Protocol, p.OrigPort) && onAny(policy.External, p.In) && hasAddress(policy, p.OrigDst)
 }
 
@@ -198,12 +199,12 @@ func inside(a, b *schema.Policy) bool {
 
 // naiveFile walks a packet through a table. It knows the options that Seawall
 // writes, and panics on any other.
-func naiveFile(t *rules.Table, p prove.Packet) string {
+func naiveFile(t *iptables.Table, p packet.Packet) string {
 	hook, root := "FORWARD", "DOCKER-USER"
-	if p.Hook == prove.Input {
+	if p.Hook == packet.Input {
 		hook, root = "INPUT", "SEAWALL-INPUT"
 	}
-	w := &naiveWalk{t: t, p: p, root: root, host: p.Hook == prove.Input}
+	w := &naiveWalk{t: t, p: p, root: root, host: p.Hook == packet.Input}
 	start := t.Chain(hook)
 	if start == nil || start.Implied {
 		if t.Chain(root) == nil {
@@ -236,15 +237,15 @@ func naiveFile(t *rules.Table, p prove.Packet) string {
 }
 
 type naiveWalk struct {
-	t            *rules.Table
-	p            prove.Packet
+	t            *iptables.Table
+	p            packet.Packet
 	root         string
 	host, inside bool
 }
 
 func (w *naiveWalk) leadsTo(name string) bool {
 	c := w.t.Chain(name)
-	return name == w.root || c != nil && slices.ContainsFunc(c.Rules, func(r *rules.Rule) bool { return w.leadsTo(r.Target.Name) })
+	return name == w.root || c != nil && slices.ContainsFunc(c.Rules, func(r *iptables.Rule) bool { return w.leadsTo(r.Target.Name) })
 }
 
 func (w *naiveWalk) foreign(v string) string {
@@ -266,7 +267,7 @@ func (w *naiveWalk) chain(name string) string {
 	return v
 }
 
-func (w *naiveWalk) list(list []*rules.Rule) string {
+func (w *naiveWalk) list(list []*iptables.Rule) string {
 	for _, r := range list {
 		if !naiveMatch(w.t.Sets, r, w.p) {
 			continue
@@ -302,11 +303,11 @@ func (w *naiveWalk) list(list []*rules.Rule) string {
 	return ""
 }
 
-func naiveMatch(sets rules.Sets, r *rules.Rule, p prove.Packet) bool {
-	prefix := func(s rules.Source, a netip.Addr) bool {
+func naiveMatch(sets ipset.Sets, r *iptables.Rule, p packet.Packet) bool {
+	prefix := func(s iptables.Source, a netip.Addr) bool {
 		return !s.Prefix.IsValid() || s.Prefix.Contains(a) != s.Not
 	}
-	name := func(i rules.Interface, have string) bool {
+	name := func(i iptables.Interface, have string) bool {
 		if i.Name == "" {
 			return true
 		}
@@ -338,7 +339,7 @@ func naiveMatch(sets rules.Sets, r *rules.Rule, p prove.Packet) bool {
 }
 
 // naiveSet: the longest entry that holds the address decides.
-func naiveSet(s *rules.Set, a netip.Addr) bool {
+func naiveSet(s *ipset.Set, a netip.Addr) bool {
 	longest, in := -1, false
 	for _, e := range s.Entries {
 		if e.Prefix.Contains(a) && e.Prefix.Bits() > longest {
@@ -348,7 +349,7 @@ func naiveSet(s *rules.Set, a netip.Addr) bool {
 	return in
 }
 
-func naiveConntrack(m rules.Match, p prove.Packet) bool {
+func naiveConntrack(m iptables.Match, p packet.Packet) bool {
 	hasState := false
 	for _, o := range m.Options {
 		if o.Name == "--ctstate" {

@@ -1,11 +1,14 @@
 package prove
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
-	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/compiler/diagram"
+	"github.com/seawall/seawall/compiler/meaning"
+	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/schema"
 )
 
@@ -18,18 +21,18 @@ type TestResult struct {
 // TestFailure is a part of a test's sources for which it does not hold.
 type TestFailure struct {
 	Wanted  string // allow or deny
-	Fields  []Field
-	Verdict string // what the policy says
-	Rule    string // what decides
+	Fields  []packet.Field
+	Verdict packet.Verdict // what the policy says
+	Rule    string         // what decides
 	At      hcl.Range
-	Example Packet
+	Example packet.Packet
 }
 
 // String writes a failure in one line, without what decides.
 func (f TestFailure) String() string {
 	var parts []string
 	for _, x := range f.Fields {
-		parts = append(parts, fmt.Sprintf("%s %s", x.Name, Shorten(x.Values)))
+		parts = append(parts, fmt.Sprintf("%s %s", x.Name, packet.Shorten(x.Values)))
 	}
 	return fmt.Sprintf("%s is wanted, and the policy says %s: %s", f.Wanted, f.Verdict, strings.Join(parts, "; "))
 }
@@ -38,71 +41,82 @@ func (f TestFailure) String() string {
 // sources, every port and every address of the host that it names, and every
 // interface of its external. A test speaks of new connections to published
 // ports.
-func Tests(doc *schema.Document) []*TestResult {
+//
+// The error is a *HardError for a policy beyond the limits, or the context's.
+func Tests(ctx context.Context, doc *schema.Document, limits Limits) ([]*TestResult, error) {
 	results := make([]*TestResult, len(doc.Tests))
 	for i, t := range doc.Tests {
 		results[i] = &TestResult{Test: t}
 	}
-	for _, family := range []rules.Family{rules.IPv4, rules.IPv6} {
-		d := newDiagrams(newSpace(family, policyPatterns(doc)))
-		r := &policyReader{diagrams: d, doc: doc, sets: newSourceSets(family)}
-		policy := d.policy(doc, Forward, r.sets)
-		for _, result := range results {
-			for _, to := range result.Test.To {
-				if to.Address.IsValid() && to.Address.Is4() != (family == rules.IPv4) {
-					continue
-				}
-				result.check(r, policy, to, "allow", result.Test.Allow, vPass|vAccept)
-				result.check(r, policy, to, "deny", result.Test.Deny, vDeny|vReset|vUnreachable)
-			}
+	for _, family := range packet.Families {
+		q := newQuestion(ctx, limits, family, meaning.Patterns(doc))
+		err := q.Try(func() error {
+			q.tests(doc, results)
+			return nil
+		})
+		if err != nil {
+			return nil, q.hard(err)
 		}
 	}
-	return results
+	return results, nil
 }
 
-// check holds one destination and one list of sources against the policy.
-func (t *TestResult) check(r *policyReader, policy ref, to schema.Endpoint, wanted string, sources *schema.Sources, good uint32) {
-	if sources == nil {
-		return
-	}
-	b := box{
-		pClass:    classSet(func(c class) bool { return c.state == "NEW" }),
-		pProtocol: one(small(int(to.Ports.Protocol))),
-		pIn:       r.interfaces(t.Test.External.String()),
-		pOrigPort: set{{small(int(to.Ports.First)), small(int(to.Ports.Last))}},
-		pSrc:      r.sourceSet(sources).orAll(r.max(pSrc)),
-	}
-	if to.Address.IsValid() {
-		b[pOrigDst] = one(ofAddr(to.Address))
-	}
-	if len(b[pSrc]) == 0 {
-		return
-	}
-	r.within(policy, b, func(part *box, bits uint32) {
-		if bits&^good == 0 {
-			return
+// tests holds all tests against the policy in one family.
+func (q *question) tests(doc *schema.Document, results []*TestResult) {
+	lists := meaning.NewLists(q.space.Family)
+	policy := meaning.NewReader(q.Store, q.space, doc, lists).Hook(packet.Forward)
+	for _, result := range results {
+		for _, to := range result.Test.To {
+			if to.Address.IsValid() && to.Address.Is4() != (q.space.Family == packet.IPv4) {
+				continue
+			}
+			c := testCase{q, doc, policy, result, to}
+			c.check("allow", lists.Of(result.Test.Allow), result.Test.Allow != nil, packet.Verdict.IsOpen)
+			c.check("deny", lists.Of(result.Test.Deny), result.Test.Deny != nil, packet.Verdict.IsClosed)
 		}
-		packet := r.packet(Forward, part)
-		way := Explain(r.doc, packet)
-		shown := *part
-		shown[pClass] = nil
-		t.Failures = append(t.Failures, TestFailure{Wanted: wanted, Fields: r.fields(&shown), Verdict: words(bits),
-			Rule: way.Rule, At: way.At, Example: packet})
+	}
+}
+
+// testCase is one destination of a test.
+type testCase struct {
+	*question
+	doc    *schema.Document
+	policy diagram.Ref
+	result *TestResult
+	to     schema.Endpoint
+}
+
+// check holds one list of sources against the policy.
+func (c testCase) check(wanted string, sources diagram.Set, given bool, good func(packet.Verdict) bool) {
+	if !given {
+		return
+	}
+	b := diagram.Box{
+		packet.Conntrack: packet.ClassSet(func(c packet.Class) bool { return c.State == packet.New }),
+		packet.Proto:     diagram.One(diagram.Small(int(c.to.Ports.Protocol))),
+		packet.In:        c.space.Interfaces(c.result.Test.External.String()),
+		packet.OrigPort:  diagram.Range(int(c.to.Ports.First), int(c.to.Ports.Last)),
+		packet.Source:    sources.OrAll(c.Max(packet.Source)),
+	}
+	if c.to.Address.IsValid() {
+		b[packet.OrigDest] = diagram.One(diagram.OfAddr(c.to.Address))
+	}
+	if len(b[packet.Source]) == 0 {
+		return
+	}
+	c.Within(c.policy, b, func(part *diagram.Box, bits uint32) {
+		if v := packet.Verdict(bits); !good(v) {
+			c.fail(wanted, part, v)
+		}
 	})
 }
 
-// within calls f for each box of a diagram, as far as it lies in b.
-func (d *diagrams) within(r ref, b box, f func(*box, uint32)) {
-	if r.isLeaf() {
-		f(&b, r.bits())
-		return
-	}
-	n := d.nodes[r]
-	for _, g := range d.groups(n) {
-		part := b
-		part[n.property] = part[n.property].intersect(g.spans)
-		if len(part[n.property]) > 0 {
-			d.within(g.kid, part, f)
-		}
-	}
+// fail adds a part of the sources for which the test does not hold.
+func (c testCase) fail(wanted string, part *diagram.Box, v packet.Verdict) {
+	example := c.space.Example(packet.Forward, part)
+	way := meaning.Explain(c.doc, example)
+	shown := *part
+	shown[packet.Conntrack] = nil
+	c.result.Failures = append(c.result.Failures, TestFailure{Wanted: wanted, Fields: c.space.Fields(&shown), Verdict: v,
+		Rule: way.Rule, At: way.At, Example: example})
 }

@@ -7,9 +7,10 @@ import (
 
 	"github.com/seawall/seawall/compiler"
 	"github.com/seawall/seawall/compiler/emit"
+	"github.com/seawall/seawall/compiler/ipset"
+	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/lower"
 	"github.com/seawall/seawall/compiler/prove"
-	"github.com/seawall/seawall/compiler/rules"
 	"pgregory.net/rapid"
 )
 
@@ -28,7 +29,7 @@ func TestProof(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s\n%s", err, text)
 		}
-		sets, err := rules.ParseSets(emit.SetsOf(out.Files))
+		sets, err := ipset.Parse(emit.SetsOf(out.Files))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -38,7 +39,7 @@ func TestProof(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				file, err := rules.Parse(src)
+				file, err := iptables.Parse(src)
 				if err != nil {
 					t.Fatal(err)
 				}

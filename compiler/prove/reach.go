@@ -1,72 +1,105 @@
 package prove
 
 import (
+	"context"
 	"net/netip"
 
-	"github.com/seawall/seawall/compiler/rules"
+	"github.com/seawall/seawall/compiler/diagram"
+	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/meaning"
+	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/schema"
 )
 
 // Reach is what a policy says to each source of one family: the whole address
 // space in order, cut where the verdict changes.
 type Reach struct {
-	Family rules.Family
-	To     Packet // the packet whose source is varied
+	Family packet.Family
+	To     packet.Packet // the packet whose source is varied
 	Parts  []ReachPart
 }
 
 // ReachPart is neighbouring sources with one verdict.
 type ReachPart struct {
 	First, Last netip.Addr
-	Verdict     string // as Difference has it
+	Verdict     packet.Verdict
 	CIDRs       []string
 }
 
-// Open tells whether the part's sources get in.
-func (p ReachPart) Open() bool { return p.Verdict == "pass" || p.Verdict == "accept" }
-
-// ReachOf gives the sources of new connections to a policy's ports, by family,
+// ReachOf returns the sources of new connections to a policy's ports, by family,
 // with everything that decides about them, the guard too. It speaks of the
 // first port, address and interface of its scope that no narrower policy takes;
-// a family in which there is none is left out.
-func ReachOf(doc *schema.Document, p *schema.Policy) []Reach {
+// a family in which there is none is left out. The error is a *HardError, or the
+// context's.
+func ReachOf(ctx context.Context, doc *schema.Document, p *schema.Policy, limits Limits) ([]Reach, error) {
 	var list []Reach
-	for _, family := range []rules.Family{rules.IPv4, rules.IPv6} {
-		d := newDiagrams(newSpace(family, policyPatterns(doc)))
-		scopes := newScopes(d, Side{}, Side{Policy: doc})
-		var at *box
-		d.boxes(scopes.owner, func(b *box, owner uint32) {
-			if at == nil && scopes.names[owner>>fileShift-1] == p.Name {
-				found := *b
-				at = &found
+	for _, family := range packet.Families {
+		q := newQuestion(ctx, limits, family, meaning.Patterns(doc))
+		err := q.Try(func() error {
+			if to, ok := q.firstOf(doc, p); ok {
+				f := meaning.NewReader(q.Store, q.space, doc, nil).Hook(packet.Forward)
+				list = append(list, Reach{family, to, q.reach(f, to)})
 			}
+			return nil
 		})
-		if at == nil {
-			continue
+		if err != nil {
+			return nil, q.hard(err)
 		}
-		packet := d.packet(Forward, at)
-		packet.State, packet.Reply, packet.DNAT = "NEW", false, true
-		list = append(list, Reach{family, packet, d.reach(d.policy(doc, Forward, newSourceSets(family)), packet)})
 	}
-	return list
+	return list, nil
 }
 
-// reach follows a function for a packet up to its source, and gives the rest.
-func (d *diagrams) reach(f ref, p Packet) []ReachPart {
-	v := d.values(p)
-	for !f.isLeaf() && d.nodes[f].property != pSrc {
-		n := &d.nodes[f]
-		f = n.kids[n.at(v[n.property])]
-	}
-	n := d.parts(f, pSrc)
-	v6 := d.family == rules.IPv6
-	var list []ReachPart
-	for i, k := range n.kids {
-		end := d.max(pSrc)
-		if i+1 < len(n.starts) {
-			end = n.starts[i+1].prev()
+// firstOf is a new connection's first packet in the scope of a policy.
+func (q *question) firstOf(doc *schema.Document, p *schema.Policy) (packet.Packet, bool) {
+	scopes := newScopes(q, Side{}, Side{Policy: doc})
+	var at *diagram.Box
+	q.Boxes(scopes.owner, func(b *diagram.Box, owner uint32) {
+		if at == nil && scopes.name(owner) == p.Name {
+			found := *b
+			at = &found
 		}
-		list = append(list, ReachPart{n.starts[i].addr(v6), end.addr(v6), words(k.bits()), cidrs(span{n.starts[i], end}, v6)})
+	})
+	if at == nil {
+		return packet.Packet{}, false
+	}
+	to := q.space.Example(packet.Forward, at)
+	to.State, to.Reply, to.DNAT = packet.New, false, true
+	return to, true
+}
+
+// Through is what a whole chain of the kernel says to each source of a packet:
+// FORWARD or INPUT from the first rule to the chain's policy, other software's
+// rules as well. Reach is about the policy's part of it, this about what really
+// gets in. The packet's own source is not looked at. The error is for a table
+// that iptables itself would refuse, a *HardError, or the context's.
+func Through(ctx context.Context, t *iptables.Table, p packet.Packet, family packet.Family, limits Limits) ([]ReachPart, error) {
+	q := newQuestion(ctx, limits, family, append(t.Patterns(), p.In, p.Out))
+	var parts []ReachPart
+	err := q.Try(func() error {
+		f, err := iptables.NewReader(q.Store, q.space, t).Whole(p.Hook)
+		if err == nil {
+			parts = q.reach(f, p)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, q.hard(err, t)
+	}
+	return parts, nil
+}
+
+// reach follows a function for a packet up to its source, and returns the rest.
+func (q *question) reach(f diagram.Ref, p packet.Packet) []ReachPart {
+	v := q.space.Point(p)
+	for !f.IsLeaf() && q.Property(f) != packet.Source {
+		f = q.Fix(f, q.Property(f), v[q.Property(f)])
+	}
+	n := q.Parts(f, packet.Source)
+	v6 := q.space.Family == packet.IPv6
+	var list []ReachPart
+	for i, k := range n.Kids {
+		s := diagram.Span{Lo: n.Starts[i], Hi: q.End(&n, i)}
+		list = append(list, ReachPart{s.Lo.Addr(v6), s.Hi.Addr(v6), packet.Verdict(k.Bits()), q.space.SpanCIDRs(s)})
 	}
 	return list
 }

@@ -8,13 +8,14 @@
 package render
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
-	"github.com/seawall/seawall/compiler/rules"
 	"github.com/seawall/seawall/schema"
 )
 
@@ -81,14 +82,19 @@ type Strip struct {
 	Parts  []prove.ReachPart `json:"-"`
 }
 
-// Make gathers a page from a loaded policy.
-func Make(doc *schema.Document, inputs []string) *Page {
+// Make gathers a page from a loaded policy. The error is a *prove.HardError, or
+// the context's.
+func Make(ctx context.Context, doc *schema.Document, inputs []string, limits prove.Limits) (*Page, error) {
 	p := &Page{Title: title(inputs), Host: host(doc.Host)}
 	if doc.Guard != nil {
 		p.Guard = rows(doc.Guard.Rules)
 	}
 	for _, x := range doc.Policies {
-		p.Policies = append(p.Policies, policy(doc, x))
+		one, err := policy(ctx, doc, x, limits)
+		if err != nil {
+			return nil, err
+		}
+		p.Policies = append(p.Policies, one)
 	}
 	for _, f := range doc.Forwards {
 		p.Forwards = append(p.Forwards, Forward{f.Name, names(f.From), names(f.To), sources(f.Sources), sources(f.Destinations)})
@@ -96,7 +102,7 @@ func Make(doc *schema.Document, inputs []string) *Page {
 	for _, s := range doc.Sets {
 		p.Sets = append(p.Sets, Set{s.Name, sources(s.Sources), sources(s.Except)})
 	}
-	return p
+	return p, nil
 }
 
 func title(inputs []string) string {
@@ -126,7 +132,7 @@ func names(list []schema.Interface) []string {
 	return out
 }
 
-func policy(doc *schema.Document, x *schema.Policy) Policy {
+func policy(ctx context.Context, doc *schema.Document, x *schema.Policy, limits prove.Limits) (Policy, error) {
 	p := Policy{Name: x.Name, Description: x.Description, Rows: rows(x.Rules), Default: verdict(x.Default), Place: place(x.Range)}
 	for _, r := range x.Ports {
 		p.Ports = append(p.Ports, ports(r))
@@ -137,10 +143,11 @@ func policy(doc *schema.Document, x *schema.Policy) Policy {
 	if x.Narrowed {
 		p.External = names(x.External)
 	}
-	for _, r := range prove.ReachOf(doc, x) {
+	reach, err := prove.ReachOf(ctx, doc, x, limits)
+	for _, r := range reach {
 		p.Strips = append(p.Strips, strip(r))
 	}
-	return p
+	return p, err
 }
 
 func ports(r schema.Ports) string {
@@ -220,7 +227,7 @@ func strip(r prove.Reach) Strip {
 	s := Strip{Family: int(r.Family), Parts: r.Parts, Open: []string{}}
 	var shut []string
 	for _, p := range r.Parts {
-		if p.Open() {
+		if p.Verdict.IsOpen() {
 			s.Open = append(s.Open, p.CIDRs...)
 		} else {
 			shut = append(shut, p.CIDRs...)
@@ -234,7 +241,7 @@ func strip(r prove.Reach) Strip {
 
 // Summary says in words who gets in over a strip's family.
 func (s Strip) Summary() string {
-	family := fmt.Sprintf("IPv%d: ", rules.Family(s.Family))
+	family := fmt.Sprintf("IPv%d: ", packet.Family(s.Family))
 	shown := s.Open
 	more := ""
 	if len(shown) > mostSources {

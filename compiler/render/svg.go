@@ -128,7 +128,7 @@ func (s Strip) bars() string {
 	if len(s.Parts) <= mostParts {
 		for i, p := range s.Parts {
 			class := "shut"
-			if p.Open() {
+			if p.Verdict.IsOpen() {
 				class = "open"
 			}
 			bar(i, len(s.Parts), class, fmt.Sprintf("%s to %s: %s", p.First, p.Last, p.Verdict))
@@ -157,7 +157,7 @@ func (s Strip) shares() [buckets]float64 {
 	}
 	size := new(big.Int).Lsh(big.NewInt(1), bits-8)
 	for _, p := range s.Parts {
-		if !p.Open() {
+		if !p.Verdict.IsOpen() {
 			continue
 		}
 		first, last := number(p.First), number(p.Last)

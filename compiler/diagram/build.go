@@ -1,0 +1,161 @@
+package diagram
+
+import (
+	"encoding/binary"
+	"slices"
+)
+
+// Item is one step of a list of which the first that decides counts: in its
+// box, Target; elsewhere, and where Target goes on, the items after it.
+type Item struct {
+	Box    *Box
+	Target Ref
+}
+
+// Build makes the diagram of a list of items, by dividing on one property after
+// the other. At each, a sweep over the boundaries of all items keeps the list
+// of those that hold in the interval at hand, and the same list is built once.
+// Where no item decides, the leaf is Continue.
+func (d *Store) Build(items []Item) Ref { return d.build(items, 0) }
+
+// open reports whether the item is bound by no property from p on.
+func (d *Store) open(it Item, p int) bool {
+	for ; p < len(d.max); p++ {
+		if it.Box[p] != nil {
+			return false
+		}
+	}
+	return true
+}
+
+func (d *Store) build(items []Item, p int) Ref {
+	d.spend(len(items))
+	for i, it := range items {
+		if it.Target.IsLeaf() && !it.Target.has(Continue) && d.open(it, p) {
+			items = items[:i+1]
+			break
+		}
+	}
+	p, bound := d.firstProperty(items, p)
+	switch {
+	case !bound: // no box binds any more
+		result := Leaf(Continue)
+		for i := len(items) - 1; i >= 0; i-- {
+			result = d.Overlay(items[i].Target, result)
+		}
+		return result
+	case p == d.last():
+		return d.Sources(d.entriesOf(items))
+	}
+	return d.sweep(items, p)
+}
+
+// firstProperty is the first property from p on that an item's box or target
+// asks for, and whether any box binds at all.
+func (d *Store) firstProperty(items []Item, p int) (int, bool) {
+	first, bound := len(d.max), false
+	for _, it := range items {
+		for q := p; q < len(d.max); q++ {
+			if it.Box[q] != nil {
+				bound = true
+				first = min(first, q)
+				break
+			}
+		}
+		first = min(first, d.Property(it.Target))
+	}
+	return first, bound
+}
+
+// event is a boundary of one item.
+type event struct {
+	at   Value
+	item int
+}
+
+func (d *Store) events(items []Item, p int) []event {
+	var events []event
+	limit := d.max[p]
+	for i, it := range items {
+		events = append(events, event{Value{}, i})
+		for _, s := range it.Box[p] {
+			events = append(events, event{s.Lo, i})
+			if s.Hi != limit {
+				events = append(events, event{s.Hi.Next(), i})
+			}
+		}
+		if d.Property(it.Target) == p {
+			for _, v := range d.nodes[it.Target].Starts {
+				events = append(events, event{v, i})
+			}
+		}
+	}
+	slices.SortFunc(events, func(a, b event) int {
+		if c := a.at.Compare(b.at); c != 0 {
+			return c
+		}
+		return a.item - b.item
+	})
+	return events
+}
+
+func (d *Store) sweep(items []Item, p int) Ref {
+	events := d.events(items, p)
+	d.spend(len(events))
+	var starts []Value
+	var kids []Ref
+	var active []int // items that hold here, in order
+	targets := make([]Ref, len(items))
+	known := map[string]Ref{}
+	for i := 0; i < len(events); {
+		at := events[i].at
+		for ; i < len(events) && events[i].at == at; i++ {
+			active = d.update(items, events[i].item, at, p, active, targets)
+		}
+		d.spend(len(active))
+		key := make([]byte, 0, 8*len(active))
+		for _, n := range active {
+			key = binary.LittleEndian.AppendUint32(key, uint32(n))
+			key = binary.LittleEndian.AppendUint32(key, uint32(targets[n]))
+		}
+		kid, ok := known[string(key)]
+		if !ok {
+			part := make([]Item, len(active))
+			for j, n := range active {
+				part[j] = Item{items[n].Box, targets[n]}
+			}
+			kid = d.build(part, p+1)
+			known[string(key)] = kid
+		}
+		starts, kids = append(starts, at), append(kids, kid)
+	}
+	return d.Make(p, starts, kids)
+}
+
+// update works out anew whether an item holds at a value, and what is left of
+// its target there.
+func (d *Store) update(items []Item, n int, at Value, p int, active []int, targets []Ref) []int {
+	pos, found := slices.BinarySearch(active, n)
+	if !items[n].Box[p].Has(at) {
+		if found {
+			return slices.Delete(active, pos, pos+1)
+		}
+		return active
+	}
+	targets[n] = d.Fix(items[n].Target, p, at)
+	if !found {
+		return slices.Insert(active, pos, n)
+	}
+	return active
+}
+
+func (d *Store) entriesOf(items []Item) []Entry {
+	var list []Entry
+	last := d.last()
+	for i, it := range items {
+		for _, s := range it.Box[last].OrAll(d.max[last]) {
+			list = append(list, Entry{Span: s, Order: int32(i), Target: it.Target})
+		}
+	}
+	return list
+}

@@ -1,0 +1,261 @@
+package diagram
+
+import (
+	"context"
+	"slices"
+	"sort"
+)
+
+// Ref is a node of a store, or with the top bit a leaf.
+type Ref uint32
+
+const leafBit = 1 << 31
+
+// Continue is the bit of a leaf on which no step so far has decided. All other
+// bits below it are the caller's.
+const Continue = 1 << 30
+
+// Leaf returns the leaf with these bits.
+func Leaf(bits uint32) Ref { return Ref(bits) | leafBit }
+
+// IsLeaf reports whether r is a leaf.
+func (r Ref) IsLeaf() bool { return r&leafBit != 0 }
+
+// Bits are a leaf's bits.
+func (r Ref) Bits() uint32 { return uint32(r &^ leafBit) }
+
+func (r Ref) has(b uint32) bool { return r.IsLeaf() && r.Bits()&b != 0 }
+
+// Node asks for one property. Interval i goes from Starts[i] to just before
+// Starts[i+1], and the diagram Kids[i] decides there.
+type Node struct {
+	Property int
+	Starts   []Value
+	Kids     []Ref
+	goesOn   bool // some leaf has Continue
+}
+
+// At is the index of the interval that v lies in.
+func (n *Node) At(v Value) int {
+	return sort.Search(len(n.Starts), func(i int) bool { return v.Less(n.Starts[i]) }) - 1
+}
+
+// Store holds nodes, each content once. It is for one goroutine.
+type Store struct {
+	max    []Value // of each property
+	nodes  []Node
+	byHash map[uint64][]Ref
+	memo   map[[2]Ref]Ref // of Overlay
+
+	ctx         context.Context
+	left, limit int64
+}
+
+// New returns a store for properties with these largest values. The last one is
+// the property that nearly all of a large list is about.
+func New(max ...Value) *Store {
+	return &Store{max: max, byHash: map[uint64][]Ref{}, memo: map[[2]Ref]Ref{}, left: DefaultSteps, limit: DefaultSteps}
+}
+
+// Max is the largest value of a property.
+func (d *Store) Max(property int) Value { return d.max[property] }
+
+// last is the property that is swept.
+func (d *Store) last() int { return len(d.max) - 1 }
+
+// Property is the property that a diagram asks for first; of a leaf it is one
+// beyond the last.
+func (d *Store) Property(r Ref) int {
+	if r.IsLeaf() {
+		return len(d.max)
+	}
+	return d.nodes[r].Property
+}
+
+// Node is the content of a ref that is no leaf. It must not be changed.
+func (d *Store) Node(r Ref) *Node { return &d.nodes[r] }
+
+// Make returns the node of this content. Neighbours with the same kid become
+// one interval, and a node of one interval is its kid. The slices belong to the
+// store afterwards.
+func (d *Store) Make(property int, starts []Value, kids []Ref) Ref {
+	d.spend(len(kids))
+	n := 0
+	for i := range kids {
+		if n > 0 && kids[n-1] == kids[i] {
+			continue
+		}
+		if n < i {
+			starts[n], kids[n] = starts[i], kids[i]
+		}
+		n++
+	}
+	if n == 1 {
+		return kids[0]
+	}
+	starts, kids = starts[:n], kids[:n]
+	h := hash(property, starts, kids)
+	for _, r := range d.byHash[h] {
+		old := &d.nodes[r]
+		if old.Property == property && slices.Equal(old.Kids, kids) && slices.Equal(old.Starts, starts) {
+			return r
+		}
+	}
+	r := Ref(len(d.nodes))
+	goesOn := slices.ContainsFunc(kids, d.goesOn)
+	d.nodes = append(d.nodes, Node{property, slices.Clip(starts), slices.Clip(kids), goesOn})
+	d.byHash[h] = append(d.byHash[h], r)
+	return r
+}
+
+// goesOn reports whether some packet is not decided by a diagram for certain.
+func (d *Store) goesOn(r Ref) bool {
+	if r.IsLeaf() {
+		return r.has(Continue)
+	}
+	return d.nodes[r].goesOn
+}
+
+func hash(property int, starts []Value, kids []Ref) uint64 {
+	const prime = 0x9E3779B97F4A7C15
+	h := uint64(property) + 1
+	for i, v := range starts {
+		h = (h ^ v.Lo) * prime
+		h ^= h >> 29
+		h = (h ^ v.Hi ^ uint64(kids[i])<<17) * prime
+		h ^= h >> 32
+	}
+	return h
+}
+
+// Overlay is the function that a decides, and b where a goes on. Where a may go
+// on or not, both are possible.
+func (d *Store) Overlay(a, b Ref) Ref {
+	if a.IsLeaf() {
+		switch {
+		case !a.has(Continue):
+			return a
+		case a.Bits() == Continue:
+			return b
+		case b.IsLeaf():
+			return Leaf(a.Bits()&^Continue | b.Bits())
+		}
+	}
+	if a == b || b == Leaf(Continue) || !d.goesOn(a) {
+		return a
+	}
+	key := [2]Ref{a, b}
+	if r, ok := d.memo[key]; ok {
+		return r
+	}
+	r := d.split(a, b, d.Overlay)
+	d.memo[key] = r
+	return r
+}
+
+// split applies op to the parts of a and b on the first property that either
+// of them asks for.
+func (d *Store) split(a, b Ref, op func(a, b Ref) Ref) Ref {
+	p := min(d.Property(a), d.Property(b))
+	as, bs := d.Parts(a, p), d.Parts(b, p)
+	size := len(as.Starts) + len(bs.Starts)
+	d.spend(size)
+	starts, kids := make([]Value, 0, size), make([]Ref, 0, size)
+	for i, j := 0, 0; ; {
+		from := as.Starts[i]
+		if from.Less(bs.Starts[j]) {
+			from = bs.Starts[j]
+		}
+		starts, kids = append(starts, from), append(kids, op(as.Kids[i], bs.Kids[j]))
+		moreA, moreB := i+1 < len(as.Starts), j+1 < len(bs.Starts)
+		switch {
+		case !moreA && !moreB:
+			return d.Make(p, starts, kids)
+		case !moreB || moreA && as.Starts[i+1].Less(bs.Starts[j+1]):
+			i++
+		case !moreA || bs.Starts[j+1].Less(as.Starts[i+1]):
+			j++
+		default:
+			i, j = i+1, j+1
+		}
+	}
+}
+
+// Parts is a diagram as intervals of a property, one when it does not ask for
+// it first.
+func (d *Store) Parts(r Ref, property int) Node {
+	if d.Property(r) == property {
+		return d.nodes[r]
+	}
+	return Node{Property: property, Starts: []Value{{}}, Kids: []Ref{r}}
+}
+
+// Fix follows a diagram over one property that has a value.
+func (d *Store) Fix(r Ref, property int, v Value) Ref {
+	if d.Property(r) != property {
+		return r
+	}
+	n := &d.nodes[r]
+	return n.Kids[n.At(v)]
+}
+
+// Relabel changes the leaves of a diagram.
+func (d *Store) Relabel(r Ref, change func(bits uint32) uint32) Ref {
+	return d.rebuild(r, func(r Ref) (Ref, bool) {
+		if r.IsLeaf() {
+			return Leaf(change(r.Bits())), true
+		}
+		return r, false
+	})
+}
+
+// Restrict is a diagram for points of which one property has a value.
+func (d *Store) Restrict(r Ref, property int, v Value) Ref {
+	return d.rebuild(r, func(r Ref) (Ref, bool) {
+		if p := d.Property(r); p > property {
+			return r, true
+		} else if p == property {
+			return d.Fix(r, property, v), true
+		}
+		return r, false
+	})
+}
+
+// rebuild replaces what known answers for, and makes the nodes above it anew.
+func (d *Store) rebuild(r Ref, known func(Ref) (Ref, bool)) Ref {
+	memo := map[Ref]Ref{}
+	var walk func(Ref) Ref
+	walk = func(r Ref) Ref {
+		if got, ok := known(r); ok {
+			return got
+		}
+		if got, ok := memo[r]; ok {
+			return got
+		}
+		n := d.nodes[r]
+		kids := make([]Ref, len(n.Kids))
+		for i, k := range n.Kids {
+			kids[i] = walk(k)
+		}
+		starts := n.Starts
+		for i := range kids {
+			if i > 0 && kids[i] == kids[i-1] {
+				starts = slices.Clone(starts) // Make joins the two
+				break
+			}
+		}
+		got := d.Make(n.Property, starts, kids)
+		memo[r] = got
+		return got
+	}
+	return walk(r)
+}
+
+// Eval follows a diagram for one point.
+func (d *Store) Eval(r Ref, at *Point) uint32 {
+	for !r.IsLeaf() {
+		n := &d.nodes[r]
+		r = n.Kids[n.At(at[n.Property])]
+	}
+	return r.Bits()
+}

@@ -1,0 +1,83 @@
+package emit
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/seawall/seawall/compiler/packet"
+)
+
+// Format is one of the ways to put rules on a host. Each has a file of its own,
+// which says all there is to know of it; nothing else names a format but by its
+// value. So a new one is one file.
+type Format struct {
+	Name    string // of --format
+	Summary string // for the help of compile: its files, and what loads them
+	Order   int    // among the formats; the first is the default
+	// Files are the files of the format, IPv4 before IPv6.
+	Files func(*Chains) []File
+	// Splices says that the files can be spliced into others that are there.
+	Splices bool
+	// WithSets says that the files bring their ipsets along; those of other formats
+	// are a file beside them.
+	WithSets bool
+	// SwitchOn are the commands that a host needs beside the files, once after
+	// every boot; nil for none.
+	SwitchOn func(*Chains, packet.Family) []string
+	// SwitchOnWhy introduces those commands.
+	SwitchOnWhy string
+}
+
+var formats []*Format
+
+// register adds a format; the variable of its own file calls it.
+func register(f Format) *Format {
+	p := &f
+	formats = append(formats, p)
+	slices.SortFunc(formats, func(a, b *Format) int { return a.Order - b.Order })
+	return p
+}
+
+// Formats are all formats, the default first.
+func Formats() []*Format { return formats }
+
+// ByName returns the format of a name, or nil.
+func ByName(name string) *Format {
+	i := slices.IndexFunc(formats, func(f *Format) bool { return f.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return formats[i]
+}
+
+// Names are the names of all formats, the default first.
+func Names() []string {
+	var list []string
+	for _, f := range formats {
+		list = append(list, f.Name)
+	}
+	return list
+}
+
+// NamesInWords is Names for a sentence: "a, b or c".
+func NamesInWords() string {
+	list := Names()
+	last := len(list) - 1
+	return strings.Join(list[:last], ", ") + " or " + list[last]
+}
+
+// Compile returns the files of the format, with the sets that they ask for.
+func (f *Format) Compile(c *Chains) []File {
+	files := f.Files(c)
+	if text := sets(c); text != nil && !f.WithSets {
+		files = append(files, File{Name: SetsFile, Bytes: text, Sets: true})
+	}
+	return files
+}
+
+// perFamily is two files of rules, one for each family.
+func perFamily(c *Chains, v4, v6 string, write func(*Chains, packet.Family) []byte) []File {
+	return []File{
+		{Name: v4, Bytes: write(c, packet.IPv4), Families: []packet.Family{packet.IPv4}},
+		{Name: v6, Bytes: write(c, packet.IPv6), Families: []packet.Family{packet.IPv6}}}
+}

@@ -1,0 +1,119 @@
+// Package host is the machine that Seawall runs on: the rules that its kernel holds
+// now, and a script that is loaded so that it can be taken back.
+//
+//	live.go      reading the kernel's rules, running a script
+//	rollback.go  the way back, which another process walks when nobody confirms
+package host
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+
+	"github.com/seawall/seawall/compiler/ipset"
+	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/packet"
+)
+
+// Host is the commands to speak to the kernel with. IPTABLES, IP6TABLES and IPSET
+// of the environment name others, as for seawall.sh.
+type Host struct{ env []string }
+
+// ThisHost is the host as the environment has it.
+func ThisHost() *Host { return &Host{env: os.Environ()} }
+
+// command is a family's iptables.
+func command(f packet.Family) string {
+	name, variable := "iptables", "IPTABLES"
+	if f == packet.IPv6 {
+		name, variable = "ip6tables", "IP6TABLES"
+	}
+	if other := os.Getenv(variable); other != "" {
+		return other
+	}
+	return name
+}
+
+// output runs a command that only reads.
+func (h *Host) output(name string, args ...string) ([]byte, error) {
+	c := exec.Command(name, args...)
+	c.Env = h.env
+	var said bytes.Buffer
+	c.Stderr = &said
+	out, err := c.Output()
+	switch {
+	case errors.Is(err, exec.ErrNotFound):
+		return nil, fmt.Errorf("%s is not installed here", name)
+	case err != nil:
+		return nil, fmt.Errorf("%s: %s. It needs root", name, strings.TrimSpace(said.String()))
+	}
+	return out, nil
+}
+
+// Saved is what iptables-save prints of a family, all tables.
+func (h *Host) Saved(f packet.Family) ([]byte, error) { return h.output(command(f) + "-save") }
+
+// Table is the filter table that the kernel holds now, with its ipsets. A kernel
+// without rules gives an empty table.
+func (h *Host) Table(f packet.Family) (*iptables.Table, error) {
+	src, err := h.output(command(f)+"-save", "-t", "filter")
+	if err != nil {
+		return nil, err
+	}
+	file, err := iptables.Parse(src, iptables.Options{Family: f})
+	if err != nil {
+		return nil, fmt.Errorf("the kernel's rules for IPv%d: %w", f, err)
+	}
+	t := file.Table("filter")
+	if t == nil {
+		t = &iptables.Table{Name: "filter"}
+	}
+	t.Sets, err = h.Sets()
+	return t, err
+}
+
+// Sets are the kernel's ipsets; none where there is no ipset command.
+func (h *Host) Sets() (ipset.Sets, error) {
+	name := "ipset"
+	if other := os.Getenv("IPSET"); other != "" {
+		name = other
+	}
+	if _, err := exec.LookPath(name); err != nil {
+		return nil, nil
+	}
+	src, err := h.output(name, "save")
+	if err != nil {
+		return nil, nil // no right to, or no module: a match of a set is then said to be undecided
+	}
+	return ipset.Parse(src)
+}
+
+// OtherBackend names the back end of iptables that is not in use here and has
+// rules all the same: "legacy", "nf_tables" or "".
+func (h *Host) OtherBackend() string {
+	version, err := h.output(command(packet.IPv4), "-V")
+	if err != nil {
+		return "" // nothing is known of a second one
+	}
+	other, save := "legacy", "iptables-legacy-save"
+	if !bytes.Contains(version, []byte("nf_tables")) {
+		other, save = "nf_tables", "iptables-nft-save"
+	}
+	if out, err := h.output(save); err == nil && bytes.Contains(out, []byte("\n-A ")) {
+		return other
+	}
+	return ""
+}
+
+// Run runs a script of seawall.sh's kind. The error says what the script said.
+func (h *Host) Run(path string) error {
+	c := exec.Command("sh", path)
+	c.Env = h.env
+	if said, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s", strings.TrimSpace(string(said)))
+	}
+	return nil
+}

@@ -1,0 +1,14 @@
+//go:build !unix
+
+package host
+
+import (
+	"errors"
+	"os"
+	"syscall"
+)
+
+// There is no iptables here; what is loaded fails before.
+func session() *syscall.SysProcAttr { return nil }
+
+func tryLock(*os.File) error { return errors.ErrUnsupported }

@@ -1,0 +1,109 @@
+package iptables
+
+import (
+	"net/netip"
+	"strings"
+
+	"github.com/seawall/seawall/compiler/iptables/match"
+	"github.com/seawall/seawall/compiler/packet"
+)
+
+// addressMask is one address of -s or -d, with its netmask.
+type addressMask struct {
+	prefix        netip.Prefix // invalid when the mask has holes
+	address, mask netip.Addr
+}
+
+// addresses reads the value of -s or -d: addresses with a length or a netmask,
+// separated by commas. Host bits are cut, as iptables does (NETFILTER.md
+// section 4).
+func addresses(f packet.Family, value string) ([]addressMask, error) {
+	var list []addressMask
+	for _, one := range strings.Split(value, ",") {
+		a, err := parseAddress(f, strings.TrimLeft(one, " \t\n\v\f\r"))
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, a)
+	}
+	return list, nil
+}
+
+func parseAddress(f packet.Family, text string) (addressMask, error) {
+	address, mask := text, ""
+	i := strings.LastIndexByte(text, '/')
+	if i >= 0 {
+		address, mask = text[:i], text[i+1:]
+	}
+	m, ok := netmask(f, mask, i >= 0)
+	if !ok {
+		return addressMask{}, refused("%q has no netmask of %v", text, f)
+	}
+	bits, contiguous := prefixLength(m)
+	if contiguous && bits == 0 { // the address does not count then, whatever it is
+		return addressMask{prefix: netip.PrefixFrom(zero(f), 0)}, nil
+	}
+	a, ok := match.Address(f, address)
+	if !ok {
+		return addressMask{}, notAnAddress(f, address)
+	}
+	if !contiguous {
+		return addressMask{address: a, mask: m}, nil
+	}
+	return addressMask{prefix: netip.PrefixFrom(a, bits).Masked()}, nil
+}
+
+func notAnAddress(f packet.Family, text string) error {
+	if a, err := netip.ParseAddr(text); err == nil && a.Is4() != (f == packet.IPv4) {
+		return refused("%s is not an %v address", text, f)
+	}
+	return refused("%q is not an address; a name would be looked up when the file is loaded, and be another address each time", text)
+}
+
+func zero(f packet.Family) netip.Addr {
+	if f == packet.IPv6 {
+		return netip.IPv6Unspecified()
+	}
+	return netip.IPv4Unspecified()
+}
+
+// netmask reads a length or a mask; without one it is the whole address.
+func netmask(f packet.Family, text string, given bool) (netip.Addr, bool) {
+	bits := uint64(f.Bits())
+	if given {
+		// A dotted mask has all four numbers, else it is a length.
+		if f == packet.IPv6 || strings.Count(text, ".") == 3 {
+			if m, ok := match.Address(f, text); ok {
+				return m, true
+			}
+		}
+		var ok bool
+		if bits, ok = match.WholeNumber(text, 0, bits); !ok {
+			return netip.Addr{}, false
+		}
+	}
+	b := make([]byte, f.Bits()/8)
+	for i := range int(bits) {
+		b[i/8] |= 0x80 >> (i % 8)
+	}
+	m, _ := netip.AddrFromSlice(b)
+	return m, true
+}
+
+// prefixLength is the length of a mask without holes.
+func prefixLength(mask netip.Addr) (bits int, contiguous bool) {
+	contiguous = true
+	ended := false
+	for _, b := range mask.AsSlice() {
+		for i := range 8 {
+			if set := b&(0x80>>i) != 0; set && ended {
+				return 0, false
+			} else if set {
+				bits++
+			} else {
+				ended = true
+			}
+		}
+	}
+	return bits, contiguous
+}

@@ -1,0 +1,167 @@
+package iptables
+
+import (
+	"bytes"
+	"net/netip"
+
+	"github.com/seawall/seawall/compiler/packet"
+)
+
+// Nearly all lines of a large file are rules as iptables-save prints them, and
+// they differ in their sources alone. They are read here, without cutting them
+// into words: the source, and the rest of the line, which is read once however
+// many rules have it. What is not of this form is left to the parser, which
+// reads every line; a line that is read here means what the parser makes of it
+// (TestCanonicalIsNoOtherReader).
+
+// canonical appends the rule of a canonical line to its chain, or does nothing
+// and returns false.
+func (p *parser) canonical(line []byte) bool {
+	if len(line) > maxLine {
+		return false
+	}
+	rest, ok := bytes.CutPrefix(line, []byte("-A "))
+	if !ok || p.table == nil {
+		return false
+	}
+	name, rest, ok := bytes.Cut(rest, []byte(" "))
+	if !ok {
+		return false
+	}
+	c := p.last // nearly always the chain of the line before
+	if c == nil || c.Name != string(name) {
+		if c = p.table.byName[string(name)]; c == nil || p.table.Builtin(c.Name) {
+			return false // what may stand in a built-in chain is the parser's to say
+		}
+		p.last = c
+	}
+	source, tail, ok := p.cutSource(rest)
+	if !ok {
+		return false
+	}
+	body, to := p.tail(tail)
+	if body == nil {
+		return false
+	}
+	if len(p.slab) == 0 {
+		p.slab = make([]Rule, 256)
+	}
+	r := &p.slab[0]
+	p.slab = p.slab[1:]
+	*r = Rule{Source: source, Body: body, To: to, Line: int32(p.line)}
+	if p.text != "" {
+		at := p.start + len(line) - len(rest)
+		r.spec = p.text[at : p.start+len(line)]
+	}
+	if c.Rules == nil {
+		c.Rules = make([]*Rule, 0, 6)
+	}
+	c.Rules = append(c.Rules, r)
+	return true
+}
+
+// gone is the body of rules that only go on to a chain.
+var gone = &Body{}
+
+// tail returns the body that the rest of a line means, nil when it is not
+// canonical.
+func (p *parser) tail(tail []byte) (*Body, *Chain) {
+	if b, ok := p.bodies[string(tail)]; ok {
+		return b, nil
+	}
+	// A tree of chains has a goto of its own for each of them.
+	if name, ok := bytes.CutPrefix(tail, []byte("-g ")); ok {
+		if c := p.table.byName[string(name)]; c != nil {
+			if p.ChainsOnly {
+				return gone, c
+			}
+			return &Body{Target: Target{Name: c.Name, Goto: true}}, nil
+		}
+	}
+	words, err := split(string(tail), false)
+	if err != nil || openQuote(tail) {
+		return nil, nil
+	}
+	r := &ruleReader{family: p.Family, table: p.table, announced: p.announced, words: words}
+	r.command, r.chain = 'A', "-"
+	if r.read() != nil || r.other || len(r.sources) > 0 || len(r.dests) > 1 || len(words)+2 > maxWords {
+		return nil, nil
+	}
+	list := r.rules(p.line, words)
+	p.bodies[string(tail)] = list[0].Body
+	return list[0].Body, nil
+}
+
+// openQuote reports whether a text ends inside quotes.
+func openQuote(text []byte) bool {
+	open := false
+	for i := 0; i < len(text); i++ {
+		switch {
+		case text[i] == '\\' && open:
+			i++
+		case text[i] == '"':
+			open = !open
+		}
+	}
+	return open
+}
+
+// cutSource takes a canonical source from the front of a rule's options; false
+// when one stands there that is not canonical.
+func (p *parser) cutSource(rest []byte) (Source, []byte, bool) {
+	var s Source
+	if t, ok := bytes.CutPrefix(rest, []byte("! -s ")); ok {
+		s.Not, rest = true, t
+	} else if t, ok := bytes.CutPrefix(rest, []byte("-s ")); ok {
+		rest = t
+	} else {
+		return s, rest, true
+	}
+	value, tail, _ := bytes.Cut(rest, []byte(" "))
+	prefix, ok := prefix4(value)
+	if !ok {
+		var err error
+		if prefix, err = netip.ParsePrefix(string(value)); err != nil {
+			return s, rest, false
+		}
+	}
+	if prefix != prefix.Masked() || prefix.Bits() == 0 || prefix.Addr().Is4() != (p.Family == packet.IPv4) || prefix.Addr().Is4In6() {
+		return s, rest, false
+	}
+	s.Prefix = prefix
+	return s, tail, true
+}
+
+// prefix4 reads an IPv4 CIDR as netip.ParsePrefix does, without a string, and
+// leaves every other text, also every wrong one, to that.
+func prefix4(text []byte) (netip.Prefix, bool) {
+	var octets [4]byte
+	i := 0
+	number := func(most int, end byte) (int, bool) {
+		n, start := 0, i
+		for i < len(text) && text[i] >= '0' && text[i] <= '9' && i-start < 3 {
+			n = n*10 + int(text[i]-'0')
+			i++
+		}
+		if i == start || n > most || i-start > 1 && text[start] == '0' {
+			return 0, false
+		}
+		if end == 0 {
+			return n, i == len(text)
+		}
+		if i == len(text) || text[i] != end {
+			return 0, false
+		}
+		i++
+		return n, true
+	}
+	for k, end := range []byte(".../") {
+		n, ok := number(255, end)
+		if !ok {
+			return netip.Prefix{}, false
+		}
+		octets[k] = byte(n)
+	}
+	bits, ok := number(32, 0)
+	return netip.PrefixFrom(netip.AddrFrom4(octets), bits), ok
+}

@@ -1,0 +1,444 @@
+package iptables
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/seawall/seawall/compiler/iptables/match"
+)
+
+// command reads a line that iptables itself would take as its arguments, with
+// or without counters before it, and carries it out.
+func (p *parser) command(line string, ended bool) error {
+	if line[0] == '[' {
+		_, rest, closed := strings.Cut(line, "]")
+		if !closed || !strings.Contains(line[:len(line)-len(rest)], ":") {
+			return refused("counters are written as \"[PACKETS:BYTES]\"")
+		}
+		line = rest
+	}
+	words, err := split(line, ended)
+	if err != nil {
+		return err
+	}
+	r := &ruleReader{family: p.Family, table: p.table, announced: p.announced, words: words}
+	if err := r.read(); err != nil {
+		return err
+	}
+	if r.other {
+		return nil // for the other family
+	}
+	return p.run(r, words)
+}
+
+// commandOption reads a command and the words that belong to it.
+func (r *ruleReader) commandOption(c byte, value *string) error {
+	if r.command != 0 {
+		return refused("a line has one command; this one has -%c and -%c", r.command, c)
+	}
+	r.command = c
+	if value != nil {
+		r.chain = *value
+	} else if r.hasArg() {
+		r.chain = r.words[r.next]
+		r.next++
+	}
+	switch c {
+	case 'E', 'P':
+		if !r.hasArg() {
+			return refused("-%c takes two words", c)
+		}
+		r.name = r.words[r.next]
+		r.next++
+	case 'D', 'I', 'R', 'Z':
+		if !r.hasArg() {
+			if c == 'R' {
+				return refused("-R replaces a rule by its number, which is missing")
+			}
+			break
+		}
+		n, ok := match.WholeNumber(r.words[r.next], 1, 1<<31-1)
+		if !ok {
+			return refused("%q is not the number of a rule", r.words[r.next])
+		}
+		r.number = int(n)
+		r.next++
+	}
+	return nil
+}
+
+// check refuses what iptables finds out when it has read all words.
+func (r *ruleReader) check() error {
+	if r.command == 0 {
+		return refused("a line of a table starts with a command, such as -A CHAIN")
+	}
+	if err := r.checkOptions(); err != nil {
+		return err
+	}
+	if len(r.chain) > maxChain {
+		return refused("%q is too long for the name of a chain, which has at most %d bytes", r.chain, maxChain)
+	}
+	b := r.body
+	for i := range b.Matches {
+		u := &b.Matches[i]
+		if u.Module == nil || b.Unread != "" {
+			continue
+		}
+		if why := u.Module.Refuses(r.family, u); why != "" {
+			return refused("%s", why)
+		}
+		if !u.Module.Fits(r.proto, b.Protocol.Not) {
+			b.Unread = u.String() + " without -p " + u.Module.Protocols[0].String()
+		}
+	}
+	if t := b.Target; t.Module != nil && b.Unread == "" {
+		if why := t.Module.Refuses(r.family, t.use()); why != "" {
+			return refused("%s", why)
+		}
+	}
+	if (len(r.sources) > 1 || len(r.dests) > 1) && (r.notSource || r.notDest) {
+		return refused("\"!\" is not allowed with a list of addresses")
+	}
+	return r.checkTable()
+}
+
+// checkOptions refuses options that a command does not have (xshared.c,
+// commands_v_options).
+func (r *ruleReader) checkOptions() error {
+	allowed := ""
+	switch r.command {
+	case 'A', 'I', 'R':
+		allowed = "sdpjiofvc"
+	case 'D', 'C':
+		allowed = "sdpjiofv"
+		if r.number > 0 {
+			allowed = "v"
+		}
+	case 'P':
+		allowed = "vc"
+	case 'L', 'S':
+		allowed = "vnx0"
+	default:
+		allowed = "v"
+	}
+	for _, c := range r.set {
+		if !strings.ContainsRune(allowed, c) {
+			return refused("-%c does not go with -%c", c, r.command)
+		}
+	}
+	return nil
+}
+
+// checkTable refuses what has no place in the chain or in the table.
+func (r *ruleReader) checkTable() error {
+	rule := strings.IndexByte("ACDIR", r.command) >= 0
+	switch {
+	case rule && (r.chain == "PREROUTING" || r.chain == "INPUT") && r.body.Out.Name != "":
+		return refused("-o cannot match in %s", r.chain)
+	case rule && (r.chain == "POSTROUTING" || r.chain == "OUTPUT") && r.body.In.Name != "":
+		return refused("-i cannot match in %s", r.chain)
+	case r.table.Name == "nat" && (r.body.Target.Name == "DROP" || r.command == 'P' && r.name == "DROP"):
+		return refused("the nat table does not filter: DROP has no place in it")
+	}
+	return nil
+}
+
+// run carries out a line.
+func (p *parser) run(r *ruleReader, words []string) error {
+	switch r.command {
+	case 'A', 'I', 'R', 'D', 'C':
+		return p.ruleCommand(r, words)
+	case 'N':
+		return p.newChain(r.chain)
+	case 'P':
+		return p.policy(r.chain, r.name)
+	case 'F':
+		return p.flush(r.chain)
+	case 'X':
+		return p.deleteChain(r.chain)
+	case 'E':
+		return p.rename(r.chain, r.name)
+	}
+	if r.chain != "" { // -Z, -L and -S change no rule
+		_, err := p.chain(r.chain)
+		return err
+	}
+	return nil
+}
+
+// chain returns the chain that a line names. With --noflush one that the file
+// does not declare may be in the kernel, with rules that are not known.
+func (p *parser) chain(name string) (*Chain, error) {
+	if p.table.Builtin(name) {
+		return p.builtin(name), nil
+	}
+	if c := p.table.Chain(name); c != nil {
+		return c, nil
+	}
+	if err := validChain(name); err != nil {
+		return nil, err
+	}
+	if !p.NoFlush || p.listing {
+		return nil, refused("there is no chain %s before this line", Quote(name))
+	}
+	c := p.table.Declare(name, "-")
+	c.Line, c.Partial, c.Rules = p.line, true, []*Rule{p.earlier()}
+	return c, nil
+}
+
+func (p *parser) newChain(name string) error {
+	if err := validChain(name); err != nil {
+		return err
+	}
+	if p.table.Builtin(name) || p.table.Chain(name) != nil {
+		return refused("the chain %s is there already", name)
+	}
+	if match.Lookup(match.TargetKind, name, p.Family) != nil {
+		return refused("%s is a target of iptables, and -N makes no chain of that name", name)
+	}
+	p.table.Declare(name, "-").Line = p.line
+	return nil
+}
+
+func (p *parser) policy(name, policy string) error {
+	switch {
+	case !p.table.Builtin(name):
+		return refused("only a built-in chain has a policy, and %s is not one of the table %s", Quote(name), p.table.Name)
+	case policy != "ACCEPT" && policy != "DROP":
+		return refused("%q is not the policy of a chain: ACCEPT or DROP", policy)
+	}
+	c := p.builtin(name)
+	c.Policy = policy
+	return nil
+}
+
+func (p *parser) flush(name string) error {
+	if name == "" {
+		for _, c := range p.table.Chains {
+			c.Rules, c.Partial = nil, false
+		}
+		for _, name := range builtins[p.table.Name] { // those that no line names are empty now
+			c := p.builtin(name)
+			c.Rules, c.Partial = nil, false
+		}
+		return nil
+	}
+	c, err := p.chain(name)
+	if err != nil {
+		return err
+	}
+	c.Rules, c.Partial = nil, false
+	return nil
+}
+
+func (p *parser) deleteChain(name string) error {
+	if name != "" {
+		c, err := p.chain(name)
+		switch {
+		case err != nil:
+			return err
+		case p.table.Builtin(name):
+			return refused("%s is a built-in chain, and cannot be deleted", name)
+		}
+		return p.drop(c)
+	}
+	for _, c := range slices.Clone(p.table.Chains) {
+		if !p.table.Builtin(c.Name) {
+			if err := p.drop(c); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// drop deletes a chain, which iptables does only when it is empty and nothing
+// leads to it.
+func (p *parser) drop(c *Chain) error {
+	if len(c.Rules) > 0 && !c.Partial {
+		return refused("the chain %s has rules, and cannot be deleted", c.Name)
+	}
+	for _, other := range p.table.Chains {
+		for _, r := range other.Rules {
+			if r.Target.Name == c.Name && r.Target.Module == nil || r.To == c {
+				return refused("a rule of %s leads to the chain %s, which cannot be deleted", other.Name, c.Name)
+			}
+		}
+	}
+	delete(p.table.byName, c.Name)
+	p.table.Chains = slices.DeleteFunc(p.table.Chains, func(x *Chain) bool { return x == c })
+	p.last = nil
+	return nil
+}
+
+// rename is -E: rules that led to the old name lead to the new one.
+func (p *parser) rename(from, to string) error {
+	if err := validChain(to); err != nil {
+		return err
+	}
+	c, err := p.chain(from)
+	switch {
+	case err != nil:
+		return err
+	case p.table.Builtin(from) || p.table.Builtin(to) || p.table.Chain(to) != nil:
+		return refused("%s cannot be renamed to %s", Quote(from), Quote(to))
+	}
+	delete(p.table.byName, from)
+	c.Name = to
+	p.table.byName[to] = c
+	for _, other := range p.table.Chains {
+		for _, r := range other.Rules {
+			if r.Target.Name == from && r.Target.Module == nil {
+				body := *r.Body
+				body.Target.Name = to
+				r.Body = &body
+			}
+		}
+	}
+	p.bodies, p.last = map[string]*Body{}, nil
+	return nil
+}
+
+// ruleCommand carries out -A, -I, -R, -D and -C.
+func (p *parser) ruleCommand(r *ruleReader, words []string) error {
+	c, err := p.chain(r.chain)
+	if err != nil {
+		return err
+	}
+	rules := r.rules(p.line, words)
+	switch r.command {
+	case 'A':
+		c.Rules = append(c.Rules, rules...)
+	case 'I':
+		slices.Reverse(rules) // each of a list is put before the one before it
+		return c.insert(rules, max(r.number, 1))
+	case 'R':
+		if len(rules) != 1 {
+			return refused("-R takes no list of addresses")
+		}
+		return c.replace(rules[0], r.number)
+	case 'D':
+		if r.number > 0 {
+			return c.remove(r.number)
+		}
+		return c.delete(rules, true)
+	case 'C':
+		return c.delete(rules, false)
+	}
+	return nil
+}
+
+// insert puts rules before the one of a number. The rules of the kernel that the
+// file does not have count as well, so only the first place is known then.
+func (c *Chain) insert(rules []*Rule, number int) error {
+	switch {
+	case c.Partial && number > 1:
+		return refused("where rule %d of %s is depends on what the chain has already", number, c.Name)
+	case number > len(c.Rules)+1:
+		return refused("the chain %s has %d rules, so none can be inserted as its %d", c.Name, len(c.Rules), number)
+	}
+	c.Rules = slices.Insert(c.Rules, number-1, rules...)
+	return nil
+}
+
+func (c *Chain) replace(r *Rule, number int) error {
+	if err := c.hasRule(number); err != nil {
+		return err
+	}
+	c.Rules[number-1] = r
+	return nil
+}
+
+func (c *Chain) remove(number int) error {
+	if err := c.hasRule(number); err != nil {
+		return err
+	}
+	c.Rules = slices.Delete(c.Rules, number-1, number)
+	return nil
+}
+
+func (c *Chain) hasRule(number int) error {
+	switch {
+	case c.Partial:
+		return refused("which rule %d of %s is depends on what the chain has already", number, c.Name)
+	case number < 1 || number > len(c.Rules):
+		return refused("the chain %s has %d rules, and no rule %d", c.Name, len(c.Rules), number)
+	}
+	return nil
+}
+
+// delete takes the first rule that says the same as each of the given ones, or
+// only looks whether there is one.
+func (c *Chain) delete(rules []*Rule, take bool) error {
+	for _, gone := range rules {
+		i := slices.IndexFunc(c.Rules, func(r *Rule) bool { return r.canonical() == gone.canonical() })
+		switch {
+		case c.Partial:
+			return refused("whether the chain %s has this rule depends on what it has already", c.Name)
+		case i < 0:
+			return refused("the chain %s has no such rule", c.Name)
+		case take:
+			c.Rules = slices.Delete(c.Rules, i, i+1)
+		}
+	}
+	return nil
+}
+
+// rules are the rules of a line: one for each source and destination.
+func (r *ruleReader) rules(line int, words []string) []*Rule {
+	sources, dests := r.sources, r.dests
+	if len(sources) == 0 {
+		sources = []addressMask{{}}
+	}
+	if len(dests) == 0 {
+		dests = []addressMask{{}}
+	}
+	spec := join(r.specWords(words))
+	var list []*Rule
+	for _, s := range sources {
+		for _, d := range dests {
+			body := *r.body
+			rule := &Rule{Body: &body, Line: int32(line), spec: spec}
+			if s.address.IsValid() {
+				body.Masks = append(slices.Clip(body.Masks), Masked{false, s.address, s.mask, r.notSource})
+			} else {
+				rule.Source = Source{s.prefix, r.notSource}.normal()
+			}
+			if d.address.IsValid() {
+				body.Masks = append(slices.Clip(body.Masks), Masked{true, d.address, d.mask, r.notDest})
+			} else {
+				body.Dest = Source{d.prefix, r.notDest}.normal()
+			}
+			list = append(list, rule)
+		}
+	}
+	return list
+}
+
+// normal is the source with every address as no source at all.
+func (s Source) normal() Source {
+	if s.Prefix.IsValid() && s.Prefix.Bits() == 0 && !s.Not {
+		return Source{}
+	}
+	if !s.Prefix.IsValid() {
+		return Source{}
+	}
+	return s
+}
+
+// specWords are the words of a rule without the command, its chain and number,
+// and without counters.
+func (r *ruleReader) specWords(words []string) []string {
+	if len(words) < 2 || !strings.HasPrefix(words[0], "-") {
+		return words
+	}
+	rest := words[1:]
+	if strings.HasPrefix(words[0], "--") && strings.Contains(words[0], "=") || !strings.HasPrefix(words[0], "--") && len(words[0]) > 2 {
+		return words // the chain is joined to the command
+	}
+	rest = rest[1:]
+	if (r.command == 'I' || r.command == 'R') && r.number > 0 && len(rest) > 0 {
+		rest = rest[1:]
+	}
+	return rest
+}

@@ -1,0 +1,214 @@
+package iptables
+
+import (
+	"fmt"
+	"math/bits"
+	"strings"
+
+	"github.com/seawall/seawall/compiler/diagram"
+	"github.com/seawall/seawall/compiler/iptables/match"
+	"github.com/seawall/seawall/compiler/packet"
+)
+
+// condition is what a rule's body asks of a packet: it must lie in one of the
+// cases, whose boxes do not meet.
+type condition struct {
+	cases match.Cases
+}
+
+// conditions interprets the bodies of rules in one space.
+type conditions struct {
+	*match.Reader
+	nothing *condition
+	known   map[*Body]*condition
+	keys    map[string]*condition
+}
+
+func newConditions(s *packet.Space, t *Table) *conditions {
+	c := &conditions{Reader: &match.Reader{Space: s, Sets: t.Sets}, nothing: &condition{match.Cases{{}}},
+		known: map[*Body]*condition{}, keys: map[string]*condition{}}
+	var changes map[match.Thing]string
+	c.Changed = func(thing match.Thing) string {
+		if changes == nil {
+			changes = t.changes()
+		}
+		return orElse(changes[thing], changes[anything])
+	}
+	return c
+}
+
+// anything is changed by a rule that is not understood.
+const anything match.Thing = ""
+
+// changes are what the rules of a table may change, with the first rule that
+// does.
+func (t *Table) changes() map[match.Thing]string {
+	list := map[match.Thing]string{}
+	add := func(c *Chain, r *Rule, thing match.Thing) {
+		if list[thing] == "" {
+			list[thing] = fmt.Sprintf("line %d may change it: %s", r.Line, r.String(c.Name))
+		}
+	}
+	for _, c := range t.Chains {
+		for _, r := range c.Rules {
+			if r.Unread != "" || t.unknownTarget(r) {
+				add(c, r, anything)
+			}
+			if r.Target.Module != nil {
+				for _, thing := range r.Target.use().Effect().Changes {
+					add(c, r, thing)
+				}
+			}
+		}
+	}
+	return list
+}
+
+// unknownTarget reports whether a rule's target is neither a chain, nor a
+// verdict, nor a module that is known.
+func (t *Table) unknownTarget(r *Rule) bool {
+	_, standard := match.Standard[r.Target.Name]
+	return r.To == nil && r.Target.Module == nil && !standard && r.Target.Name != "" && r.Target.Name != "RETURN" && t.Chain(r.Target.Name) == nil
+}
+
+// of interprets a body once. Bodies that differ in their target alone share
+// their condition.
+func (c *conditions) of(b *Body) *condition {
+	if asksNothing(b) {
+		return c.nothing
+	}
+	if known, ok := c.known[b]; ok {
+		return known
+	}
+	x := &condition{c.interpret(b)}
+	if key, ok := x.key(); ok {
+		if same, ok := c.keys[key]; ok {
+			x = same
+		} else {
+			c.keys[key] = x
+		}
+	}
+	c.known[b] = x
+	return x
+}
+
+// key is equal for equal boxes; false for a condition that is unsure.
+func (x *condition) key() (string, bool) {
+	var key strings.Builder
+	for i := range x.cases {
+		if x.cases[i].Unsure != "" {
+			return "", false
+		}
+		key.WriteString(x.cases[i].Box.Key() + "|")
+	}
+	return key.String(), true
+}
+
+// asksNothing reports whether a body is a target alone. Every rule of a tree of
+// chains has such a body.
+func asksNothing(b *Body) bool {
+	return len(b.Matches) == 0 && b.In.Name == "" && b.Out.Name == "" && b.Protocol.Name == "" && b.Fragment == "" &&
+		!b.Dest.Prefix.IsValid() && len(b.Masks) == 0 && b.Unread == ""
+}
+
+func (c *conditions) interpret(b *Body) match.Cases {
+	cases := c.basics(b)
+	for i := range b.Matches {
+		cases = cases.And(b.Matches[i].Means(c.Reader))
+	}
+	for _, m := range b.Masks {
+		cases = cases.And(c.masked(m))
+	}
+	if b.Fragment != "" {
+		cases = cases.And(match.Unsure(b.Fragment))
+	}
+	return cases
+}
+
+// basics are the conditions that need no -m.
+func (c *conditions) basics(b *Body) match.Cases {
+	var x diagram.Box
+	x[packet.Dest] = c.address(b.Dest, packet.Dest)
+	x[packet.In] = c.Not(b.In.Not, packet.In, c.Interfaces(b.In.Name))
+	x[packet.Out] = c.Not(b.Out.Not, packet.Out, c.Interfaces(b.Out.Name))
+	if b.Protocol.Name != "" {
+		p, ok := packet.ParseProtocol(b.Protocol.Name)
+		if !ok {
+			return match.Unsure("-p " + b.Protocol.Name)
+		}
+		x[packet.Proto] = c.Not(b.Protocol.Not, packet.Proto, diagram.One(diagram.Small(int(p))))
+	}
+	if x.Empty() {
+		return match.Never
+	}
+	return match.Cases{{Box: x}}
+}
+
+// address is the set of a -s or -d.
+func (c *conditions) address(s Source, property int) diagram.Set {
+	if !s.Prefix.IsValid() {
+		return nil
+	}
+	return c.Not(s.Not, property, diagram.Set{diagram.OfPrefix(s.Prefix)})
+}
+
+// maxHoles is how many zero bits above its last one bit a netmask may have to be
+// written as spans.
+const maxHoles = 12
+
+// masked is the addresses that agree with another one under a mask with holes:
+// a span for each way to fill the holes.
+func (c *conditions) masked(m Masked) match.Cases {
+	p := packet.Source
+	if m.Dest {
+		p = packet.Dest
+	}
+	mask, value := diagram.OfAddr(m.Mask), diagram.OfAddr(m.Address)
+	low := bits.TrailingZeros64(mask.Lo)
+	if mask.Lo == 0 {
+		low = 64 + bits.TrailingZeros64(mask.Hi)
+	}
+	var holes []int
+	for i := low; i < c.Family.Bits(); i++ {
+		if !bit(mask, i) {
+			holes = append(holes, i)
+		}
+	}
+	if len(holes) > maxHoles {
+		return match.Unsure(fmt.Sprintf("a netmask with %d holes", len(holes)))
+	}
+	base := diagram.Value{Hi: value.Hi & mask.Hi, Lo: value.Lo & mask.Lo}
+	spans := make([]diagram.Span, 0, 1<<len(holes))
+	for n := range 1 << len(holes) {
+		lo := base
+		for k, at := range holes {
+			if n&(1<<k) != 0 {
+				lo = withBit(lo, at)
+			}
+		}
+		hi := lo
+		for i := range low {
+			hi = withBit(hi, i)
+		}
+		spans = append(spans, diagram.Span{Lo: lo, Hi: hi})
+	}
+	var x diagram.Box
+	x[p] = c.Not(m.Not, p, diagram.Normal(spans))
+	return match.Cases{{Box: x}}
+}
+
+func bit(v diagram.Value, i int) bool {
+	if i < 64 {
+		return v.Lo&(1<<i) != 0
+	}
+	return v.Hi&(1<<(i-64)) != 0
+}
+
+func withBit(v diagram.Value, i int) diagram.Value {
+	if i < 64 {
+		v.Lo |= 1 << i
+	} else {
+		v.Hi |= 1 << (i - 64)
+	}
+	return v
+}

@@ -1,0 +1,535 @@
+package match
+
+// The options of libxtables' extensions as iptables 1.8.9 has them: libxt_*,
+// libipt_* and libip6t_*, each in its newest revision. Those that can be
+// evaluated have a file of their own and are not here.
+//
+// Names, forms, bounds, "!", repetition, exclusions and needs are those of the
+// tables that the extensions register (struct xt_option_entry) and, for rateest,
+// sctp, set, tcp and SET, which have none, those of their parsers. In detail:
+//
+//   - Names of one option (--sport and --source-port) share its number, so one
+//     excludes the other as a repetition, and all follow the flags of the first:
+//     "! --hl 1" is accepted, though only --hl-eq is marked for it.
+//   - Exclusions are given on both sides, although a table may have only one.
+//   - A Min without a Max leaves the form's own upper bound. For String they are
+//     lengths in bytes; a value that is said to be cut is cut without a word.
+//   - Numbers are those of strtoul: 0x10 and 010 are 16 and 8, a sign + and
+//     leading blanks are accepted.
+//   - A range of numbers or ports may stop at the colon (5: and :5). 1.8.9 accepts
+//     one whose first number is above its second, unless the option says
+//     otherwise; 1.8.13 refuses it.
+//   - An unambiguous beginning of an option's name stands for the name (--dpor),
+//     among the options of all modules that the rule has loaded by then.
+//
+// 1.8.13 has the same modules, options, flags and bounds. It differs in what is
+// said of ranges, and in the bound of NFQUEUE --queue-balance.
+//
+// All of these modules are there in Debian's 1.8.9. What it has not ("Couldn't load
+// match"): account, asn, condition, dstlimit, fuzzy, geoip, gradm, iface, ipp2p,
+// ipv4options, l2tp, layer7, length2, lscan, mport, nth, pknock, psd, quota2,
+// random, udplite and unclean; nor the targets ACCOUNT, BALANCE, CHAOS, DELUDE,
+// DHCPMAC, DNETMAP, ECHO, FLOWOFFLOAD, FTOS, IPMARK, IPV4OPTSSTRIP, LOGMARK, MIRROR,
+// NETFLOW, PROTO, ROUTE, SAME, SYSRQ, TARPIT and XOR. -m state is conntrack and -j
+// NOTRACK is CT under another name, with the options that stand here. An
+// option of the match for the rule's protocol (-p dccp --dport 5) loads it without
+// -m; there is none for udplite.
+var modules = []Module{
+	{Name: "addrtype", Kind: MatchKind, Families: Both, Check: "One of --src-type and --dst-type is needed.", Options: []Option{
+		{Name: "src-type", Value: String, Not: true}, // comma list of UNSPEC UNICAST LOCAL BROADCAST ANYCAST MULTICAST BLACKHOLE UNREACHABLE PROHIBIT THROW NAT XRESOLVE; any case, abbreviations take the first that fits
+		{Name: "dst-type", Value: String, Not: true}, // as --src-type
+		{Name: "limit-iface-in", Value: None, Excludes: []string{"limit-iface-out"}},
+		{Name: "limit-iface-out", Value: None, Excludes: []string{"limit-iface-in"}},
+	}},
+	{Name: "ah", Kind: MatchKind, Families: Only4, Options: []Option{
+		{Name: "ahspi", Value: Uint32Range, Not: true},
+	}},
+	{Name: "ah", Kind: MatchKind, Families: Only6, Options: []Option{
+		{Name: "ahspi", Value: Uint32Range, Not: true},
+		{Name: "ahlen", Value: Uint32, Not: true},
+		{Name: "ahres", Value: None},
+	}},
+	{Name: "bpf", Kind: MatchKind, Families: Both, Check: "Exactly one of --bytecode and --object-pinned is needed.", Options: []Option{
+		{Name: "bytecode", Value: String},      // COUNT,"CODE JT JF K" for each instruction, at most 64
+		{Name: "object-pinned", Value: String}, // file of a pinned BPF object, opened while parsing; cut silently after 511 bytes
+	}},
+	{Name: "cgroup", Kind: MatchKind, Families: Both, Options: []Option{
+		{Name: "path", Value: String, Not: true}, // cut silently after 511 bytes
+		{Name: "cgroup", Value: Uint32, Not: true},
+	}},
+	{Name: "cluster", Kind: MatchKind, Families: Both, Check: "One of --cluster-local-node and --cluster-local-nodemask is needed, and its bit mask must be below 2 to the power of --cluster-total-nodes.", Options: []Option{
+		{Name: "cluster-total-nodes", Value: Uint32, Required: true, Min: 1, Max: 32},
+		{Name: "cluster-local-node", Value: Uint32, Not: true, Excludes: []string{"cluster-local-nodemask"}, Min: 1, Max: 32},
+		{Name: "cluster-local-nodemask", Value: Uint32, Not: true, Excludes: []string{"cluster-local-node"}, Min: 1, Max: 32},
+		{Name: "cluster-hash-seed", Value: Uint32, Required: true},
+	}},
+	{Name: "connbytes", Kind: MatchKind, Families: Both, Options: []Option{
+		{Name: "connbytes", Value: Uint64Range, Not: true, Required: true}, // from > to is refused
+		{Name: "connbytes-dir", Value: String, Required: true},             // original, reply or both
+		{Name: "connbytes-mode", Value: String, Required: true},            // packets, bytes or avgpkt
+	}},
+	{Name: "connlabel", Kind: MatchKind, Families: Both, Options: []Option{
+		{Name: "label", Value: String, Not: true, Required: true, Min: 1}, // number or a name from connlabel.conf
+		{Name: "set", Value: None},
+	}},
+	{Name: "connlimit", Kind: MatchKind, Families: Both, Check: "One of --connlimit-upto and --connlimit-above is needed.", Options: []Option{
+		{Name: "connlimit-upto", Value: Uint32, Not: true, Excludes: []string{"connlimit-above"}},
+		{Name: "connlimit-above", Value: Uint32, Not: true, Excludes: []string{"connlimit-upto"}},
+		{Name: "connlimit-mask", Value: PrefixMask},
+		{Name: "connlimit-saddr", Value: None, Excludes: []string{"connlimit-daddr"}},
+		{Name: "connlimit-daddr", Value: None, Excludes: []string{"connlimit-saddr"}},
+	}},
+	{Name: "connmark", Kind: MatchKind, Families: Both, Options: []Option{
+		{Name: "mark", Value: MarkMask, Not: true, Required: true},
+	}},
+	{Name: "cpu", Kind: MatchKind, Families: Both, Options: []Option{
+		{Name: "cpu", Value: Uint32, Not: true, Required: true},
+	}},
+	{Name: "devgroup", Kind: MatchKind, Families: Both, Check: "At least one option is needed.", Options: []Option{
+		{Name: "src-group", Value: String, Not: true}, // number[/mask] or a name from /etc/iproute2/group
+		{Name: "dst-group", Value: String, Not: true}, // as --src-group
+	}},
+	{Name: "dscp", Kind: MatchKind, Families: Both, Check: "One of --dscp and --dscp-class is needed.", Options: []Option{
+		{Name: "dscp", Value: Uint8, Not: true, Excludes: []string{"dscp-class"}, Max: 63},
+		{Name: "dscp-class", Value: String, Not: true, Excludes: []string{"dscp"}}, // BE, EF, AF11 to AF43 or CS0 to CS7, any case; text after it is ignored
+	}},
+	{Name: "dst", Kind: MatchKind, Families: Only6, Options: []Option{
+		{Name: "dst-len", Value: Uint32, Not: true},
+		{Name: "dst-opts", Value: String}, // comma list of TYPE[:LENGTH], at most 16, TYPE 0 without a length
+	}},
+	{Name: "ecn", Kind: MatchKind, Families: Both, Check: "At least one option is needed.", Options: []Option{
+		{Name: "ecn-tcp-cwr", Value: None, Not: true},
+		{Name: "ecn-tcp-ece", Value: None, Not: true},
+		{Name: "ecn-ip-ect", Value: Uint8, Not: true, Max: 3},
+	}},
+	{Name: "esp", Kind: MatchKind, Families: Both, Options: []Option{
+		{Name: "espspi", Value: Uint32Range, Not: true},
+	}},
+	{Name: "eui64", Kind: MatchKind, Families: Only6},
+	{Name: "frag", Kind: MatchKind, Families: Only6, Options: []Option{
+		{Name: "fragid", Value: Uint32Range, Not: true},
+		{Name: "fraglen", Value: Uint32, Not: true},
+		{Name: "fragres", Value: None},
+		{Name: "fragfirst", Value: None},
+		{Name: "fragmore", Value: None, Excludes: []string{"fraglast"}},
+		{Name: "fraglast", Value: None, Excludes: []string{"fragmore"}},
+	}},
+	{Name: "hashlimit", Kind: MatchKind, Families: Both, Check: "One of --hashlimit-upto (or --hashlimit) and --hashlimit-above is needed; with a rate in bytes, --hashlimit-burst must not be below the rate, otherwise not above 1000000.", Options: []Option{
+		{Name: "hashlimit-upto", Value: String, Not: true, Excludes: []string{"hashlimit", "hashlimit-above"}}, // N[/second|minute|hour|day] (units may be abbreviated) or N[k|m]b/s, above 0 and at most 1000000 a second; text between N and / is ignored
+		{Name: "hashlimit-above", Value: String, Not: true, Excludes: []string{"hashlimit-upto", "hashlimit"}}, // as --hashlimit-upto
+		{Name: "hashlimit", Value: String, Not: true, Excludes: []string{"hashlimit-upto", "hashlimit-above"}}, // as --hashlimit-upto
+		{Name: "hashlimit-srcmask", Value: PrefixLength},
+		{Name: "hashlimit-dstmask", Value: PrefixLength},
+		{Name: "hashlimit-burst", Value: String}, // N, at most 1000000, or N[k|m]b with a rate in bytes
+		{Name: "hashlimit-htable-size", Value: Uint32},
+		{Name: "hashlimit-htable-max", Value: Uint32},
+		{Name: "hashlimit-htable-gcinterval", Value: Uint32},
+		{Name: "hashlimit-htable-expire", Value: Uint32},
+		{Name: "hashlimit-mode", Value: String},                         // list of srcip srcport dstip dstport, separated by , or |
+		{Name: "hashlimit-name", Value: String, Required: true, Min: 1}, // cut silently after 254 bytes
+		{Name: "hashlimit-rate-match", Value: None},
+		{Name: "hashlimit-rate-interval", Value: String}, // number of seconds above 0; text after it is ignored
+	}},
+	{Name: "hbh", Kind: MatchKind, Families: Only6, Options: []Option{
+		{Name: "hbh-len", Value: Uint32, Not: true},
+		{Name: "hbh-opts", Value: String}, // comma list of TYPE[:LENGTH], at most 16, TYPE 0 without a length
+	}},
+	{Name: "helper", Kind: MatchKind, Families: Both, Options: []Option{
+		{Name: "helper", Value: String, Not: true, Required: true}, // cut silently after 29 bytes
+	}},
+	{Name: "hl", Kind: MatchKind, Families: Only6, Check: "One of --hl-eq, --hl, --hl-lt and --hl-gt is needed.", Options: []Option{
+		{Name: "hl-lt", Value: Uint8, Excludes: []string{"hl-eq", "hl", "hl-gt"}},
+		{Name: "hl-gt", Value: Uint8, Excludes: []string{"hl-eq", "hl", "hl-lt"}},
+		{Name: "hl-eq", Value: Uint8, Not: true, Excludes: []string{"hl", "hl-lt", "hl-gt"}},
+		{Name: "hl", Value: Uint8, Not: true, Excludes: []string{"hl-eq", "hl-lt", "hl-gt"}},
+	}},
+	{Name: "ipcomp", Kind: MatchKind, Families: Both, Options: []Option{
+		{Name: "ipcompspi", Value: Uint32Range, Not: true},
+		{Name: "compres", Value: None},
+	}},
+	{Name: "ipv6header", Kind: MatchKind, Families: Only6, Options: []Option{
+		{Name: "header", Value: String, Not: true, Required: true}, // comma list of hop-by-hop (hop), dst, route, frag, auth, esp, none, protocol (prot), their numbers 0 60 43 44 51 50 59 255, or their names in /etc/protocols
+		{Name: "soft", Value: None},
+	}},
+	{Name: "ipvs", Kind: MatchKind, Families: Both, Check: "At least one option is needed, and ! --ipvs takes no other option beside it.", Options: []Option{
+		{Name: "ipvs", Value: None, Not: true},
+		{Name: "vproto", Value: Protocol, Not: true},
+		{Name: "vaddr", Value: HostMask, Not: true},
+		{Name: "vport", Value: Port, Not: true},
+		{Name: "vdir", Value: String},               // ORIGINAL or REPLY, any case
+		{Name: "vmethod", Value: String, Not: true}, // GATE, IPIP or MASQ, any case
+		{Name: "vportctl", Value: Port, Not: true},
+	}},
+	{Name: "length", Kind: MatchKind, Families: Both, Options: []Option{
+		{Name: "length", Value: Uint16Range, Not: true, Required: true},
+	}},
+	{Name: "limit", Kind: MatchKind, Families: Both, Options: []Option{
+		{Name: "limit", Value: String}, // N[/second|minute|hour|day], above 0 and at most 10000 a second, units may be abbreviated; text between N and / is ignored
+		{Name: "limit-burst", Value: Uint32, Max: 10000},
+	}},
+	{Name: "mac", Kind: MatchKind, Families: Both, Options: []Option{
+		{Name: "mac-source", Value: EtherMAC, Not: true, Required: true},
+	}},
+	{Name: "mark", Kind: MatchKind, Families: Both, Options: []Option{
+		{Name: "mark", Value: MarkMask, Not: true, Required: true},
+	}},
+	{Name: "mh", Kind: MatchKind, Families: Only6, Options: []Option{
+		{Name: "mh-type", Value: String, Not: true}, // TYPE[:TYPE], numbers or abbreviated names; low > high is refused
+	}},
+	{Name: "nfacct", Kind: MatchKind, Families: Both, Options: []Option{
+		{Name: "nfacct-name", Value: String, Required: true, Min: 1}, // no newline; cut silently after 31 bytes
+	}},
+	{Name: "osf", Kind: MatchKind, Families: Only4, Options: []Option{
+		{Name: "genre", Value: String, Not: true, Required: true}, // cut silently after 31 bytes
+		{Name: "ttl", Value: Uint32, Max: 2},
+		{Name: "log", Value: Uint32, Max: 2},
+	}},
+	{Name: "owner", Kind: MatchKind, Families: Both, Check: "At least one option is needed.", Options: []Option{
+		{Name: "uid-owner", Value: String, Not: true}, // user name, or ID[-ID] or ID[:ID] up to 4294967294
+		{Name: "gid-owner", Value: String, Not: true}, // group name, or ID[-ID] or ID[:ID] up to 4294967294
+		{Name: "socket-exists", Value: None, Not: true},
+		{Name: "suppl-groups", Value: None, Needs: []string{"gid-owner"}}, // must stand after --gid-owner
+	}},
+	{Name: "physdev", Kind: MatchKind, Families: Both, Check: "At least one option is needed.", Options: []Option{
+		{Name: "physdev-in", Value: String, Not: true},  // interface name of at most 15 bytes, + at its end is a wildcard
+		{Name: "physdev-out", Value: String, Not: true}, // as --physdev-in
+		{Name: "physdev-is-in", Value: None, Not: true},
+		{Name: "physdev-is-out", Value: None, Not: true},
+		{Name: "physdev-is-bridged", Value: None, Not: true},
+	}},
+	{Name: "pkttype", Kind: MatchKind, Families: Both, Options: []Option{
+		{Name: "pkt-type", Value: String, Not: true, Required: true}, // unicast, broadcast, multicast, otherhost, bcast, mcast or host, any case
+	}},
+	{Name: "policy", Kind: MatchKind, Families: Both, Check: "With --pol none neither --strict nor --next is accepted; with --strict each element needs one of --reqid, --spi, --tunnel-src, --tunnel-dst, --proto and --mode; an element with --tunnel-src or --tunnel-dst needs --mode tunnel or ! --mode transport; an option stands at most once in an element.", Options: []Option{
+		{Name: "dir", Value: String, Required: true}, // in or out
+		{Name: "pol", Value: String},                 // none or ipsec
+		{Name: "strict", Value: None},
+		{Name: "reqid", Value: Uint32, Not: true, Many: true},              // once for each --next
+		{Name: "spi", Value: Uint32, Not: true, Many: true},                // once for each --next
+		{Name: "tunnel-src", Value: HostMask, Not: true, Many: true},       // once for each --next
+		{Name: "tunnel-dst", Value: HostMask, Not: true, Many: true},       // once for each --next
+		{Name: "proto", Value: Protocol, Not: true, Many: true},            // ah, esp or ipcomp; once for each --next
+		{Name: "mode", Value: String, Not: true, Many: true},               // transport or tunnel; once for each --next
+		{Name: "next", Value: None, Many: true, Needs: []string{"strict"}}, // at most three times
+	}},
+	{Name: "quota", Kind: MatchKind, Families: Both, Options: []Option{
+		{Name: "quota", Value: Uint64, Not: true, Required: true},
+	}},
+	{Name: "rateest", Kind: MatchKind, Families: Both, Check: "Nothing is refused; the word after --rateest-bps* and --rateest-pps* is optional, and taken unless it begins with - or !.", Options: []Option{
+		{Name: "rateest1", Value: String, Excludes: []string{"rateest"}},      // cut silently after 15 bytes
+		{Name: "rateest", Value: String, Excludes: []string{"rateest1"}},      // cut silently after 15 bytes
+		{Name: "rateest2", Value: String},                                     // cut silently after 15 bytes
+		{Name: "rateest-bps1", Value: Own},                                    // optional: number[bit|kbit|Kibit|...|Bps|KBps|KiBps|...], any case
+		{Name: "rateest-pps1", Value: Own},                                    // optional: number up to 4294967295
+		{Name: "rateest-bps2", Value: Own, Excludes: []string{"rateest-bps"}}, // optional, as --rateest-bps1
+		{Name: "rateest-pps2", Value: Own, Excludes: []string{"rateest-pps"}}, // optional, as --rateest-pps1
+		{Name: "rateest-bps", Value: Own, Excludes: []string{"rateest-bps2"}}, // optional, as --rateest-bps1
+		{Name: "rateest-pps", Value: Own, Excludes: []string{"rateest-pps2"}}, // optional, as --rateest-pps1
+		{Name: "rateest-delta", Value: None},
+		{Name: "rateest-lt", Value: None, Not: true}, // the last of lt, gt and eq counts
+		{Name: "rateest-gt", Value: None, Not: true},
+		{Name: "rateest-eq", Value: None, Not: true},
+	}},
+	{Name: "realm", Kind: MatchKind, Families: Only4, Options: []Option{
+		{Name: "realm", Value: String, Not: true, Required: true}, // number[/mask] or a name from /etc/iproute2/rt_realms
+	}},
+	{Name: "recent", Kind: MatchKind, Families: Both, Check: "One of --set, --rcheck, --update and --remove is needed.", Options: []Option{
+		{Name: "set", Value: None, Not: true, Excludes: []string{"rcheck", "update", "remove", "rttl"}},
+		{Name: "rcheck", Value: None, Not: true, Excludes: []string{"set", "update", "remove"}},
+		{Name: "update", Value: None, Not: true, Excludes: []string{"set", "rcheck", "remove"}},
+		{Name: "remove", Value: None, Not: true, Excludes: []string{"set", "rcheck", "update", "rttl"}},
+		{Name: "seconds", Value: Uint32, Min: 1},
+		{Name: "reap", Value: None, Needs: []string{"seconds"}},
+		{Name: "hitcount", Value: Uint32},
+		{Name: "rttl", Value: None, Excludes: []string{"set", "remove"}},
+		{Name: "name", Value: String}, // cut silently after 199 bytes
+		{Name: "rsource", Value: None},
+		{Name: "rdest", Value: None},
+		{Name: "mask", Value: Host},
+	}},
+	{Name: "rpfilter", Kind: MatchKind, Families: Both, Options: []Option{
+		{Name: "loose", Value: None},
+		{Name: "validmark", Value: None},
+		{Name: "accept-local", Value: None},
+		{Name: "invert", Value: None},
+	}},
+	{Name: "rt", Kind: MatchKind, Families: Only6, Check: "--rt-0-res and --rt-0-addrs need --rt-type 0, without !, before them.", Options: []Option{
+		{Name: "rt-type", Value: Uint32, Not: true},
+		{Name: "rt-segsleft", Value: Uint32Range, Not: true},
+		{Name: "rt-len", Value: Uint32, Not: true},
+		{Name: "rt-0-res", Value: None, Needs: []string{"rt-type"}},           // must stand after --rt-type 0
+		{Name: "rt-0-addrs", Value: String, Needs: []string{"rt-type"}},       // comma list of at most 16 addresses; must stand after --rt-type 0
+		{Name: "rt-0-not-strict", Value: None, Needs: []string{"rt-0-addrs"}}, // must stand after --rt-0-addrs
+	}},
+	{Name: "socket", Kind: MatchKind, Families: Both, Options: []Option{
+		{Name: "transparent", Value: None},
+		{Name: "nowildcard", Value: None},
+		{Name: "restore-skmark", Value: None},
+	}},
+	{Name: "srh", Kind: MatchKind, Families: Only6, Options: []Option{
+		{Name: "srh-next-hdr", Value: Uint8, Not: true},
+		{Name: "srh-hdr-len-eq", Value: Uint8, Not: true},
+		{Name: "srh-hdr-len-gt", Value: Uint8, Not: true},
+		{Name: "srh-hdr-len-lt", Value: Uint8, Not: true},
+		{Name: "srh-segs-left-eq", Value: Uint8, Not: true},
+		{Name: "srh-segs-left-gt", Value: Uint8, Not: true},
+		{Name: "srh-segs-left-lt", Value: Uint8, Not: true},
+		{Name: "srh-last-entry-eq", Value: Uint8, Not: true},
+		{Name: "srh-last-entry-gt", Value: Uint8, Not: true},
+		{Name: "srh-last-entry-lt", Value: Uint8, Not: true},
+		{Name: "srh-tag", Value: Uint16, Not: true},
+		{Name: "srh-psid", Value: HostMask, Not: true},
+		{Name: "srh-nsid", Value: HostMask, Not: true},
+		{Name: "srh-lsid", Value: HostMask, Not: true},
+	}},
+	{Name: "statistic", Kind: MatchKind, Families: Both, Check: "--mode random needs --probability, --mode nth needs --every and --packet, and --packet must be below --every.", Options: []Option{
+		{Name: "mode", Value: String, Required: true}, // random or nth
+		{Name: "probability", Value: Double, Not: true, Excludes: []string{"every", "packet"}, Max: 1},
+		{Name: "every", Value: Uint32, Not: true, Excludes: []string{"probability"}, Needs: []string{"packet"}, Min: 1},
+		{Name: "packet", Value: Uint32, Excludes: []string{"probability"}, Needs: []string{"every"}},
+	}},
+	{Name: "string", Kind: MatchKind, Families: Both, Check: "One of --string and --hex-string is needed.", Options: []Option{
+		{Name: "from", Value: Uint16},
+		{Name: "to", Value: Uint16},
+		{Name: "algo", Value: String, Required: true},                                // bm or kmp; only the kernel checks it; cut silently after 15 bytes
+		{Name: "string", Value: String, Not: true, Excludes: []string{"hex-string"}}, // at most 128 bytes
+		{Name: "hex-string", Value: String, Not: true, Excludes: []string{"string"}}, // text with |hex bytes| in it, at most 128 bytes, not empty; a backslash takes the next byte as it is
+		{Name: "icase", Value: None},
+	}},
+	{Name: "tcpmss", Kind: MatchKind, Families: Both, Options: []Option{
+		{Name: "mss", Value: Uint16Range, Not: true, Required: true}, // low > high is refused
+	}},
+	{Name: "time", Kind: MatchKind, Families: Both, Check: "--contiguous is refused while --timestart (00:00:00 unless given) is before --timestop (23:59:59 unless given).", Options: []Option{
+		{Name: "datestart", Value: String}, // YYYY[-MM[-DD[Thh[:mm[:ss]]]]], 1970 to 2038
+		{Name: "datestop", Value: String},  // as --datestart
+		{Name: "timestart", Value: String}, // hh:mm[:ss]
+		{Name: "timestop", Value: String},  // hh:mm[:ss]
+		{Name: "contiguous", Value: None},
+		{Name: "weekdays", Value: String, Not: true},  // comma list of Mon to Sun (first two letters count, case too) or numbers other than 0
+		{Name: "monthdays", Value: String, Not: true}, // comma list of numbers up to 31
+		{Name: "localtz", Value: None, Excludes: []string{"utc"}},
+		{Name: "utc", Value: None, Excludes: []string{"localtz", "kerneltz"}},
+		{Name: "kerneltz", Value: None, Excludes: []string{"utc"}},
+	}},
+	{Name: "tos", Kind: MatchKind, Families: Both, Options: []Option{
+		{Name: "tos", Value: TOSMask, Not: true, Required: true}, // a symbolic name has mask 0x3f
+	}},
+	{Name: "ttl", Kind: MatchKind, Families: Only4, Check: "One of --ttl-eq, --ttl, --ttl-lt and --ttl-gt is needed.", Options: []Option{
+		{Name: "ttl-lt", Value: Uint8, Excludes: []string{"ttl-eq", "ttl", "ttl-gt"}},
+		{Name: "ttl-gt", Value: Uint8, Excludes: []string{"ttl-eq", "ttl", "ttl-lt"}},
+		{Name: "ttl-eq", Value: Uint8, Not: true, Excludes: []string{"ttl", "ttl-lt", "ttl-gt"}},
+		{Name: "ttl", Value: Uint8, Not: true, Excludes: []string{"ttl-eq", "ttl-lt", "ttl-gt"}},
+	}},
+	{Name: "u32", Kind: MatchKind, Families: Both, Options: []Option{
+		{Name: "u32", Value: String, Not: true, Required: true}, // START [OP NUMBER]... = LOW[:HIGH][,...] [&& ...], OP one of & << >> @; at most 10 of each
+	}},
+	{Name: "AUDIT", Kind: TargetKind, Families: Both, Options: []Option{
+		{Name: "type", Value: String, Required: true}, // accept, drop or reject, any case
+	}},
+	{Name: "CHECKSUM", Kind: TargetKind, Families: Both, Options: []Option{
+		{Name: "checksum-fill", Value: None, Required: true},
+	}},
+	{Name: "CLASSIFY", Kind: TargetKind, Families: Both, Options: []Option{
+		{Name: "set-class", Value: String, Required: true}, // MAJOR:MINOR, hexadecimal
+	}},
+	{Name: "CLUSTERIP", Kind: TargetKind, Families: Only4, Check: "Either no option, or all of --new, --hashmode, --clustermac, --total-nodes and --local-node.", Options: []Option{
+		{Name: "new", Value: None},
+		{Name: "hashmode", Value: String},     // sourceip, sourceip-sourceport or sourceip-sourceport-destport
+		{Name: "clustermac", Value: EtherMAC}, // multicast addresses only
+		{Name: "total-nodes", Value: Uint16, Max: 16},
+		{Name: "local-node", Value: Uint16, Max: 16},
+		{Name: "hash-init", Value: Uint32, Max: 4294967295},
+	}},
+	{Name: "CONNMARK", Kind: TargetKind, Families: Both, Check: "One of --set-xmark, --set-mark, --and-mark, --or-mark, --xor-mark, --save-mark and --restore-mark is needed.", Options: []Option{
+		{Name: "set-xmark", Value: MarkMask, Excludes: []string{"set-mark", "save-mark", "restore-mark", "and-mark", "or-mark", "xor-mark"}},
+		{Name: "set-mark", Value: MarkMask, Excludes: []string{"save-mark", "restore-mark", "and-mark", "or-mark", "xor-mark", "set-xmark"}},
+		{Name: "and-mark", Value: Uint32, Excludes: []string{"set-mark", "save-mark", "restore-mark", "or-mark", "xor-mark", "set-xmark"}},
+		{Name: "or-mark", Value: Uint32, Excludes: []string{"set-mark", "save-mark", "restore-mark", "and-mark", "xor-mark", "set-xmark"}},
+		{Name: "xor-mark", Value: Uint32, Excludes: []string{"set-mark", "save-mark", "restore-mark", "and-mark", "or-mark", "set-xmark"}},
+		{Name: "save-mark", Value: None, Excludes: []string{"set-mark", "restore-mark", "and-mark", "or-mark", "xor-mark", "set-xmark"}},
+		{Name: "restore-mark", Value: None, Excludes: []string{"set-mark", "save-mark", "and-mark", "or-mark", "xor-mark", "set-xmark"}},
+		{Name: "left-shift-mark", Value: Uint8, Max: 32},
+		{Name: "right-shift-mark", Value: Uint8, Max: 32},
+		{Name: "ctmask", Value: Uint32, Excludes: []string{"mask"}},
+		{Name: "nfmask", Value: Uint32, Excludes: []string{"mask"}},
+		{Name: "mask", Value: Uint32, Excludes: []string{"ctmask", "nfmask"}},
+	}},
+	{Name: "CONNSECMARK", Kind: TargetKind, Families: Both, Check: "One of --save and --restore is needed.", Options: []Option{
+		{Name: "save", Value: None, Excludes: []string{"restore"}},
+		{Name: "restore", Value: None, Excludes: []string{"save"}},
+	}},
+	{Name: "CT", Kind: TargetKind, Families: Both, Options: []Option{
+		{Name: "notrack", Value: None},
+		{Name: "helper", Value: String},     // cut silently after 15 bytes
+		{Name: "timeout", Value: String},    // cut silently after 31 bytes
+		{Name: "ctevents", Value: String},   // comma list of new related destroy reply assured protoinfo helper mark natseqinfo secmark
+		{Name: "expevents", Value: String},  // new
+		{Name: "zone-orig", Value: String},  // mark (any case) or 0 to 65535
+		{Name: "zone-reply", Value: String}, // as --zone-orig
+		{Name: "zone", Value: String},       // as --zone-orig
+	}},
+	{Name: "DNAT", Kind: TargetKind, Families: Both, Check: "A port is refused unless -p tcp, udp, sctp, dccp or icmp stands before it.", Options: []Option{
+		{Name: "to-destination", Value: String, Required: true}, // [ADDRESS[-ADDRESS]][:PORT[-PORT[/BASE]]], IPv6 addresses with ports in []
+		{Name: "random", Value: None},
+		{Name: "persistent", Value: None},
+	}},
+	{Name: "DNPT", Kind: TargetKind, Families: Only6, Options: []Option{
+		{Name: "src-pfx", Value: HostMask, Required: true},
+		{Name: "dst-pfx", Value: HostMask, Required: true},
+	}},
+	{Name: "DSCP", Kind: TargetKind, Families: Both, Check: "One of --set-dscp and --set-dscp-class is needed.", Options: []Option{
+		{Name: "set-dscp", Value: Uint8, Excludes: []string{"set-dscp-class"}, Max: 63},
+		{Name: "set-dscp-class", Value: String, Excludes: []string{"set-dscp"}}, // BE, EF, AF11 to AF43 or CS0 to CS7, any case; text after it is ignored
+	}},
+	{Name: "ECN", Kind: TargetKind, Families: Only4, Check: "At least one option is needed.", Options: []Option{
+		{Name: "ecn-tcp-remove", Value: None, Excludes: []string{"ecn-tcp-cwr", "ecn-tcp-ece"}},
+		{Name: "ecn-tcp-cwr", Value: Uint8, Excludes: []string{"ecn-tcp-remove"}, Max: 1},
+		{Name: "ecn-tcp-ece", Value: Uint8, Excludes: []string{"ecn-tcp-remove"}, Max: 1},
+		{Name: "ecn-ip-ect", Value: Uint8, Max: 3},
+	}},
+	{Name: "HL", Kind: TargetKind, Families: Only6, Check: "One of --hl-set, --hl-dec and --hl-inc is needed.", Options: []Option{
+		{Name: "hl-set", Value: Uint8, Excludes: []string{"hl-inc", "hl-dec"}},
+		{Name: "hl-dec", Value: Uint8, Excludes: []string{"hl-set", "hl-inc"}, Min: 1},
+		{Name: "hl-inc", Value: Uint8, Excludes: []string{"hl-set", "hl-dec"}, Min: 1},
+	}},
+	{Name: "HMARK", Kind: TargetKind, Families: Both, Check: "--hmark-tuple or a prefix or mask option is needed; what --hmark-tuple names counts as its prefix or mask option: that option is refused after it as a repetition, and spi in it excludes the port masks and sport and dport in it.", Options: []Option{
+		{Name: "hmark-tuple", Value: String}, // comma list of ct src dst sport dport proto spi; any case, abbreviations take the first that fits; each counts as its mask option
+		{Name: "hmark-src-prefix", Value: PrefixMask},
+		{Name: "hmark-dst-prefix", Value: PrefixMask},
+		{Name: "hmark-sport-mask", Value: Uint16, Excludes: []string{"hmark-spi-mask"}},
+		{Name: "hmark-dport-mask", Value: Uint16, Excludes: []string{"hmark-spi-mask"}},
+		{Name: "hmark-spi-mask", Value: Uint32, Excludes: []string{"hmark-sport-mask", "hmark-dport-mask"}},
+		{Name: "hmark-sport", Value: Uint16},
+		{Name: "hmark-dport", Value: Uint16},
+		{Name: "hmark-spi", Value: Uint32},
+		{Name: "hmark-proto-mask", Value: Uint16},
+		{Name: "hmark-rnd", Value: Uint32, Required: true},
+		{Name: "hmark-mod", Value: Uint32, Required: true, Min: 1},
+		{Name: "hmark-offset", Value: Uint32},
+	}},
+	{Name: "IDLETIMER", Kind: TargetKind, Families: Both, Options: []Option{
+		{Name: "timeout", Value: Uint32, Required: true},
+		{Name: "label", Value: String, Required: true}, // cut silently after 27 bytes
+		{Name: "alarm", Value: None},
+	}},
+	{Name: "LED", Kind: TargetKind, Families: Both, Options: []Option{
+		{Name: "led-trigger-id", Value: String, Required: true, Max: 16},
+		{Name: "led-delay", Value: String}, // milliseconds, or a word that begins with inf
+		{Name: "led-always-blink", Value: None},
+	}},
+	{Name: "LOG", Kind: TargetKind, Families: Both, Options: []Option{
+		{Name: "log-level", Value: SyslogLevel},
+		{Name: "log-prefix", Value: String, Min: 1}, // no newline; cut silently after 29 bytes
+		{Name: "log-tcp-sequence", Value: None},
+		{Name: "log-tcp-options", Value: None},
+		{Name: "log-ip-options", Value: None},
+		{Name: "log-uid", Value: None},
+		{Name: "log-macdecode", Value: None},
+	}},
+	{Name: "MARK", Kind: TargetKind, Families: Both, Check: "One of the options is needed.", Options: []Option{
+		{Name: "set-xmark", Value: MarkMask, Excludes: []string{"set-mark", "and-mark", "or-mark", "xor-mark"}},
+		{Name: "set-mark", Value: MarkMask, Excludes: []string{"and-mark", "or-mark", "xor-mark", "set-xmark"}},
+		{Name: "and-mark", Value: Uint32, Excludes: []string{"set-mark", "or-mark", "xor-mark", "set-xmark"}},
+		{Name: "or-mark", Value: Uint32, Excludes: []string{"set-mark", "and-mark", "xor-mark", "set-xmark"}},
+		{Name: "xor-mark", Value: Uint32, Excludes: []string{"set-mark", "and-mark", "or-mark", "set-xmark"}},
+	}},
+	{Name: "MASQUERADE", Kind: TargetKind, Families: Both, Check: "--to-ports is refused unless -p tcp, udp, sctp, dccp or icmp stands before it.", Options: []Option{
+		{Name: "to-ports", Value: String}, // PORT[-PORT]; a /BASE is accepted and means nothing
+		{Name: "random", Value: None},
+		{Name: "random-fully", Value: None},
+	}},
+	{Name: "NETMAP", Kind: TargetKind, Families: Both, Options: []Option{
+		{Name: "to", Value: HostMask, Required: true},
+	}},
+	{Name: "NFLOG", Kind: TargetKind, Families: Both, Options: []Option{
+		{Name: "nflog-group", Value: Uint16},
+		{Name: "nflog-prefix", Value: String, Min: 1},                          // no newline; cut silently after 63 bytes
+		{Name: "nflog-range", Value: Uint32, Excludes: []string{"nflog-size"}}, // accepted with a warning, does nothing
+		{Name: "nflog-size", Value: Uint32, Excludes: []string{"nflog-range"}},
+		{Name: "nflog-threshold", Value: Uint16},
+	}},
+	{Name: "NFQUEUE", Kind: TargetKind, Families: Both, Options: []Option{
+		{Name: "queue-num", Value: Uint16, Excludes: []string{"queue-balance"}},
+		{Name: "queue-balance", Value: Uint16Range, Excludes: []string{"queue-num"}}, // LOW < HIGH; 1.8.13 refuses a HIGH above 65534
+		{Name: "queue-bypass", Value: None},
+		{Name: "queue-cpu-fanout", Value: None, Needs: []string{"queue-balance"}},
+	}},
+	{Name: "NOTRACK", Kind: TargetKind, Families: Both},
+	{Name: "RATEEST", Kind: TargetKind, Families: Both, Check: "--rateest-interval is at most 8 s, and --rateest-ewmalog must be long enough for it (an exponent of 1 to 30).", Options: []Option{
+		{Name: "rateest-name", Value: String, Required: true},     // cut silently after 15 bytes
+		{Name: "rateest-interval", Value: String, Required: true}, // number[s|sec|secs|ms|msec|msecs|us|usec|usecs], any case
+		{Name: "rateest-ewmalog", Value: String, Required: true},  // as --rateest-interval
+	}},
+	{Name: "REDIRECT", Kind: TargetKind, Families: Both, Check: "--to-ports is refused unless -p tcp, udp, sctp, dccp or icmp stands before it.", Options: []Option{
+		{Name: "to-ports", Value: String}, // PORT[-PORT]; a /BASE is refused
+		{Name: "random", Value: None},
+	}},
+	{Name: "SECMARK", Kind: TargetKind, Families: Both, Options: []Option{
+		{Name: "selctx", Value: String, Required: true}, // cut silently after 255 bytes
+	}},
+	{Name: "SET", Kind: TargetKind, Families: Both, Check: "One of --add-set, --del-set and --map-set is needed; --exist and --timeout need --add-set; --map-mark, --map-prio and --map-queue need --map-set, which needs one of them; the sets must exist and be of the rule's family, or of none.", Options: []Option{
+		{Name: "add-set", Value: Own, Values: 2, Not: true},                             // SET and a comma list of at most 6 of src and dst; ! is accepted and ignored
+		{Name: "del-set", Value: Own, Values: 2, Not: true},                             // SET and a comma list of at most 6 of src and dst; ! is accepted and ignored
+		{Name: "exist", Value: None, Not: true, Many: true, Needs: []string{"add-set"}}, // ! is accepted and ignored, here and below
+		{Name: "timeout", Value: Uint32, Not: true, Many: true, Needs: []string{"add-set"}, Max: 4294967294},
+		{Name: "map-set", Value: Own, Values: 2, Not: true}, // as --add-set
+		{Name: "map-mark", Value: None, Not: true, Many: true, Needs: []string{"map-set"}},
+		{Name: "map-prio", Value: None, Not: true, Many: true, Needs: []string{"map-set"}},
+		{Name: "map-queue", Value: None, Not: true, Many: true, Needs: []string{"map-set"}},
+	}},
+	{Name: "SNAT", Kind: TargetKind, Families: Both, Check: "A port is refused unless -p tcp, udp, sctp, dccp or icmp stands before it.", Options: []Option{
+		{Name: "to-source", Value: String, Required: true}, // [ADDRESS[-ADDRESS]][:PORT[-PORT]], IPv6 addresses with ports in []; a /BASE is accepted and means nothing
+		{Name: "random", Value: None},
+		{Name: "random-fully", Value: None},
+		{Name: "persistent", Value: None},
+	}},
+	{Name: "SNPT", Kind: TargetKind, Families: Only6, Options: []Option{
+		{Name: "src-pfx", Value: HostMask, Required: true},
+		{Name: "dst-pfx", Value: HostMask, Required: true},
+	}},
+	{Name: "SYNPROXY", Kind: TargetKind, Families: Both, Options: []Option{
+		{Name: "sack-perm", Value: None},
+		{Name: "timestamp", Value: None},
+		{Name: "wscale", Value: Uint32},
+		{Name: "mss", Value: Uint32},
+		{Name: "ecn", Value: None},
+	}},
+	{Name: "TCPMSS", Kind: TargetKind, Families: Only4, Check: "At least one option is needed.", Options: []Option{
+		{Name: "set-mss", Value: Uint16, Max: 65515},
+		{Name: "clamp-mss-to-pmtu", Value: None},
+	}},
+	{Name: "TCPMSS", Kind: TargetKind, Families: Only6, Check: "At least one option is needed.", Options: []Option{
+		{Name: "set-mss", Value: Uint16, Max: 65495},
+		{Name: "clamp-mss-to-pmtu", Value: None},
+	}},
+	{Name: "TCPOPTSTRIP", Kind: TargetKind, Families: Both, Options: []Option{
+		{Name: "strip-options", Value: String}, // comma list of wscale mss sack-permitted sack timestamp md5 or 2 to 255, none twice
+	}},
+	{Name: "TEE", Kind: TargetKind, Families: Both, Options: []Option{
+		{Name: "gateway", Value: Host, Required: true},
+		{Name: "oif", Value: String}, // cut silently after 15 bytes
+	}},
+	{Name: "TOS", Kind: TargetKind, Families: Both, Check: "One of the options is needed.", Options: []Option{
+		{Name: "set-tos", Value: TOSMask, Excludes: []string{"and-tos", "or-tos", "xor-tos"}}, // a symbolic name has mask 0x3f
+		{Name: "and-tos", Value: Uint8, Excludes: []string{"set-tos", "or-tos", "xor-tos"}},
+		{Name: "or-tos", Value: Uint8, Excludes: []string{"set-tos", "and-tos", "xor-tos"}},
+		{Name: "xor-tos", Value: Uint8, Excludes: []string{"set-tos", "and-tos", "or-tos"}},
+	}},
+	{Name: "TPROXY", Kind: TargetKind, Families: Both, Options: []Option{
+		{Name: "on-port", Value: Port, Required: true},
+		{Name: "on-ip", Value: Host},
+		{Name: "tproxy-mark", Value: MarkMask},
+	}},
+	{Name: "TRACE", Kind: TargetKind, Families: Both},
+	{Name: "TTL", Kind: TargetKind, Families: Only4, Check: "One of --ttl-set, --ttl-dec and --ttl-inc is needed.", Options: []Option{
+		{Name: "ttl-set", Value: Uint8, Excludes: []string{"ttl-inc", "ttl-dec"}},
+		{Name: "ttl-dec", Value: Uint8, Excludes: []string{"ttl-set", "ttl-inc"}, Min: 1},
+		{Name: "ttl-inc", Value: Uint8, Excludes: []string{"ttl-set", "ttl-dec"}, Min: 1},
+	}},
+	{Name: "ULOG", Kind: TargetKind, Families: Only4, Options: []Option{
+		{Name: "ulog-nlgroup", Value: Uint8, Min: 1, Max: 32},
+		{Name: "ulog-prefix", Value: String, Min: 1}, // no newline; cut silently after 31 bytes
+		{Name: "ulog-cprange", Value: Uint64},
+		{Name: "ulog-qthreshold", Value: Uint64, Min: 1, Max: 50},
+	}},
+}

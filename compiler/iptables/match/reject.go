@@ -1,0 +1,63 @@
+package match
+
+import (
+	"strings"
+
+	"github.com/seawall/seawall/compiler/packet"
+)
+
+// REJECT answers with an error (libipt_REJECT.c, libip6t_REJECT.c).
+func init() {
+	for _, f := range packet.Families {
+		register(Module{Name: "REJECT", Kind: TargetKind, Families: Families(f), Effect: rejectEffect(f),
+			Options: []Option{{Name: "reject-with", Value: Own, Valid: func(f packet.Family, values []string) bool {
+				_, ok := rejectKind(f, values[0])
+				return ok
+			}}}})
+	}
+}
+
+// rejectKinds are the answers with their other names, in the order in which a
+// prefix of either is looked up.
+var rejectKinds = map[packet.Family][]struct {
+	name, alias string
+	verdict     packet.Verdict
+}{
+	packet.IPv4: {
+		{"icmp-net-unreachable", "net-unreach", packet.OtherReject}, {"icmp-host-unreachable", "host-unreach", packet.OtherReject},
+		{"icmp-proto-unreachable", "proto-unreach", packet.OtherReject}, {"icmp-port-unreachable", "port-unreach", packet.Unreachable},
+		{"icmp-net-prohibited", "net-prohib", packet.OtherReject}, {"icmp-host-prohibited", "host-prohib", packet.OtherReject},
+		{"tcp-reset", "tcp-rst", packet.Reset}, {"icmp-admin-prohibited", "admin-prohib", packet.OtherReject},
+	},
+	packet.IPv6: {
+		{"icmp6-no-route", "no-route", packet.OtherReject}, {"icmp6-adm-prohibited", "adm-prohibited", packet.OtherReject},
+		{"icmp6-addr-unreachable", "addr-unreach", packet.OtherReject}, {"icmp6-port-unreachable", "port-unreach", packet.Unreachable},
+		{"tcp-reset", "tcp-reset", packet.Reset}, {"icmp6-policy-fail", "policy-fail", packet.OtherReject},
+		{"icmp6-reject-route", "reject-route", packet.OtherReject},
+	},
+}
+
+func rejectKind(f packet.Family, text string) (packet.Verdict, bool) {
+	begins := func(name string) bool { return len(text) <= len(name) && strings.EqualFold(name[:len(text)], text) }
+	for _, k := range rejectKinds[f] {
+		if begins(k.name) || begins(k.alias) {
+			return k.verdict, true
+		}
+	}
+	return 0, false
+}
+
+// rejectEffect: without an option the answer is port-unreachable.
+func rejectEffect(f packet.Family) func(*Use) Effect {
+	return func(u *Use) Effect {
+		with := u.Option("--reject-with")
+		if with == nil {
+			return Effect{Verdict: packet.Unreachable}
+		}
+		v, ok := rejectKind(f, with.Values[0])
+		if !ok {
+			v = packet.Unknown
+		}
+		return Effect{Verdict: v}
+	}
+}

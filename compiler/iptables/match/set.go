@@ -1,0 +1,104 @@
+package match
+
+import (
+	"net/netip"
+	"strings"
+
+	"github.com/seawall/seawall/compiler/diagram"
+	"github.com/seawall/seawall/compiler/ipset"
+	"github.com/seawall/seawall/compiler/packet"
+)
+
+// set asks whether an address is in an ipset (libxt_set.c;
+// net/netfilter/xt_set.c). It is evaluated for one address against a set whose
+// entries are known, and that no rule of the table fills; its counters and
+// --return-nomatch are not.
+func init() {
+	match := Option{Name: "match-set", Value: Own, Values: 2, Not: true, Valid: validSet}
+	old := match
+	old.Name, old.Same = "set", "match-set"
+	options := []Option{match, old,
+		{Name: "return-nomatch", Many: true}, {Name: "update-counters", Not: true, Many: true}, {Name: "update-subcounters", Not: true, Many: true}}
+	for _, what := range []string{"packets", "bytes"} {
+		for _, op := range []string{"eq", "lt", "gt"} {
+			o := Option{Name: what + "-" + op, Value: Uint64, Not: op == "eq"}
+			for _, other := range []string{"eq", "lt", "gt"} {
+				if other != op {
+					o.Excludes = append(o.Excludes, what+"-"+other)
+				}
+			}
+			options = append(options, o)
+		}
+	}
+	register(Module{Name: "set", Kind: MatchKind, Means: set, Options: options,
+		Refuse: func(_ packet.Family, u *Use) string {
+			if u.Option("--match-set") == nil {
+				return "set needs --match-set NAME src|dst"
+			}
+			return ""
+		}})
+}
+
+// maxSetName is the length of the longest name of a set (IPSET_MAXNAMELEN).
+const maxSetName = 31
+
+func validSet(_ packet.Family, values []string) bool {
+	directions := strings.Split(values[1], ",")
+	for _, d := range directions {
+		if d != "src" && d != "dst" {
+			return false
+		}
+	}
+	return len(values[0]) <= maxSetName && len(directions) <= 6
+}
+
+func set(r *Reader, u *Use) Cases {
+	if len(u.Options) != 1 || u.Options[0].Name != "--match-set" {
+		return Unsure(u.String())
+	}
+	g := u.Options[0]
+	p, ok := map[string]int{"src": packet.Source, "dst": packet.Dest}[g.Values[1]]
+	s := r.Sets[g.Values[0]]
+	switch {
+	case !ok, s == nil:
+		return Unsure(u.String())
+	case s.Unknown != "":
+		return Unsure(u.String() + " (" + s.Unknown + ")")
+	}
+	if by := r.Changed(SetThing(s.Name)); by != "" {
+		return Unsure(u.String() + " (" + by + ")")
+	}
+	members := diagram.None
+	if s.Family == r.Family {
+		members = setOf(r.Family, s.Entries)
+	}
+	return property(p, r.Not(g.Not, p, members))
+}
+
+// setOf is the addresses that are in a set: of the entries that hold an address
+// the longest decides (ipset(8)). So from the shortest on, those of each length
+// are added, or with nomatch taken out.
+func setOf(f packet.Family, entries []ipset.Entry) diagram.Set {
+	type length struct{ in, out []diagram.Span }
+	lengths := map[int]*length{}
+	for _, e := range entries {
+		n := e.Prefix.Bits()
+		if lengths[n] == nil {
+			lengths[n] = &length{}
+		}
+		span := diagram.OfPrefix(netip.PrefixFrom(e.Prefix.Addr(), n))
+		if e.NoMatch {
+			lengths[n].out = append(lengths[n].out, span)
+		} else {
+			lengths[n].in = append(lengths[n].in, span)
+		}
+	}
+	all := diagram.None
+	for n := range f.Bits() + 1 {
+		if l := lengths[n]; l != nil {
+			all = diagram.Normal(append(append([]diagram.Span{}, all...), l.in...))
+			all = all.Intersect(diagram.Normal(append([]diagram.Span{}, l.out...)).Complement(packet.MaxAddress(f)))
+		}
+	}
+	return all
+}

@@ -1,0 +1,53 @@
+package match
+
+import "github.com/seawall/seawall/compiler/packet"
+
+// Standard are the targets that are no modules: verdicts of the kernel's own.
+// RETURN is not here; where it leads is the chain's business.
+var Standard = map[string]packet.Verdict{
+	"ACCEPT": packet.Accept,
+	"DROP":   packet.Deny,
+	"QUEUE":  packet.Unknown, // a program decides
+}
+
+// goesOn are targets that let every packet go on to the next rule, and change
+// nothing that a match of this package asks for.
+var goesOn = []string{
+	"AUDIT", "CHECKSUM", "CLASSIFY", "CONNSECMARK", "DSCP", "ECN", "HL", "IDLETIMER", "LED", "LOG", "NFLOG", "RATEEST",
+	"SECMARK", "TCPMSS", "TCPOPTSTRIP", "TEE", "TOS", "TRACE", "TTL", "ULOG",
+}
+
+// Goes on as well: the packet's mark is another one for the rules after it.
+var marks = []string{"MARK", "HMARK"}
+
+func init() {
+	pass := func(changes ...Thing) func(*Use) Effect {
+		return func(*Use) Effect { return Effect{Changes: changes} }
+	}
+	for _, name := range goesOn {
+		withEffect(name, pass())
+	}
+	for _, name := range marks {
+		withEffect(name, pass(MarkThing))
+	}
+	// CONNMARK can copy its mark to the packet.
+	withEffect("CONNMARK", pass(MarkThing, ConnmarkThing))
+	withEffect("SET", setEffect)
+}
+
+// setEffect is SET: it adds to sets, or takes from them.
+func setEffect(u *Use) Effect {
+	var e Effect
+	for _, g := range u.Options {
+		if (g.Name == "--add-set" || g.Name == "--del-set") && len(g.Values) > 0 {
+			e.Changes = append(e.Changes, SetThing(g.Values[0]))
+		}
+	}
+	if len(e.Changes) == 0 && u.Option("--map-set") == nil {
+		return Effect{Verdict: packet.Unknown}
+	}
+	if u.Option("--map-set") != nil { // a set can hold marks for packets
+		e.Changes = append(e.Changes, MarkThing)
+	}
+	return e
+}

@@ -1,0 +1,76 @@
+package match
+
+import (
+	"strings"
+
+	"github.com/seawall/seawall/compiler/diagram"
+	"github.com/seawall/seawall/compiler/packet"
+)
+
+// tcp has ports and flags (libxt_tcp.c; net/netfilter/xt_tcpudp.c, tcp_mt).
+func init() {
+	register(Module{Name: "tcp", Kind: MatchKind, Protocols: []packet.Protocol{packet.TCP}, Means: tcp, Options: append(portOptions(Own, ordered),
+		Option{Name: "tcp-flags", Value: Own, Values: 2, Not: true, Valid: validFlags},
+		Option{Name: "syn", Not: true, Excludes: []string{"tcp-flags"}},
+		Option{Name: "tcp-option", Value: Uint8, Min: 1, Not: true})})
+}
+
+var flagBits = map[string]int{"FIN": 1, "SYN": 2, "RST": 4, "PSH": 8, "ACK": 16, "URG": 32, "ALL": 63, "NONE": 0}
+
+// flags reads a list of flags in any case; strtok passes over empty parts.
+func flags(list string) (bits int, ok bool) {
+	for _, name := range strings.Split(list, ",") {
+		bit, known := flagBits[strings.ToUpper(name)]
+		if !known && name != "" {
+			return 0, false
+		}
+		bits |= bit
+	}
+	return bits, true
+}
+
+func validFlags(_ packet.Family, values []string) bool {
+	_, mask := flags(values[0])
+	_, comp := flags(values[1])
+	return mask && comp
+}
+
+func tcp(r *Reader, u *Use) Cases {
+	var b diagram.Box
+	unsure := ""
+	for _, g := range u.Options {
+		switch g.Name {
+		case "--tcp-flags":
+			if mask, _ := flags(g.Values[0]); g.Not && mask == 0 { // the back ends differ in what that means
+				unsure = either(unsure, u.String())
+				continue
+			}
+			b[packet.TCPFlags] = r.Not(g.Not, packet.TCPFlags, flagSet(g.Values[0], g.Values[1]))
+		case "--syn":
+			b[packet.TCPFlags] = r.Not(g.Not, packet.TCPFlags, flagSet("SYN,RST,ACK,FIN", "SYN"))
+		case "--sport", "--dport":
+			if !portOption(r, &b, g, portWord) {
+				unsure = either(unsure, u.String())
+			}
+		default:
+			unsure = either(unsure, u.String())
+		}
+	}
+	if b.Empty() {
+		return Never
+	}
+	return Cases{{b, unsure}}
+}
+
+// flagSet is the combinations of flags whose bits under the mask are comp.
+func flagSet(mask, comp string) diagram.Set {
+	m, _ := flags(mask)
+	c, _ := flags(comp)
+	list := []diagram.Span{}
+	for v := range 64 {
+		if v&m == c {
+			list = append(list, diagram.Span{Lo: diagram.Small(v), Hi: diagram.Small(v)})
+		}
+	}
+	return diagram.Normal(list)
+}

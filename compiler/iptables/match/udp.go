@@ -1,0 +1,8 @@
+package match
+
+import "github.com/seawall/seawall/compiler/packet"
+
+// udp has ports (libxt_udp.c).
+func init() {
+	register(Module{Name: "udp", Kind: MatchKind, Protocols: []packet.Protocol{packet.UDP}, Means: portsOrUnsure(decimalPort), Options: portOptions(Own, anyOrder)})
+}

@@ -1,0 +1,243 @@
+package match
+
+import (
+	"math"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/seawall/seawall/compiler/packet"
+)
+
+// Value is the form of an option's value. Each but Own is a form of libxtables
+// (xtoptions.c, XTTYPE_*).
+type Value int
+
+// The forms.
+const (
+	None Value = iota
+	Uint8
+	Uint16
+	Uint32
+	Uint64
+	Uint8Range // a:b, as all ranges
+	Uint16Range
+	Uint32Range
+	Uint64Range
+	Double
+	String // Min and Max are its length
+	TOSMask
+	MarkMask
+	SyslogLevel
+	Host
+	HostMask
+	Protocol
+	Port
+	PortRange
+	PrefixLength
+	PrefixMask
+	EtherMAC
+	Own // the module's own code reads it
+)
+
+// Number reads a number as libxtables does (xtables_strtoul, base 0): decimal,
+// octal with a leading 0, hexadecimal with 0x; blanks and a plus may stand
+// before it. The rest is what follows the digits.
+func Number(text string) (n uint64, rest string, ok bool) {
+	s := strings.TrimLeft(text, " \t\n\v\f\r")
+	s = strings.TrimPrefix(s, "+")
+	base := 10
+	switch {
+	case len(s) > 2 && (s[:2] == "0x" || s[:2] == "0X") && isDigit(s[2], 16):
+		base, s = 16, s[2:]
+	case len(s) > 1 && s[0] == '0':
+		base = 8
+	}
+	end := 0
+	for end < len(s) && isDigit(s[end], base) {
+		end++
+	}
+	n, err := strconv.ParseUint(s[:end], base, 64)
+	return n, s[end:], err == nil
+}
+
+func isDigit(c byte, base int) bool {
+	switch {
+	case base == 16 && (c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'):
+		return true
+	case base == 8:
+		return c >= '0' && c <= '7'
+	}
+	return c >= '0' && c <= '9'
+}
+
+// WholeNumber is Number of a text that is nothing else, within bounds.
+func WholeNumber(text string, least, most uint64) (uint64, bool) {
+	n, rest, ok := Number(text)
+	return n, ok && rest == "" && n >= least && n <= most
+}
+
+// bits is the size of each form of a number.
+var bits = map[Value]int{Uint8: 8, Uint8Range: 8, Uint16: 16, Uint16Range: 16, Uint32: 32, Uint32Range: 32, Uint64: 64, Uint64Range: 64}
+
+// valid reports whether iptables takes the values of an option, as far as its
+// form says.
+func (o *Option) valid(f packet.Family, values []string) bool {
+	if o.Value == Own {
+		return o.Valid == nil || o.Valid(f, values)
+	}
+	if o.Value == None {
+		return true
+	}
+	text := values[0]
+	switch o.Value {
+	case Uint8, Uint16, Uint32, Uint64:
+		_, ok := WholeNumber(text, o.Min, o.most())
+		return ok
+	case Uint8Range, Uint16Range, Uint32Range, Uint64Range:
+		return validRange(text, uint64(math.MaxUint64)>>(64-bits[o.Value]))
+	case Double:
+		_, err := strconv.ParseFloat(text, 64)
+		return err == nil
+	case String:
+		return uint64(len(text)) >= o.Min && (o.Max == 0 || uint64(len(text)) <= o.Max)
+	case MarkMask:
+		_, _, ok := markMask(text)
+		return ok
+	case SyslogLevel:
+		return validLevel(text)
+	case Host:
+		return validHost(f, text)
+	case HostMask:
+		address, length, slash := strings.Cut(text, "/")
+		return validHost(f, address) && (!slash || validLength(f, length))
+	case Protocol:
+		_, ok := packet.ParseProtocolExactly(text)
+		return ok
+	case PrefixLength, PrefixMask:
+		return validLength(f, text)
+	case EtherMAC:
+		return validMAC(text)
+	}
+	return true // Port, PortRange: a name may stand for a port; TOSMask: names too
+}
+
+func (o *Option) most() uint64 {
+	if o.Max != 0 {
+		return o.Max
+	}
+	return uint64(math.MaxUint64) >> (64 - bits[o.Value])
+}
+
+// validRange reports whether a text is one or two numbers (xtopt_parse_mint).
+func validRange(text string, most uint64) bool {
+	parts := strings.Split(text, ":")
+	if len(parts) > 2 {
+		return false
+	}
+	for _, p := range parts {
+		if _, ok := WholeNumber(p, 0, most); !ok && p != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// validHost reports whether a text is an address. A name would be looked up when
+// the file is loaded, and be another address each time; it is not taken here.
+func validHost(f packet.Family, text string) bool {
+	a, err := netip.ParseAddr(text)
+	return err == nil && a.Zone() == "" && a.Is4() == (f == packet.IPv4)
+}
+
+func validLength(f packet.Family, text string) bool {
+	_, ok := WholeNumber(text, 0, uint64(f.Bits()))
+	return ok
+}
+
+// markMask reads MARK or MARK/MASK (xtables_parse_mark_mask).
+func markMask(text string) (mark, mask uint32, ok bool) {
+	n, rest, ok := Number(text)
+	if !ok || n > math.MaxUint32 {
+		return 0, 0, false
+	}
+	mask = math.MaxUint32
+	if length, slash := strings.CutPrefix(rest, "/"); slash {
+		m, rest, ok := Number(length)
+		if !ok || m > math.MaxUint32 || rest != "" {
+			return 0, 0, false
+		}
+		return uint32(n), uint32(m), true
+	}
+	return uint32(n), mask, rest == ""
+}
+
+// validLevel reads a level of syslog (xtopt_parse_sysloglevel).
+func validLevel(text string) bool {
+	switch text {
+	case "alert", "crit", "debug", "emerg", "error", "info", "notice", "panic", "warning":
+		return true
+	}
+	_, ok := WholeNumber(text, 0, 7)
+	return ok
+}
+
+func validMAC(text string) bool {
+	parts := strings.Split(text, ":")
+	if len(parts) != 6 {
+		return false
+	}
+	for _, p := range parts {
+		if _, err := strconv.ParseUint(p, 16, 8); err != nil || len(p) > 2 {
+			return false
+		}
+	}
+	return true
+}
+
+// word finds the full word that a prefix stands for, as strncasecmp does where
+// modules read states and kinds: the first that begins with it in any case.
+func word(text string, words ...string) (string, bool) {
+	for _, w := range words {
+		if len(text) > 0 && len(text) <= len(w) && strings.EqualFold(w[:len(text)], text) {
+			return w, true
+		}
+	}
+	return "", false
+}
+
+// Address reads an address as libxtables does (xtables_numeric_to_ipaddr): four
+// numbers, the missing ones at the end zero; each may be octal or hexadecimal.
+// Of IPv6 it takes what inet_pton takes.
+func Address(f packet.Family, text string) (netip.Addr, bool) {
+	if f == packet.IPv6 {
+		a, err := netip.ParseAddr(text)
+		if err != nil || a.Zone() != "" || a.Is4() {
+			return netip.Addr{}, false
+		}
+		return netip.AddrFrom16(a.As16()), true
+	}
+	var b [4]byte
+	parts := strings.SplitN(text, ".", 4)
+	if len(text) > 19 {
+		return netip.Addr{}, false
+	}
+	for i, part := range parts {
+		n, ok := WholeNumber(part, 0, 255)
+		if !ok {
+			return netip.Addr{}, false
+		}
+		b[i] = byte(n)
+	}
+	return netip.AddrFrom4(b), true
+}
+
+// FreeText reports whether iptables-save quotes an option's value by its
+// characters: a text that a person wrote.
+func FreeText(option string) bool {
+	switch option {
+	case "--comment", "--log-prefix", "--nflog-prefix":
+		return true
+	}
+	return false
+}

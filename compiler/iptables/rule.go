@@ -1,0 +1,405 @@
+package iptables
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/seawall/seawall/compiler/iptables/match"
+	"github.com/seawall/seawall/compiler/packet"
+)
+
+// refusal is what iptables-restore would refuse.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
+
+func refused(format string, args ...any) error { return refusal(fmt.Sprintf(format, args...)) }
+
+// targetUse stands for the target among the modules in use.
+const targetUse = -2
+
+// ruleReader reads the words of one line of a table: a command and, where it has
+// one, a rule. A list of sources or destinations makes several rules, as in
+// iptables.
+type ruleReader struct {
+	family packet.Family
+	table  *Table
+	// announced are the names that a line such as ":LOG -" has made chains, in any
+	// table.
+	announced map[string]bool
+	words     []string
+	next      int
+
+	command     byte // 'A', 'I', …; 0 until there is one
+	chain, name string
+	number      int  // of -I, -R and -D; 0 for none
+	other       bool // -4 or -6 of the other family: the line is skipped
+
+	body      *Body
+	set       string // the letters of the options that were given
+	proto     packet.Protocol
+	protoUsed bool // the protocol's own module was loaded
+	sources   []addressMask
+	dests     []addressMask
+	notSource bool
+	notDest   bool
+	not       bool
+	loaded    []int  // the modules in use, in the order of loading
+	unknown   string // the first module that is not known
+}
+
+// read reads all words. The error says why iptables would refuse the line.
+func (r *ruleReader) read() error {
+	r.body = &Body{}
+	for r.next < len(r.words) && r.body.Unread == "" && !r.other {
+		w := r.words[r.next]
+		r.next++
+		switch {
+		case w == "--":
+			if r.next < len(r.words) {
+				return refused("%q stands after \"--\", where nothing may", r.words[r.next])
+			}
+		case strings.HasPrefix(w, "--"):
+			if err := r.longOption(w); err != nil {
+				return err
+			}
+		case len(w) > 1 && w[0] == '-':
+			if err := r.shortOptions(w[1:]); err != nil {
+				return err
+			}
+		case w == "!":
+			if r.not {
+				return refused("two \"!\" in a row")
+			}
+			r.not = true
+		default:
+			return refused("%q stands where an option should", w)
+		}
+	}
+	if r.other {
+		return nil
+	}
+	if r.not && r.body.Unread == "" {
+		return refused("a \"!\" with nothing after it")
+	}
+	return r.check()
+}
+
+// longOption reads --name or --name=value.
+func (r *ruleReader) longOption(w string) error {
+	name, value, joined := strings.Cut(w[2:], "=")
+	f, ok, ambiguous := r.long(name)
+	if !ok && !ambiguous && r.loadProtocol() {
+		f, ok, ambiguous = r.long(name)
+	}
+	if r.unknown != "" && (!ok || f.basic == nil) {
+		r.giveUp()
+		return nil
+	}
+	switch {
+	case ambiguous:
+		return refused("%s is the start of several options", w)
+	case !ok:
+		return refused("%s is not an option of iptables or of a module that the rule loads", w)
+	}
+	var v *string
+	switch arg := f.takesValue(); {
+	case arg == noArgument && joined:
+		return refused("--%s takes no value", f.name())
+	case joined:
+		v = &value
+	case arg == required:
+		if r.next >= len(r.words) {
+			return refused("--%s needs a value", f.name())
+		}
+		v = &r.words[r.next]
+		r.next++
+	}
+	if f.basic != nil {
+		return r.basic(f.basic.val, v, joined)
+	}
+	return r.moduleOption(f, v)
+}
+
+// giveUp leaves the rest of the words unread: an option of a module that is not
+// known may take any of them for its value.
+func (r *ruleReader) giveUp() { r.body.Unread = join(r.words[r.next-1:]) }
+
+// shortOptions reads -x, -xyz or -xVALUE.
+func (r *ruleReader) shortOptions(cluster string) error {
+	for len(cluster) > 0 {
+		c := cluster[0]
+		cluster = cluster[1:]
+		arg, ok := short[c]
+		if !ok || c == 'b' {
+			return refused("-%c is not an option of iptables", c)
+		}
+		var v *string
+		joined := false
+		switch {
+		case arg == noArgument:
+		case cluster != "":
+			value := cluster
+			v, cluster, joined = &value, "", true
+		case arg == required:
+			if r.next >= len(r.words) {
+				return refused("-%c needs a value", c)
+			}
+			v = &r.words[r.next]
+			r.next++
+		}
+		if err := r.basic(c, v, joined); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hasArg reports whether a word that is no option comes next.
+func (r *ruleReader) hasArg() bool {
+	if r.next >= len(r.words) {
+		return false
+	}
+	w := r.words[r.next]
+	return w == "" || w[0] != '-' && w[0] != '!'
+}
+
+// basic carries out one of iptables' own options.
+func (r *ruleReader) basic(c byte, value *string, joined bool) error {
+	not := r.not
+	r.not = false
+	switch c {
+	case 'A', 'C', 'D', 'I', 'R', 'F', 'Z', 'N', 'X', 'E', 'P', 'L', 'S':
+		if not {
+			return refused("a \"!\" before -%c", c)
+		}
+		return r.commandOption(c, value)
+	case '4', '6':
+		if r.other = (c == '4') != (r.family == packet.IPv4); r.other && r.next > 1 {
+			return refused("-%c has to be the first word of a line that is for the other family", c)
+		}
+		return nil
+	case 't', 'w', 'W', 'h', 'V', 'M':
+		return refused("-%c has no place in a rules file", c)
+	case 'm':
+		if not {
+			return refused("a \"!\" before -m; it belongs before the option that it negates")
+		}
+		return r.load(*value)
+	}
+	return r.condition(c, value, not, joined)
+}
+
+// once refuses an option that was given before, and a "!" where none belongs.
+func (r *ruleReader) once(c byte, not bool) error {
+	if c == 'g' {
+		c = 'j'
+	}
+	if strings.IndexByte(r.set, c) >= 0 && c != 'v' {
+		return refused("-%c may stand once in a rule", c)
+	}
+	r.set += string(c)
+	if not && !strings.Contains("sdpiof", string(c)) {
+		return refused("-%c cannot be negated", c)
+	}
+	return nil
+}
+
+// condition reads the conditions that need no module, the target and the
+// counters.
+func (r *ruleReader) condition(c byte, value *string, not, joined bool) error {
+	if err := r.once(c, not); err != nil {
+		return err
+	}
+	var err error
+	switch c {
+	case 's':
+		r.notSource = not
+		r.sources, err = addresses(r.family, *value)
+	case 'd':
+		r.notDest = not
+		r.dests, err = addresses(r.family, *value)
+	case 'i', 'o':
+		return r.interfaceOption(c, *value, not, joined)
+	case 'p':
+		return r.protocol(*value, not)
+	case 'f':
+		if r.family == packet.IPv6 {
+			return refused("-f is not an option of ip6tables")
+		}
+		r.body.Fragment = "-f"
+		if not {
+			r.body.Fragment = "! -f"
+		}
+	case 'j', 'g':
+		return r.target(*value, c == 'g')
+	case 'c':
+		return r.counters(*value)
+	}
+	return err
+}
+
+func (r *ruleReader) interfaceOption(c byte, value string, not, joined bool) error {
+	switch {
+	case value == "":
+		return refused("-%c needs the name of an interface", c)
+	case len(value) > packet.MaxInterface:
+		return refused("%q is too long for the name of an interface, which has at most %d bytes", value, packet.MaxInterface)
+	case joined:
+		// 1.8.9 takes -ieth0 for an interface of that name, later versions for eth0.
+		r.body.Unread = fmt.Sprintf("-%c%s, which versions of iptables read differently", c, value)
+		return nil
+	case c == 'i':
+		r.body.In = Interface{value, not}
+	default:
+		r.body.Out = Interface{value, not}
+	}
+	return nil
+}
+
+func (r *ruleReader) protocol(value string, not bool) error {
+	p, ok := packet.ParseProtocol(value)
+	switch {
+	case !ok:
+		return refused("%q is not a protocol", value)
+	case p == 0 && not:
+		return refused("no packet is of no protocol: \"! -p %s\" would never match", value)
+	case p != 0:
+		r.body.Protocol = Protocol{p.String(), not}
+	}
+	r.proto = p
+	return nil
+}
+
+// counters reads the numbers of -c: "1,2", or two words.
+func (r *ruleReader) counters(value string) error {
+	packets, bytes, ok := strings.Cut(value, ",")
+	if !ok {
+		if !r.hasArg() {
+			return refused("-c needs two numbers")
+		}
+		bytes = r.words[r.next]
+		r.next++
+	}
+	for _, n := range []string{packets, bytes} {
+		n = strings.TrimLeft(n, " +-")
+		if n == "" || n[0] < '0' || n[0] > '9' {
+			return refused("-c takes numbers, not %q", n)
+		}
+	}
+	return nil
+}
+
+// target reads -j or -g. A chain comes before an extension of its name.
+func (r *ruleReader) target(name string, isGoto bool) error {
+	switch {
+	case name == "":
+		return refused("a target needs a name")
+	case len(name) > maxChain:
+		return refused("%q is too long for the name of a target, which has at most %d bytes", name, maxChain)
+	case strings.ContainsAny(name, " \t\n\v\f\r"):
+		return refused("%q is not the name of a target", name)
+	}
+	t := Target{Name: name, Goto: isGoto}
+	if r.announced[name] && r.table.Chain(name) == nil {
+		return refused("%s is a chain in another table of the file, and iptables does not look for a target of that name then", name)
+	}
+	if _, standard := match.Standard[name]; !isGoto && !standard && name != "RETURN" && r.table.Chain(name) == nil {
+		t.Module = match.Lookup(match.TargetKind, name, r.family)
+		if t.Module == nil {
+			r.unknown = orElse(r.unknown, "-j "+name)
+		}
+	}
+	r.body.Target = t
+	if t.Module != nil {
+		r.loaded = append(r.loaded, targetUse)
+	}
+	return nil
+}
+
+func orElse(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// load reads -m. A module may be loaded several times: all must match.
+func (r *ruleReader) load(name string) error {
+	if len(name) > maxChain {
+		return refused("%q is too long for the name of a match, which has at most %d bytes", name, maxChain)
+	}
+	switch name {
+	case "icmpv6", "ipv6-icmp":
+		name = "icmp6"
+	}
+	m := match.Lookup(match.MatchKind, name, r.family)
+	if m == nil {
+		if match.Lookup(match.MatchKind, name, packet.IPv4) != nil || match.Lookup(match.MatchKind, name, packet.IPv6) != nil {
+			return refused("-m %s is not a match of %v", name, r.family)
+		}
+		r.unknown = orElse(r.unknown, "-m "+name)
+	}
+	r.body.Matches = append(r.body.Matches, Match{Name: name, Module: m})
+	if m != nil {
+		at := len(r.body.Matches) - 1
+		// Another one of the name takes the options from here on.
+		r.loaded = slices.DeleteFunc(r.loaded, func(i int) bool { return i >= 0 && r.body.Matches[i].Name == name })
+		r.loaded = append(r.loaded, at)
+	}
+	return nil
+}
+
+// loadProtocol loads the module of the protocol when an option is not known, as
+// "-p tcp --dport 80" has it, and reports whether it did.
+func (r *ruleReader) loadProtocol() bool {
+	if strings.IndexByte(r.set, 'p') < 0 || r.protoUsed {
+		return false
+	}
+	name := r.proto.String()
+	if r.proto == packet.ICMPv6 {
+		name = "icmp6"
+	}
+	r.protoUsed = true
+	if match.Lookup(match.MatchKind, name, r.family) == nil {
+		return false
+	}
+	return r.load(name) == nil
+}
+
+func (r *ruleReader) module(at int) *match.Module {
+	if at == targetUse {
+		return r.body.Target.Module
+	}
+	return r.body.Matches[at].Module
+}
+
+// moduleOption gives an option with its values to its module.
+func (r *ruleReader) moduleOption(f found, value *string) error {
+	g := Option{Not: r.not, Name: "--" + f.option.Canonical()}
+	r.not = false
+	if value != nil {
+		g.Values = append(g.Values, *value)
+	}
+	for len(g.Values) < f.option.Words() {
+		if r.next >= len(r.words) || strings.HasPrefix(r.words[r.next], "-") || strings.HasPrefix(r.words[r.next], "!") {
+			return refused("%s takes %d values", g.Name, f.option.Words())
+		}
+		g.Values = append(g.Values, r.words[r.next])
+		r.next++
+	}
+	m := r.module(f.use)
+	if m.Early && !m.Fits(r.proto, r.body.Protocol.Not) {
+		return refused("%s needs -p %s before it", g.Name, m.Protocols[0])
+	}
+	options := &r.body.Target.Options
+	if f.use != targetUse {
+		options = &r.body.Matches[f.use].Options
+	}
+	if why := m.Takes(r.family, f.option, g, *options); why != "" {
+		return refused("%s", why)
+	}
+	*options = append(*options, g)
+	return nil
+}

@@ -1,0 +1,180 @@
+package iptables
+
+import (
+	"fmt"
+
+	"github.com/seawall/seawall/compiler/diagram"
+	"github.com/seawall/seawall/compiler/packet"
+)
+
+// Step is one rule that a packet met and matched on its way through a file.
+type Step struct {
+	Chain  string
+	Rule   *Rule
+	Unsure string // why the rule cannot be evaluated, or ""
+}
+
+// Way is a packet's way through a file's chains.
+type Way struct {
+	Steps   []Step // the rules that matched, in order; the last one decided
+	Verdict packet.Verdict
+	Ended   string // what ended the way when no rule did
+}
+
+// Unsure returns the first rule on the way that cannot be evaluated, or nil.
+func (w *Way) Unsure() *Step {
+	for i := range w.Steps {
+		if w.Steps[i].Unsure != "" {
+			return &w.Steps[i]
+		}
+	}
+	return nil
+}
+
+// Trace follows one packet through a filter table, from its hook to the policy's
+// chain and out of it. A match that cannot be evaluated is taken not to hold.
+func Trace(t *Table, p packet.Packet) *Way {
+	if t == nil {
+		t = &Table{Name: "filter"}
+	}
+	s := packet.NewSpace(p.Family(), append(t.Patterns(), p.In, p.Out)...)
+	d := s.Store()
+	w := &walker{reader: NewReader(d, s, t), point: s.Point(p), hook: p.Hook, way: &Way{}}
+	w.reader.hook, w.reader.root = p.Hook, Root(p.Hook)
+	w.walk()
+	return w.way
+}
+
+type walker struct {
+	reader *Reader
+	point  *diagram.Point
+	hook   packet.Hook
+	way    *Way
+	depth  int
+}
+
+// walk follows the packet from the hook, or from the policy's chain in a file
+// without the hook.
+func (w *walker) walk() {
+	root := Root(w.hook)
+	if start := w.reader.table.Chain(string(w.hook)); start != nil {
+		w.builtin(start)
+		return
+	}
+	if c := w.reader.table.Chain(root); c == nil {
+		w.end(packet.Pass, "the file has no chain "+root)
+	} else if !w.chain(c) {
+		w.end(packet.Pass, "the end of "+root)
+	}
+}
+
+// builtin walks FORWARD or INPUT as far as the last rule that leads to the
+// policy's chain. What comes after is not the policy's matter.
+func (w *walker) builtin(c *Chain) {
+	last := -1
+	for i, r := range c.Rules {
+		if w.reader.reaches(r, map[*Chain]bool{}) {
+			last = i
+		}
+	}
+	if last < 0 {
+		w.end(packet.Pass, c.Name+" has no jump to "+Root(w.hook))
+		return
+	}
+	upTo := *c
+	upTo.Rules = c.Rules[:last+1]
+	done, over := w.rules(&upTo)
+	switch {
+	case done:
+	case over: // a RETURN, or the end of a chain that was gone to
+		w.end(c.verdict(), "the policy of "+c.Name+", "+c.Policy)
+	default:
+		w.end(packet.Pass, "past the jump to "+Root(w.hook)+" in "+c.Name)
+	}
+}
+
+func (w *walker) end(v packet.Verdict, how string) { w.way.Verdict, w.way.Ended = v, how }
+
+// chain walks one chain; true when the packet's verdict is known, and false
+// when it goes back to the caller.
+func (w *walker) chain(c *Chain) bool {
+	if w.depth++; w.depth > 1000 {
+		w.end(packet.Pass, "chains that lead to each other without an end")
+		return true
+	}
+	defer func() { w.depth-- }()
+	done, _ := w.rules(c)
+	return done
+}
+
+// rules walks the rules of a chain: whether the verdict is known, and whether a
+// rule ended the chain.
+func (w *walker) rules(c *Chain) (done, over bool) {
+	for _, r := range c.Rules {
+		matched, unsure := w.matches(r)
+		if !matched {
+			continue
+		}
+		w.way.Steps = append(w.way.Steps, Step{c.Name, r, unsure})
+		if unsure != "" {
+			continue
+		}
+		if done, over := w.act(r); over {
+			return done, true
+		}
+	}
+	return false, false
+}
+
+// act carries out a target: whether the verdict is known, and whether this
+// chain is over.
+func (w *walker) act(r *Rule) (done, over bool) {
+	if next := w.reader.leads(r); next != nil {
+		isGoto := r.To != nil || r.Target.Goto
+		if w.chain(next) {
+			return true, true
+		}
+		if next.Name == Root(w.hook) && !isGoto {
+			w.end(packet.Pass, "back out of "+next.Name)
+			return true, true
+		}
+		return false, isGoto
+	}
+	v, decides := r.verdict()
+	switch {
+	case !decides:
+		return false, false
+	case r.Target.Name == "RETURN":
+		return false, true
+	}
+	w.end(v, "")
+	return true, true
+}
+
+// matches reports whether the packet meets a rule's conditions, and with unsure
+// why that cannot be said.
+func (w *walker) matches(r *Rule) (matched bool, unsure string) {
+	if !w.reader.conditions.address(r.Source, packet.Source).Has(w.point[packet.Source]) {
+		return false, ""
+	}
+	for _, c := range w.reader.conditions.of(r.Body).cases {
+		if c.Box.Has(w.point) {
+			return true, orElse(c.Unsure, w.unread(r))
+		}
+	}
+	return false, ""
+}
+
+// unread says which words of a rule, or which target, are not understood.
+func (w *walker) unread(r *Rule) string {
+	switch {
+	case r.Unread != "":
+		return r.Unread
+	case w.reader.leads(r) != nil:
+		return ""
+	}
+	if v, decides := r.verdict(); decides && v == packet.Unknown {
+		return fmt.Sprintf("-j %s", r.Target.Name)
+	}
+	return ""
+}

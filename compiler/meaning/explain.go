@@ -1,0 +1,235 @@
+package meaning
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/seawall/seawall/compiler/diagram"
+	"github.com/seawall/seawall/compiler/packet"
+	"github.com/seawall/seawall/schema"
+)
+
+// Step is one step of SPEC section 2 and what it said of a packet.
+type Step struct {
+	Number  int
+	Said    string
+	Decides bool
+}
+
+// Way is a packet's way through the steps of a policy.
+type Way struct {
+	Steps   []Step
+	Verdict packet.Verdict
+	Rule    string    // what decided: policy web, its first allow block
+	At      hcl.Range // the line that decided
+	Log     string    // the prefix under which the packet is logged, or ""
+}
+
+// Explain takes one packet through the steps of a policy.
+func Explain(doc *schema.Document, p packet.Packet) *Way {
+	s := packet.NewSpace(p.Family(), append(Patterns(doc), p.In, p.Out)...)
+	e := &explainer{way: &Way{}, p: p, doc: doc, reader: NewReader(s.Store(), s, doc, nil), point: s.Point(p)}
+	if p.Hook == packet.Forward {
+		e.forwarded()
+	} else {
+		e.toHost()
+	}
+	return e.way
+}
+
+type explainer struct {
+	reader *Reader
+	doc    *schema.Document
+	p      packet.Packet
+	point  *diagram.Point
+	way    *Way
+}
+
+// say records a step that did not decide.
+func (e *explainer) say(number int, format string, args ...any) {
+	e.way.Steps = append(e.way.Steps, Step{number, fmt.Sprintf(format, args...), false})
+}
+
+// decide records the step that decided.
+func (e *explainer) decide(number int, verdict schema.Verdict, rule string, at hcl.Range, format string, args ...any) {
+	e.way.Steps = append(e.way.Steps, Step{number, fmt.Sprintf(format, args...), true})
+	e.way.Verdict = verdictOf(verdict, e.p.Protocol == packet.TCP, e.p.Hook)
+	e.way.Rule, e.way.At = rule, at
+}
+
+// decided reports whether a step has decided.
+func (e *explainer) decided() bool { return e.way.Verdict != 0 }
+
+func (e *explainer) forwarded() {
+	if e.forward(); e.decided() {
+		return
+	}
+	if e.outside(); e.decided() {
+		return
+	}
+	host := e.doc.Host
+	if !e.p.Known() {
+		e.say(4, "conntrack does not know the packet (%s), so it has no original destination", e.p.State)
+		e.unlisted()
+		return
+	}
+	e.say(4, "conntrack knows the packet")
+	if e.answers(host); e.decided() {
+		return
+	}
+	if e.doc.Guard == nil {
+		e.say(7, "there is no guard")
+	} else if e.rules(7, "guard", e.doc.Guard.Rules); e.decided() {
+		return
+	} else {
+		e.say(7, "no rule of the guard matches %s", e.p.Source)
+	}
+	if p := e.policy(); p != nil {
+		e.ofPolicy(p)
+		return
+	}
+	e.say(8, "no policy has %s in its scope", e.target())
+	e.unlisted()
+}
+
+func (e *explainer) unlisted() {
+	host := e.doc.Host
+	word := host.Unlisted.String()
+	if host.Unlisted == schema.Pass {
+		word = "allow"
+	}
+	e.decide(9, host.Unlisted, "host, unlisted", host.Range, "unlisted = %q decides", word)
+}
+
+// toHost is SPEC section 2 for packets to the host itself.
+func (e *explainer) toHost() {
+	host := e.doc.Host
+	if !host.UserlandProxy {
+		e.decide(0, schema.Pass, "host, userland_proxy", host.Range, "userland_proxy = false: packets to the host itself are the host's own matter")
+		return
+	}
+	e.say(0, "the packet is for the host itself, where docker-proxy listens (userland_proxy = true)")
+	if e.outside(); e.decided() {
+		return
+	}
+	if !e.p.Known() {
+		e.decide(4, schema.Pass, "host", host.Range, "conntrack does not know the packet (%s): on to the host's own rules", e.p.State)
+		return
+	}
+	e.say(4, "conntrack knows the packet")
+	if e.answers(host); e.decided() {
+		return
+	}
+	p := e.policy()
+	if p == nil {
+		e.decide(8, schema.Pass, "host", host.Range, "no policy has %s in its scope: on to the host's own rules", e.target())
+		return
+	}
+	if g := e.doc.Guard; g != nil {
+		if e.rules(7, "guard", g.Rules); e.decided() {
+			return
+		}
+		e.say(7, "no rule of the guard matches %s", e.p.Source)
+	}
+	e.ofPolicy(p)
+}
+
+func (e *explainer) in(list []schema.Interface, property int) bool {
+	return e.reader.patterns(list).Has(e.point[property])
+}
+
+// forward is step 1.
+func (e *explainer) forward() {
+	r := e.reader
+	for _, f := range e.doc.Forwards {
+		there := e.in(f.From, packet.In) && e.in(f.To, packet.Out) && !e.p.Reply &&
+			r.sourceSet(f.Sources).Has(e.point[packet.Source]) && r.sourceSet(f.Destinations).Has(e.point[packet.Dest])
+		back := e.in(f.To, packet.In) && e.in(f.From, packet.Out) && e.p.Reply
+		if e.p.Known() && (there || back) {
+			e.decide(1, schema.Accept, "forward "+f.Name, f.Range, "the forward block %s names it", f.Name)
+			return
+		}
+	}
+	e.say(1, "no forward block names it")
+}
+
+// outside is steps 2 and 3.
+func (e *explainer) outside() {
+	host := e.doc.Host
+	if !e.in(host.External, packet.In) {
+		e.decide(2, schema.Pass, "host, external", host.Range, "it came in on %s, which is no external interface", e.p.In)
+		return
+	}
+	e.say(2, "it came in on %s, an external interface", e.p.In)
+	if e.p.State == packet.Related && e.p.Protocol == e.p.Family().ICMP() {
+		e.decide(3, schema.Pass, "host", host.Range, "it is an ICMP error about a known connection")
+		return
+	}
+	e.say(3, "it is no ICMP error about a known connection")
+}
+
+// answers is steps 5 and 6.
+func (e *explainer) answers(host *schema.Host) {
+	if e.p.Reply {
+		e.decide(5, schema.Pass, "host", host.Range, "it answers a connection")
+		return
+	}
+	e.say(5, "it is in original direction, no answer")
+	switch {
+	case !host.KeepEstab:
+		e.say(6, "established = \"check\": packets of every connection are looked at")
+	case e.p.State == packet.Established:
+		e.decide(6, schema.Pass, "host, established", host.Range, "established = \"keep\", and the connection is established")
+	default:
+		e.say(6, "established = \"keep\", but the connection is not established")
+	}
+}
+
+// rules takes the packet through allow and deny blocks.
+func (e *explainer) rules(step int, owner string, list []*schema.Rule) {
+	for _, rule := range list {
+		sources := e.reader.sourceSet(rule.Sources)
+		if !sources.Has(e.point[packet.Source]) || rule.Except != nil && e.reader.sourceSet(rule.Except).Has(e.point[packet.Source]) {
+			continue
+		}
+		kind := "allow"
+		if rule.Verdict == schema.Deny || rule.Verdict == schema.Reject {
+			kind = "deny"
+		}
+		e.way.Log = rule.Log
+		e.decide(step, rule.Verdict, owner+", "+kind, rule.Range, "%s: its %s block at %s:%d matches %s", owner, kind, rule.Range.Filename, rule.Range.Start.Line, e.p.Source)
+		return
+	}
+}
+
+// policy is the policy whose scope holds the packet; of nested ones the
+// narrowest, which stands first.
+func (e *explainer) policy() *schema.Policy {
+	for _, p := range e.reader.NarrowFirst() {
+		for _, b := range e.reader.Scope(p) {
+			if b.Has(e.point) {
+				return p
+			}
+		}
+	}
+	return nil
+}
+
+func (e *explainer) ofPolicy(p *schema.Policy) {
+	if e.rules(8, "policy "+p.Name, p.Rules); e.decided() {
+		return
+	}
+	at, written := p.Range, "no default is written, so deny"
+	if p.DefaultAt != nil {
+		at, written = *p.DefaultAt, "its default decides"
+	}
+	e.decide(8, p.Default, "policy "+p.Name+", default", at, "policy %s: no rule matches %s; %s", p.Name, e.p.Source, written)
+}
+
+func (e *explainer) target() string {
+	if e.p.OrigPort == 0 {
+		return "protocol " + e.p.Protocol.String()
+	}
+	return strings.TrimSpace(fmt.Sprintf("%s port %d of %s on %s", e.p.Protocol.String(), e.p.OrigPort, e.p.OrigDst, e.p.In))
+}

@@ -1,0 +1,239 @@
+// Package meaning says what a policy means: a document as a diagram from packets
+// to verdicts. It is schema/SPEC.md section 2, transcribed step by step, and
+// shares no code with the lowering.
+//
+//	policy.go   the steps, in order
+//	sources.go  what lists of sources name
+//	scope.go    policies' scopes, and which is the narrower
+//	explain.go  one packet's way through the steps
+package meaning
+
+import (
+	"slices"
+
+	"github.com/seawall/seawall/compiler/diagram"
+	"github.com/seawall/seawall/compiler/packet"
+	"github.com/seawall/seawall/schema"
+)
+
+// Reader writes the verdict function of a document as a list of items of which
+// the first that decides counts.
+type Reader struct {
+	*diagram.Store
+	space *packet.Space
+	doc   *schema.Document
+	lists *Lists
+	items []diagram.Item
+	known map[listKey]diagram.Ref // what rules say of each source
+}
+
+// NewReader returns a reader of a document in a space. lists are the document's
+// for the space's family; nil reads them now.
+func NewReader(d *diagram.Store, s *packet.Space, doc *schema.Document, lists *Lists) *Reader {
+	if lists == nil {
+		lists = NewLists(s.Family)
+	}
+	return &Reader{Store: d, space: s, doc: doc, lists: lists, known: map[listKey]diagram.Ref{}}
+}
+
+// Patterns are the interfaces that a policy names.
+func Patterns(doc *schema.Document) []string {
+	var names []string
+	add := func(list []schema.Interface) {
+		for _, i := range list {
+			names = append(names, i.String())
+		}
+	}
+	add(doc.Host.External)
+	for _, p := range doc.Policies {
+		add(p.External)
+	}
+	for _, f := range doc.Forwards {
+		add(f.From)
+		add(f.To)
+	}
+	for _, t := range doc.Tests {
+		add([]schema.Interface{t.External})
+	}
+	return names
+}
+
+// Hook is the verdict function of the document at a hook.
+func (r *Reader) Hook(hook packet.Hook) diagram.Ref {
+	r.items = nil
+	if hook == packet.Forward {
+		return r.forwarded()
+	}
+	return r.toHost()
+}
+
+func (r *Reader) then(b diagram.Box, target diagram.Ref) {
+	r.items = append(r.items, diagram.Item{Box: &b, Target: target})
+}
+
+// forwarded is SPEC section 2, steps 1 to 9.
+func (r *Reader) forwarded() diagram.Ref {
+	host := r.doc.Host
+	unlisted := func(b diagram.Box) { r.verdict(b, host.Unlisted) }
+	for _, f := range r.doc.Forwards { // 1
+		r.forward(f)
+	}
+	r.then(diagram.Box{packet.In: r.External().Complement(r.Max(packet.In))}, leaf(packet.Pass)) // 2
+	r.relatedErrors()                                                  // 3
+	unlisted(diagram.Box{packet.Conntrack: packet.ClassSet(func(c packet.Class) bool { return !c.Known() })})
+	r.answers() // 5, 6
+	if g := r.doc.Guard; g != nil {
+		r.guard(diagram.Box{}, g.Rules, packet.Forward) // 7
+	}
+	for _, p := range r.NarrowFirst() { // 8
+		for _, b := range r.Scope(p) {
+			r.rules(b, p.Rules, p.Default, packet.Forward)
+		}
+	}
+	unlisted(diagram.Box{}) // 9
+	return r.Build(r.items)
+}
+
+// toHost is the same for chain INPUT: steps 2 to 8 for the ports that policies
+// name; all else passes.
+func (r *Reader) toHost() diagram.Ref {
+	if !r.doc.Host.UserlandProxy {
+		return leaf(packet.Pass)
+	}
+	r.then(diagram.Box{packet.In: r.External().Complement(r.Max(packet.In))}, leaf(packet.Pass))
+	r.relatedErrors()
+	r.then(diagram.Box{packet.Conntrack: packet.ClassSet(func(c packet.Class) bool { return !c.Known() })}, leaf(packet.Pass))
+	r.answers()
+	for _, p := range r.NarrowFirst() {
+		for _, b := range r.Scope(p) {
+			if g := r.doc.Guard; g != nil {
+				r.guard(b, g.Rules, packet.Input)
+			}
+			r.rules(b, p.Rules, p.Default, packet.Input)
+		}
+	}
+	r.then(diagram.Box{}, leaf(packet.Pass))
+	return r.Build(r.items)
+}
+
+func (r *Reader) forward(f *schema.Forward) {
+	from, to := r.patterns(f.From), r.patterns(f.To)
+	var out, back diagram.Box
+	out[packet.Conntrack] = packet.ClassSet(func(c packet.Class) bool { return c.Known() && !c.Reply })
+	out[packet.In], out[packet.Out] = from, to
+	out[packet.Source], out[packet.Dest] = r.sourceSet(f.Sources), r.sourceSet(f.Destinations)
+	back[packet.Conntrack] = packet.ClassSet(func(c packet.Class) bool { return c.Known() && c.Reply })
+	back[packet.In], back[packet.Out] = to, from
+	r.then(out, leaf(packet.Accept))
+	r.then(back, leaf(packet.Accept))
+}
+
+func (r *Reader) relatedErrors() {
+	r.then(diagram.Box{
+		packet.Proto: diagram.One(diagram.Small(int(r.space.Family.ICMP()))),
+		packet.Conntrack:    packet.ClassSet(func(c packet.Class) bool { return c.State == packet.Related }),
+	}, leaf(packet.Pass))
+}
+
+func (r *Reader) answers() {
+	r.then(diagram.Box{packet.Conntrack: packet.ClassSet(func(c packet.Class) bool { return c.Known() && c.Reply })}, leaf(packet.Pass))
+	if r.doc.Host.KeepEstab {
+		r.then(diagram.Box{packet.Conntrack: packet.ClassSet(func(c packet.Class) bool { return c.State == packet.Established })}, leaf(packet.Pass))
+	}
+}
+
+// External is the interfaces on which traffic from outside arrives.
+func (r *Reader) External() diagram.Set { return r.patterns(r.doc.Host.External) }
+
+func (r *Reader) patterns(list []schema.Interface) diagram.Set {
+	var spans []diagram.Span
+	for _, i := range list {
+		spans = append(spans, r.space.Interfaces(i.String())...)
+	}
+	return diagram.Normal(spans)
+}
+
+// verdictOf is a verdict of the language as an outcome, for tcp or for another protocol.
+func verdictOf(v schema.Verdict, tcp bool, hook packet.Hook) packet.Verdict {
+	switch {
+	case v == schema.Pass, v == schema.Accept && hook == packet.Input:
+		return packet.Pass
+	case v == schema.Accept:
+		return packet.Accept
+	case v == schema.Deny:
+		return packet.Deny
+	case tcp:
+		return packet.Reset
+	}
+	return packet.Unreachable
+}
+
+var tcpOnly = diagram.One(diagram.Small(6))
+
+// verdict decides a box: reject answers tcp in another way than the rest.
+func (r *Reader) verdict(b diagram.Box, v schema.Verdict) {
+	if v == schema.Reject {
+		tcp := b
+		tcp[packet.Proto] = tcpOnly
+		r.then(tcp, leaf(packet.Reset))
+	}
+	r.then(b, leaf(verdictOf(v, false, packet.Forward)))
+}
+
+// guard decides a box by the guard's rules, and goes on where none matches.
+func (r *Reader) guard(b diagram.Box, written []*schema.Rule, hook packet.Hook) {
+	tcp := b
+	if b[packet.Proto] == nil {
+		tcp[packet.Proto] = tcpOnly
+		r.then(tcp, r.inOrder(written, true, hook, diagram.Leaf(diagram.Continue)))
+		r.then(b, r.inOrder(written, false, hook, diagram.Leaf(diagram.Continue)))
+		return
+	}
+	r.then(b, r.inOrder(written, slices.Equal(b[packet.Proto], tcpOnly), hook, diagram.Leaf(diagram.Continue)))
+}
+
+// rules decides a box of a policy's scope: its first rule that matches, else
+// its default.
+func (r *Reader) rules(b diagram.Box, written []*schema.Rule, last schema.Verdict, hook packet.Hook) {
+	tcp := slices.Equal(b[packet.Proto], tcpOnly)
+	r.then(b, r.inOrder(written, tcp, hook, leaf(verdictOf(last, tcp, hook))))
+}
+
+// inOrder is what rules say of each source: the first that matches decides, and
+// last where none does.
+func (r *Reader) inOrder(written []*schema.Rule, tcp bool, hook packet.Hook, last diagram.Ref) diagram.Ref {
+	if len(written) == 0 {
+		return last
+	}
+	key := listKey{written[0], tcp, "", last}
+	if slices.ContainsFunc(written, func(x *schema.Rule) bool { return x.Verdict == schema.Accept }) {
+		key.hook = hook // accept is another thing at each
+	}
+	got, ok := r.known[key]
+	if !ok {
+		got = r.layered(written, tcp, hook, last)
+		r.known[key] = got
+	}
+	return got
+}
+
+// listKey is a list of rules, by its first, with what its meaning depends on.
+type listKey struct {
+	first *schema.Rule
+	tcp   bool
+	hook  packet.Hook
+	last  diagram.Ref
+}
+
+func (r *Reader) layered(written []*schema.Rule, tcp bool, hook packet.Hook, last diagram.Ref) diagram.Ref {
+	sets, targets := make([]diagram.Set, len(written)), make([]diagram.Ref, len(written))
+	for i, rule := range written {
+		sets[i] = r.lists.without(rule.Sources, rule.Except).OrAll(r.Max(packet.Source))
+		targets[i] = leaf(verdictOf(rule.Verdict, tcp, hook))
+	}
+	return r.Layers(sets, targets, last)
+}
+
+func (r *Reader) sourceSet(s *schema.Sources) diagram.Set { return r.lists.Of(s) }
+
+func leaf(v packet.Verdict) diagram.Ref { return diagram.Leaf(uint32(v)) }

@@ -1,0 +1,144 @@
+package packet
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/seawall/seawall/compiler/diagram"
+)
+
+// Hook is the chain of the kernel that a packet is in.
+type Hook string
+
+// The two hooks that a policy speaks of: packets that the host forwards, and
+// packets to the host itself.
+const (
+	Forward Hook = "FORWARD"
+	Input   Hook = "INPUT"
+)
+
+// Hooks are both.
+var Hooks = []Hook{Forward, Input}
+
+// Packet is one packet with all that a policy or a file can ask of it.
+type Packet struct {
+	Hook       Hook
+	In, Out    string // interfaces; Out is empty in INPUT
+	Protocol   Protocol
+	State      State
+	Reply      bool // ctdir REPLY
+	SNAT, DNAT bool
+	Source     netip.Addr
+	Dest       netip.Addr // as the hook sees it, after DNAT
+	Sport      int
+	Dport      int // after DNAT
+	TCPFlags   int
+	ICMPType   int        // type × 256 + code
+	OrigDst    netip.Addr // where the connection was sent, before DNAT
+	OrigPort   int
+}
+
+// Family is the packet's address family.
+func (p Packet) Family() Family {
+	if p.Source.Is4() {
+		return IPv4
+	}
+	return IPv6
+}
+
+// Class is what conntrack knows of the packet.
+func (p Packet) Class() Class { return Class{p.State, p.Reply, p.SNAT, p.DNAT} }
+
+// Known reports whether conntrack has an entry for the packet.
+func (p Packet) Known() bool { return p.Class().Known() }
+
+// String writes the packet in one line, as verify and explain show it.
+func (p Packet) String() string {
+	text := fmt.Sprintf("%s %s from %s", p.Hook, p.Protocol, p.Source)
+	if p.Known() {
+		text += fmt.Sprintf(" to %s (originally)", netip.AddrPortFrom(p.OrigDst, uint16(p.OrigPort)))
+	} else {
+		text += fmt.Sprintf(" to %s", p.Dest)
+	}
+	text += fmt.Sprintf(", in %s", p.In)
+	if p.Hook == Forward {
+		text += fmt.Sprintf(", out %s", p.Out)
+	}
+	return text + ", " + p.Class().String()
+}
+
+// Point places a packet in a space.
+func (s *Space) Point(p Packet) *diagram.Point {
+	return &diagram.Point{
+		Conntrack: p.Class().Value(), Proto: diagram.Small(int(p.Protocol)),
+		In: diagram.Small(s.AtomOf(p.In)), Out: diagram.Small(s.AtomOf(p.Out)),
+		SourcePort: diagram.Small(p.Sport), DestPort: diagram.Small(p.Dport),
+		TCPFlags: diagram.Small(p.TCPFlags), ICMPType: diagram.Small(p.ICMPType),
+		OrigPort: diagram.Small(p.OrigPort), OrigDest: diagram.OfAddr(p.OrigDst),
+		Dest: diagram.OfAddr(p.Dest), Source: diagram.OfAddr(p.Source),
+	}
+}
+
+// Example is a packet of a box, one that a person would think of first where
+// the box leaves a choice. The box must not be empty.
+func (s *Space) Example(hook Hook, b *diagram.Box) Packet {
+	pick := func(p int, liked ...diagram.Value) diagram.Value {
+		for _, v := range liked {
+			if b[p].Has(v) {
+				return v
+			}
+		}
+		if b[p] == nil {
+			return diagram.Value{}
+		}
+		return b[p][0].Lo
+	}
+	address := func(p int, four, six string) netip.Addr {
+		like := four
+		if s.Family == IPv6 {
+			like = six
+		}
+		return pick(p, diagram.OfAddr(netip.MustParseAddr(like))).Addr(s.Family == IPv6)
+	}
+	number := func(p int, liked ...int) int {
+		var values []diagram.Value
+		for _, n := range liked {
+			values = append(values, diagram.Small(n))
+		}
+		return int(pick(p, values...).Lo)
+	}
+	fresh, answer := Class{State: New, DNAT: hook == Forward}, Class{State: Established, Reply: true, DNAT: true}
+	c := Classes[pick(Conntrack, fresh.Value(), answer.Value()).Lo]
+	p := Packet{Hook: hook, State: c.State, Reply: c.Reply, SNAT: c.SNAT, DNAT: c.DNAT,
+		Protocol: Protocol(number(Proto, int(TCP), int(UDP))),
+		In:       s.Atoms[pick(In, s.named()...).Lo].Sample,
+		Sport:    number(SourcePort, 40000),
+		TCPFlags: number(TCPFlags, 2, 16), ICMPType: number(ICMPType, 8*256, 128*256),
+		OrigPort: number(OrigPort, 443),
+		OrigDst:  address(OrigDest, "198.51.100.2", "2001:db8::2"),
+		Source:   address(Source, "203.0.113.9", "2001:db8:ffff::9"),
+	}
+	if hook == Forward {
+		p.Out = s.Atoms[pick(Out, s.others()...).Lo].Sample
+		p.Dest = address(Dest, "172.17.0.2", "fd00::2")
+		p.Dport = number(DestPort, 80)
+	} else {
+		p.Dest = pick(Dest, diagram.OfAddr(p.OrigDst)).Addr(s.Family == IPv6)
+		p.Dport = number(DestPort, p.OrigPort)
+	}
+	return p
+}
+
+// named are the atoms that have a name and an example, in order; others are
+// all that have an example, the unnamed first.
+func (s *Space) named() []diagram.Value { return s.others()[min(1, len(s.others())):] }
+
+func (s *Space) others() []diagram.Value {
+	var list []diagram.Value
+	for i, a := range s.Atoms {
+		if a.Sample != "" {
+			list = append(list, diagram.Small(i))
+		}
+	}
+	return list
+}

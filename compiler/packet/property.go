@@ -1,0 +1,58 @@
+package packet
+
+import "github.com/seawall/seawall/compiler/diagram"
+
+// The properties of a packet that a rule can ask for, in the order in which
+// diagrams ask. A new one is a line here and one in values.
+const (
+	Conntrack  = iota // an index into Classes
+	Proto             // the packet's own protocol
+	In                // the interface it came in on, as an atom of the space
+	Out               // the interface it leaves on; of a packet to the host itself there is none
+	SourcePort        // of tcp, udp, sctp and dccp
+	DestPort          // after DNAT
+	TCPFlags          // FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32
+	ICMPType          // type × 256 + code
+	OrigPort          // the original destination port; of other protocols, that key of conntrack's
+	OrigDest          // the original destination address
+	Dest              // the destination after DNAT
+	Source            // last: nearly all of a large file is sources
+	properties
+)
+
+// propertyNames are the words for them in a difference.
+var propertyNames = [properties]string{
+	Conntrack: "conntrack", Proto: "protocol", In: "in", Out: "out", SourcePort: "source port",
+	DestPort: "destination port", TCPFlags: "tcp flags", ICMPType: "icmp type", OrigPort: "original port",
+	OrigDest: "original address", Dest: "destination", Source: "source",
+}
+
+// max is the largest value of each property.
+func (s *Space) max() []diagram.Value {
+	list := make([]diagram.Value, properties)
+	for p := range list {
+		switch p {
+		case Conntrack:
+			list[p] = diagram.Small(len(Classes) - 1)
+		case Proto:
+			list[p] = diagram.Small(255)
+		case In, Out:
+			list[p] = diagram.Small(len(s.Atoms) - 1)
+		case TCPFlags:
+			list[p] = diagram.Small(63)
+		case OrigDest, Dest, Source:
+			list[p] = MaxAddress(s.Family)
+		default:
+			list[p] = diagram.Small(65535)
+		}
+	}
+	return list
+}
+
+// MaxAddress is a family's last address.
+func MaxAddress(f Family) diagram.Value {
+	if f == IPv6 {
+		return diagram.Value{Hi: ^uint64(0), Lo: ^uint64(0)}
+	}
+	return diagram.Value{Lo: 1<<32 - 1}
+}

@@ -1,0 +1,117 @@
+package compiler
+
+import (
+	"bytes"
+	"context"
+
+	"github.com/seawall/seawall/compiler/diff"
+	"github.com/seawall/seawall/compiler/emit"
+	"github.com/seawall/seawall/compiler/ipset"
+	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/packet"
+	"github.com/seawall/seawall/compiler/prove"
+	"github.com/seawall/seawall/schema"
+)
+
+// Rules are one family's rules out of a file that somebody wrote.
+type Rules struct {
+	Name  string
+	File  *iptables.File
+	Table *iptables.Table // the filter table, nil when the file has none
+}
+
+// Family is the family that the rules are for.
+func (r *Rules) Family() packet.Family { return r.File.Family }
+
+// ReadOptions say how a file of rules is to be read.
+type ReadOptions struct {
+	Family  packet.Family // 0: what the file itself, or its name, says
+	NoFlush bool          // it is loaded with --noflush
+	Sets    ipset.Sets    // the sets that its rules ask for, as far as they are known
+}
+
+// ReadRules reads a file of rules: iptables-save text, a file for
+// iptables-restore, or Seawall's own script, which has both families and its sets
+// with it. The error is an *iptables.Error or an *ipset.Error with the line that
+// would not load, an *iptables.AmbiguousError, or says that a script is not
+// Seawall's.
+func ReadRules(name string, src []byte, opt ReadOptions) ([]*Rules, error) {
+	if isScript(src) {
+		return readScript(name, src, opt)
+	}
+	f, err := iptables.Read(name, src, iptables.Options{Family: opt.Family, NoFlush: opt.NoFlush})
+	if err != nil {
+		return nil, err
+	}
+	return []*Rules{newRules(name, f, opt.Sets)}, nil
+}
+
+func newRules(name string, f *iptables.File, sets ipset.Sets) *Rules {
+	r := &Rules{Name: name, File: f, Table: f.Table("filter")}
+	for _, t := range f.Tables {
+		t.Sets = sets
+	}
+	return r
+}
+
+// isScript reports whether a text is a program. "#!/usr/sbin/iptables-restore" is
+// a comment to iptables-restore, and makes a file of rules executable.
+func isScript(src []byte) bool {
+	first, _, _ := bytes.Cut(src, []byte("\n"))
+	return bytes.HasPrefix(first, []byte("#!")) && !bytes.Contains(first, []byte("tables-restore"))
+}
+
+func readScript(name string, src []byte, opt ReadOptions) ([]*Rules, error) {
+	s, err := emit.ReadScript(src)
+	if err != nil {
+		return nil, err
+	}
+	if s.Sets != nil {
+		if opt.Sets, err = ipset.Parse(s.Sets); err != nil {
+			return nil, err
+		}
+	}
+	var list []*Rules
+	for _, family := range packet.Families {
+		if opt.Family != 0 && opt.Family != family {
+			continue
+		}
+		f, err := iptables.Parse(s.Rules(family), iptables.Options{Family: family, NoFlush: true})
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, newRules(name, f, opt.Sets))
+	}
+	return list, nil
+}
+
+// Verification is the answer of Verify.
+type Verification struct {
+	*prove.Result
+	// Unjudged is what the answer does not cover: rules of other tables that drop
+	// packets or hide them from conntrack.
+	Unjudged []string
+}
+
+// Verify decides whether rules implement a policy, exactly and over all packets.
+// The error is for rules that iptables would refuse, a *prove.HardError, or the
+// context's.
+func Verify(ctx context.Context, doc *schema.Document, r *Rules, limits prove.Limits) (*Verification, error) {
+	result, err := prove.Compare(ctx, doc, r.Table, r.Family(), limits)
+	if err != nil {
+		return nil, err
+	}
+	return &Verification{result, r.File.Unjudged()}, nil
+}
+
+// Diff says what a change means: for each family that both sides have, who gained
+// and who lost which port. The error is as for Verify.
+func Diff(ctx context.Context, sides diff.Sides, limits prove.Limits) (*diff.Report, error) {
+	return diff.Meaning(ctx, sides, limits)
+}
+
+// Test proves a policy's own tests, each for every address of its sources. The
+// error is a *prove.HardError, or the context's.
+func Test(ctx context.Context, doc *schema.Document, limits prove.Limits) ([]*prove.TestResult, error) {
+	return prove.Tests(ctx, doc, limits)
+}
