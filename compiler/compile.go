@@ -92,11 +92,11 @@ func Emit(doc *schema.Document, opt Options) (*Output, error) {
 	chains := &emit.Chains{Source: opt.Source, ToHost: doc.Host.UserlandProxy}
 	chains.V4, chains.V6, chains.Layout = lower.Both(doc, lower.Options{Layout: opt.Layout, Comments: opt.Comments, Sizes: opt.Sizes})
 	out := &Output{Chains: chains, Files: opt.format().Compile(chains)}
-	chains.V4.Forget()
-	chains.V6.Forget()
 	if err := out.splice(opt); err != nil {
 		return nil, err
 	}
+	chains.V4.Forget()
+	chains.V6.Forget()
 	return out, nil
 }
 

@@ -61,7 +61,7 @@ func TestCompiledFilesAreTrue(t *testing.T) {
 			for _, n := range loaded.Inputs {
 				names = append(names, filepath.Base(n))
 			}
-			for _, r := range prove.Tests(loaded.Document) {
+			for _, r := range tests(t, loaded.Document) {
 				for _, f := range r.Failures {
 					t.Errorf("test %q: %s", r.Test.Name, f)
 				}
@@ -73,8 +73,8 @@ func TestCompiledFilesAreTrue(t *testing.T) {
 			}
 			compare(t, filepath.Join(filepath.Dir(i.compiled), i.page+".html"), emit.File{Bytes: []byte(text)})
 			compare(t, filepath.Join(filepath.Dir(i.compiled), i.page+".md"), emit.File{Bytes: []byte(page.Markdown())})
-			for _, format := range emit.Formats {
-				out, err := compiler.Compile(loaded.Document, compiler.Options{Format: format, Source: strings.Join(names, ", ")})
+			for _, format := range emit.Formats() {
+				out, err := compiler.Compile(context.Background(), loaded.Document, compiler.Options{Format: format, Source: strings.Join(names, ", ")})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -134,7 +134,7 @@ func setScript(t *testing.T) string {
 	if diags.HasErrors() {
 		t.Fatal(diags)
 	}
-	out, err := compiler.Compile(loaded.Document, compiler.Options{Format: emit.Shell, Layout: lower.IPSet})
+	out, err := compiler.Compile(context.Background(), loaded.Document, compiler.Options{Format: emit.Shell, Layout: lower.IPSet})
 	if err != nil {
 		t.Fatal(err)
 	}
