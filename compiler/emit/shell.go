@@ -199,7 +199,7 @@ func shell(c *Chains) []byte {
 	return parts{
 		Made: strings.Join(head(c), "\n# "), ToHost: c.ToHost,
 		RulesV4: heredoc(c.V4), RulesV6: heredoc(c.V6), Sets: string(sets(c)),
-		ChainsV4: chainNames(c.V4), ChainsV6: chainNames(c.V6),
+		ChainsV4: strings.Join(c.V4.Names(), " "), ChainsV6: strings.Join(c.V6.Names(), " "),
 	}.script()
 }
 
@@ -217,14 +217,6 @@ func heredoc(t *iptables.Table) string {
 	iptables.PrintDeclarations(&b, t)
 	iptables.PrintRules(&b, t)
 	return b.String()
-}
-
-func chainNames(t *iptables.Table) string {
-	var names []string
-	for _, c := range t.Chains {
-		names = append(names, c.Name)
-	}
-	return strings.Join(names, " ")
 }
 
 // Script is what a script of this format carries.

@@ -51,7 +51,8 @@ func (p *parser) canonical(line []byte) bool {
 	*r = Rule{Source: source, Body: body, To: to, Line: int32(p.line)}
 	if p.text != "" {
 		at := p.start + len(line) - len(rest)
-		r.spec = p.text[at : p.start+len(line)]
+		spec := p.text[at : p.start+len(line)]
+		r.spec = &spec
 	}
 	if c.Rules == nil {
 		c.Rules = make([]*Rule, 0, 6)

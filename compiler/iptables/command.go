@@ -398,7 +398,7 @@ func (r *ruleReader) rules(line int, words []string) []*Rule {
 	for _, s := range sources {
 		for _, d := range dests {
 			body := *r.body
-			rule := &Rule{Body: &body, Line: int32(line), spec: spec}
+			rule := &Rule{Body: &body, Line: int32(line), spec: &spec}
 			if s.address.IsValid() {
 				body.Masks = append(slices.Clip(body.Masks), Masked{false, s.address, s.mask, r.notSource})
 			} else {

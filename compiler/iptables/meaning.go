@@ -39,6 +39,7 @@ func NewReader(d *diagram.Store, s *packet.Space, t *Table) *Reader {
 	if t == nil {
 		t = &Table{Name: "filter"}
 	}
+	t = t.Whole()
 	r := &Reader{Store: d, space: s, conditions: newConditions(s, t), table: t,
 		memo: map[chainKey]diagram.Ref{}, open: map[chainKey]bool{}, trees: map[*Chain]*sourceTree{}}
 	for _, c := range t.Chains {
@@ -184,6 +185,10 @@ func (r *Reader) leads(rule *Rule) *Chain {
 	case rule.To != nil:
 		return rule.To
 	case rule.Target.Module != nil:
+		return nil
+	}
+	switch rule.Target.Name {
+	case "", "DROP", "RETURN", "ACCEPT": // no chain can have such a name
 		return nil
 	}
 	return r.table.byName[rule.Target.Name]
@@ -366,14 +371,22 @@ func (r *Reader) target(rule *Rule, inside bool, skipped uint32) (diagram.Ref, b
 // on to the next rule.
 func (rule *Rule) verdict() (packet.Verdict, bool) {
 	t := &rule.Target
-	switch {
-	case t.Name == "":
+	switch t.Name { // nearly all rules
+	case "":
 		return 0, false
+	case "RETURN":
+		if !t.Goto {
+			return 0, true
+		}
+	case "DROP":
+		if !t.Goto {
+			return packet.Deny, true
+		}
+	}
+	switch {
 	case t.Module != nil:
 		e := t.use().Effect()
 		return e.Verdict, e.Verdict != 0
-	case t.Name == "RETURN":
-		return 0, true
 	case t.Goto:
 		return packet.Unknown, true
 	}

@@ -55,9 +55,12 @@ type Table struct {
 	Name     string
 	Sections int      // how often it stands in the file
 	Chains   []*Chain // in order of declaration
-	Sets     ipset.Sets
-	SetText  []byte // lines for ipset restore that make the sets of a table that is made
-	byName   map[string]*Chain
+	// Late are chains of a table that is made, before those of Chains: they are
+	// declared where their rules stand.
+	Late    []Generator
+	Sets    ipset.Sets
+	SetText []byte // lines for ipset restore that make the sets of a table that is made
+	byName  map[string]*Chain
 }
 
 // Chain returns the chain of this name, or nil.
@@ -141,7 +144,7 @@ type Rule struct {
 	// nil when the Body's Target says it.
 	To   *Chain
 	Line int32 // in the file that was read, from 1
-	spec string
+	spec *string // its own words, of a rule that was read
 }
 
 // Source is the match of -s. The zero Source matches every address.
@@ -218,10 +221,65 @@ func (t *Table) UpTo(line int) *Table {
 	return part
 }
 
-// Forget lets go of the rules of a table that was printed: those of a long list
-// take as much memory as their text.
-func (t *Table) Forget() {
-	for _, c := range t.Chains {
-		c.Rules = nil
-	}
+// Generator makes chains one after the other, each before those that lead to it.
+// The trees of a long list have more rules than memory should hold beside their
+// text.
+type Generator struct {
+	Rules int // about how many it makes
+	// Make calls yield for each chain, which holds until yield returns.
+	Make func(yield func(*Chain))
 }
+
+// Whole is the table with all chains of its generators in memory.
+func (t *Table) Whole() *Table {
+	if len(t.Late) == 0 {
+		return t
+	}
+	whole := &Table{Name: t.Name, Sections: t.Sections, Sets: t.Sets, SetText: t.SetText}
+	made := map[string]*Chain{}
+	for _, g := range t.Late {
+		g.Make(func(c *Chain) {
+			copied := *c
+			copied.Rules = make([]*Rule, len(c.Rules))
+			for i, r := range c.Rules {
+				rule := *r
+				if to := made[toName(r)]; to != nil {
+					rule.To = to
+				}
+				copied.Rules[i] = &rule
+			}
+			made[c.Name] = &copied
+			whole.Add(&copied)
+		})
+	}
+	for _, c := range t.Chains {
+		whole.Add(c)
+	}
+	return whole
+}
+
+func toName(r *Rule) string {
+	if r.To == nil {
+		return ""
+	}
+	return r.To.Name
+}
+
+// Names are the names of all chains: first those that are declared at the top.
+func (t *Table) Names() []string {
+	var top, late []string
+	for _, g := range t.Late {
+		g.Make(func(c *Chain) { late = append(late, c.Name) })
+	}
+	for _, c := range t.Chains {
+		if c.Late {
+			late = append(late, c.Name)
+		} else {
+			top = append(top, c.Name)
+		}
+	}
+	return append(top, late...)
+}
+
+// Forget lets go of what a table that was printed was made of.
+func (t *Table) Forget() { t.Chains, t.Late, t.byName = nil, nil, nil }

@@ -44,6 +44,9 @@ func PrintDeclarations(b *bytes.Buffer, t *Table) {
 // declared among them first.
 func PrintRules(b *bytes.Buffer, t *Table) {
 	p := &printer{b: b, tails: map[*Body][]byte{}}
+	for _, g := range t.Late {
+		g.Make(p.chain)
+	}
 	for _, late := range []bool{true, false} {
 		for _, c := range t.Chains {
 			if c.Late == late {
@@ -56,6 +59,9 @@ func PrintRules(b *bytes.Buffer, t *Table) {
 // Size is about how many bytes PrintRules writes.
 func Size(t *Table) int {
 	size := 0
+	for _, g := range t.Late {
+		size += 48 * g.Rules
+	}
 	for _, c := range t.Chains {
 		size += 128 + 64*len(c.Rules)
 	}
@@ -97,9 +103,9 @@ func (p *printer) comment(text string) {
 func (p *printer) rule(chain string, r *Rule) {
 	p.b.WriteString("-A ")
 	p.b.WriteString(chain)
-	if r.spec != "" {
+	if r.spec != nil {
 		p.b.WriteByte(' ')
-		p.b.WriteString(r.spec)
+		p.b.WriteString(*r.spec)
 		p.b.WriteByte('\n')
 		return
 	}
@@ -127,8 +133,8 @@ func (r *Rule) String(chain string) string {
 
 // Spec is the rule without its chain and its counters: what follows "-A CHAIN ".
 func (r *Rule) Spec() string {
-	if r.spec != "" {
-		return r.spec
+	if r.spec != nil {
+		return *r.spec
 	}
 	return r.canonical()
 }
@@ -217,4 +223,6 @@ func printOptions(b *bytes.Buffer, options []Option) {
 }
 
 // WithSource is the rule with another source, in canonical form.
-func (r *Rule) WithSource(s Source) *Rule { return &Rule{Source: s, Body: r.Body, To: r.To, Line: r.Line} }
+func (r *Rule) WithSource(s Source) *Rule {
+	return &Rule{Source: s, Body: r.Body, To: r.To, Line: r.Line}
+}

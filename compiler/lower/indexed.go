@@ -482,11 +482,10 @@ func (l *lowering) tree(name, what string, clauses []clause, last label, proto s
 	if leads != nil {
 		depth = l.depths.guard
 	}
-	root := t.chain(t.grow(addr{}, 0, 0, len(t.pieces)-1), depth)
-	t.pieces, t.nodes = nil, nil
-	l.treesByKey[key] = root
+	t.depth, t.pieces = depth, slices.Clip(t.pieces)
+	l.treesByKey[key] = &iptables.Chain{Name: t.name(addr{})}
 	l.trees = append(l.trees, t)
-	return root
+	return l.treesByKey[key]
 }
 
 func contentKey(labels []label, pieces []piece, rest string) string {
@@ -512,9 +511,7 @@ func (l *lowering) gather() {
 	sort.Slice(l.trees, func(i, j int) bool { return l.trees[i].id > l.trees[j].id })
 	sort.Slice(l.searches, func(i, j int) bool { return l.searches[i].id > l.searches[j].id })
 	for _, t := range l.trees {
-		for _, c := range t.chains {
-			l.table.Add(c)
-		}
+		l.table.Late = append(l.table.Late, iptables.Generator{Rules: len(t.pieces), Make: t.make})
 	}
 	for _, s := range l.searches {
 		for _, c := range s.chains {

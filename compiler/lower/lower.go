@@ -43,7 +43,7 @@ import (
 type Options struct {
 	Layout   Layout
 	Comments bool // give each rule a -m comment that names its policy
-	Sizes   Sizes
+	Sizes    Sizes
 }
 
 // Sizes are the measured sizes of the indexed layout; tests and benchmarks try

@@ -53,10 +53,11 @@ type tree struct {
 	proto  string                    // tcp, "" for the others, "*" for both: what REJECT needs
 	leads  map[label]*iptables.Chain // the chains that labels go on to, in place of a verdict
 	pieces []piece
-	chains []*iptables.Chain // in the order in which they are declared
+	depth  int // how many chains may lead on to each other below the first
 
-	pending  []*iptables.Rule // of the chains that are not finished
-	slab     []iptables.Rule  // memory
+	yield    func(*iptables.Chain) // takes each chain that is finished
+	pending  []*iptables.Rule      // of the chains that are not finished
+	free     []*iptables.Rule      // of those that are: memory for others
 	verdicts [][]*iptables.Body
 	count    []int
 	prefixes []netip.Prefix
@@ -320,10 +321,18 @@ func (t *tree) chain(x *node, depth int) *iptables.Chain {
 			x = w.divide(x, max(1, (int(x.height)+max(depth, 1)-1)/max(depth, 1)), true)
 		}
 	}
-	c.Rules = slices.Clone(t.pending[start:])
-	t.pending = t.pending[:start]
-	t.chains = append(t.chains, c)
+	c.Rules = t.pending[start:]
+	t.yield(c)
+	t.free = append(t.free, c.Rules...)
+	t.pending, c.Rules = t.pending[:start], nil
 	return c
+}
+
+// make makes the chains of the tree, leaves first.
+func (t *tree) make(yield func(*iptables.Chain)) {
+	t.yield = yield
+	t.chain(t.grow(addr{}, 0, 0, len(t.pieces)-1), t.depth)
+	t.nodes, t.pending, t.free, t.yield = nil, nil, nil, nil
 }
 
 // treeChain is a chain while it is written. Its rules wait in tree.pending while
@@ -335,11 +344,12 @@ type treeChain struct {
 
 // rule adds a rule to the chain.
 func (w *treeChain) rule(p netip.Prefix, not bool, body *iptables.Body, to *iptables.Chain) {
-	if len(w.slab) == 0 {
-		w.slab = make([]iptables.Rule, 1024)
+	var r *iptables.Rule
+	if n := len(w.free); n > 0 {
+		r, w.free = w.free[n-1], w.free[:n-1]
+	} else {
+		r = new(iptables.Rule)
 	}
-	r := &w.slab[0]
-	w.slab = w.slab[1:]
 	*r = iptables.Rule{Source: iptables.Source{Prefix: p, Not: not}, Body: body, To: to}
 	w.pending = append(w.pending, r)
 }

@@ -233,7 +233,7 @@ func (h *Host) insert(p Packet, id uint32) error {
 		}
 	}
 	if err := h.conntrack(ctNew, p.Family, p.entryAttributes(id, master)); err != nil {
-		return fmt.Errorf("conntrack entry %+v: %w", p.original(id), err)
+		return fmt.Errorf("conntrack entry, protocol %d: %w", p.Protocol, err)
 	}
 	return nil
 }
@@ -250,7 +250,7 @@ func (h *Host) forget(p Packet, id uint32) error {
 	for _, t := range tuples {
 		err := h.conntrack(ctDelete, p.Family, attributes{}.nest(ctaTupleOrig, t.attributes()))
 		if err != nil && !errors.Is(err, syscall.ENOENT) {
-			return fmt.Errorf("conntrack delete %+v: %w", t, err)
+			return fmt.Errorf("conntrack delete, protocol %d: %w", t.protocol, err)
 		}
 	}
 	return nil

@@ -109,6 +109,12 @@ func (p Packet) icmp() bool {
 	return p.Family == 4 && p.Protocol == protoICMP || p.Family == 6 && p.Protocol == protoICMPv6
 }
 
+// foreignICMP reports whether the packet is of the other family's ICMP, which
+// conntrack calls invalid (nf_conntrack_icmp_packet, nf_conntrack_icmpv6_packet).
+func (p Packet) foreignICMP() bool {
+	return p.Family == 6 && p.Protocol == protoICMP || p.Family == 4 && p.Protocol == protoICMPv6
+}
+
 // icmpError reports whether conntrack looks into the packet for the one that
 // it is about. Types above 18 in IPv4 are invalid to it.
 func (p Packet) icmpError() bool {
@@ -207,6 +213,11 @@ func (p Packet) Check() error {
 		return fmt.Errorf("%v is not a state", p.State)
 	case p.icmp():
 		return p.checkICMP()
+	case p.foreignICMP():
+		if p.State != StateInvalid {
+			return fmt.Errorf("protocol %d in IPv%d is not %v", p.Protocol, p.Family, p.State)
+		}
+		return nil
 	case p.State == StateUntracked || p.State == StateRelatedReply:
 		return fmt.Errorf("protocol %d is not %v", p.Protocol, p.State)
 	case p.Protocol == protoTCP:
