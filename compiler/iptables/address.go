@@ -39,7 +39,7 @@ func parseAddress(f packet.Family, text string) (addressMask, error) {
 	if !ok {
 		return addressMask{}, refused("%q has no netmask of %v", text, f)
 	}
-	bits, contiguous := prefixLength(m)
+	bits, contiguous := match.MaskLength(m)
 	if contiguous && bits == 0 { // the address does not count then, whatever it is
 		return addressMask{prefix: netip.PrefixFrom(zero(f), 0)}, nil
 	}
@@ -88,22 +88,4 @@ func netmask(f packet.Family, text string, given bool) (netip.Addr, bool) {
 	}
 	m, _ := netip.AddrFromSlice(b)
 	return m, true
-}
-
-// prefixLength is the length of a mask without holes.
-func prefixLength(mask netip.Addr) (bits int, contiguous bool) {
-	contiguous = true
-	ended := false
-	for _, b := range mask.AsSlice() {
-		for i := range 8 {
-			if set := b&(0x80>>i) != 0; set && ended {
-				return 0, false
-			} else if set {
-				bits++
-			} else {
-				ended = true
-			}
-		}
-	}
-	return bits, contiguous
 }

@@ -143,7 +143,7 @@ type Rule struct {
 	// To is the chain to go to (-g) of a rule that shares its Body with others;
 	// nil when the Body's Target says it.
 	To   *Chain
-	Line int32 // in the file that was read, from 1
+	Line int32   // in the file that was read, from 1
 	spec *string // its own words, of a rule that was read
 }
 

@@ -148,8 +148,9 @@ func ctOption(r *Reader, g Given) (property int, s diagram.Set, ok bool) {
 	return 0, nil, false
 }
 
-// hostMask reads ADDRESS or ADDRESS/LENGTH. The kernel compares both sides under
-// the mask, so host bits do not count.
+// hostMask reads ADDRESS, ADDRESS/LENGTH or ADDRESS/MASK. The kernel compares both
+// sides under the mask, so host bits do not count. A mask with holes is false:
+// 1.8.9 takes it for the single host.
 func hostMask(f packet.Family, text string) (netip.Prefix, bool) {
 	address, length, slash := strings.Cut(text, "/")
 	a, err := netip.ParseAddr(address)
@@ -160,7 +161,12 @@ func hostMask(f packet.Family, text string) (netip.Prefix, bool) {
 	if slash {
 		var ok bool
 		if bits, ok = WholeNumber(length, 0, bits); !ok {
-			return netip.Prefix{}, false
+			mask, _ := Address(f, length)
+			n, contiguous := MaskLength(mask)
+			if !contiguous {
+				return netip.Prefix{}, false
+			}
+			bits = uint64(n)
 		}
 	}
 	p, err := a.Prefix(int(bits))

@@ -110,7 +110,8 @@ func (o *Option) valid(f packet.Family, values []string) bool {
 		return validHost(f, text)
 	case HostMask:
 		address, length, slash := strings.Cut(text, "/")
-		return validHost(f, address) && (!slash || validLength(f, length))
+		_, mask := Address(f, length)
+		return validHost(f, address) && (!slash || mask || validLength(f, length))
 	case Protocol:
 		_, ok := packet.ParseProtocolExactly(text)
 		return ok
@@ -240,4 +241,22 @@ func FreeText(option string) bool {
 		return true
 	}
 	return false
+}
+
+// MaskLength is the length of a netmask, and whether it is one without holes.
+func MaskLength(mask netip.Addr) (bits int, contiguous bool) {
+	contiguous = true
+	ended := false
+	for _, b := range mask.AsSlice() {
+		for i := range 8 {
+			if set := b&(0x80>>i) != 0; set && ended {
+				return 0, false
+			} else if set {
+				bits++
+			} else {
+				ended = true
+			}
+		}
+	}
+	return bits, contiguous
 }
