@@ -2,7 +2,6 @@ package iptables
 
 import (
 	"fmt"
-	"math/bits"
 	"strings"
 
 	"github.com/seawall/seawall/compiler/diagram"
@@ -152,63 +151,17 @@ func (c *conditions) address(s Source, property int) diagram.Set {
 	return c.Not(s.Not, property, diagram.Set{diagram.OfPrefix(s.Prefix)})
 }
 
-// maxHoles is how many zero bits above its last one bit a netmask may have to be
-// written as spans.
-const maxHoles = 12
-
-// masked is the addresses that agree with another one under a mask with holes:
-// a span for each way to fill the holes.
+// masked is the addresses that agree with another one under a mask with holes.
 func (c *conditions) masked(m Masked) match.Cases {
 	p := packet.Source
 	if m.Dest {
 		p = packet.Dest
 	}
-	mask, value := diagram.OfAddr(m.Mask), diagram.OfAddr(m.Address)
-	low := bits.TrailingZeros64(mask.Lo)
-	if mask.Lo == 0 {
-		low = 64 + bits.TrailingZeros64(mask.Hi)
-	}
-	var holes []int
-	for i := low; i < c.Family.Bits(); i++ {
-		if !bit(mask, i) {
-			holes = append(holes, i)
-		}
-	}
-	if len(holes) > maxHoles {
-		return match.Unsure(fmt.Sprintf("a netmask with %d holes", len(holes)))
-	}
-	base := diagram.Value{Hi: value.Hi & mask.Hi, Lo: value.Lo & mask.Lo}
-	spans := make([]diagram.Span, 0, 1<<len(holes))
-	for n := range 1 << len(holes) {
-		lo := base
-		for k, at := range holes {
-			if n&(1<<k) != 0 {
-				lo = withBit(lo, at)
-			}
-		}
-		hi := lo
-		for i := range low {
-			hi = withBit(hi, i)
-		}
-		spans = append(spans, diagram.Span{Lo: lo, Hi: hi})
+	set, ok := diagram.Masked(diagram.OfAddr(m.Address), diagram.OfAddr(m.Mask), c.Family.Bits())
+	if !ok {
+		return match.Unsure(fmt.Sprintf("the netmask %v", m.Mask))
 	}
 	var x diagram.Box
-	x[p] = c.Not(m.Not, p, diagram.Normal(spans))
+	x[p] = c.Not(m.Not, p, set)
 	return match.Cases{{Box: x}}
-}
-
-func bit(v diagram.Value, i int) bool {
-	if i < 64 {
-		return v.Lo&(1<<i) != 0
-	}
-	return v.Hi&(1<<(i-64)) != 0
-}
-
-func withBit(v diagram.Value, i int) diagram.Value {
-	if i < 64 {
-		v.Lo |= 1 << i
-	} else {
-		v.Hi |= 1 << (i - 64)
-	}
-	return v
 }
