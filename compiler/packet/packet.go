@@ -33,7 +33,8 @@ type Packet struct {
 	Sport      int
 	Dport      int // after DNAT
 	TCPFlags   int
-	ICMPType   int        // type × 256 + code
+	ICMPType   int // type × 256 + code
+	Mark       uint32
 	OrigDst    netip.Addr // where the connection was sent, before DNAT
 	OrigPort   int
 }
@@ -74,7 +75,7 @@ func (s *Space) Point(p Packet) *diagram.Point {
 		In: diagram.Small(s.AtomOf(p.In)), Out: diagram.Small(s.AtomOf(p.Out)),
 		SourcePort: diagram.Small(p.Sport), DestPort: diagram.Small(p.Dport),
 		TCPFlags: diagram.Small(p.TCPFlags), ICMPType: diagram.Small(p.ICMPType),
-		OrigPort: diagram.Small(p.OrigPort), OrigDest: diagram.OfAddr(p.OrigDst),
+		Mark: diagram.Value{Lo: uint64(p.Mark)}, OrigPort: diagram.Small(p.OrigPort), OrigDest: diagram.OfAddr(p.OrigDst),
 		Dest: diagram.OfAddr(p.Dest), Source: diagram.OfAddr(p.Source),
 	}
 }
@@ -113,7 +114,7 @@ func (s *Space) Example(hook Hook, b *diagram.Box) Packet {
 		Protocol: Protocol(number(Proto, int(TCP), int(UDP))),
 		In:       s.Atoms[pick(In, s.named()...).Lo].Sample,
 		Sport:    number(SourcePort, 40000),
-		TCPFlags: number(TCPFlags, 2, 16), ICMPType: number(ICMPType, 8*256, 128*256),
+		TCPFlags: number(TCPFlags, 2, 16), ICMPType: number(ICMPType, 8*256, 128*256), Mark: uint32(number(Mark, 0)),
 		OrigPort: number(OrigPort, 443),
 		OrigDst:  address(OrigDest, "198.51.100.2", "2001:db8::2"),
 		Source:   address(Source, "203.0.113.9", "2001:db8:ffff::9"),

@@ -3,7 +3,8 @@ package packet
 import "github.com/seawall/seawall/compiler/diagram"
 
 // The properties of a packet that a rule can ask for, in the order in which
-// diagrams ask. A new one is a line here and one in values.
+// diagrams ask. A new one is a line here, with its name and its largest value below,
+// and a field of Packet.
 const (
 	Conntrack  = iota // an index into Classes
 	Proto             // the packet's own protocol
@@ -13,6 +14,7 @@ const (
 	DestPort          // after DNAT
 	TCPFlags          // FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32
 	ICMPType          // type × 256 + code
+	Mark              // of the packet, 32 bits
 	OrigPort          // the original destination port; of other protocols, that key of conntrack's
 	OrigDest          // the original destination address
 	Dest              // the destination after DNAT
@@ -23,7 +25,7 @@ const (
 // propertyNames are the words for them in a difference.
 var propertyNames = [properties]string{
 	Conntrack: "conntrack", Proto: "protocol", In: "in", Out: "out", SourcePort: "source port",
-	DestPort: "destination port", TCPFlags: "tcp flags", ICMPType: "icmp type", OrigPort: "original port",
+	DestPort: "destination port", TCPFlags: "tcp flags", ICMPType: "icmp type", Mark: "mark", OrigPort: "original port",
 	OrigDest: "original address", Dest: "destination", Source: "source",
 }
 
@@ -40,6 +42,8 @@ func (s *Space) max() []diagram.Value {
 			list[p] = diagram.Small(len(s.Atoms) - 1)
 		case TCPFlags:
 			list[p] = diagram.Small(63)
+		case Mark:
+			list[p] = diagram.Value{Lo: 1<<32 - 1}
 		case OrigDest, Dest, Source:
 			list[p] = MaxAddress(s.Family)
 		default:
