@@ -66,7 +66,7 @@ func (q *question) verdicts(hook packet.Hook, packets []packet.Packet) ([]packet
 func fromOracle(p oracle.Packet) packet.Packet {
 	out := packet.Packet{Hook: packet.Forward, In: p.In, Out: p.Out, Protocol: packet.Protocol(p.Protocol), State: packet.State(p.State),
 		Reply: p.Reply, SNAT: p.SNAT, DNAT: p.DNAT, Source: p.Src, Dest: p.Dst, Sport: p.Sport, Dport: p.Dport,
-		TCPFlags: p.TCPFlags & 63, ICMPType: p.ICMPType*256 + p.ICMPCode, OrigDst: p.OrigDst, OrigPort: p.OrigDport}
+		TCPFlags: p.TCPFlags & 63, ICMPType: p.ICMPType*256 + p.ICMPCode, Mark: p.Mark, OrigDst: p.OrigDst, OrigPort: p.OrigDport}
 	if !p.Known {
 		out.Reply, out.SNAT, out.DNAT = false, false, false
 	}

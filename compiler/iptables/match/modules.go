@@ -170,9 +170,6 @@ var modules = []Module{
 	{Name: "mac", Kind: MatchKind, Families: Both, Options: []Option{
 		{Name: "mac-source", Value: EtherMAC, Not: true, Required: true},
 	}},
-	{Name: "mark", Kind: MatchKind, Families: Both, Options: []Option{
-		{Name: "mark", Value: MarkMask, Not: true, Required: true},
-	}},
 	{Name: "mh", Kind: MatchKind, Families: Only6, Options: []Option{
 		{Name: "mh-type", Value: String, Not: true}, // TYPE[:TYPE], numbers or abbreviated names; low > high is refused
 	}},
