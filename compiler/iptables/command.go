@@ -21,7 +21,7 @@ func (p *parser) command(line string, ended bool) error {
 	if err != nil {
 		return err
 	}
-	r := &ruleReader{family: p.Family, table: p.table, announced: p.announced, words: words}
+	r := &ruleReader{family: p.Family, table: p.table, announced: p.announced, noFlush: p.NoFlush, words: words}
 	if err := r.read(); err != nil {
 		return err
 	}
@@ -92,6 +92,12 @@ func (r *ruleReader) check() error {
 		}
 	}
 	if t := b.Target; t.Module != nil && b.Unread == "" {
+		if in := t.Module.Table(); in != "" && in != r.table.Name {
+			return refused("%s has a place in the table %s alone", t.Name, in)
+		}
+		if with := t.use().Option("--reject-with"); with != nil && !match.Fits(r.family, with.Values[0], r.proto, b.Protocol.Not) {
+			return refused("REJECT answers with %s only to -p tcp", with.Values[0])
+		}
 		if why := t.Module.Refuses(r.family, t.use()); why != "" {
 			return refused("%s", why)
 		}

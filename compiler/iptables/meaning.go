@@ -77,11 +77,7 @@ func (t *Table) Patterns() []string {
 func (r *Reader) Hook(hook packet.Hook) (diagram.Ref, error) {
 	r.hook, r.root = hook, Root(hook)
 	if c := r.table.Chain(string(hook)); c != nil {
-		f := r.builtin(c)
-		if hook == packet.Input { // such packets leave on no interface
-			f = r.Restrict(f, packet.Out, diagram.Value{})
-		}
-		return f, r.err
+		return r.at(hook, r.builtin(c)), r.err
 	}
 	return r.Call(hook)
 }
@@ -93,7 +89,7 @@ func (r *Reader) Call(hook packet.Hook) (diagram.Ref, error) {
 	if r.table.Chain(r.root) == nil {
 		return leaf(packet.Pass), nil // nothing there denies anything
 	}
-	return r.relabel(r.chain(r.root, true), returned, uint32(packet.Pass)), r.err
+	return r.at(hook, r.relabel(r.chain(r.root, true), returned, uint32(packet.Pass))), r.err
 }
 
 // Whole is the function of a built-in chain from its first rule to its policy,
@@ -104,11 +100,16 @@ func (r *Reader) Whole(hook packet.Hook) (diagram.Ref, error) {
 		return leaf(packet.Accept), nil
 	}
 	r.hook, r.root = hook, "" // no chain is the policy's: all count
-	f := r.relabel(r.chain(c.Name, true), returned, uint32(c.verdict()))
+	return r.at(hook, r.relabel(r.chain(c.Name, true), returned, uint32(c.verdict()))), r.err
+}
+
+// at is a function for the packets of a hook: those to the host itself leave on
+// no interface.
+func (r *Reader) at(hook packet.Hook, f diagram.Ref) diagram.Ref {
 	if hook == packet.Input {
-		f = r.Restrict(f, packet.Out, diagram.Value{})
+		return r.Restrict(f, packet.Out, diagram.Value{})
 	}
-	return f, r.err
+	return f
 }
 
 // verdict is what the policy of a built-in chain says.
@@ -178,9 +179,11 @@ func (r *Reader) reaches(rule *Rule, seen map[*Chain]bool) bool {
 	return false
 }
 
+func (r *Reader) leads(rule *Rule) *Chain { return r.table.leads(rule) }
+
 // leads returns the chain that a rule leads to, nil when it is a verdict or an
 // extension.
-func (r *Reader) leads(rule *Rule) *Chain {
+func (t *Table) leads(rule *Rule) *Chain {
 	switch {
 	case rule.To != nil:
 		return rule.To
@@ -191,7 +194,7 @@ func (r *Reader) leads(rule *Rule) *Chain {
 	case "", "DROP", "RETURN", "ACCEPT": // no chain can have such a name
 		return nil
 	}
-	return r.table.byName[rule.Target.Name]
+	return t.byName[rule.Target.Name]
 }
 
 // foreign is what a verdict of the host's own rules, before the policy's

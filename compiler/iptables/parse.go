@@ -63,6 +63,11 @@ func Parse(src []byte, opt Options) (*File, error) {
 		return nil, &Error{Line: p.line, Detail: fmt.Sprintf("the table %s has no COMMIT, so iptables-restore would not load it", p.table.Name)}
 	}
 	p.complete()
+	if !opt.ChainsOnly { // whoever asks what the rules do finds a loop anyway
+		if err := p.loops(); err != nil {
+			return nil, err
+		}
+	}
 	return p.file, nil
 }
 
@@ -76,6 +81,40 @@ func (p *parser) complete() {
 	for _, name := range builtins["filter"] {
 		t.Declare(name, "ACCEPT")
 	}
+}
+
+// loops refuses chains that lead to themselves, on a way from a built-in one: the
+// kernel does.
+func (p *parser) loops() error {
+	for _, t := range p.file.Tables {
+		state := map[*Chain]int{} // 1 while a chain is open, 2 after
+		var walk func(c *Chain) *Error
+		walk = func(c *Chain) *Error {
+			state[c] = 1
+			for _, r := range c.Rules {
+				next := t.leads(r)
+				if next == nil || state[next] == 2 {
+					continue
+				}
+				if state[next] == 1 {
+					return &Error{Line: int(r.Line), Text: r.String(c.Name), Detail: fmt.Sprintf("the chain %s leads to itself", next.Name)}
+				}
+				if err := walk(next); err != nil {
+					return err
+				}
+			}
+			state[c] = 2
+			return nil
+		}
+		for _, c := range t.Chains {
+			if t.Builtin(c.Name) && state[c] == 0 {
+				if err := walk(c); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
 }
 
 type parser struct {
@@ -141,7 +180,7 @@ func (p *parser) anyLine(line string, ended bool) error {
 // open begins a section of a table. The second one of a name is loaded on its
 // own: it adds to the first with --noflush, and replaces it without.
 func (p *parser) open(line string) error {
-	fields := strings.Fields(line)
+	fields := strings.FieldsFunc(line, func(c rune) bool { return c == ' ' || c == '\t' })
 	if len(fields) == 0 || builtins[fields[0]] == nil {
 		return refused("%q is not a table of iptables", strings.TrimSpace(line))
 	}

@@ -28,6 +28,7 @@ type ruleReader struct {
 	// announced are the names that a line such as ":LOG -" has made chains, in any
 	// table.
 	announced map[string]bool
+	noFlush   bool // a chain may be there that the file does not have
 	words     []string
 	next      int
 
@@ -47,6 +48,7 @@ type ruleReader struct {
 	not       bool
 	loaded    []int  // the modules in use, in the order of loading
 	unknown   string // the first module that is not known
+	doubt     string // words that may be something else than they seem
 }
 
 // read reads all words. The error says why iptables would refuse the line.
@@ -79,6 +81,9 @@ func (r *ruleReader) read() error {
 	}
 	if r.other {
 		return nil
+	}
+	if r.body.Unread == "" {
+		r.body.Unread = r.doubt
 	}
 	if r.not && r.body.Unread == "" {
 		return refused("a \"!\" with nothing after it")
@@ -248,8 +253,7 @@ func (r *ruleReader) interfaceOption(c byte, value string, not, joined bool) err
 		return refused("%q is too long for the name of an interface, which has at most %d bytes", value, packet.MaxInterface)
 	case joined:
 		// 1.8.9 takes -ieth0 for an interface of that name, later versions for eth0.
-		r.body.Unread = fmt.Sprintf("-%c%s, which versions of iptables read differently", c, value)
-		return nil
+		r.doubt = fmt.Sprintf("-%c%s, which versions of iptables read differently", c, value)
 	case c == 'i':
 		r.body.In = Interface{value, not}
 	default:
@@ -304,6 +308,12 @@ func (r *ruleReader) target(name string, isGoto bool) error {
 	t := Target{Name: name, Goto: isGoto}
 	if r.announced[name] && r.table.Chain(name) == nil {
 		return refused("%s is a chain in another table of the file, and iptables does not look for a target of that name then", name)
+	}
+	switch {
+	case r.table.Builtin(name):
+		return refused("%s is a built-in chain, to which no rule can lead", name)
+	case isGoto && r.table.Chain(name) == nil && !r.noFlush:
+		return refused("there is no chain %s before this line", Quote(name))
 	}
 	if _, standard := match.Standard[name]; !isGoto && !standard && name != "RETURN" && r.table.Chain(name) == nil {
 		t.Module = match.Lookup(match.TargetKind, name, r.family)

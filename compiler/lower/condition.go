@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/iptables/match"
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/schema"
 )
@@ -46,29 +47,29 @@ func (l *lowering) body(a action) *iptables.Body {
 	}
 	b := &iptables.Body{In: iptables.Interface{Name: a.box.in}, Out: iptables.Interface{Name: a.box.out},
 		Protocol: iptables.Protocol{Name: a.box.protocol}, Dest: iptables.Source{Prefix: a.box.dest}}
-	if m := conntrack(a.box); len(m.Options) > 0 {
+	if m := l.conntrack(a.box); len(m.Options) > 0 {
 		b.Matches = append(b.Matches, m)
 	}
 	if s := a.box.set; s.name != "" {
-		b.Matches = append(b.Matches, iptables.Match{Name: "set", Options: []iptables.Option{{Not: s.not, Name: "--match-set", Values: []string{s.name, "src"}}}})
+		b.Matches = append(b.Matches, iptables.Match{Name: "set", Module: l.module("set"), Options: []iptables.Option{{Not: s.not, Name: "--match-set", Values: []string{s.name, "src"}}}})
 	}
 	if a.target == "LOG" {
-		b.Matches = append(b.Matches, match("limit", "--limit", l.limit()))
+		b.Matches = append(b.Matches, l.match("limit", "--limit", l.limit()))
 	}
 	if a.origin != "" {
-		b.Matches = append(b.Matches, match("comment", "--comment", a.origin))
+		b.Matches = append(b.Matches, l.match("comment", "--comment", a.origin))
 	}
 	b.Target = l.target(a)
 	l.bodies[a] = b
 	return b
 }
 
-func match(name, option, value string) iptables.Match {
-	return iptables.Match{Name: name, Options: []iptables.Option{{Name: option, Values: []string{value}}}}
+func (l *lowering) match(name, option, value string) iptables.Match {
+	return iptables.Match{Name: name, Module: l.module(name), Options: []iptables.Option{{Name: option, Values: []string{value}}}}
 }
 
-func conntrack(b box) iptables.Match {
-	m := iptables.Match{Name: "conntrack"}
+func (l *lowering) conntrack(b box) iptables.Match {
+	m := iptables.Match{Name: "conntrack", Module: l.module("conntrack")}
 	add := func(option, value string) {
 		m.Options = append(m.Options, iptables.Option{Name: option, Values: []string{value}})
 	}
@@ -95,11 +96,16 @@ func conntrack(b box) iptables.Match {
 	return m
 }
 
+// module is the match of a name, which is there.
+func (l *lowering) module(name string) *match.Module {
+	return match.Lookup(match.MatchKind, name, l.family)
+}
+
 func (l *lowering) target(a action) iptables.Target {
 	if a.goto_ != "" {
 		return iptables.Target{Name: a.goto_, Goto: true}
 	}
-	t := iptables.Target{Name: a.target}
+	t := iptables.Target{Name: a.target, Module: match.Lookup(match.TargetKind, a.target, l.family)}
 	switch a.target {
 	case "LOG":
 		t.Options = []iptables.Option{{Name: "--log-prefix", Values: []string{separated(a.log)}}}

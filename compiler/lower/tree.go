@@ -537,7 +537,7 @@ func (t *tree) goTo() *iptables.Body {
 	if t.onward == nil {
 		t.onward = &iptables.Body{}
 		if t.opt.Comments {
-			t.onward.Matches = []iptables.Match{match("comment", "--comment", t.what)}
+			t.onward.Matches = []iptables.Match{t.match("comment", "--comment", t.what)}
 		}
 	}
 	return t.onward

@@ -16,7 +16,7 @@ type Field struct {
 }
 
 // fieldOrder is the order of a rule.
-var fieldOrder = []int{In, Out, Source, Proto, OrigDest, OrigPort, Dest, SourcePort, DestPort, TCPFlags, ICMPType, Mark, Conntrack}
+var fieldOrder = []int{In, Out, Source, Proto, OrigDest, OrigPort, Dest, SourcePort, DestPort, TCPFlags, ICMPType, Mark0, Mark1, Mark2, Mark3, Conntrack}
 
 // Fields names what binds a box, in the order of a rule; a property that is not
 // there is any.

@@ -68,6 +68,8 @@ func (p Packet) String() string {
 	return text + ", " + p.Class().String()
 }
 
+func markByte(mark uint32, i int) diagram.Value { return diagram.Small(int(mark >> (8 * i) & 255)) }
+
 // Point places a packet in a space.
 func (s *Space) Point(p Packet) *diagram.Point {
 	return &diagram.Point{
@@ -75,7 +77,8 @@ func (s *Space) Point(p Packet) *diagram.Point {
 		In: diagram.Small(s.AtomOf(p.In)), Out: diagram.Small(s.AtomOf(p.Out)),
 		SourcePort: diagram.Small(p.Sport), DestPort: diagram.Small(p.Dport),
 		TCPFlags: diagram.Small(p.TCPFlags), ICMPType: diagram.Small(p.ICMPType),
-		Mark: diagram.Value{Lo: uint64(p.Mark)}, OrigPort: diagram.Small(p.OrigPort), OrigDest: diagram.OfAddr(p.OrigDst),
+		Mark0: markByte(p.Mark, 0), Mark1: markByte(p.Mark, 1), Mark2: markByte(p.Mark, 2), Mark3: markByte(p.Mark, 3),
+		OrigPort: diagram.Small(p.OrigPort), OrigDest: diagram.OfAddr(p.OrigDst),
 		Dest: diagram.OfAddr(p.Dest), Source: diagram.OfAddr(p.Source),
 	}
 }
@@ -114,7 +117,7 @@ func (s *Space) Example(hook Hook, b *diagram.Box) Packet {
 		Protocol: Protocol(number(Proto, int(TCP), int(UDP))),
 		In:       s.Atoms[pick(In, s.named()...).Lo].Sample,
 		Sport:    number(SourcePort, 40000),
-		TCPFlags: number(TCPFlags, 2, 16), ICMPType: number(ICMPType, 8*256, 128*256), Mark: uint32(number(Mark, 0)),
+		TCPFlags: number(TCPFlags, 2, 16), ICMPType: number(ICMPType, 8*256, 128*256), Mark: uint32(number(Mark0, 0) | number(Mark1, 0)<<8 | number(Mark2, 0)<<16 | number(Mark3, 0)<<24),
 		OrigPort: number(OrigPort, 443),
 		OrigDst:  address(OrigDest, "198.51.100.2", "2001:db8::2"),
 		Source:   address(Source, "203.0.113.9", "2001:db8:ffff::9"),

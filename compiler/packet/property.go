@@ -14,18 +14,22 @@ const (
 	DestPort          // after DNAT
 	TCPFlags          // FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32
 	ICMPType          // type × 256 + code
-	Mark              // of the packet, 32 bits
-	OrigPort          // the original destination port; of other protocols, that key of conntrack's
-	OrigDest          // the original destination address
-	Dest              // the destination after DNAT
-	Source            // last: nearly all of a large file is sources
+	Mark0             // the packet's mark, its lowest byte: a mask of any form is a set of each
+	Mark1             // byte, and not of the whole
+	Mark2
+	Mark3
+	OrigPort // the original destination port; of other protocols, that key of conntrack's
+	OrigDest // the original destination address
+	Dest     // the destination after DNAT
+	Source   // last: nearly all of a large file is sources
 	properties
 )
 
 // propertyNames are the words for them in a difference.
 var propertyNames = [properties]string{
 	Conntrack: "conntrack", Proto: "protocol", In: "in", Out: "out", SourcePort: "source port",
-	DestPort: "destination port", TCPFlags: "tcp flags", ICMPType: "icmp type", Mark: "mark", OrigPort: "original port",
+	DestPort: "destination port", TCPFlags: "tcp flags", ICMPType: "icmp type",
+	Mark0: "mark, byte 0", Mark1: "mark, byte 1", Mark2: "mark, byte 2", Mark3: "mark, byte 3", OrigPort: "original port",
 	OrigDest: "original address", Dest: "destination", Source: "source",
 }
 
@@ -42,8 +46,8 @@ func (s *Space) max() []diagram.Value {
 			list[p] = diagram.Small(len(s.Atoms) - 1)
 		case TCPFlags:
 			list[p] = diagram.Small(63)
-		case Mark:
-			list[p] = diagram.Value{Lo: 1<<32 - 1}
+		case Mark0, Mark1, Mark2, Mark3:
+			list[p] = diagram.Small(255)
 		case OrigDest, Dest, Source:
 			list[p] = MaxAddress(s.Family)
 		default:

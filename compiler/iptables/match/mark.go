@@ -19,11 +19,28 @@ func mark(r *Reader, u *Use) Cases {
 	if by := r.Changed(MarkThing); by != "" || !ok {
 		return Unsure(u.String() + " (" + by + ")")
 	}
-	s := diagram.None // bits outside the mask never match
-	if value&^mask == 0 {
-		if s, ok = diagram.Masked(diagram.Value{Lo: uint64(value)}, diagram.Value{Lo: uint64(mask)}, 32); !ok {
-			return Unsure(u.String())
+	if value&^mask != 0 { // bits outside the mask never match
+		if g.Not {
+			return nil
 		}
+		return Never
 	}
-	return property(packet.Mark, r.Not(g.Not, packet.Mark, s))
+	var same diagram.Box
+	cases := Never
+	for i, p := range []int{packet.Mark0, packet.Mark1, packet.Mark2, packet.Mark3} {
+		byteMask, byteValue := int(mask>>(8*i)&255), int(value>>(8*i)&255)
+		if byteMask == 0 {
+			continue
+		}
+		// Eight bits never have too many holes.
+		these, _ := diagram.Masked(diagram.Small(byteValue), diagram.Small(byteMask), 8)
+		other := same // the bytes so far agree, and this one does not
+		other[p] = these.Complement(r.Max(p))
+		cases = append(cases, in(other)...)
+		same[p] = these
+	}
+	if g.Not {
+		return cases
+	}
+	return in(same)
 }

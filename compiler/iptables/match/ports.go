@@ -29,6 +29,9 @@ func portWord(text string) (n int, known, ok bool) {
 
 // looksLikeService reports whether a text can be a name of /etc/services.
 func looksLikeService(text string) bool {
+	if len(text) > 1 && text[0] == '0' && (text[1] == 'x' || text[1] == 'X') {
+		return false
+	}
 	letter := false
 	for i := range len(text) {
 		c := text[i] | 0x20

@@ -61,3 +61,10 @@ func rejectEffect(f packet.Family) func(*Use) Effect {
 		return Effect{Verdict: v}
 	}
 }
+
+// Fits reports whether a rule of a protocol may answer in a way: a reset answers
+// tcp alone.
+func Fits(f packet.Family, answer string, p packet.Protocol, not bool) bool {
+	v, _ := rejectKind(f, answer)
+	return v != packet.Reset || p == packet.TCP && !not
+}

@@ -28,6 +28,7 @@ const (
 	protoDCCP    = 33
 	protoGRE     = 47
 	protoICMPv6  = 58
+	protoNoNext  = 59
 	protoSCTP    = 132
 	protoUDPLite = 136
 )
@@ -331,19 +332,21 @@ func (p Packet) checkICMP() error {
 
 // Answered reports whether the kernel answers the packet when a rule rejects
 // it so (a name of --reject-with): where not, a REJECT looks like a DROP. No
-// ICMP error is answered with another, and no reset with a reset (icmp_send,
-// icmp6_send, nf_reject_ip_tcphdr_get).
+// ICMP error is answered with another, nor are types that icmp_send counts
+// among them; no reset is answered with a reset (nf_reject_ip_tcphdr_get), and
+// an IPv6 packet of protocol 59 (no next header) with nothing at all.
 func (p Packet) Answered(with string) bool {
-	if with == "tcp-reset" {
+	switch {
+	case with == "tcp-reset":
 		return p.Protocol == protoTCP && p.TCPFlags&RST == 0
-	}
-	if !p.icmp() {
+	case p.Family == 6 && p.Protocol == protoNoNext:
+		return false
+	case !p.icmp():
 		return true
+	case p.Family == 6:
+		return p.ICMPType >= 128
 	}
-	if p.Family == 4 {
-		return !p.icmpError() && p.ICMPType <= 18
-	}
-	return p.ICMPType >= 128 && p.ICMPType != 137
+	return p.ICMPType == 0 || p.ICMPType == 8 || p.ICMPType >= 13 && p.ICMPType <= 18
 }
 
 // entry reports whether an entry in conntrack has to be there beforehand.
@@ -504,8 +507,9 @@ func (p Packet) quoted(t token) []byte {
 
 // finish fills in lengths and the checksum. The checksum of a protocol
 // without one matters too: REJECT answers a packet only when its payload adds
-// up (nf_reject_verify_csum exempts only GRE without checksum, AH, ESP, SCTP,
-// UDP-Lite and DCCP), with the pseudo-header in IPv6.
+// up (nf_reject_verify_csum exempts few protocols): with the pseudo-header in
+// IPv6, and without it in IPv4 unless it is TCP or UDP. So a DCCP packet as
+// DCCP wants it is not answered in IPv4; the one here is.
 func (p Packet) finish(b []byte) {
 	at := 0
 	pseudo := p.Family == 6
@@ -518,7 +522,7 @@ func (p Packet) finish(b []byte) {
 		at, pseudo = 6, true
 		binary.BigEndian.PutUint16(b[4:], uint16(p.udpLength(len(b))))
 	case p.Protocol == protoDCCP:
-		at, pseudo = 6, true
+		at = 6
 	case p.Protocol == protoSCTP:
 		binary.LittleEndian.PutUint32(b[8:], crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)))
 		return

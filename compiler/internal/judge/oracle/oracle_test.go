@@ -122,6 +122,15 @@ func TestMatches(t *testing.T) {
 		{"-p udp --dport 90:70", udp, no},
 		{"-p udp ! --dport 90:70", udp, yes},
 		{"-p udp --dport 80", udp, yes},
+		// Numbers of ports: base 0 for tcp, sctp and multiport, decimal and cut
+		// to 16 bits for udp, dccp and conntrack.
+		{"-p tcp --dport 0120", nil, yes},
+		{"-p tcp --dport 0x50", nil, yes},
+		{"-p tcp -m multiport --dports 0120", nil, yes},
+		{"-p udp --dport 080", udp, yes},
+		{"-p udp --dport 65616", udp, yes},
+		{"-m conntrack --ctorigdstport 08080", nil, yes},
+		{"-m conntrack --ctorigdstport 73616", nil, yes},
 		{"-p tcp --syn", nil, yes},
 		{"-p tcp ! --syn", nil, no},
 		{"-p tcp --syn", func(p *Packet) { p.TCPFlags = 2 | 8 }, yes},
@@ -363,7 +372,7 @@ func TestRefused(t *testing.T) {
 		"-A FORWARD -m conntrack --ctst NEW", "-A FORWARD -m conntrack --state NEW", "-A FORWARD -m conntrack ! --ctdir REPLY",
 		"-A FORWARD -p tcp --dport 1 --sour 1.1.1.1", "-A FORWARD -p icmp --icmp-type ech", "-A FORWARD -p tcp --dport 1 --dport 2",
 		"-A FORWARD --in eth0", "-A FORWARD -t filter", "-D FORWARD 1", "-I FORWARD 3 -j DROP", "-A FORWARD stray", "-j DROP",
-		"-A FORWARD -m iprange", "-A FORWARD -p icmp -m icmp", ":12345678901234567890123456789 - [0:0]", ":A",
+		"-A FORWARD -m iprange", "-A FORWARD -p icmp -m icmp", ":12345678901234567890123456789 - [0:0]", ":A", "-N LOG", ":ACCEPT - [0:0]", "-A FORWARD -p udp --dport 0x50", "-A FORWARD -p tcp --dport 70000",
 		"-N A\n-N A", "-N A\n-A A -j A", "-N A\n-N B\n-A A -g B\n-A B -j A", "-N A\n-A FORWARD -j A\n-X A", "*filter",
 	}
 	for _, l := range lines {

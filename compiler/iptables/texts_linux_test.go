@@ -1,0 +1,202 @@
+package iptables_test
+
+import (
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"regexp"
+	"sort"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/seawall/seawall/compiler/internal/judge/exttest"
+	"github.com/seawall/seawall/compiler/internal/judge/oracle"
+	"github.com/seawall/seawall/compiler/internal/judge/restore"
+	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/packet"
+)
+
+// needs skips a test where there is no root and no iptables; in CI it fails.
+func needs(t *testing.T) {
+	t.Helper()
+	_, err := exec.LookPath("iptables-nft-restore")
+	if os.Getuid() == 0 && err == nil {
+		return
+	}
+	if os.Getenv("CI") != "" {
+		t.Fatal("this test needs root and iptables")
+	}
+	t.Skip("it needs root and iptables, to ask iptables-restore in a network namespace")
+}
+
+// disagreements are the reasons for which Parse and iptables-restore may differ
+// about a text. Where Parse refuses what is taken, nobody is told "equal"; where
+// it takes what is refused, the rule is undecided, or only the host on which the
+// file is loaded can know.
+var disagreements = []struct {
+	refused bool   // Parse refuses the text
+	said    string // a part of what the one that refuses says
+	why     string
+}{
+	{true, "a name would be looked up", "host names are refused: they are other addresses each time"},
+	{true, "has no place in a rules file", "-h, -V and -M: the first two end a load with status 0"},
+	{true, "takes what follows for a line of its own", "the rest of a long line is another line to iptables"},
+	{true, "a byte of value 0", "what follows a NUL is dropped"},
+	{true, "has to be the first word of a line", "-4 and -6 in the middle of a line"},
+	{true, "does not take", "values that iptables reads in a surprising way: ports above 65535 and empty ones, addresses of getaddrinfo"},
+	{true, "depends on what", "with --noflush the kernel's own rules have numbers too"},
+	{true, "cannot start with", "names with - or ! at the front: legacy alone takes them"},
+	{true, "is not the name of a chain", "names with odd blanks: legacy alone takes them"},
+	{true, "is not a protocol", "mptcp and its like have numbers above 255, and match nothing"},
+	{true, "and cannot be deleted", "-X of the chains of the kernel and of the file"},
+	{false, "No chain/target/match by that name", "with --noflush a chain may be in the kernel"},
+	{false, "does not exist", "with --noflush a chain may be in the kernel; a target may be an extension that is not here"},
+	{false, "is not a chain", "with --noflush a chain may be in the kernel"},
+	{false, "Couldn't load", "a match or target that this iptables has not: undecided"},
+	{false, "Need TCP, UDP, SCTP or DCCP", "own checks of modules that are not evaluated"},
+	{false, "Match type has to be", "own checks of modules that are not evaluated"},
+	{false, "Bad IP address", "own checks of modules that are not evaluated"},
+	{false, "invalid port/service", "a name of a port may be in another /etc/services: undecided"},
+	{false, "does not resolve", "a name of a port may be in another /etc/services: undecided"},
+	{false, "_(APPEND|INSERT|REPLACE) failed", "what only the kernel finds out, at the commit"},
+	{false, "Bad built-in chain name", "-Z of a chain that nf_tables has not made yet; a policy of a user's chain"},
+	{false, "CHAIN_RENAME failed", "-E of a chain of the same section, in nf_tables"},
+}
+
+// reason finds the reason for which a disagreement is meant; "" for none.
+func reason(err error, messages string) string {
+	if err != nil {
+		messages = err.Error()
+	}
+	for _, d := range disagreements {
+		if d.refused == (err != nil) && regexp.MustCompile(d.said).MatchString(messages) {
+			return d.why
+		}
+	}
+	return ""
+}
+
+// A text is read exactly when iptables-restore loads it, by one back end or the
+// other; what only the kernel finds wrong at the commit is left to it.
+func TestTextsAreReadAsIptablesLoadsThem(t *testing.T) {
+	needs(t)
+	counts := map[string]int{}
+	examples := map[string]string{}
+	for seed := range uint64(times(2, 18)) {
+		for _, family := range []int{4, 6} {
+			for _, noflush := range []bool{false, true} {
+				askRestore(t, seed, family, noflush, times(350, 700), counts, examples)
+			}
+		}
+	}
+	var names []string
+	for name := range counts {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	for _, name := range names {
+		t.Logf("%6d %s", counts[name], name)
+	}
+	for name, text := range examples {
+		t.Errorf("%s:\n%q", name, text)
+	}
+}
+
+func askRestore(t *testing.T, seed uint64, family int, noflush bool, n int, counts map[string]int, examples map[string]string) {
+	t.Helper()
+	r := rand.New(rand.NewPCG(seed, uint64(family)))
+	texts := make([]string, n)
+	for i := range texts {
+		texts[i] = restore.Text(r, family)
+	}
+	var loads [][]restore.Verdict
+	for _, backend := range []string{"nft", "legacy"} {
+		// --test does not see what the file itself makes, a real load does.
+		list, err := restore.Loads(backend, family, noflush, texts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		loads = append(loads, list)
+	}
+	for i, text := range texts {
+		nft, legacy := loads[0][i], loads[1][i]
+		taken := nft.Accepted && !nft.EndedEarly() || legacy.Accepted && !legacy.EndedEarly()
+		f, err := iptables.Parse([]byte(text), iptables.Options{Family: packet.Family(family), NoFlush: noflush})
+		if nft.Crashed() {
+			counts["texts on which nf_tables crashes"]++
+			continue
+		}
+		counts["texts"]++
+		if taken {
+			counts["texts that load"]++
+		}
+		if taken == (err == nil) {
+			continue
+		}
+		why := reason(err, nft.Message+legacy.Message)
+		if why == "" && err == nil && hasUnread(f) {
+			why = "a match or target that this iptables has not: undecided"
+		}
+		name := "refused, and it loads: " + why
+		if err == nil {
+			name = "read, and it does not load: " + why
+		}
+		counts[name]++
+		if why == "" {
+			said := "read, and refused: " + firstLine(nft.Message) + " / " + firstLine(legacy.Message)
+			if err != nil {
+				said = "refused, and it loads: " + err.Error()
+			}
+			counts["UNEXPLAINED "+cut(said)]++
+			examples[cut(said)] = at(text, err, nft.Message+legacy.Message) + "\n----\n" + text
+		}
+	}
+}
+
+// hasUnread reports whether a rule of a file is undecided for its words.
+func hasUnread(f *iptables.File) bool {
+	for _, t := range f.Tables {
+		for _, c := range t.Chains {
+			for _, r := range c.Rules {
+				if r.Unread != "" {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+func firstLine(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return lines[max(0, len(lines)-2)] + "|" + lines[len(lines)-1]
+}
+
+var lineNumber = regexp.MustCompile(`line:? (\d+)`)
+
+// at is the line of a text that an error or a message is about.
+func at(text string, err error, message string) string {
+	if err != nil {
+		message = err.Error()
+	}
+	lines := strings.Split(text, "\n")
+	if m := lineNumber.FindAllStringSubmatch(message, -1); m != nil {
+		if n, err := strconv.Atoi(m[len(m)-1][1]); err == nil && n > 0 && n <= len(lines) {
+			return lines[n-1] + "\n" + message
+		}
+	}
+	return text
+}
+
+func cut(text string) string {
+	if len(text) > 160 {
+		return text[:160]
+	}
+	return text
+}
+
+var (
+	_ = exttest.NFT
+	_ = oracle.Options{}
+)
