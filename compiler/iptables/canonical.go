@@ -88,7 +88,7 @@ func (p *parser) tail(tail []byte) (*Body, *Chain) {
 	if r.read() != nil || r.other || len(r.sources) > 0 || len(r.dests) > 1 || len(words)+2 > maxWords {
 		return nil, nil
 	}
-	list := r.rules(p.line, words)
+	list := r.rules(p.line, "")
 	p.bodies[string(tail)] = list[0].Body
 	return list[0].Body, nil
 }

@@ -28,7 +28,7 @@ func (p *parser) command(line string, ended bool) error {
 	if r.other {
 		return nil // for the other family
 	}
-	return p.run(r, words)
+	return p.run(r, line, words)
 }
 
 // commandOption reads a command and the words that belong to it.
@@ -150,10 +150,10 @@ func (r *ruleReader) checkTable() error {
 }
 
 // run carries out a line.
-func (p *parser) run(r *ruleReader, words []string) error {
+func (p *parser) run(r *ruleReader, line string, words []string) error {
 	switch r.command {
 	case 'A', 'I', 'R', 'D', 'C':
-		return p.ruleCommand(r, words)
+		return p.ruleCommand(r, line, words)
 	case 'N':
 		return p.newChain(r.chain)
 	case 'P':
@@ -306,12 +306,16 @@ func (p *parser) rename(from, to string) error {
 }
 
 // ruleCommand carries out -A, -I, -R, -D and -C.
-func (p *parser) ruleCommand(r *ruleReader, words []string) error {
+func (p *parser) ruleCommand(r *ruleReader, line string, words []string) error {
 	c, err := p.chain(r.chain)
 	if err != nil {
 		return err
 	}
-	rules := r.rules(p.line, words)
+	spec := join(r.specWords(words))
+	if own, ok := strings.CutPrefix(strings.TrimLeft(line, " \t"), "-A "+r.chain+" "); ok {
+		spec = own // byte for byte
+	}
+	rules := r.rules(p.line, spec)
 	switch r.command {
 	case 'A':
 		c.Rules = append(c.Rules, rules...)
@@ -391,7 +395,7 @@ func (c *Chain) delete(rules []*Rule, take bool) error {
 }
 
 // rules are the rules of a line: one for each source and destination.
-func (r *ruleReader) rules(line int, words []string) []*Rule {
+func (r *ruleReader) rules(line int, spec string) []*Rule {
 	sources, dests := r.sources, r.dests
 	if len(sources) == 0 {
 		sources = []addressMask{{}}
@@ -399,7 +403,6 @@ func (r *ruleReader) rules(line int, words []string) []*Rule {
 	if len(dests) == 0 {
 		dests = []addressMask{{}}
 	}
-	spec := join(r.specWords(words))
 	var list []*Rule
 	for _, s := range sources {
 		for _, d := range dests {

@@ -72,7 +72,7 @@ func (f found) takesValue() argument {
 	switch {
 	case f.basic != nil:
 		return f.basic.arg
-	case f.option.Value == match.None:
+	case f.option.Value == match.None, f.option.Optional:
 		return noArgument
 	}
 	return required

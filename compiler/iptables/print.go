@@ -104,7 +104,9 @@ func (p *printer) rule(chain string, r *Rule) {
 	p.b.WriteString("-A ")
 	p.b.WriteString(chain)
 	if r.spec != nil {
-		p.b.WriteByte(' ')
+		if *r.spec != "" {
+			p.b.WriteByte(' ')
+		}
 		p.b.WriteString(*r.spec)
 		p.b.WriteByte('\n')
 		return

@@ -399,6 +399,10 @@ func (r *ruleReader) moduleOption(f found, value *string) error {
 		g.Values = append(g.Values, r.words[r.next])
 		r.next++
 	}
+	if f.option.Optional && r.hasArg() && r.next < len(r.words) {
+		g.Values = append(g.Values, r.words[r.next])
+		r.next++
+	}
 	m := r.module(f.use)
 	if m.Early && !m.Fits(r.proto, r.body.Protocol.Not) {
 		return refused("%s needs -p %s before it", g.Name, m.Protocols[0])

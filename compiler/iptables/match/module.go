@@ -73,6 +73,7 @@ type Option struct {
 	Same     string   // the option of which this is another spelling
 	Value    Value    // the form of its value
 	Values   int      // how many words follow, where it is not one
+	Optional bool     // its value may be missing: a word that starts with - or ! is none
 	Not      bool     // "!" may stand before it
 	Many     bool     // it may be given more than once
 	Required bool     // the module is refused without it
@@ -95,7 +96,7 @@ func (o *Option) Canonical() string {
 // Words is how many words follow the option.
 func (o *Option) Words() int {
 	switch {
-	case o.Value == None:
+	case o.Value == None, o.Optional:
 		return 0
 	case o.Values > 1:
 		return o.Values

@@ -213,15 +213,15 @@ var modules = []Module{
 		{Name: "quota", Value: Uint64, Not: true, Required: true},
 	}},
 	{Name: "rateest", Kind: MatchKind, Families: Both, Check: "Nothing is refused; the word after --rateest-bps* and --rateest-pps* is optional, and taken unless it begins with - or !.", Options: []Option{
-		{Name: "rateest1", Value: String, Excludes: []string{"rateest"}},      // cut silently after 15 bytes
-		{Name: "rateest", Value: String, Excludes: []string{"rateest1"}},      // cut silently after 15 bytes
-		{Name: "rateest2", Value: String},                                     // cut silently after 15 bytes
-		{Name: "rateest-bps1", Value: Own},                                    // optional: number[bit|kbit|Kibit|...|Bps|KBps|KiBps|...], any case
-		{Name: "rateest-pps1", Value: Own},                                    // optional: number up to 4294967295
-		{Name: "rateest-bps2", Value: Own, Excludes: []string{"rateest-bps"}}, // optional, as --rateest-bps1
-		{Name: "rateest-pps2", Value: Own, Excludes: []string{"rateest-pps"}}, // optional, as --rateest-pps1
-		{Name: "rateest-bps", Value: Own, Excludes: []string{"rateest-bps2"}}, // optional, as --rateest-bps1
-		{Name: "rateest-pps", Value: Own, Excludes: []string{"rateest-pps2"}}, // optional, as --rateest-pps1
+		{Name: "rateest1", Value: String, Excludes: []string{"rateest"}},                      // cut silently after 15 bytes
+		{Name: "rateest", Value: String, Excludes: []string{"rateest1"}},                      // cut silently after 15 bytes
+		{Name: "rateest2", Value: String},                                                     // cut silently after 15 bytes
+		{Name: "rateest-bps1", Value: Own, Optional: true},                                    // optional: number[bit|kbit|Kibit|...|Bps|KBps|KiBps|...], any case
+		{Name: "rateest-pps1", Value: Own, Optional: true},                                    // optional: number up to 4294967295
+		{Name: "rateest-bps2", Value: Own, Optional: true, Excludes: []string{"rateest-bps"}}, // optional, as --rateest-bps1
+		{Name: "rateest-pps2", Value: Own, Optional: true, Excludes: []string{"rateest-pps"}}, // optional, as --rateest-pps1
+		{Name: "rateest-bps", Value: Own, Optional: true, Excludes: []string{"rateest-bps2"}}, // optional, as --rateest-bps1
+		{Name: "rateest-pps", Value: Own, Optional: true, Excludes: []string{"rateest-pps2"}}, // optional, as --rateest-pps1
 		{Name: "rateest-delta", Value: None},
 		{Name: "rateest-lt", Value: None, Not: true}, // the last of lt, gt and eq counts
 		{Name: "rateest-gt", Value: None, Not: true},

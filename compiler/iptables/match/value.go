@@ -86,7 +86,7 @@ func (o *Option) valid(f packet.Family, values []string) bool {
 	if o.Value == Own {
 		return o.Valid == nil || o.Valid(f, values)
 	}
-	if o.Value == None {
+	if o.Value == None || len(values) == 0 {
 		return true
 	}
 	text := values[0]
