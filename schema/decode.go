@@ -80,7 +80,10 @@ func (s *scope) decodeHost(blocks hcl.Blocks) *Host {
 	h := &Host{UserlandProxy: true, LogLimit: Rate{10, "minute"}, Range: blocks[0].DefRange}
 	a := s.attributes(blocks[0].Body, hostSchema, s.ctx)
 	h.External = a.interfaces("external")
-	h.Unlisted = a.verdict("unlisted", Pass, "deny", "reject", "allow")
+	h.Unlisted = a.verdict("unlisted", Deny, "deny", "reject", "allow")
+	if _, at, ok := a.single("unlisted"); !ok && at != (hcl.Range{}) && !s.diags.HasErrors() {
+		s.add(mistake(at, "A value that decides is missing", "unlisted is null. Nothing that decides about traffic has a silent default: say \"deny\", \"reject\" or \"allow\"."))
+	}
 	h.KeepEstab = a.word("established", "check", "check", "keep") == "keep"
 	h.UserlandProxy = a.boolean("userland_proxy", true)
 	if text, at, ok := a.text("log_limit"); ok {

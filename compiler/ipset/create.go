@@ -175,6 +175,12 @@ func (s *held) setFamily(args []string) error {
 			s.family = packet.IPv4
 		case "inet6", "ipv6", "-6":
 			s.family = packet.IPv6
+		case "any", "unspec":
+			// The kernel refuses it, unless a mask made it IPv4 before
+			// (libipset, ipset_parse_netmask).
+			if !slices.ContainsFunc(args, func(w string) bool { return option(w) == "netmask" || option(w) == "bitmask" }) {
+				return fmt.Errorf("the family %q is not one that a %s takes: it is inet or inet6", value, s.kind)
+			}
 		default:
 			return fmt.Errorf("%q is not a family: it is inet or inet6", value)
 		}

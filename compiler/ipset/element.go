@@ -210,12 +210,13 @@ func largest(lo, hi uint32) (length int, last uint32) {
 }
 
 // piece is the CIDR that the kernel takes from the front of a range, and its last
-// address. It is the largest that fits, but the kernel compares as it does with sequence numbers, so where the range goes on for more than
-// half of all addresses, the CIDR seems to end after it (pfxlen.c,
+// address. It is the largest that fits, but the kernel compares as it does with
+// sequence numbers: where the range goes on for more than half of all addresses
+// after the CIDR, the CIDR seems to end after the range (pfxlen.c,
 // ip_set_range_to_cidr).
 func piece(lo, hi uint32) (length int, last uint32) {
 	for length = max(1, 32-bits.TrailingZeros32(lo)); length < 32; length++ {
-		last = lo | 1<<(32-length) - 1
+		last = lo | (1<<(32-length) - 1)
 		if int32(hi-last) >= 0 {
 			return length, last
 		}

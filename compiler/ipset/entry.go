@@ -169,7 +169,7 @@ func (s *held) storeSpan(v verb, e element, exist bool) error {
 		return fmt.Errorf("a hash:ip does not take a CIDR of length 0")
 	default:
 		lo &^= 1<<(32-e.bits) - 1
-		hi = lo | 1<<(32-e.bits) - 1
+		hi = lo | (1<<(32-e.bits) - 1)
 	}
 	switch {
 	case s.masked():

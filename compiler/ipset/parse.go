@@ -32,10 +32,14 @@ const (
 // The error, of type *Error, names the first line that ipset would refuse. A few
 // lines that ipset takes are refused as well, because they lose other lines or
 // mean another thing each time: host names; test, quit, "-" and the options that
-// ipset ignores, which end the restore early and successfully; -file.
+// ipset ignores, which end the restore early and successfully; -file; an entry
+// that is there already, where -exist came in the middle of a batch; ranges that
+// become more than a million entries; entries past maxelem, which the kernel may
+// or may not take in a set of more than 1024 buckets.
 //
 // Of a set of another type than hash:net and hash:ip the entries and most of the
-// options are not checked.
+// options are not checked; of one with a netmask or bitmask, what is in it is not
+// followed; and a full set with forceadd refuses nothing.
 func Parse(src []byte) (Sets, error) {
 	p := &parser{sets: map[string]*held{}, refs: map[string]int{}, pieces: maxPieces}
 	for line := 1; len(src) > 0; {
