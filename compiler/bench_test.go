@@ -1,6 +1,7 @@
 package compiler_test
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -42,6 +43,16 @@ func bench(b *testing.B) string {
 	return path
 }
 
+// setsOf is the text for ipset restore that belongs to the files of a format.
+func setsOf(t testing.TB, files []emit.File) []byte {
+	t.Helper()
+	text, err := emit.SetsOf(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
 // BenchmarkStages is each stage of a compile by itself, for each layout.
 func BenchmarkStages(b *testing.B) {
 	path := bench(b)
@@ -65,36 +76,36 @@ func BenchmarkStages(b *testing.B) {
 		chains.V4, chains.V6, _ = lower.Both(doc, lower.Options{Layout: layout})
 		b.Run("emit/"+string(layout), func(b *testing.B) {
 			for b.Loop() {
-				emit.Files(emit.Restore, chains)
+				emit.Restore.Compile(chains)
 			}
 		})
-		files := emit.Files(emit.Restore, chains)
+		files := emit.Restore.Compile(chains)
 		b.Run("parse/"+string(layout), func(b *testing.B) {
 			for b.Loop() {
-				if _, err := iptables.ParseChains(files[0].Bytes); err != nil {
+				if _, err := iptables.Parse(files[0].Bytes, iptables.Options{Family: packet.IPv4, ChainsOnly: true}); err != nil {
 					b.Fatal(err)
 				}
 			}
 		})
-		file, err := iptables.ParseChains(files[0].Bytes)
+		file, err := iptables.Parse(files[0].Bytes, iptables.Options{Family: packet.IPv4, ChainsOnly: true})
 		if err != nil {
 			b.Fatal(err)
 		}
-		sets, err := ipset.Parse(emit.SetsOf(files))
+		sets, err := ipset.Parse(setsOf(b, files))
 		if err != nil {
 			b.Fatal(err)
 		}
 		file.Table("filter").Sets = sets
 		b.Run("prove/"+string(layout), func(b *testing.B) {
 			for b.Loop() {
-				if result, err := prove.Compare(doc, file.Table("filter"), packet.IPv4); err != nil || !result.Equal() {
+				if result, err := prove.Compare(context.Background(), doc, file.Table("filter"), packet.IPv4, prove.Limits{}); err != nil || !result.Equal() {
 					b.Fatal(err)
 				}
 			}
 		})
 		b.Run("all/"+string(layout), func(b *testing.B) {
 			for b.Loop() {
-				if _, err := compiler.Compile(doc, compiler.Options{Format: emit.Restore, Layout: layout}); err != nil {
+				if _, err := compiler.Compile(context.Background(), doc, compiler.Options{Format: emit.Restore, Layout: layout}); err != nil {
 					b.Fatal(err)
 				}
 			}

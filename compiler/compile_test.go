@@ -1,6 +1,7 @@
 package compiler_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -25,7 +26,7 @@ func dockerUser(t *testing.T, policy string) []string {
 	if diags.HasErrors() {
 		t.Fatal(diags)
 	}
-	out, err := compiler.Compile(loaded.Document, compiler.Options{Format: emit.Restore, Source: "policy.hcl"})
+	out, err := compiler.Compile(context.Background(), loaded.Document, compiler.Options{Format: emit.Restore, Source: "policy.hcl"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package compiler_test
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -79,8 +80,8 @@ func compileTexts(t testing.TB, dir, name, description, log, line, external stri
 		return nil
 	}
 	var files []emit.File
-	for _, format := range emit.Formats {
-		out, err := compiler.Compile(loaded.Document, compiler.Options{Format: format, Source: "policy.hcl.json", Comments: true})
+	for _, format := range emit.Formats() {
+		out, err := compiler.Compile(context.Background(), loaded.Document, compiler.Options{Format: format, Source: "policy.hcl.json", Comments: true})
 		if err != nil {
 			t.Fatal(err)
 		}

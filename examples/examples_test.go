@@ -5,6 +5,7 @@ package examples
 
 import (
 	"bytes"
+	"context"
 	"flag"
 	"os"
 	"os/exec"
@@ -61,12 +62,19 @@ func TestCompiledFilesAreTrue(t *testing.T) {
 			for _, n := range loaded.Inputs {
 				names = append(names, filepath.Base(n))
 			}
-			for _, r := range tests(t, loaded.Document) {
+			results, err := prove.Tests(context.Background(), loaded.Document, prove.Limits{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range results {
 				for _, f := range r.Failures {
 					t.Errorf("test %q: %s", r.Test.Name, f)
 				}
 			}
-			page := render.Make(loaded.Document, loaded.Inputs)
+			page, err := render.Make(context.Background(), loaded.Document, loaded.Inputs, prove.Limits{})
+			if err != nil {
+				t.Fatal(err)
+			}
 			text, err := page.HTML()
 			if err != nil {
 				t.Fatal(err)

@@ -136,7 +136,7 @@ func (d *doctor) userJump(l *docker.Layout) {
 		d.add(Finding{Code: "SD003", Summary: "FORWARD jumps to DOCKER-USER more than once", Place: place(l.Tables.Family, "FORWARD", int(second.Line)),
 			Detail:  "The rules are walked again for each jump: it costs time, and log rules log twice.",
 			Traffic: []string{"no verdict changes; each packet meets the rules twice"},
-			Mend:    []string{fmt.Sprintf("%s -D FORWARD %d", command, at[1]+1)}})
+			Mend:    []string{fmt.Sprintf("%s -D FORWARD %d", command(l.Tables.Family), at[1]+1)}})
 	}
 	if len(at) == 0 || at[0] == 0 {
 		return

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,13 +15,14 @@ import (
 	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/lower"
 	"github.com/seawall/seawall/compiler/packet"
+	"github.com/seawall/seawall/compiler/prove"
 	"github.com/seawall/seawall/schema"
 )
 
 // look is a host with saved rules of one family.
 func look(t *testing.T, text string, family packet.Family) *Host {
 	t.Helper()
-	f, err := iptables.Parse([]byte(text))
+	f, err := iptables.Parse([]byte(text), iptables.Options{Family: family})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
@@ -49,7 +51,7 @@ func TestHealthyHosts(t *testing.T) {
 			family = packet.IPv6
 		}
 		host := look(t, capture(t, filepath.Base(name)), family)
-		if found := Run(host); len(found) > 0 {
+		if found := Run(context.Background(), host, prove.Limits{}); len(found) > 0 {
 			t.Errorf("%s: %s", name, Text(found))
 		}
 		engine := filepath.Base(name)[:9]
@@ -59,7 +61,7 @@ func TestHealthyHosts(t *testing.T) {
 		both[engine].Families = append(both[engine].Families, host.Families...)
 	}
 	for engine, host := range both {
-		if found := Run(host); len(found) > 0 {
+		if found := Run(context.Background(), host, prove.Limits{}); len(found) > 0 {
 			t.Errorf("%s, both families: %s", engine, Text(found))
 		}
 	}
@@ -104,7 +106,7 @@ func TestEveryDeletionIsFound(t *testing.T) {
 				rest = withoutChain(lines, i, strings.Fields(chain)[0])
 			}
 			deletions++
-			list := Run(look(t, rest, family))
+			list := Run(context.Background(), look(t, rest, family), prove.Limits{})
 			if len(list) == 0 {
 				t.Errorf("%s: not found: without %s", name, line)
 				continue
@@ -121,7 +123,7 @@ func TestEveryDeletionIsFound(t *testing.T) {
 				restarts++ // the lab restarts a real engine
 				continue
 			}
-			if after := Run(look(t, carryOut(rest, mend), family)); len(after) > 0 {
+			if after := Run(context.Background(), look(t, carryOut(rest, mend), family), prove.Limits{}); len(after) > 0 {
 				t.Errorf("%s without %s: the mend does not mend it:\n%s\nthen:\n%s", name, line, Text(list), Text(after))
 				continue
 			}
@@ -181,7 +183,7 @@ func TestWhatPeopleWrite(t *testing.T) {
 			if test.six != "" {
 				host.Families = append(host.Families, look(t, test.six, packet.IPv6).Families...)
 			}
-			found := Run(host)
+			found := Run(context.Background(), host, prove.Limits{})
 			text := Text(found)
 			if test.code == "" {
 				if len(found) > 0 {
@@ -197,7 +199,7 @@ func TestWhatPeopleWrite(t *testing.T) {
 			} else {
 				host.Families[0] = look(t, carryOut(test.text, found[0].Mend), packet.IPv4).Families[0]
 			}
-			if again := Run(host); len(again) > 0 {
+			if again := Run(context.Background(), host, prove.Limits{}); len(again) > 0 {
 				t.Errorf("the mend does not mend it:\n%s\nthen:\n%s", text, Text(again))
 			}
 		})
@@ -208,13 +210,13 @@ func TestWhatPeopleWrite(t *testing.T) {
 func TestFacts(t *testing.T) {
 	host := look(t, capture(t, "engine-29-published-8080.iptables-save"), packet.IPv4)
 	host.Facts = Facts{Live: true, Forwarding: map[int]bool{4: true}}
-	if found := Run(host); len(found) > 0 {
+	if found := Run(context.Background(), host, prove.Limits{}); len(found) > 0 {
 		t.Errorf("a false alarm:\n%s", Text(found))
 	}
 	host.Facts = Facts{Live: true, DaemonJSON: []byte(`{"iptables": false, "ip6tables": false, "firewall-backend": "nftables"}`),
 		Forwarding: map[int]bool{4: false}, OtherBackend: "legacy", Active: map[string]bool{"firewalld": true, "ufw": true}}
 	var codes []string
-	for _, f := range Run(host) {
+	for _, f := range Run(context.Background(), host, prove.Limits{}) {
 		codes = append(codes, f.Code)
 	}
 	if got, want := fmt.Sprint(codes), "[SD011 SD011 SD013 SD014 SD012 SD016 SD016]"; got != want {
@@ -257,7 +259,7 @@ func TestCompiledRulesAreHealthy(t *testing.T) {
 		}
 		loaded.Document.Host.UserlandProxy = true
 		for _, layout := range []lower.Layout{lower.Flat, lower.Indexed} {
-			out, err := compiler.Compile(loaded.Document, compiler.Options{Format: emit.Restore, Layout: layout})
+			out, err := compiler.Compile(context.Background(), loaded.Document, compiler.Options{Format: emit.Restore, Layout: layout})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -275,7 +277,7 @@ func TestCompiledRulesAreHealthy(t *testing.T) {
 					text = head + "*filter\n" + inside + own + "-I INPUT -j SEAWALL-INPUT\nCOMMIT\n" + tail
 					host.Families = append(host.Families, look(t, text, family).Families...)
 				}
-				for _, f := range Run(host) {
+				for _, f := range Run(context.Background(), host, prove.Limits{}) {
 					if f.Code == "SD005" && !named(loaded.Document, f.Summary) {
 						continue // a port that no policy names is open over docker-proxy: that is found, and is so
 					}

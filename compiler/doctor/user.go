@@ -21,7 +21,7 @@ func (d *doctor) user(l *docker.Layout) {
 		if over != "" {
 			d.add(Finding{Code: "SD010", Summary: "a rule of DOCKER-USER is never met: " + r.String(c.Name), Place: place(l.Tables.Family, c.Name, int(r.Line)),
 				Detail: "The rule before it, " + over + ", ends the chain for every packet.", Traffic: []string{"none"},
-				Mend: []string{fmt.Sprintf("%s -D DOCKER-USER %d", tables, i+1), fmt.Sprintf("%s -I DOCKER-USER 1 %s", command, r.Spec())}})
+				Mend: []string{fmt.Sprintf("%s -D DOCKER-USER %d", tables, i+1), fmt.Sprintf("%s -I DOCKER-USER 1 %s", tables, r.Spec())}})
 			continue
 		}
 		if unconditional(r) {

@@ -15,8 +15,8 @@ import (
 func testChains(toHost bool) *Chains {
 	t := &iptables.Table{Name: "filter"}
 	c := t.Declare(iptables.DockerUser, "-")
-	t.Comment("policy p (policy.hcl:1)")
-	t.Append(c, &iptables.Rule{Body: &iptables.Body{In: iptables.Interface{Name: "eth0"}, Target: iptables.Target{Name: "DROP"}}})
+	c.Remark("policy p (policy.hcl:1)")
+	c.Append(&iptables.Rule{Body: &iptables.Body{In: iptables.Interface{Name: "eth0"}, Target: iptables.Target{Name: "DROP"}}})
 	if toHost {
 		t.Declare(iptables.SeawallInput, "-")
 	}

@@ -1,6 +1,7 @@
 package exposure
 
 import (
+	"context"
 	"os"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"github.com/seawall/seawall/compiler/docker"
 	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/packet"
+	"github.com/seawall/seawall/compiler/prove"
 )
 
 // of is the report of a capture with other lines in the place of some.
@@ -28,13 +30,13 @@ func of(t *testing.T, engine string, four, six *strings.Replacer) []*Port {
 		if x.edit != nil {
 			text = x.edit.Replace(text)
 		}
-		f, err := iptables.Parse([]byte(text))
+		f, err := iptables.Parse([]byte(text), iptables.Options{Family: x.family})
 		if err != nil {
 			t.Fatal(err)
 		}
 		families = append(families, docker.TablesOf(f, x.family))
 	}
-	ports, err := Of(families, []string{"eth0"})
+	ports, err := Of(context.Background(), families, []string{"eth0"}, prove.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package importer
 
 import (
+	"context"
 	"flag"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/packet"
+	"github.com/seawall/seawall/compiler/prove"
 )
 
 var update = flag.Bool("update", false, "write the policies that the rulesets are imported to")
@@ -41,11 +43,11 @@ func TestRecipes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			f, err := iptables.Parse(src)
+			f, err := iptables.Parse(src, iptables.Options{Family: packet.IPv4})
 			if err != nil {
 				t.Fatal(err)
 			}
-			result, err := Import([]Chain{{packet.IPv4, f.Table("filter")}}, "eth0")
+			result, err := Import(context.Background(), []Chain{{packet.IPv4, f.Table("filter")}}, "eth0", prove.Limits{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -64,7 +66,7 @@ func TestRecipes(t *testing.T) {
 			}
 			var missing []string
 			for _, d := range result.Missing {
-				missing = append(missing, d.String()+": "+d.File)
+				missing = append(missing, d.String()+": "+d.File.String())
 			}
 			if len(recipes[name]) == 0 && len(missing) > 0 || len(recipes[name]) > 0 && len(missing) == 0 {
 				t.Errorf("missing: %q", missing)

@@ -153,14 +153,23 @@ func askKernel(t *testing.T, h *kernel.Host, seed uint64, n *tally) {
 			continue
 		}
 		n.packets++
-		if !agrees(ours[i], sent[i], o.Verdict) {
+		if !agrees(ours[i], o.Verdict) && sent[i].DNAT() {
+			// Two packets of a batch may want the same tuple after DNAT, and the kernel
+			// gives the second another port. By itself it has its own.
+			again, err := h.Send(sent[i : i+1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			o = again[0]
+		}
+		if !agrees(ours[i], o.Verdict) {
 			t.Errorf("seed %d: Seawall says %v, the kernel did %s, of %+v\n%s\n%s", seed, ours[i], o.Verdict, sent[i], file.Text, file.Sets)
 		}
 	}
 }
 
 // agrees reports whether what became of a packet is what was said.
-func agrees(v packet.Verdict, p kernel.Packet, outcome string) bool {
+func agrees(v packet.Verdict, outcome string) bool {
 	switch v {
 	case packet.Accept:
 		return outcome == kernel.Accept

@@ -1,6 +1,7 @@
 package prove_test
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -53,17 +54,17 @@ func BenchmarkProof(b *testing.B) {
 		n := size.ports * size.each
 		b.Run(fmt.Sprintf("ports=%d/cidrs=%d", size.ports, n), func(b *testing.B) {
 			doc := bigPolicy(b, size.ports, size.each)
-			out, err := compiler.Compile(doc, compiler.Options{Format: emit.Restore, Source: "policy.hcl"})
+			out, err := compiler.Compile(context.Background(), doc, compiler.Options{Format: emit.Restore, Source: "policy.hcl"})
 			if err != nil {
 				b.Fatal(err)
 			}
 			b.ResetTimer()
 			for b.Loop() {
-				file, err := iptables.Parse(out.Files[0].Bytes)
+				file, err := iptables.Parse(out.Files[0].Bytes, iptables.Options{Family: packet.IPv4})
 				if err != nil {
 					b.Fatal(err)
 				}
-				result, err := prove.Compare(doc, file.Table("filter"), packet.IPv4)
+				result, err := prove.Compare(context.Background(), doc, file.Table("filter"), packet.IPv4, prove.Limits{})
 				if err != nil || !result.Equal() {
 					b.Fatal(err)
 				}

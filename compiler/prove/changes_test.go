@@ -1,6 +1,7 @@
 package prove_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -30,7 +31,7 @@ func TestChanges(t *testing.T) {
 			}
 		}
 		for _, family := range []packet.Family{packet.IPv4, packet.IPv6} {
-			list, err := prove.Changes(sideOf(t, before, family), sideOf(t, after, family), family)
+			list, err := prove.Changes(context.Background(), sideOf(t, before, family), sideOf(t, after, family), family, prove.Limits{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -76,11 +77,11 @@ func sideOf(t *rapid.T, doc *schema.Document, family packet.Family) prove.Side {
 	if rapid.Bool().Draw(t, "as a policy") {
 		return prove.Side{Policy: doc}
 	}
-	out, err := compiler.Compile(doc, compiler.Options{Format: emit.Sysconfig, Source: "policy.hcl"})
+	out, err := compiler.Compile(context.Background(), doc, compiler.Options{Format: emit.Sysconfig, Source: "policy.hcl"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	file, err := iptables.Parse(out.Files[(family-4)/2].Bytes)
+	file, err := iptables.Parse(out.Files[(family-4)/2].Bytes, iptables.Options{Family: family})
 	if err != nil {
 		t.Fatal(err)
 	}

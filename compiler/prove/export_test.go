@@ -1,7 +1,11 @@
 package prove
 
 import (
+	"context"
+
+	"github.com/seawall/seawall/compiler/diagram"
 	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/meaning"
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/schema"
 )
@@ -9,33 +13,53 @@ import (
 // Functions are the two verdict functions of a comparison, for tests that ask
 // them packet by packet.
 type Functions struct {
-	d            *diagrams
-	policy, file map[Hook]ref
+	q            *question
+	policy, file map[packet.Hook]diagram.Ref
 }
 
 // NewFunctions builds both functions.
 func NewFunctions(doc *schema.Document, t *iptables.Table, family packet.Family, extra ...string) (*Functions, error) {
-	patterns := append(policyPatterns(doc), filePatterns(t)...)
-	f := &Functions{d: newDiagrams(newSpace(family, append(patterns, extra...))), policy: map[Hook]ref{}, file: map[Hook]ref{}}
-	for _, hook := range []Hook{Forward, Input} {
-		file, err := f.d.file(t, hook)
-		if err != nil {
-			return nil, err
+	patterns := append(meaning.Patterns(doc), t.Patterns()...)
+	q := newQuestion(context.Background(), Limits{}, family, append(patterns, extra...))
+	f := &Functions{q: q, policy: map[packet.Hook]diagram.Ref{}, file: map[packet.Hook]diagram.Ref{}}
+	err := q.Try(func() error {
+		file := iptables.NewReader(q.Store, q.space, t)
+		policy := meaning.NewReader(q.Store, q.space, doc, nil)
+		for _, hook := range packet.Hooks {
+			var err error
+			if f.file[hook], err = file.Hook(hook); err != nil {
+				return err
+			}
+			f.policy[hook] = policy.Hook(hook)
 		}
-		f.file[hook] = file
-		f.policy[hook] = f.d.policy(doc, hook, newSourceSets(f.d.family))
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return f, nil
 }
 
-// Policy is the policy's verdict in words.
-func (f *Functions) Policy(p Packet) string {
-	v := f.d.values(p)
-	return words(f.d.eval(f.policy[p.Hook], &v))
+// Policy is the policy's verdict.
+func (f *Functions) Policy(p packet.Packet) packet.Verdict { return f.eval(f.policy, p) }
+
+// File is the file's verdict.
+func (f *Functions) File(p packet.Packet) packet.Verdict { return f.eval(f.file, p) }
+
+func (f *Functions) eval(of map[packet.Hook]diagram.Ref, p packet.Packet) packet.Verdict {
+	return packet.Verdict(f.q.Eval(of[p.Hook], f.q.space.Point(p)))
 }
 
-// File is the file's verdict in words.
-func (f *Functions) File(p Packet) string {
-	v := f.d.values(p)
-	return words(f.d.eval(f.file[p.Hook], &v))
+// Of returns the verdicts of a packet on both sides, when the change is about
+// it.
+func (c *Change) Of(p packet.Packet) (before, after packet.Verdict, ok bool) {
+	if p.Family() != c.Family {
+		return 0, 0, false
+	}
+	for _, x := range c.parts {
+		if x.hook == p.Hook && x.box.Has(x.space.Point(p)) {
+			return x.old, x.new, true
+		}
+	}
+	return 0, 0, false
 }

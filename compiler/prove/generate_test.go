@@ -273,8 +273,8 @@ func lastOf(p netip.Prefix) netip.Addr {
 func (c *corners) packet(t *rapid.T) packet.Packet {
 	pick := func(label string, n int) int { return rapid.IntRange(0, n-1).Draw(t, label) }
 	p := packet.Packet{Hook: packet.Forward, In: c.ins[pick("in", len(c.ins))], Out: c.ins[pick("out", len(c.ins))],
-		Protocol: []int{6, 6, 6, 17, 17, 132, 1, 58, 47}[pick("protocol", 9)],
-		State:    []string{"NEW", "NEW", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED"}[pick("state", 6)],
+		Protocol: []packet.Protocol{6, 6, 6, 17, 17, 132, 1, 58, 47}[pick("protocol", 9)],
+		State:    []packet.State{packet.New, packet.New, packet.Established, packet.Related, packet.Invalid, packet.Untracked}[pick("state", 6)],
 		Source:   c.sources[pick("source", len(c.sources))], Dest: c.sources[pick("dest", len(c.sources))],
 		OrigDst: c.addresses[pick("address", len(c.addresses))], OrigPort: c.ports[pick("port", len(c.ports))],
 		Sport: 40000, Dport: 80}
@@ -282,7 +282,7 @@ func (c *corners) packet(t *rapid.T) packet.Packet {
 		p.Hook, p.Out = packet.Input, ""
 	}
 	if p.Known() {
-		p.Reply = p.State != "NEW" && pick("reply", 4) == 0
+		p.Reply = p.State != packet.New && pick("reply", 4) == 0
 		p.SNAT, p.DNAT = pick("snat", 2) == 0, pick("dnat", 2) == 0
 	}
 	return p

@@ -1,6 +1,7 @@
 package prove_test
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -196,6 +197,15 @@ func (s *score) mutate(t tester, r *rand.Rand, doc *schema.Document, family pack
 	}
 }
 
+// setsOf is the text for ipset restore that belongs to the files of a format.
+func setsOf(t tester, files []emit.File) []byte {
+	text, err := emit.SetsOf(files)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return text
+}
+
 // inTable puts lines that were moved behind COMMIT before it again.
 func inTable(lines []string) []string {
 	out := slices.DeleteFunc(slices.Clone(lines), func(l string) bool { return l == "COMMIT" })
@@ -203,7 +213,7 @@ func inTable(lines []string) []string {
 }
 
 func (s *score) judge(t tester, r *rand.Rand, doc *schema.Document, family packet.Family, name, text string, setText []byte) {
-	file, err := iptables.Parse([]byte(text))
+	file, err := iptables.Parse([]byte(text), iptables.Options{Family: family})
 	if err != nil {
 		s.refused++
 		return
@@ -223,7 +233,7 @@ func (s *score) judge(t tester, r *rand.Rand, doc *schema.Document, family packe
 		s.refused++ // iptables-restore refuses it (FACTS section 4)
 		return
 	}
-	result, err := prove.Compare(doc, table, family)
+	result, err := prove.Compare(context.Background(), doc, table, family, prove.Limits{})
 	if err != nil {
 		s.refused++ // a jump to a chain that is not there, or a circle
 		return
@@ -245,7 +255,7 @@ func (s *score) judge(t tester, r *rand.Rand, doc *schema.Document, family packe
 	c := cornersOf(doc, family, table)
 	for range 150 {
 		p := c.random(r)
-		if want, got := naivePolicy(doc, p), naiveFile(table, p); want != got && got != "the host's own drop" {
+		if want, got := naivePolicy(doc, p), naiveFile(table, p); want != got && got != packet.HostDeny {
 			s.missed++
 			t.Errorf("%s: the proof says equal, but %s is %s by the policy and %s by the file\n%s", name, p, want, got, text)
 			return
@@ -268,25 +278,25 @@ func asksForMissing(t *iptables.Table) bool {
 	return false
 }
 
-// sameFileVerdict compares the words of a walk with those of the proof, which
+// sameFileVerdict compares the verdict of a walk with that of the proof, which
 // knows of the host's own rules in INPUT.
-func sameFileVerdict(walk, proof string) bool {
-	return walk == proof || proof == "the host's own drop" && walk != "accept" || proof == "pass" && walk == "accept"
+func sameFileVerdict(walk, proof packet.Verdict) bool {
+	return walk == proof || proof == packet.HostDeny && walk != packet.Accept || proof == packet.Pass && walk == packet.Accept
 }
 
 // random draws a corner packet without rapid, whose draws are too dear for
 // millions.
 func (c *corners) random(r *rand.Rand) packet.Packet {
 	p := packet.Packet{Hook: packet.Forward, In: c.ins[r.IntN(len(c.ins))], Out: c.ins[r.IntN(len(c.ins))],
-		Protocol: []int{6, 6, 6, 17, 17, 132, 1, 58}[r.IntN(8)],
-		State:    []string{"NEW", "NEW", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED"}[r.IntN(6)],
+		Protocol: []packet.Protocol{6, 6, 6, 17, 17, 132, 1, 58}[r.IntN(8)],
+		State:    []packet.State{packet.New, packet.New, packet.Established, packet.Related, packet.Invalid, packet.Untracked}[r.IntN(6)],
 		Source:   c.sources[r.IntN(len(c.sources))], Dest: c.sources[r.IntN(len(c.sources))],
 		OrigDst: c.addresses[r.IntN(len(c.addresses))], OrigPort: c.ports[r.IntN(len(c.ports))], Sport: 40000, Dport: 80}
 	if r.IntN(3) == 0 {
 		p.Hook, p.Out = packet.Input, ""
 	}
 	if p.Known() {
-		p.Reply = p.State != "NEW" && r.IntN(4) == 0
+		p.Reply = p.State != packet.New && r.IntN(4) == 0
 		p.SNAT, p.DNAT = r.IntN(2) == 0, r.IntN(2) == 0
 	}
 	return p
@@ -317,13 +327,13 @@ func TestMutantsOfExamples(t *testing.T) {
 //
 // Of the layouts, the limits are low: so that short lists are trees and sets.
 func (s *score) document(t tester, r *rand.Rand, doc *schema.Document, tries int) {
-	for i, format := range []emit.Format{emit.Sysconfig, emit.Restore, emit.Restore} {
+	for i, format := range []*emit.Format{emit.Sysconfig, emit.Restore, emit.Restore} {
 		layout := []lower.Layout{lower.Flat, lower.Indexed, lower.IPSet}[i]
-		out, err := compiler.Compile(doc, compiler.Options{Format: format, Layout: layout, Limits: lower.Limits{Leaf: 1, Inline: 1, Linear: 2}, Source: "policy.hcl"})
+		out, err := compiler.Compile(context.Background(), doc, compiler.Options{Format: format, Layout: layout, Sizes: lower.Sizes{Leaf: 1, Inline: 1, Linear: 2}, Source: "policy.hcl"})
 		if err != nil {
 			t.Fatalf("%v", err)
 		}
-		sets := emit.SetsOf(out.Files)
+		sets := setsOf(t, out.Files)
 		for _, f := range out.Files {
 			if !f.Sets {
 				s.mutate(t, r, doc, f.Families[0], string(f.Bytes), sets, tries)
@@ -337,7 +347,7 @@ func (s *score) document(t tester, r *rand.Rand, doc *schema.Document, tries int
 
 // mutateSets tries mutants of an ipset file, with the rules as they are.
 func (s *score) mutateSets(t tester, r *rand.Rand, doc *schema.Document, files []emit.File, tries int) {
-	lines := strings.Split(strings.TrimSuffix(string(emit.SetsOf(files)), "\n"), "\n")
+	lines := strings.Split(strings.TrimSuffix(string(setsOf(t, files)), "\n"), "\n")
 	for range tries {
 		changed := slices.Clone(lines)
 		n, kind := r.IntN(len(lines)), r.IntN(4)

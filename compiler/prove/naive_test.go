@@ -17,35 +17,38 @@ import (
 // is the kernel's walk through chains. They are what the proof is held
 // against.
 
+// What a list of rules does with a packet that is no verdict yet: it is at the
+// end, it meets a RETURN, or it is back out of the policy's chain.
 const (
-	reset       = "reject with tcp-reset"
-	unreachable = "reject with port-unreachable"
+	atEnd    packet.Verdict = 0
+	returned packet.Verdict = 1 << 30
+	through  packet.Verdict = 1 << 31
 )
 
-func naivePolicy(doc *schema.Document, p packet.Packet) string {
+func naivePolicy(doc *schema.Document, p packet.Packet) packet.Verdict {
 	if p.Hook == packet.Input {
 		return naiveToHost(doc, p)
 	}
 	known := p.Known()
 	for _, f := range doc.Forwards { // 1
 		if known && !p.Reply && onAny(f.From, p.In) && onAny(f.To, p.Out) && inSources(f.Sources, p.Source) && inSources(f.Destinations, p.Dest) {
-			return "accept"
+			return packet.Accept
 		}
 		if known && p.Reply && onAny(f.To, p.In) && onAny(f.From, p.Out) {
-			return "accept"
+			return packet.Accept
 		}
 	}
 	switch {
 	case !onAny(doc.Host.External, p.In): // 2
-		return "pass"
+		return packet.Pass
 	case icmpError(p): // 3
-		return "pass"
+		return packet.Pass
 	case !known: // 4
 		return naiveVerdict(doc.Host.Unlisted, p)
 	case p.Reply: // 5
-		return "pass"
-	case doc.Host.KeepEstab && p.State == "ESTABLISHED": // 6
-		return "pass"
+		return packet.Pass
+	case doc.Host.KeepEstab && p.State == packet.Established: // 6
+		return packet.Pass
 	}
 	if doc.Guard != nil { // 7
 		if v, ok := firstRule(doc.Guard.Rules, p); ok {
@@ -61,14 +64,14 @@ func naivePolicy(doc *schema.Document, p packet.Packet) string {
 	return naiveVerdict(doc.Host.Unlisted, p) // 9
 }
 
-func naiveToHost(doc *schema.Document, p packet.Packet) string {
+func naiveToHost(doc *schema.Document, p packet.Packet) packet.Verdict {
 	if !doc.Host.UserlandProxy || !onAny(doc.Host.External, p.In) || icmpError(p) || !p.Known() || p.Reply ||
-		doc.Host.KeepEstab && p.State == "ESTABLISHED" {
-		return "pass"
+		doc.Host.KeepEstab && p.State == packet.Established {
+		return packet.Pass
 	}
 	policy := deciding(doc, p)
 	if policy == nil {
-		return "pass"
+		return packet.Pass
 	}
 	v := naiveVerdict(policy.Default, p)
 	if got, ok := firstRule(policy.Rules, p); ok {
@@ -79,18 +82,18 @@ func naiveToHost(doc *schema.Document, p packet.Packet) string {
 			v = got
 		}
 	}
-	if v == "accept" {
-		return "pass"
+	if v == packet.Accept {
+		return packet.Pass
 	}
 	return v
 }
 
 func icmpError(p packet.Packet) bool {
-	icmp := 1
+	icmp := packet.ICMP
 	if p.Family() == packet.IPv6 {
-		icmp = 58
+		icmp = packet.ICMPv6
 	}
-	return p.Protocol == icmp && p.State == "RELATED"
+	return p.Protocol == icmp && p.State == packet.Related
 }
 
 func onAny(list []schema.Interface, name string) bool {
@@ -102,23 +105,21 @@ func onAny(list []schema.Interface, name string) bool {
 	return false
 }
 
-func naiveVerdict(v schema.Verdict, p packet.Packet) string {
-	if v == schema.Reject {
-		if p.Protocol == 6 {
-			return reset
-		}
-		return unreachable
+func naiveVerdict(v schema.Verdict, p packet.Packet) packet.Verdict {
+	if v == schema.Reject && p.Protocol == packet.TCP {
+		return packet.Reset
 	}
-	return v.String()
+	return map[schema.Verdict]packet.Verdict{schema.Pass: packet.Pass, schema.Accept: packet.Accept,
+		schema.Deny: packet.Deny, schema.Reject: packet.Unreachable}[v]
 }
 
-func firstRule(list []*schema.Rule, p packet.Packet) (string, bool) {
+func firstRule(list []*schema.Rule, p packet.Packet) (packet.Verdict, bool) {
 	for _, r := range list {
 		if inSources(r.Sources, p.Source) && (r.Except == nil || !inSources(r.Except, p.Source)) {
 			return naiveVerdict(r.Verdict, p), true
 		}
 	}
-	return "", false
+	return 0, false
 }
 
 func inSources(s *schema.Sources, a netip.Addr) bool {
@@ -154,12 +155,12 @@ func deciding(doc *schema.Document, p packet.Packet) *schema.Policy {
 }
 
 func holds(policy *schema.Policy, p packet.Packet) bool {
-	return hasPort(policy, p.Protocol, p.OrigPort) && onAny(policy.External, p.In) && hasAddress(policy, p.OrigDst)
+	return hasPort(policy, schema.Protocol(p.Protocol), p.OrigPort) && onAny(policy.External, p.In) && hasAddress(policy, p.OrigDst)
 }
 
-func hasPort(policy *schema.Policy, protocol, port int) bool {
+func hasPort(policy *schema.Policy, protocol schema.Protocol, port int) bool {
 	for _, r := range policy.Ports {
-		if int(r.Protocol) == protocol && int(r.First) <= port && port <= int(r.Last) {
+		if r.Protocol == protocol && int(r.First) <= port && port <= int(r.Last) {
 			return true
 		}
 	}
@@ -173,7 +174,7 @@ func hasAddress(policy *schema.Policy, a netip.Addr) bool {
 func inside(a, b *schema.Policy) bool {
 	for _, r := range a.Ports {
 		for port := int(r.First); port <= int(r.Last); port++ {
-			if !hasPort(b, int(r.Protocol), port) {
+			if !hasPort(b, r.Protocol, port) {
 				return false
 			}
 		}
@@ -199,25 +200,25 @@ func inside(a, b *schema.Policy) bool {
 
 // naiveFile walks a packet through a table. It knows the options that Seawall
 // writes, and panics on any other.
-func naiveFile(t *iptables.Table, p packet.Packet) string {
+func naiveFile(t *iptables.Table, p packet.Packet) packet.Verdict {
 	hook, root := "FORWARD", "DOCKER-USER"
 	if p.Hook == packet.Input {
 		hook, root = "INPUT", "SEAWALL-INPUT"
 	}
 	w := &naiveWalk{t: t, p: p, root: root, host: p.Hook == packet.Input}
 	start := t.Chain(hook)
-	if start == nil || start.Implied {
+	if start == nil {
 		if t.Chain(root) == nil {
-			return "pass"
+			return packet.Pass
 		}
 		w.inside = true
-		if v := w.chain(root); v != "" {
+		if v := w.chain(root); v != atEnd {
 			return v
 		}
-		return "pass"
+		return packet.Pass
 	}
 	if !w.leadsTo(hook) {
-		return "pass"
+		return packet.Pass
 	}
 	last := 0
 	for i, r := range start.Rules {
@@ -227,10 +228,10 @@ func naiveFile(t *iptables.Table, p packet.Packet) string {
 	}
 	v := w.list(start.Rules[:last])
 	switch {
-	case v == "" || v == "through":
-		return "pass"
-	case v == "return":
-		v = map[string]string{"ACCEPT": "accept", "DROP": "deny"}[start.Policy]
+	case v == atEnd || v == through:
+		return packet.Pass
+	case v == returned:
+		v = map[string]packet.Verdict{"ACCEPT": packet.Accept, "DROP": packet.Deny}[start.Policy]
 		return w.foreign(v)
 	}
 	return v
@@ -248,42 +249,42 @@ func (w *naiveWalk) leadsTo(name string) bool {
 	return name == w.root || c != nil && slices.ContainsFunc(c.Rules, func(r *iptables.Rule) bool { return w.leadsTo(r.Target.Name) })
 }
 
-func (w *naiveWalk) foreign(v string) string {
+func (w *naiveWalk) foreign(v packet.Verdict) packet.Verdict {
 	if !w.host || w.inside {
 		return v
 	}
-	if v == "accept" {
-		return "pass"
+	if v == packet.Accept {
+		return packet.Pass
 	}
-	return "the host's own drop"
+	return packet.HostDeny
 }
 
-// chain gives a verdict, or "" when the packet goes back to the caller.
-func (w *naiveWalk) chain(name string) string {
+// chain returns a verdict, or atEnd when the packet goes back to the caller.
+func (w *naiveWalk) chain(name string) packet.Verdict {
 	v := w.list(w.t.Chain(name).Rules)
-	if v == "return" {
-		return ""
+	if v == returned {
+		return atEnd
 	}
 	return v
 }
 
-func (w *naiveWalk) list(list []*iptables.Rule) string {
+func (w *naiveWalk) list(list []*iptables.Rule) packet.Verdict {
 	for _, r := range list {
 		if !naiveMatch(w.t.Sets, r, w.p) {
 			continue
 		}
 		switch t := r.Target; t.Name {
 		case "ACCEPT":
-			return w.foreign("accept")
+			return w.foreign(packet.Accept)
 		case "DROP":
-			return w.foreign("deny")
+			return w.foreign(packet.Deny)
 		case "RETURN":
-			return "return"
+			return returned
 		case "REJECT":
 			if t.Options[0].Values[0] == "tcp-reset" {
-				return w.foreign(reset)
+				return w.foreign(packet.Reset)
 			}
-			return w.foreign(unreachable)
+			return w.foreign(packet.Unreachable)
 		case "LOG", "":
 		default:
 			before := w.inside
@@ -291,19 +292,22 @@ func (w *naiveWalk) list(list []*iptables.Rule) string {
 			v := w.chain(t.Name)
 			w.inside = before
 			switch {
-			case v != "":
+			case v != atEnd:
 				return v
 			case t.Goto:
-				return "return"
+				return returned
 			case t.Name == w.root && !before:
-				return "through"
+				return through
 			}
 		}
 	}
-	return ""
+	return atEnd
 }
 
 func naiveMatch(sets ipset.Sets, r *iptables.Rule, p packet.Packet) bool {
+	if r.Unread != "" || r.Fragment != "" || len(r.Masks) > 0 {
+		panic("conditions that the naive evaluator does not know: " + r.String("X"))
+	}
 	prefix := func(s iptables.Source, a netip.Addr) bool {
 		return !s.Prefix.IsValid() || s.Prefix.Contains(a) != s.Not
 	}
@@ -317,7 +321,7 @@ func naiveMatch(sets ipset.Sets, r *iptables.Rule, p packet.Packet) bool {
 	if !prefix(r.Source, p.Source) || !prefix(r.Dest, p.Dest) || !name(r.In, p.In) || !name(r.Out, p.Out) {
 		return false
 	}
-	if r.Protocol.Name != "" && (r.Protocol.Name == p.ProtocolName()) == r.Protocol.Not {
+	if r.Protocol.Name != "" && (r.Protocol.Name == p.Protocol.String()) == r.Protocol.Not {
 		return false
 	}
 	for _, m := range r.Matches {
@@ -340,6 +344,9 @@ func naiveMatch(sets ipset.Sets, r *iptables.Rule, p packet.Packet) bool {
 
 // naiveSet: the longest entry that holds the address decides.
 func naiveSet(s *ipset.Set, a netip.Addr) bool {
+	if s.Unknown != "" {
+		panic("a set that the naive evaluator does not know: " + s.Unknown)
+	}
 	longest, in := -1, false
 	for _, e := range s.Entries {
 		if e.Prefix.Contains(a) && e.Prefix.Bits() > longest {
@@ -355,7 +362,7 @@ func naiveConntrack(m iptables.Match, p packet.Packet) bool {
 		if o.Name == "--ctstate" {
 			hasState = true
 			words := strings.Split(o.Values[0], ",")
-			hit := slices.Contains(words, p.State) || p.SNAT && slices.Contains(words, "SNAT") || p.DNAT && slices.Contains(words, "DNAT")
+			hit := slices.Contains(words, string(p.State)) || p.SNAT && slices.Contains(words, "SNAT") || p.DNAT && slices.Contains(words, "DNAT")
 			if hit == o.Not {
 				return false
 			}

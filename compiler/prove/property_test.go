@@ -1,6 +1,7 @@
 package prove_test
 
 import (
+	"context"
 	"flag"
 	"strconv"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/seawall/seawall/compiler/ipset"
 	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/lower"
+	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
 	"pgregory.net/rapid"
 )
@@ -22,14 +24,14 @@ func TestProof(t *testing.T) {
 	packets := 0
 	rapid.Check(t, func(t *rapid.T) {
 		doc, text := document(t)
-		format := rapid.SampledFrom(emit.Formats).Draw(t, "format")
+		format := rapid.SampledFrom(emit.Formats()).Draw(t, "format")
 		layout := rapid.SampledFrom([]lower.Layout{lower.Flat, lower.Indexed, lower.IPSet}).Draw(t, "layout")
-		out, err := compiler.Compile(doc, compiler.Options{Format: format, Layout: layout, Source: "policy.hcl",
-			Limits: lower.Limits{Leaf: rapid.IntRange(1, 3).Draw(t, "leaf"), Inline: rapid.IntRange(1, 3).Draw(t, "inline"), Linear: rapid.IntRange(1, 16).Draw(t, "linear")}})
+		out, err := compiler.Compile(context.Background(), doc, compiler.Options{Format: format, Layout: layout, Source: "policy.hcl",
+			Sizes: lower.Sizes{Leaf: rapid.IntRange(1, 3).Draw(t, "leaf"), Inline: rapid.IntRange(1, 3).Draw(t, "inline"), Linear: rapid.IntRange(1, 16).Draw(t, "linear")}})
 		if err != nil {
 			t.Fatalf("%s\n%s", err, text)
 		}
-		sets, err := ipset.Parse(emit.SetsOf(out.Files))
+		sets, err := ipset.Parse(setsOf(t, out.Files))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -39,7 +41,7 @@ func TestProof(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				file, err := iptables.Parse(src)
+				file, err := iptables.Parse(src, iptables.Options{Family: family})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -53,7 +55,7 @@ func TestProof(t *testing.T) {
 				for range 60 {
 					p := c.packet(t)
 					want := naivePolicy(doc, p)
-					for name, got := range map[string]string{
+					for name, got := range map[string]packet.Verdict{
 						"the proof's policy": functions.Policy(p), "the proof's file": functions.File(p),
 						"the naive walk of the file": naiveFile(table, p)} {
 						if got != want {

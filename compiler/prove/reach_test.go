@@ -1,6 +1,7 @@
 package prove_test
 
 import (
+	"context"
 	"testing"
 
 	"github.com/seawall/seawall/compiler/prove"
@@ -15,7 +16,11 @@ func TestReachOf(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		doc, text := document(t)
 		for _, policy := range doc.Policies {
-			for _, r := range prove.ReachOf(doc, policy) {
+			list, err := prove.ReachOf(context.Background(), doc, policy, prove.Limits{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range list {
 				if r.Parts[0].First.Prev().IsValid() || r.Parts[len(r.Parts)-1].Last.Next().IsValid() {
 					t.Fatalf("%s\nthe parts are not the whole address space", text)
 				}

@@ -2,6 +2,7 @@ package prove_test
 
 import (
 	"bytes"
+	"context"
 	"net/netip"
 	"slices"
 	"strings"
@@ -31,7 +32,7 @@ host {
 	for _, test := range []struct {
 		name, policy string
 		breakIt      func(*iptables.Table)
-		policySays   string
+		policySays   packet.Verdict
 		right        func(packet.Packet) bool
 	}{
 		{"an except leaks", `
@@ -41,7 +42,7 @@ policy "p" {
     sources = ["10.0.0.0/8"]
     except  = ["10.1.0.0/16"]
   }
-}`, func(t *iptables.Table) { without(t, "-s 10.1.0.0/16") }, "deny", inPrefix("10.1.0.0/16")},
+}`, func(t *iptables.Table) { without(t, "-s 10.1.0.0/16") }, packet.Deny, inPrefix("10.1.0.0/16")},
 		{"two negated rules", `
 policy "p" {
   ports   = [80]
@@ -52,22 +53,23 @@ policy "p" {
   }
 }`, func(t *iptables.Table) {
 			without(t, "-s 10.0.0.1/32", "-s 10.0.0.2/32")
-			for i, l := range t.Lines {
-				if l.Rule != nil && l.Rule.Protocol.Name == "tcp" {
-					twice := *l.Rule
-					l.Rule.Source = iptables.Source{Prefix: netip.MustParsePrefix("10.0.0.1/32"), Not: true}
-					twice.Source = iptables.Source{Prefix: netip.MustParsePrefix("10.0.0.2/32"), Not: true}
-					t.Lines = slices.Insert(t.Lines, i, iptables.Line{Chain: l.Chain, Rule: &twice})
-					return
+			for _, c := range t.Chains {
+				i := slices.IndexFunc(c.Rules, func(r *iptables.Rule) bool { return r.Protocol.Name == "tcp" })
+				if i < 0 {
+					continue
 				}
+				one := c.Rules[i].WithSource(iptables.Source{Prefix: netip.MustParsePrefix("10.0.0.1/32"), Not: true})
+				two := c.Rules[i].WithSource(iptables.Source{Prefix: netip.MustParsePrefix("10.0.0.2/32"), Not: true})
+				c.Rules = slices.Replace(c.Rules, i, i+1, two, one)
+				return
 			}
-		}, "pass", func(p packet.Packet) bool {
+		}, packet.Pass, func(p packet.Packet) bool {
 			return p.Source == netip.MustParseAddr("10.0.0.1") || p.Source == netip.MustParseAddr("10.0.0.2")
 		}},
 		{"answers are matched too", `
 policy "p" {
   ports = [80]
-}`, func(t *iptables.Table) { withoutOption(t, "--ctdir") }, "pass", func(p packet.Packet) bool { return p.Reply }},
+}`, func(t *iptables.Table) { withoutOption(t, "--ctdir") }, packet.Pass, func(p packet.Packet) bool { return p.Reply }},
 		{"the wider policy stands first", `
 policy "wide" { ports = ["8000-8010"] }
 policy "narrow" {
@@ -75,19 +77,19 @@ policy "narrow" {
   default = "allow"
 }`, func(t *iptables.Table) {
 			moveToFront(t, "8000:8010")
-		}, "pass", func(p packet.Packet) bool { return p.OrigPort == 8005 }},
+		}, packet.Pass, func(p packet.Packet) bool { return p.OrigPort == 8005 }},
 		{"a range ends too early", `
 policy "p" {
   ports   = ["8000-8010"]
   default = "allow"
-}`, func(t *iptables.Table) { changeOption(t, "--ctorigdstport", "8000:8009") }, "pass", func(p packet.Packet) bool { return p.OrigPort == 8010 }},
+}`, func(t *iptables.Table) { changeOption(t, "--ctorigdstport", "8000:8009") }, packet.Pass, func(p packet.Packet) bool { return p.OrigPort == 8010 }},
 		{"ICMP errors are dropped", `
 policy "p" {
   ports   = [80]
   default = "allow"
-}`, func(t *iptables.Table) { without(t, "--ctstate RELATED") }, "pass", func(p packet.Packet) bool { return p.Protocol == 1 && p.State == "RELATED" }},
+}`, func(t *iptables.Table) { without(t, "--ctstate RELATED") }, packet.Pass, func(p packet.Packet) bool { return p.Protocol == packet.ICMP && p.State == packet.Related }},
 		{"packets that conntrack does not know are let in", `
-policy "p" { ports = [80] }`, func(t *iptables.Table) { addDirection(t) }, "deny", func(p packet.Packet) bool { return !p.Known() }},
+policy "p" { ports = [80] }`, func(t *iptables.Table) { addDirection(t) }, packet.Deny, func(p packet.Packet) bool { return !p.Known() }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			loaded, diags := schema.Load("-", schema.Options{Stdin: strings.NewReader(host + test.policy)})
@@ -95,11 +97,11 @@ policy "p" { ports = [80] }`, func(t *iptables.Table) { addDirection(t) }, "deny
 				t.Fatal(diags)
 			}
 			table := lower.Lower(loaded.Document, packet.IPv4, lower.Options{})
-			if r := compareTable(t, loaded.Document, table); !r.Equal() {
+			if r := compareMade(t, loaded.Document, table, packet.IPv4); !r.Equal() {
 				t.Fatalf("the lowering is wrong before it is broken: %s", r.Differences[0])
 			}
 			test.breakIt(table)
-			r := compareTable(t, loaded.Document, table)
+			r := compareMade(t, loaded.Document, table, packet.IPv4)
 			if r.Equal() {
 				t.Fatal("the proof does not see it")
 			}
@@ -112,40 +114,44 @@ policy "p" { ports = [80] }`, func(t *iptables.Table) { addDirection(t) }, "deny
 	}
 }
 
-// compareTable goes the way of the compiler: to bytes and back.
-func compareTable(t *testing.T, doc *schema.Document, table *iptables.Table) *prove.Result {
-	t.Helper()
+// compareMade compares a table that was made. It goes the way of the compiler:
+// to bytes and back.
+func compareMade(t tester, doc *schema.Document, table *iptables.Table, family packet.Family) *prove.Result {
 	var b bytes.Buffer
 	iptables.PrintTable(&b, table)
-	f, err := iptables.Parse(b.Bytes())
+	f, err := iptables.Parse(b.Bytes(), iptables.Options{Family: family})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v", err)
 	}
-	r, err := prove.Compare(doc, f.Table("filter"), packet.IPv4)
+	r, err := prove.Compare(context.Background(), doc, f.Table("filter"), family, prove.Limits{})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v", err)
 	}
 	return r
 }
 
 // without drops the rules that have one of these texts.
 func without(t *iptables.Table, texts ...string) {
-	t.Lines = slices.DeleteFunc(t.Lines, func(l iptables.Line) bool {
-		return l.Rule != nil && slices.ContainsFunc(texts, func(x string) bool { return strings.Contains(l.Rule.String("X"), x) })
-	})
+	for _, c := range t.Chains {
+		c.Rules = slices.DeleteFunc(c.Rules, func(r *iptables.Rule) bool {
+			return slices.ContainsFunc(texts, func(x string) bool { return strings.Contains(r.String(c.Name), x) })
+		})
+	}
 }
 
-// moveToFront puts the rules with a text before all others.
+// moveToFront puts the rules of a chain with a text before all others.
 func moveToFront(t *iptables.Table, text string) {
-	var first, rest []iptables.Line
-	for _, l := range t.Lines {
-		if l.Rule != nil && strings.Contains(l.Rule.String("X"), text) {
-			first = append(first, l)
-		} else {
-			rest = append(rest, l)
+	for _, c := range t.Chains {
+		var first, rest []*iptables.Rule
+		for _, r := range c.Rules {
+			if strings.Contains(r.String(c.Name), text) {
+				first = append(first, r)
+			} else {
+				rest = append(rest, r)
+			}
 		}
+		c.Rules = append(first, rest...)
 	}
-	t.Lines = append(first, rest...)
 }
 
 func withoutOption(t *iptables.Table, name string) {
@@ -164,11 +170,18 @@ func changeOption(t *iptables.Table, name, value string) {
 	})
 }
 
+// eachMatch edits the matches of a table that was made: its rules have no words
+// of their own.
 func eachMatch(t *iptables.Table, f func(*iptables.Match)) {
-	for _, l := range t.Lines {
-		if l.Rule != nil {
-			for i := range l.Rule.Matches {
-				f(&l.Rule.Matches[i])
+	seen := map[*iptables.Body]bool{}
+	for _, c := range t.Chains {
+		for _, r := range c.Rules {
+			if seen[r.Body] {
+				continue
+			}
+			seen[r.Body] = true
+			for i := range r.Matches {
+				f(&r.Matches[i])
 			}
 		}
 	}
@@ -177,7 +190,8 @@ func eachMatch(t *iptables.Table, f func(*iptables.Match)) {
 // addDirection binds the last rule, which drops the rest, to original
 // direction, as every other rule is.
 func addDirection(t *iptables.Table) {
-	last := t.Lines[len(t.Lines)-1].Rule
+	rules := t.Chain(iptables.DockerUser).Rules
+	last := rules[len(rules)-1]
 	body := *last.Body
 	body.Matches = append(slices.Clone(body.Matches), iptables.Match{Name: "conntrack", Options: []iptables.Option{{Name: "--ctdir", Values: []string{"ORIGINAL"}}}})
 	last.Body = &body

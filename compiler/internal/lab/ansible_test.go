@@ -32,7 +32,7 @@ func newFleet(t *testing.T, b Backend) *fleet {
 	t.Helper()
 	Need(t, "ansible-playbook", "python3")
 	f := &fleet{t: t, dir: t.TempDir(), backend: b, hosts: map[string]*Namespace{}}
-	if out, err := exec.Command("cp", "-r", "../../examples/ansible", f.dir).CombinedOutput(); err != nil {
+	if out, err := exec.Command("cp", "-r", "../../../examples/ansible", f.dir).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	inventory := "[docker]\n"
@@ -109,11 +109,11 @@ func (f *fleet) means(when string, want bool) {
 				texts["the boot file"] = string(boot)
 			}
 			for what, text := range texts {
-				file, err := iptables.Parse([]byte(text))
+				file, err := iptables.Parse([]byte(text), iptables.Options{Family: family})
 				if err != nil {
 					f.t.Fatal(err)
 				}
-				result, err := prove.Compare(f.policy(host), file.Table("filter"), family)
+				result, err := prove.Compare(context.Background(), f.policy(host), file.Table("filter"), family, prove.Limits{})
 				if err != nil || result.Equal() != want {
 					f.t.Errorf("%s: %s of %s over IPv%d means the policy: %t, want %t (%v)", when, what, host, family, !want, want, err)
 				}

@@ -56,7 +56,7 @@ func (b Backend) Save(n *Namespace, f packet.Family, table string) string {
 // Table reads the filter table that the kernel holds now, with its ipsets.
 func (b Backend) Table(n *Namespace, f packet.Family) *iptables.Table {
 	n.t.Helper()
-	file, err := iptables.Parse([]byte(b.Save(n, f, "filter")))
+	file, err := iptables.Parse([]byte(b.Save(n, f, "filter")), iptables.Options{Family: f})
 	if err != nil {
 		n.t.Fatal(err)
 	}

@@ -67,7 +67,7 @@ func TestBasesLoad(t *testing.T) {
 	for name, base := range bases {
 		// IPv6 has other names for ICMP and its answers.
 		six := strings.NewReplacer("icmp-host-prohibited", "icmp6-adm-prohibited", "-p icmp", "-p ipv6-icmp", "10.0.0.0/8", "fd00::/8").Replace(base)
-		out, err := compiler.Compile(doc, compiler.Options{Format: emit.Sysconfig, Source: "policy.hcl", Base4: []byte(base), Base6: []byte(six)})
+		out, err := compiler.Compile(context.Background(), doc, compiler.Options{Format: emit.Sysconfig, Source: "policy.hcl", Base4: []byte(base), Base6: []byte(six)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,11 +84,11 @@ func TestBasesLoad(t *testing.T) {
 				load(t, b, n, "sysconfig", dir)
 				for _, f := range families {
 					text := b.Save(n, f, "filter")
-					file, err := iptables.Parse([]byte(text))
+					file, err := iptables.Parse([]byte(text), iptables.Options{Family: f})
 					if err != nil {
 						t.Fatal(err)
 					}
-					result, err := prove.Compare(doc, file.Table("filter"), f)
+					result, err := prove.Compare(context.Background(), doc, file.Table("filter"), f, prove.Limits{})
 					if err != nil || !result.Equal() {
 						t.Errorf("IPv%d: the kernel does not hold the policy: %v\n%s", f, err, text)
 					}

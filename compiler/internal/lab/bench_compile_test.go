@@ -38,7 +38,7 @@ func TestBenchCompile(t *testing.T) {
 	}
 	dir := t.TempDir()
 	seawall := filepath.Join(dir, "seawall")
-	if out, err := exec.Command("go", "build", "-o", seawall, "../../cmd/seawall").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", seawall, "../../../cmd/seawall").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	compile := func(policy string) func() *exec.Cmd {

@@ -198,11 +198,11 @@ func TestBench(t *testing.T) {
 // row measures one layout: the median over the flows.
 func (h *benchHost) row(t *testing.T, b Backend, doc *schema.Document, flows []flow, size [2]int, layout lower.Layout) {
 	t.Helper()
-	out, err := compiler.Compile(doc, compiler.Options{Format: emit.Restore, Layout: layout, Source: "policy.hcl"})
+	out, err := compiler.Compile(context.Background(), doc, compiler.Options{Format: emit.Restore, Layout: layout, Source: "policy.hcl"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, sets := out.Files[0].Bytes, emit.SetsOf(out.Files)
+	text, sets := out.Files[0].Bytes, setsOf(t, out.Files)
 	linear := layout == lower.Flat && size[0]*size[1] > 500
 	noflush := h.load(t, b, h.host, text, sets, "--noflush")
 	loads := []float64{noflush}

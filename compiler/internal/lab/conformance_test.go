@@ -42,7 +42,7 @@ func TestConformance(t *testing.T) {
 			r := rand.New(rand.NewPCG(11, uint64(len(b))))
 			for n := 0; n < policies && time.Now().Before(end); n++ {
 				doc, text := randomPolicy(r)
-				format := emit.Formats[n%len(emit.Formats)]
+				format := emit.Formats()[n%len(emit.Formats())]
 				if format == emit.Sysconfig {
 					w.reboot(doc)
 				} else {

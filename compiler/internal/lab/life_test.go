@@ -56,7 +56,7 @@ policy "other" { ports = [%d] }
 // means tells whether the kernel holds a policy now, exactly.
 func (w *world) means(doc *schema.Document, f packet.Family) (bool, string) {
 	w.t.Helper()
-	result, err := prove.Compare(doc, w.backend.Table(w.top.Host, f), f)
+	result, err := prove.Compare(context.Background(), doc, w.backend.Table(w.top.Host, f), f, prove.Limits{})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -235,7 +235,7 @@ func TestLifeOfDocker(t *testing.T) {
 // none of the friend is lost.
 func TestLifeReload(t *testing.T) {
 	for _, b := range Backends {
-		for _, format := range []emit.Format{emit.Restore, emit.Shell} {
+		for _, format := range []*emit.Format{emit.Restore, emit.Shell} {
 			t.Run(string(b)+"/"+string(format), func(t *testing.T) {
 				scenario := fmt.Sprintf("(c) reload, %s, %s", format, b)
 				w := newWorld(t, b)
@@ -336,7 +336,7 @@ var seawall = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, "seawall")
-	out, err := exec.Command("go", "build", "-o", path, "../../cmd/seawall").CombinedOutput()
+	out, err := exec.Command("go", "build", "-o", path, "../../../cmd/seawall").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
 	}

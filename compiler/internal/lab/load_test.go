@@ -24,7 +24,7 @@ var families = []packet.Family{packet.IPv4, packet.IPv6}
 // compiledFolders are the compiled files of every example.
 func compiledFolders(t *testing.T) []string {
 	t.Helper()
-	list, err := filepath.Glob("../../examples/*/compiled")
+	list, err := filepath.Glob("../../../examples/*/compiled")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func compiledFolders(t *testing.T) []string {
 }
 
 func exampleName(dir string) string {
-	return strings.TrimSuffix(strings.TrimPrefix(strings.Replace(dir, "/compiled", "", 1), "../../examples/"), "/")
+	return strings.TrimSuffix(strings.TrimPrefix(strings.Replace(dir, "/compiled", "", 1), "../../../examples/"), "/")
 }
 
 // ownChains are the lines of a rules file that declare or fill Seawall's chains,
@@ -85,7 +85,7 @@ func byChain(lines []string) map[string][]string {
 func TestExamplesLoad(t *testing.T) {
 	Need(t)
 	for _, dir := range compiledFolders(t) {
-		for _, format := range emit.Formats {
+		for _, format := range emit.Formats() {
 			for _, b := range Backends {
 				t.Run(exampleName(dir)+"/"+string(format)+"/"+string(b), func(t *testing.T) {
 					t.Parallel()
@@ -119,17 +119,17 @@ func TestExamplesLoad(t *testing.T) {
 // and over each other.
 func TestLayoutsLoad(t *testing.T) {
 	Need(t)
-	loaded, diags := schema.Load("../../examples/mail", schema.Options{})
+	loaded, diags := schema.Load("../../../examples/mail", schema.Options{})
 	if diags.HasErrors() {
 		t.Fatal(diags)
 	}
 	for _, b := range Backends {
-		for _, format := range emit.Formats {
+		for _, format := range emit.Formats() {
 			t.Run(string(format)+"/"+string(b), func(t *testing.T) {
 				t.Parallel()
 				n := NewNamespace(t, "host")
 				for _, layout := range []lower.Layout{lower.Indexed, lower.IPSet, lower.Indexed, lower.Flat, lower.IPSet} {
-					out, err := compiler.Compile(loaded.Document, compiler.Options{Format: format, Layout: layout, Limits: lower.Limits{Leaf: 1, Inline: 1, Linear: 2}})
+					out, err := compiler.Compile(context.Background(), loaded.Document, compiler.Options{Format: format, Layout: layout, Sizes: lower.Sizes{Leaf: 1, Inline: 1, Linear: 2}})
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -143,7 +143,7 @@ func TestLayoutsLoad(t *testing.T) {
 							jumpsByHand(t, n, b)
 						}
 						for _, f := range families {
-							result, err := prove.Compare(loaded.Document, b.Table(n, f), f)
+							result, err := prove.Compare(context.Background(), loaded.Document, b.Table(n, f), f, prove.Limits{})
 							if err != nil || !result.Equal() {
 								t.Errorf("%s, IPv%d: the kernel does not hold the policy: %v, %v", layout, f, result, err)
 							}
@@ -170,9 +170,9 @@ func load(t *testing.T, b Backend, n *Namespace, format, dir string) {
 	}
 }
 
-func fileText(t *testing.T, dir string, format emit.Format, f packet.Family) string {
+func fileText(t *testing.T, dir string, format *emit.Format, f packet.Family) string {
 	t.Helper()
-	name := map[emit.Format][2]string{emit.Sysconfig: {"iptables", "ip6tables"}, emit.Restore: {"rules.v4", "rules.v6"},
+	name := map[*emit.Format][2]string{emit.Sysconfig: {"iptables", "ip6tables"}, emit.Restore: {"rules.v4", "rules.v6"},
 		emit.Shell: {"seawall.sh", "seawall.sh"}}[format][(f-4)/2]
 	src, err := os.ReadFile(filepath.Join(dir, name))
 	if err != nil {
@@ -188,7 +188,7 @@ func fileText(t *testing.T, dir string, format emit.Format, f packet.Family) str
 // Over the state of a running host, a restore file changes nothing of Docker's.
 func TestRestoreLeavesDockerAlone(t *testing.T) {
 	Need(t)
-	captures, err := filepath.Glob("../../testdata/captures/*tables-save")
+	captures, err := filepath.Glob("../../../testdata/captures/*tables-save")
 	if err != nil || len(captures) != 4 {
 		t.Fatalf("%d captures, %v", len(captures), err)
 	}
@@ -210,8 +210,8 @@ func TestRestoreLeavesDockerAlone(t *testing.T) {
 						t.Fatalf("the capture does not load: %v\n%s", err, out)
 					}
 					before := foreignText(b, n, f)
-					load(t, b, n, format, "../../examples/web/compiled")
-					load(t, b, n, format, "../../examples/web/compiled")
+					load(t, b, n, format, "../../../examples/web/compiled")
+					load(t, b, n, format, "../../../examples/web/compiled")
 					if diff := cmp.Diff(before, foreignText(b, n, f)); diff != "" {
 						t.Errorf("changed:\n%s", diff)
 					}

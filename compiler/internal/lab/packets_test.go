@@ -114,7 +114,7 @@ var scenes = []scene{
 // compiledFolder is where an example's, or one of its hosts', files are.
 func compiledFolder(example string) string {
 	dir, host, _ := strings.Cut(example, "/")
-	return filepath.Join("../../examples", dir, "compiled", host)
+	return filepath.Join("../../../examples", dir, "compiled", host)
 }
 
 // Real packets agree with every example, in every format and back end: who is
@@ -128,7 +128,7 @@ func TestExamplesFilterPackets(t *testing.T) {
 	}
 	for _, s := range scenes {
 		for _, b := range Backends {
-			for _, format := range emit.Formats {
+			for _, format := range emit.Formats() {
 				t.Run(s.example+"/"+string(b)+"/"+string(format), func(t *testing.T) {
 					t.Parallel()
 					s.run(t, b, format)
@@ -138,7 +138,7 @@ func TestExamplesFilterPackets(t *testing.T) {
 	}
 }
 
-func (s scene) run(t *testing.T, b Backend, format emit.Format) {
+func (s scene) run(t *testing.T, b Backend, format *emit.Format) {
 	top := NewTopology(t, s.externals...)
 	top.LinkContainer()
 	for _, p := range s.probes {

@@ -220,7 +220,7 @@ func (w *world) probeAll(scenario, policy string, doc *schema.Document) {
 
 // apply compiles a policy, and loads it in a format that is safe while Docker
 // runs.
-func (w *world) apply(doc *schema.Document, format emit.Format) {
+func (w *world) apply(doc *schema.Document, format *emit.Format) {
 	w.t.Helper()
 	dir := w.compile(doc, format)
 	load(w.t, w.backend, w.top.Host, string(format), dir)
@@ -231,11 +231,11 @@ func (w *world) apply(doc *schema.Document, format emit.Format) {
 
 // compile writes a policy's files, in one layout after the other. The limits are
 // low, so that the short lists of the lab are trees and sets.
-func (w *world) compile(doc *schema.Document, format emit.Format) string {
+func (w *world) compile(doc *schema.Document, format *emit.Format) string {
 	w.t.Helper()
 	layout := []lower.Layout{lower.Indexed, lower.Flat, lower.IPSet}[w.compiled%3]
 	w.compiled++
-	out, err := compiler.Compile(doc, compiler.Options{Format: format, Layout: layout, Limits: lower.Limits{Leaf: 1, Inline: 1, Linear: 2}, Source: "policy.hcl"})
+	out, err := compiler.Compile(context.Background(), doc, compiler.Options{Format: format, Layout: layout, Sizes: lower.Sizes{Leaf: 1, Inline: 1, Linear: 2}, Source: "policy.hcl"})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -311,7 +311,7 @@ func randomPolicy(r *rand.Rand) (*schema.Document, string) {
 func examplePolicies(t *testing.T) map[string]*schema.Document {
 	t.Helper()
 	docs := map[string]*schema.Document{}
-	dirs, _ := filepath.Glob("../../examples/*/policy.hcl")
+	dirs, _ := filepath.Glob("../../../examples/*/policy.hcl")
 	for _, policy := range dirs {
 		opt := schema.Options{}
 		if vars := filepath.Join(filepath.Dir(policy), "web1.vars.hcl"); fileExists(vars) {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -29,7 +30,8 @@ type Host struct {
 	loaded                  int             // the family loaded last
 	ready                   map[int]bool    // families whose file stands
 	tables                  map[string]bool // touched, as family and name
-	dirty                   map[int]bool    // policies may differ from ACCEPT
+	dirty                   map[int]bool    // families that need a reset
+	denied                  map[string]bool // chains whose policy may not be ACCEPT
 	sets                    bool
 	marks                   map[uint64]int // family and mark to source address
 	closers                 []func()
@@ -64,7 +66,7 @@ func New(backend string) (*Host, error) {
 		return nil, fmt.Errorf("%q is neither nft nor legacy", backend)
 	}
 	h := &Host{backend: backend, netlink: -1}
-	h.ready, h.dirty = map[int]bool{}, map[int]bool{}
+	h.ready, h.dirty, h.denied = map[int]bool{}, map[int]bool{}, map[string]bool{}
 	h.tables, h.marks = map[string]bool{}, map[uint64]int{}
 	if _, err := rand.Read(h.magic[:]); err != nil {
 		return nil, err
@@ -111,8 +113,9 @@ func (h *Host) makeNamespaces() error {
 }
 
 // hostSettings returns what makes a router that forwards between any two
-// addresses, answers without rate limits, and tracks TCP strictly: a stray ACK
-// is INVALID, and no sequence number is.
+// addresses, answers without rate limits, and calls a stray ACK INVALID, but no
+// sequence number. Conntrack verifies no checksums: Linux 6.18 finds fault with
+// every UDP-Lite packet's.
 func hostSettings() [][2]string {
 	values := [][2]string{
 		{"ipv4/ip_forward", "1"},
@@ -124,7 +127,7 @@ func hostSettings() [][2]string {
 		{"ipv6/icmp/ratelimit", "0"},
 		{"netfilter/nf_conntrack_tcp_loose", "0"},
 		{"netfilter/nf_conntrack_tcp_be_liberal", "1"},
-		{"netfilter/nf_conntrack_checksum", "1"},
+		{"netfilter/nf_conntrack_checksum", "0"},
 	}
 	for _, scope := range []string{"all", "default"} {
 		values = append(values,
@@ -246,6 +249,9 @@ func (h *Host) tool(family int, verb string) string {
 	return name + "-" + h.backend + "-" + verb
 }
 
+// tableNames are the tables in the order in which they are emptied.
+var tableNames = []string{"filter", "nat", "mangle", "raw", "security"}
+
 // builtin names the chains of each table.
 var builtin = map[string][]string{
 	"filter":   {"INPUT", "FORWARD", "OUTPUT"},
@@ -268,7 +274,8 @@ func emptyTable(name string) string {
 
 var (
 	tableLine  = regexp.MustCompile(`(?m)^\*(\w+)`)
-	policyLine = regexp.MustCompile(`(?m)^:\w+\s+DROP|^\s*(-P|--policy)`)
+	chainLine  = regexp.MustCompile(`^:(\S+)\s+(\S+)`)
+	policyLine = regexp.MustCompile(`(?m)^\s*(-P|--policy)`)
 )
 
 // tablesOf returns the names of the tables that a file is about.
@@ -282,6 +289,36 @@ func tablesOf(text string) map[string]bool {
 
 func key(family int, table string) string { return fmt.Sprint(family, table) }
 
+// policies returns the policy in every chain line of a file, by table and
+// chain; the last line counts.
+func policies(family int, text string) map[string]string {
+	table := ""
+	declared := map[string]string{}
+	for line := range strings.Lines(text) {
+		if m := tableLine.FindStringSubmatch(line); m != nil {
+			table = m[1]
+		}
+		if m := chainLine.FindStringSubmatch(line); m != nil {
+			declared[key(family, table)+" "+m[1]] = m[2]
+		}
+	}
+	return declared
+}
+
+// stale reports whether a policy of an earlier file would stay in a table that
+// this one is about.
+func (h *Host) stale(family int, text string) bool {
+	declared := policies(family, text)
+	named := tablesOf(text)
+	for k := range h.denied {
+		table, _, _ := strings.Cut(strings.TrimPrefix(k, fmt.Sprint(family)), " ")
+		if _, ok := declared[k]; !ok && named[table] {
+			return true
+		}
+	}
+	return false
+}
+
 // note remembers which tables and policies a file may leave behind.
 func (h *Host) note(family int, text string) {
 	for name := range tablesOf(text) {
@@ -291,6 +328,11 @@ func (h *Host) note(family int, text string) {
 	}
 	if policyLine.MatchString(text) {
 		h.dirty[family] = true
+	}
+	for k, policy := range policies(family, text) {
+		if policy == "DROP" {
+			h.denied[k] = true
+		}
 	}
 }
 
@@ -307,40 +349,49 @@ func (h *Host) Load(family int, text string, sets string) error {
 	if err := h.replaceSets(sets); err != nil {
 		return err
 	}
-	if h.dirty[family] {
+	if h.dirty[family] || h.stale(family, text) {
 		if err := h.reset(family); err != nil {
 			return err
 		}
 	}
+	whole := text + h.otherTables(family, text)
 	h.note(family, text)
-	if _, err := h.host.run(text+h.otherTables(family, text), h.tool(family, "restore")); err != nil {
+	if _, err := h.host.run(whole, h.tool(family, "restore")); err != nil {
 		h.dirty[family] = true
 		return err
 	}
+	h.forgetTables(family)
+	h.note(family, text)
 	h.ready[family] = true
 	return nil
 }
 
 // otherTables returns lines that empty the tables that earlier files touched
-// and this one does not. It forgets the marks of the family, which are in the
-// table mangle.
+// and this one does not.
 func (h *Host) otherTables(family int, text string) string {
 	var b strings.Builder
 	named := tablesOf(text)
-	for _, name := range []string{"nat", "mangle", "raw", "security"} {
+	for _, name := range tableNames {
 		if k := key(family, name); h.tables[k] && !named[name] {
 			b.WriteString(emptyTable(name))
-			h.tables[k] = false
 		}
 	}
-	h.forgetMarks(family)
 	if b.Len() == 0 {
 		return ""
 	}
-	if !strings.HasSuffix(text, "\n") {
+	if text != "" && !strings.HasSuffix(text, "\n") {
 		return "\n" + b.String()
 	}
 	return b.String()
+}
+
+// forgetTables notes that every table of the family is empty. The marks, which
+// are in the table mangle, are gone too.
+func (h *Host) forgetTables(family int) {
+	ofFamily := func(k string, _ bool) bool { return strings.HasPrefix(k, fmt.Sprint(family)) }
+	maps.DeleteFunc(h.tables, ofFamily)
+	maps.DeleteFunc(h.denied, ofFamily)
+	h.forgetMarks(family)
 }
 
 func (h *Host) forgetMarks(family int) {
@@ -353,17 +404,10 @@ func (h *Host) forgetMarks(family int) {
 
 // reset empties every table of a family that was touched.
 func (h *Host) reset(family int) error {
-	text := emptyTable("filter")
-	for _, name := range []string{"nat", "mangle", "raw", "security"} {
-		if h.tables[key(family, name)] {
-			text += emptyTable(name)
-			h.tables[key(family, name)] = false
-		}
-	}
-	h.forgetMarks(family)
-	if _, err := h.host.run(text, h.tool(family, "restore")); err != nil {
+	if _, err := h.host.run(h.otherTables(family, ""), h.tool(family, "restore")); err != nil {
 		return err
 	}
+	h.forgetTables(family)
 	h.dirty[family] = false
 	return nil
 }

@@ -93,7 +93,7 @@ func expand(family int, rules string) string {
 	}
 	rules = strings.NewReplacer(pairs...).Replace(rules)
 	if family == 6 {
-		return strings.NewReplacer("icmp-type", "icmpv6-type", "-p icmp", "-p icmpv6", "family inet ", "family inet6 ").Replace(rules)
+		return strings.NewReplacer("icmp-type", "icmpv6-type", "-p icmp", "-p icmpv6", "-m icmp", "-m icmp6", "family inet ", "family inet6 ").Replace(rules)
 	}
 	return rules
 }
@@ -146,6 +146,12 @@ func TestReset(t *testing.T) {
 		ask(t, h, family, deny, "", []question{{tcp(family, 80), Drop}})
 		ask(t, h, family, "*filter\n-A FORWARD -p tcp --dport 81 -j DROP\nCOMMIT\n", "",
 			[]question{{tcp(family, 80), Accept}, {tcp(family, 81), Drop}})
+		ask(t, h, family, "*filter\n-P FORWARD DROP\nCOMMIT\n", "", []question{{tcp(family, 80), Drop}})
+		ask(t, h, family, "*filter\nCOMMIT\n", "", []question{{tcp(family, 80), Accept}})
+		ask(t, h, family, file(family, "DROP", ""), "", []question{{tcp(family, 80), Drop}})
+		ask(t, h, family, file(family, "ACCEPT", ""), "", []question{{tcp(family, 80), Accept}})
+		ask(t, h, family, file(family, "DROP", ""), "", []question{{tcp(family, 80), Drop}})
+		ask(t, h, family, "*nat\nCOMMIT\n", "", []question{{tcp(family, 80), Accept}})
 	})
 }
 
@@ -282,7 +288,7 @@ func TestMatches(t *testing.T) {
 			{"-p sctp --dport 80", []Packet{number(132).with(func(p *Packet) { p.Dport = 80 })}, []Packet{number(132)}},
 			{"-p dccp --dport 80", []Packet{number(33).with(func(p *Packet) { p.Dport = 80 })}, []Packet{number(33)}},
 			{"-m tos --tos 0x10/0xff", []Packet{from(1).with(func(p *Packet) { p.TOS = 0x10 })}, []Packet{from(1)}},
-			{"-m length --length 300:310", []Packet{from(1).with(func(p *Packet) { p.Length = 300 - 40*(family/6) }),
+			{"-m length --length 300:310", []Packet{from(1).with(func(p *Packet) { p.Length = 300 }),
 				from(1).with(func(p *Packet) { p.Length = 305 })}, []Packet{from(1)}},
 			{"-m mark --mark 0x5", []Packet{from(1).with(func(p *Packet) { p.Mark = 5 })},
 				[]Packet{from(1), from(2).with(func(p *Packet) { p.Mark = 0xffffffff })}},
@@ -433,6 +439,11 @@ func TestRefusal(t *testing.T) {
 		}
 		if _, err := h.Send([]Packet{tcp(family, 80)}); err == nil {
 			t.Error("packets are sent through a file that was refused")
+		}
+		deny := "*raw\n-A PREROUTING -j DROP\nCOMMIT\n" + file(family, "DROP", "")
+		ask(t, h, family, deny, "", []question{{tcp(family, 80), Drop}})
+		if err := h.Load(family, file(family, "ACCEPT", "-A FORWARD -j NOWHERE\n"), ""); err == nil {
+			t.Error("a jump to nowhere is loaded")
 		}
 		ask(t, h, family, file(family, "ACCEPT", ""), "", []question{{tcp(family, 80), Accept}})
 	})

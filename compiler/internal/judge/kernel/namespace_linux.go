@@ -13,8 +13,7 @@ import (
 
 // setnsNumbers holds the number of setns(2), which package syscall lacks.
 var setnsNumbers = map[string]uintptr{
-	"386": 346, "amd64": 308, "arm": 375, "arm64": 268, "loong64": 268,
-	"ppc64": 350, "ppc64le": 350, "riscv64": 268, "s390x": 339,
+	"amd64": 308, "arm": 375, "arm64": 268, "loong64": 268, "ppc64le": 350, "riscv64": 268,
 }
 
 // A namespace is a network namespace without a name. It lasts as long as

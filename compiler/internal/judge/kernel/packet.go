@@ -110,10 +110,14 @@ func (p Packet) icmp() bool {
 	return p.Family == 4 && p.Protocol == protoICMP || p.Family == 6 && p.Protocol == protoICMPv6
 }
 
-// foreignICMP reports whether the packet is of the other family's ICMP, which
-// conntrack calls invalid (nf_conntrack_icmp_packet, nf_conntrack_icmpv6_packet).
-func (p Packet) foreignICMP() bool {
-	return p.Family == 6 && p.Protocol == protoICMP || p.Family == 4 && p.Protocol == protoICMPv6
+// alwaysInvalid reports whether conntrack calls every packet of the protocol
+// invalid: the other family's ICMP (nf_conntrack_icmp_packet,
+// nf_conntrack_icmpv6_packet), and no next header in IPv6.
+func (p Packet) alwaysInvalid() bool {
+	if p.Family == 6 {
+		return p.Protocol == protoICMP || p.Protocol == protoNoNext
+	}
+	return p.Protocol == protoICMPv6
 }
 
 // icmpError reports whether conntrack looks into the packet for the one that
@@ -163,7 +167,7 @@ func (p Packet) icmpUntracked() bool {
 		return false
 	}
 	t := p.ICMPType
-	return t >= 130 && t <= 137 || t == 143
+	return t >= 130 && t <= 136 || t == 143 || t == 151 || t == 152
 }
 
 // ported reports whether the protocol has ports.
@@ -214,7 +218,7 @@ func (p Packet) Check() error {
 		return fmt.Errorf("%v is not a state", p.State)
 	case p.icmp():
 		return p.checkICMP()
-	case p.foreignICMP():
+	case p.alwaysInvalid():
 		if p.State != StateInvalid {
 			return fmt.Errorf("protocol %d in IPv%d is not %v", p.Protocol, p.Family, p.State)
 		}
@@ -318,7 +322,7 @@ func (p Packet) checkICMP() error {
 	case StateEstablishedReply:
 		ok = p.icmpReply()
 	case StateRelated, StateRelatedReply:
-		ok = p.icmpError() && (p.Family == 4 || p.ICMPType >= 1 && p.ICMPType <= 4)
+		ok = p.icmpError() && p.ICMPType <= 4 && p.ICMPType >= 1 || p.Family == 4 && (p.ICMPType == 11 || p.ICMPType == 12)
 	case StateInvalid:
 		ok = !p.icmpRequest() && !p.icmpUntracked()
 	case StateUntracked:
@@ -518,12 +522,17 @@ func (p Packet) finish(b []byte) {
 		at = 2
 	case p.Protocol == protoTCP:
 		at, pseudo = 16, true
-	case p.Protocol == protoUDP, p.Protocol == protoUDPLite:
+	case p.Protocol == protoUDP:
 		at, pseudo = 6, true
 		binary.BigEndian.PutUint16(b[4:], uint16(p.udpLength(len(b))))
+	case p.Protocol == protoUDPLite:
+		binary.BigEndian.PutUint16(b[4:], uint16(p.udpLength(8)))
+		binary.BigEndian.PutUint16(b[6:], checksum(sum(p.pseudoSum(len(b)), b[:8])))
+		return
 	case p.Protocol == protoDCCP:
 		at = 6
 	case p.Protocol == protoSCTP:
+		binary.BigEndian.PutUint16(b[14:], uint16(len(b)-12)) // of the one chunk
 		binary.LittleEndian.PutUint32(b[8:], crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)))
 		return
 	case p.Protocol == protoGRE:

@@ -143,7 +143,9 @@ const (
 const maxRound = 200
 
 // Send sends the packets through the host and returns what became of each. No
-// packet finds another's entry in conntrack.
+// packet finds another's entry in conntrack. The answer to a rejected packet
+// passes the chain OUTPUT: where the file drops it there, the packet counts as
+// dropped.
 func (h *Host) Send(packets []Packet) ([]Outcome, error) {
 	for i, p := range packets {
 		if err := p.Check(); err != nil {
@@ -182,6 +184,9 @@ type flow struct {
 }
 
 func newFlow(t tuple) flow {
+	if t.id != 0 {
+		t.sport, t.dport = int(t.id), int(t.id)
+	}
 	f := flow{t.protocol, netip.AddrPortFrom(t.src, uint16(t.sport)), netip.AddrPortFrom(t.dst, uint16(t.dport))}
 	if f.b.Compare(f.a) < 0 {
 		f.a, f.b = f.b, f.a
@@ -190,9 +195,9 @@ func newFlow(t tuple) flow {
 }
 
 // flows returns the connections that the packet may touch, as they are before
-// and after DNAT.
-func (p Packet) flows() []flow {
-	t := p.original(0)
+// and after DNAT. ICMP's identifiers differ from packet to packet.
+func (p Packet) flows(id uint32) []flow {
+	t := p.original(id)
 	fs := []flow{newFlow(t)}
 	if p.DNAT() {
 		t.dst, t.dport = p.translated()
@@ -207,15 +212,15 @@ func rounds(packets []Packet) [][]int {
 	var lists [][]int
 	var busy []map[flow]bool
 	for i, p := range packets {
-		r := 0
-		for r < len(lists) && (len(lists[r]) == maxRound || anyBusy(busy[r], p.flows())) {
+		r, fs := 0, p.flows(uint32(i+1))
+		for r < len(lists) && (len(lists[r]) == maxRound || anyBusy(busy[r], fs)) {
 			r++
 		}
 		if r == len(lists) {
 			lists, busy = append(lists, nil), append(busy, map[flow]bool{})
 		}
 		lists[r] = append(lists[r], i)
-		for _, f := range p.flows() {
+		for _, f := range fs {
 			busy[r][f] = true
 		}
 	}
