@@ -221,7 +221,7 @@ func (w *writer) write() []byte {
 	host := f.Body().AppendNewBlock("host", nil).Body()
 	host.SetAttributeValue("external", list([]string{w.in}))
 	host.SetAttributeValue("unlisted", cty.StringVal(kind(w.unlisted).word()))
-	if w.keeps {
+	if w.keeps && (w.unlisted != packet.Pass || len(w.policies) > 0 || len(w.guard) > 0) { // else nothing is denied that could be kept
 		host.SetAttributeValue("established", cty.StringVal("keep"))
 	}
 	host.SetAttributeValue("userland_proxy", cty.False)

@@ -79,7 +79,7 @@ func (r *Reader) forwarded() diagram.Ref {
 		r.forward(f)
 	}
 	r.then(diagram.Box{packet.In: r.External().Complement(r.Max(packet.In))}, leaf(packet.Pass)) // 2
-	r.relatedErrors()                                                  // 3
+	r.relatedErrors()                                                                            // 3
 	unlisted(diagram.Box{packet.Conntrack: packet.ClassSet(func(c packet.Class) bool { return !c.Known() })})
 	r.answers() // 5, 6
 	if g := r.doc.Guard; g != nil {
@@ -130,8 +130,8 @@ func (r *Reader) forward(f *schema.Forward) {
 
 func (r *Reader) relatedErrors() {
 	r.then(diagram.Box{
-		packet.Proto: diagram.One(diagram.Small(int(r.space.Family.ICMP()))),
-		packet.Conntrack:    packet.ClassSet(func(c packet.Class) bool { return c.State == packet.Related }),
+		packet.Proto:     diagram.One(diagram.Small(int(r.space.Family.ICMP()))),
+		packet.Conntrack: packet.ClassSet(func(c packet.Class) bool { return c.State == packet.Related }),
 	}, leaf(packet.Pass))
 }
 

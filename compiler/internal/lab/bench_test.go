@@ -4,6 +4,7 @@ package lab
 
 import (
 	"bytes"
+	"context"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -239,4 +240,14 @@ func (h *benchHost) load(t *testing.T, b Backend, n *Namespace, text, sets []byt
 		t.Fatalf("%v: %s", err, said)
 	}
 	return float64(time.Since(start).Microseconds()) / 1000
+}
+
+// setsOf is the text for ipset restore that belongs to the files of a format.
+func setsOf(t *testing.T, files []emit.File) []byte {
+	t.Helper()
+	text, err := emit.SetsOf(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
 }

@@ -48,7 +48,7 @@ func TestConformance(t *testing.T) {
 				} else {
 					w.apply(doc, format)
 				}
-				w.probeAll(fmt.Sprintf("random policies, %s, %s", format, b), text, doc)
+				w.probeAll(fmt.Sprintf("random policies, %s, %s", format.Name, b), text, doc)
 				w.containersConnect("containers' own connections, " + string(b))
 			}
 		})

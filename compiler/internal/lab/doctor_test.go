@@ -3,6 +3,7 @@
 package lab
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"github.com/seawall/seawall/compiler/emit"
 	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/packet"
+	"github.com/seawall/seawall/compiler/prove"
 )
 
 // examined is what doctor says of the host as it is now.
@@ -22,13 +24,13 @@ func (w *world) examined() []doctor.Finding {
 	host := &doctor.Host{Interfaces: []string{"eth0", "eth1"}}
 	for _, f := range families {
 		src := w.top.Host.Must(w.backend.Command(f, "-save"))
-		file, err := iptables.Parse([]byte(src))
+		file, err := iptables.Parse([]byte(src), iptables.Options{Family: f})
 		if err != nil {
 			w.t.Fatal(err)
 		}
 		host.Families = append(host.Families, docker.TablesOf(file, f))
 	}
-	return doctor.Run(host)
+	return doctor.Run(context.Background(), host, prove.Limits{})
 }
 
 // mend carries out what doctor says, and tells whether the engine was restarted.

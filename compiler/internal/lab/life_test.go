@@ -3,6 +3,7 @@
 package lab
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -236,8 +237,8 @@ func TestLifeOfDocker(t *testing.T) {
 func TestLifeReload(t *testing.T) {
 	for _, b := range Backends {
 		for _, format := range []*emit.Format{emit.Restore, emit.Shell} {
-			t.Run(string(b)+"/"+string(format), func(t *testing.T) {
-				scenario := fmt.Sprintf("(c) reload, %s, %s", format, b)
+			t.Run(string(b)+"/"+format.Name, func(t *testing.T) {
+				scenario := fmt.Sprintf("(c) reload, %s, %s", format.Name, b)
 				w := newWorld(t, b)
 				w.docker.Run("plain", []string{"-p", "8080:80", "-p", "5353:53/udp"}, "80/tcp", "53/udp")
 				w.apply(lifePolicy(0), format)
@@ -246,7 +247,7 @@ func TestLifeReload(t *testing.T) {
 				in, out := w.connections(friend, packet.IPv4), w.connections(stranger, packet.IPv4)
 				in6, out6 := w.connections(friend6, packet.IPv6), w.connections(stranger6, packet.IPv6)
 				for n := range 40 {
-					load(t, b, w.top.Host, string(format), dirs[n%2])
+					load(t, b, w.top.Host, format.Name, dirs[n%2])
 				}
 				for _, x := range []struct {
 					what  string

@@ -4,6 +4,7 @@ package lab
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -87,10 +88,10 @@ func TestExamplesLoad(t *testing.T) {
 	for _, dir := range compiledFolders(t) {
 		for _, format := range emit.Formats() {
 			for _, b := range Backends {
-				t.Run(exampleName(dir)+"/"+string(format)+"/"+string(b), func(t *testing.T) {
+				t.Run(exampleName(dir)+"/"+format.Name+"/"+string(b), func(t *testing.T) {
 					t.Parallel()
 					n := NewNamespace(t, "host")
-					load(t, b, n, string(format), dir)
+					load(t, b, n, format.Name, dir)
 					first := map[packet.Family]string{}
 					for _, f := range families {
 						first[f] = b.Save(n, f, "filter")
@@ -102,7 +103,7 @@ func TestExamplesLoad(t *testing.T) {
 					if format == emit.Sysconfig {
 						return
 					}
-					load(t, b, n, string(format), dir)
+					load(t, b, n, format.Name, dir)
 					for _, f := range families {
 						if diff := cmp.Diff(first[f], b.Save(n, f, "filter")); diff != "" {
 							t.Errorf("IPv%d: loading again changed:\n%s", f, diff)
@@ -125,7 +126,7 @@ func TestLayoutsLoad(t *testing.T) {
 	}
 	for _, b := range Backends {
 		for _, format := range emit.Formats() {
-			t.Run(string(format)+"/"+string(b), func(t *testing.T) {
+			t.Run(format.Name+"/"+string(b), func(t *testing.T) {
 				t.Parallel()
 				n := NewNamespace(t, "host")
 				for _, layout := range []lower.Layout{lower.Indexed, lower.IPSet, lower.Indexed, lower.Flat, lower.IPSet} {
@@ -138,7 +139,7 @@ func TestLayoutsLoad(t *testing.T) {
 						t.Fatal(err)
 					}
 					for range 2 {
-						load(t, b, n, string(format), dir)
+						load(t, b, n, format.Name, dir)
 						if format == emit.Restore {
 							jumpsByHand(t, n, b)
 						}

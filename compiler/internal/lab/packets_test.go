@@ -129,7 +129,7 @@ func TestExamplesFilterPackets(t *testing.T) {
 	for _, s := range scenes {
 		for _, b := range Backends {
 			for _, format := range emit.Formats() {
-				t.Run(s.example+"/"+string(b)+"/"+string(format), func(t *testing.T) {
+				t.Run(s.example+"/"+string(b)+"/"+format.Name, func(t *testing.T) {
 					t.Parallel()
 					s.run(t, b, format)
 				})
@@ -149,11 +149,11 @@ func (s scene) run(t *testing.T, b Backend, format *emit.Format) {
 	}
 	dir := compiledFolder(s.example)
 	if format == emit.Sysconfig { // as at boot: the policy, then Docker
-		load(t, b, top.Host, string(format), dir)
+		load(t, b, top.Host, format.Name, dir)
 		dockerRules(t, top, b, s.ports)
 	} else {
 		dockerRules(t, top, b, s.ports)
-		load(t, b, top.Host, string(format), dir)
+		load(t, b, top.Host, format.Name, dir)
 	}
 	if format == emit.Restore {
 		jumpsByHand(t, top.Host, b)
@@ -229,7 +229,7 @@ func inside(port int) int { return port + 20000 }
 func jumpsByHand(t *testing.T, n *Namespace, b Backend) {
 	t.Helper()
 	for _, f := range families {
-		for _, line := range emit.JumpCommands(&emit.Chains{ToHost: true}, f) {
+		for _, line := range emit.Restore.SwitchOn(&emit.Chains{ToHost: true}, f) {
 			line = strings.ReplaceAll(line, strings.Fields(line)[0]+" ", b.Command(f, "")+" ")
 			n.Must("sh", "-c", line)
 		}

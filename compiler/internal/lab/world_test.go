@@ -3,6 +3,7 @@
 package lab
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -153,8 +154,8 @@ func (w *world) measureBaseline() {
 
 // packet is a client's first packet to a target, as the policy sees it.
 func (w *world) packet(from netip.Addr, x *target) packet.Packet {
-	p := packet.Packet{Hook: x.hook, In: w.top.Externals[x.via], Protocol: map[string]int{"tcp": 6, "udp": 17}[x.network],
-		State: "NEW", Source: from, Dest: x.to, Sport: 40000, Dport: x.port, OrigDst: x.to, OrigPort: x.port}
+	p := packet.Packet{Hook: x.hook, In: w.top.Externals[x.via], Protocol: map[string]packet.Protocol{"tcp": packet.TCP, "udp": packet.UDP}[x.network],
+		State: packet.New, Source: from, Dest: x.to, Sport: 40000, Dport: x.port, OrigDst: x.to, OrigPort: x.port}
 	if x.hook == packet.Forward {
 		p.Out, p.Dest, p.Dport = "docker0", x.inside.Addr(), int(x.inside.Port())
 		p.DNAT = x.inside.Addr() != x.to
@@ -167,13 +168,13 @@ func (w *world) packet(from netip.Addr, x *target) packet.Packet {
 func (w *world) expected(doc *schema.Document, from netip.Addr, x *target) (Outcome, *meaning.Way) {
 	way := meaning.Explain(doc, w.packet(from, x))
 	switch {
-	case way.Verdict == "pass":
+	case way.Verdict == packet.Pass:
 		return x.baseline, way
-	case way.Verdict == "deny":
+	case way.Verdict == packet.Deny:
 		return Silent, way
-	case way.Verdict == "accept" && x.baseline == Open:
+	case way.Verdict == packet.Accept && x.baseline == Open:
 		return Open, way
-	case way.Verdict == "accept":
+	case way.Verdict == packet.Accept:
 		return "", way
 	}
 	return Refused, way
@@ -223,7 +224,7 @@ func (w *world) probeAll(scenario, policy string, doc *schema.Document) {
 func (w *world) apply(doc *schema.Document, format *emit.Format) {
 	w.t.Helper()
 	dir := w.compile(doc, format)
-	load(w.t, w.backend, w.top.Host, string(format), dir)
+	load(w.t, w.backend, w.top.Host, format.Name, dir)
 	if format == emit.Restore {
 		jumpsByHand(w.t, w.top.Host, w.backend)
 	}
