@@ -149,7 +149,7 @@ func (o *Output) prove(ctx context.Context, policy *prove.Policy, opt Options) e
 	}
 	for _, f := range o.Files {
 		for _, family := range f.Families {
-			table, err := readBack(f, family, sets)
+			table, err := readBack(f, family, sets, opt.format().Splices)
 			if err != nil {
 				return fmt.Errorf("%s cannot be read back: %w", f.Name, err)
 			}
@@ -165,13 +165,14 @@ func (o *Output) prove(ctx context.Context, policy *prove.Policy, opt Options) e
 	return nil
 }
 
-// readBack returns the filter table of one family that a file loads.
-func readBack(f emit.File, family packet.Family, sets ipset.Sets) (*iptables.Table, error) {
+// readBack returns the filter table of one family that a file loads; flush says
+// that it is a boot file, which replaces what is there.
+func readBack(f emit.File, family packet.Family, sets ipset.Sets, flush bool) (*iptables.Table, error) {
 	text, err := emit.Rules(f, family)
 	if err != nil {
 		return nil, err
 	}
-	file, err := iptables.Parse(text, iptables.Options{Family: family, ChainsOnly: true})
+	file, err := iptables.Parse(text, iptables.Options{Family: family, ChainsOnly: true, Flush: flush})
 	if err != nil {
 		return nil, err
 	}

@@ -31,7 +31,7 @@ func watchCommand() *cobra.Command {
 	f := &watchFlags{}
 	c := &cobra.Command{
 		Use:   "watch [PATH]",
-		Short: "Tell when the live rules no longer mean the policy",
+		Short: "Tell when the live rules no longer implement the policy",
 		Long: `Compare the rules that the kernel holds with a policy, on an interval and when
 Docker starts, stops or connects something. On drift it ends with exit 2; with
 --exec it runs a command instead and goes on, such as the policy's script.`,

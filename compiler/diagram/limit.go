@@ -6,9 +6,9 @@ import (
 )
 
 // DefaultSteps is what a question may cost unless the caller says otherwise.
-// Reading a file of a million sources takes some ten million steps; a billion
-// are a few seconds on a current machine.
-const DefaultSteps = 200_000_000
+// Reading a file of a million sources takes some ten million steps; a hundred
+// million are a few seconds on a current machine.
+const DefaultSteps = 100_000_000
 
 // LimitError is the error for a question that was given up.
 type LimitError struct{ Steps int64 }

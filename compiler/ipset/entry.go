@@ -114,7 +114,7 @@ func (p *parser) store(s *held, v verb, e element, nomatch, exist bool) error {
 	case s.kind == hashIP && s.family == packet.IPv4:
 		return s.storeSpan(v, e, exist)
 	case s.kind == hashIP && e.address.IsUnspecified():
-		return fmt.Errorf("a hash:ip does not take the address ::")
+		return fmt.Errorf("a hash:ip does not take the unspecified address ::, which stands for none")
 	case s.kind == hashIP && e.bits != 128:
 		return fmt.Errorf("a hash:ip of IPv6 takes single addresses")
 	case e.bits == 0:

@@ -316,6 +316,13 @@ func (p *parser) ruleCommand(r *ruleReader, line string, words []string) error {
 		spec = own // byte for byte
 	}
 	rules := r.rules(p.line, spec)
+	if first := words[0]; !strings.HasPrefix(first, "-"+string(r.command)) && !strings.HasPrefix(first, "--") {
+		for _, rule := range rules { // the command stands among the options: the rule is said anew
+			if rule.Unread == "" {
+				rule.spec = nil
+			}
+		}
+	}
 	switch r.command {
 	case 'A':
 		c.Rules = append(c.Rules, rules...)
@@ -442,10 +449,10 @@ func (r *ruleReader) specWords(words []string) []string {
 		return words
 	}
 	rest := words[1:]
-	if strings.HasPrefix(words[0], "--") && strings.Contains(words[0], "=") || !strings.HasPrefix(words[0], "--") && len(words[0]) > 2 {
-		return words // the chain is joined to the command
+	joined := strings.HasPrefix(words[0], "--") && strings.Contains(words[0], "=") || !strings.HasPrefix(words[0], "--") && len(words[0]) > 2
+	if !joined {
+		rest = rest[1:] // the chain is a word of its own
 	}
-	rest = rest[1:]
 	if (r.command == 'I' || r.command == 'R') && r.number > 0 && len(rest) > 0 {
 		rest = rest[1:]
 	}

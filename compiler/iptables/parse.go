@@ -27,6 +27,9 @@ type Options struct {
 	// declares no built-in chain is read so in any case: nobody empties the whole
 	// filter table with it.
 	NoFlush bool
+	// Flush is for a file that is known to be loaded without --noflush, such as a
+	// boot file, whatever it declares.
+	Flush bool
 	// ChainsOnly is for those who ask what rules do, and never print them: rules
 	// do not keep their words. It takes less memory.
 	ChainsOnly bool
@@ -38,7 +41,7 @@ type Options struct {
 // refuse; nothing is skipped.
 func Parse(src []byte, opt Options) (*File, error) {
 	p := &parser{Options: opt, file: &File{Source: src, Family: opt.Family}, bodies: map[string]*Body{}, announced: map[string]bool{}}
-	p.NoFlush = p.NoFlush || !declaresBuiltin(src)
+	p.NoFlush = !p.Flush && (p.NoFlush || !declaresBuiltin(src))
 	if !opt.ChainsOnly {
 		p.text = string(src)
 	}

@@ -145,11 +145,7 @@ func (r *Rule) Spec() string {
 // say the same.
 func (r *Rule) canonical() string {
 	bare := Rule{Source: r.Source, Body: r.Body, To: r.To}
-	text := strings.TrimPrefix(bare.String(""), "-A  ")
-	for _, m := range r.Masks {
-		text += fmt.Sprint(" ", m)
-	}
-	return text + r.Unread
+	return strings.TrimPrefix(bare.String(""), "-A  ") + r.Unread
 }
 
 func printNot(b *bytes.Buffer, not bool) {
@@ -182,6 +178,10 @@ func printInterface(b *bytes.Buffer, option string, i Interface) {
 // printBody writes all of a rule that follows its source.
 func printBody(r *Body) []byte {
 	var b bytes.Buffer
+	for _, m := range r.Masks {
+		printNot(&b, m.Not)
+		fmt.Fprintf(&b, " %s %s/%s", map[bool]string{false: "-s", true: "-d"}[m.Dest], m.Address, m.Mask)
+	}
 	printAddress(&b, "-d", r.Dest)
 	printInterface(&b, "-i", r.In)
 	printInterface(&b, "-o", r.Out)

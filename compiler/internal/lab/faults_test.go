@@ -188,7 +188,7 @@ func TestFaultsOfFlushing(t *testing.T) {
 				t.Fatal(err)
 			}
 			verify := func(f packet.Family) (string, int) {
-				c := exec.Command(bin, "verify", policy, "--rules", "-", "--family", fmt.Sprint(f))
+				c := exec.Command(bin, "verify", policy, "--rules", "-", "--family", fmt.Sprint(int(f)))
 				c.Stdin = bytes.NewBufferString(b.Save(w.top.Host, f, "filter"))
 				out, err := c.CombinedOutput()
 				if err != nil && c.ProcessState == nil {

@@ -10,7 +10,7 @@ import (
 
 // Numbers of linux/netfilter/nfnetlink_conntrack.h.
 const (
-	ctNew    = 1<<8 | 0
+	ctNew    = 1 << 8
 	ctDelete = 1<<8 | 2
 
 	ctaTupleOrig   = 1
