@@ -14,7 +14,7 @@ import (
 // Whatever is given to the parser, it says which line it refuses, or prints what
 // it read: text that reads as the same and is printed as itself.
 func FuzzParse(f *testing.F) {
-	for _, pattern := range []string{"../../testdata/import/*.rules", "../../testdata/docker/*"} {
+	for _, pattern := range []string{"../../testdata/import/*.rules", "../../testdata/captures/*/*"} {
 		names, _ := filepath.Glob(pattern)
 		for _, name := range names {
 			if src, err := os.ReadFile(name); err == nil {
@@ -35,7 +35,7 @@ func FuzzParse(f *testing.F) {
 			if err != nil || partial(file) {
 				continue
 			}
-			if openQuote(file) {
+			if unclosed(file) {
 				continue
 			}
 			once := fromModel(file)
@@ -97,9 +97,9 @@ func rulesOf(text []byte) []byte {
 	return kept
 }
 
-// openQuote reports whether a rule has a word that holds the end of its line: a
+// unclosed reports whether a rule has a word that holds the end of its line: a
 // quote that nobody closes. Such a word has no other form.
-func openQuote(f *File) bool {
+func unclosed(f *File) bool {
 	for _, t := range f.Tables {
 		for _, c := range t.Chains {
 			if slices.ContainsFunc(c.Rules, func(r *Rule) bool { return strings.Contains(r.Spec(), "\n") }) {

@@ -185,7 +185,7 @@ func (p *parser) anyLine(line string, ended bool) error {
 func (p *parser) open(line string) error {
 	fields := strings.FieldsFunc(line, func(c rune) bool { return c == ' ' || c == '\t' })
 	if len(fields) == 0 || builtins[fields[0]] == nil {
-		return refused("%q is not a table of iptables", strings.TrimSpace(line))
+		return refused("%q is not a table of iptables", strings.Trim(line, " \t"))
 	}
 	p.last = nil
 	if p.table = p.file.Table(fields[0]); p.table != nil {
