@@ -100,7 +100,7 @@ func (r *reader) check() error {
 	case c.letter == 0:
 		return errors.New("no command specified")
 	case r.invert:
-		return errors.New("nothing appropriate following the sign !")
+		return errors.New("a ! with nothing appropriate after it")
 	case c.rule.out.set && (c.chain == "INPUT" || c.chain == "PREROUTING"):
 		return errors.New("-o is not valid with incoming packets")
 	case c.rule.in.set && (c.chain == "OUTPUT" || c.chain == "POSTROUTING"):
