@@ -3,7 +3,6 @@ package schema
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"path/filepath"
 	"unicode/utf8"
 
@@ -24,7 +23,7 @@ func (s *scope) listFile(path string, at hcl.Range) *List {
 	if list, ok := s.loader.lists[path]; ok {
 		return list
 	}
-	src, err := os.ReadFile(path)
+	src, err := s.loader.readFile(path)
 	if err != nil {
 		s.add(mistake(at, "Cannot read a list file", "%s: %s. The path is relative to the policy file.", path, reason(err)))
 		return nil

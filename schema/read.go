@@ -21,6 +21,9 @@ type Options struct {
 	VarFiles []string  // paths, as given by --var-file
 	Env      []string  // NAME=VALUE pairs; SEAWALL_VAR_* are read
 	Stdin    io.Reader // read for the path "-"
+	// FS holds the policy files, the list files and the variable files, by paths
+	// with slashes; nil for the operating system's files.
+	FS fs.FS
 }
 
 // Loaded is what Load gives back: the document, and the bytes of every file
@@ -35,8 +38,24 @@ type Loaded struct {
 // diagnostics hold every mistake that was found; with an error among them
 // there is no document.
 func Load(path string, opt Options) (*Loaded, hcl.Diagnostics) {
-	l := &loader{parser: hclparse.NewParser(), opt: opt, lists: map[string]*List{}}
-	diags := l.read(path)
+	l := newLoader(opt)
+	return l.load(l.read(path))
+}
+
+// Parse reads one policy file from its bytes, and checks it, as Load does. The
+// name is shown in messages; list files are relative to it, and a name that ends
+// in .json is read as HCL's JSON.
+func Parse(name string, src []byte, opt Options) (*Loaded, hcl.Diagnostics) {
+	l := newLoader(opt)
+	return l.load(l.parse(name, src))
+}
+
+func newLoader(opt Options) *loader {
+	return &loader{parser: hclparse.NewParser(), opt: opt, lists: map[string]*List{}}
+}
+
+// load makes the document of the files that were read.
+func (l *loader) load(diags hcl.Diagnostics) (*Loaded, hcl.Diagnostics) {
 	var doc *Document
 	if !diags.HasErrors() {
 		var more hcl.Diagnostics
@@ -70,15 +89,22 @@ func IsPolicyFile(name string) bool {
 
 // PolicyFiles gives the policy files of a path in the order in which they are
 // merged: the path itself, or a folder's files by name.
-func PolicyFiles(path string) ([]string, error) {
-	info, err := os.Stat(path)
+func PolicyFiles(path string) ([]string, error) { return policyFiles(nil, path) }
+
+func policyFiles(fsys fs.FS, path string) ([]string, error) {
+	stat, readDir := os.Stat, os.ReadDir
+	if fsys != nil {
+		stat = func(p string) (fs.FileInfo, error) { return fs.Stat(fsys, inFS(p)) }
+		readDir = func(p string) ([]fs.DirEntry, error) { return fs.ReadDir(fsys, inFS(p)) }
+	}
+	info, err := stat(path)
 	if err != nil {
 		return nil, err
 	}
 	if !info.IsDir() {
 		return []string{path}, nil
 	}
-	entries, err := os.ReadDir(path)
+	entries, err := readDir(path)
 	if err != nil {
 		return nil, err
 	}
@@ -90,6 +116,17 @@ func PolicyFiles(path string) ([]string, error) {
 	}
 	sort.Strings(names)
 	return names, nil
+}
+
+// inFS is a path as an fs.FS takes it.
+func inFS(path string) string { return filepath.ToSlash(filepath.Clean(path)) }
+
+// readFile reads a file from where the options say that files are.
+func (l *loader) readFile(path string) ([]byte, error) {
+	if l.opt.FS != nil {
+		return fs.ReadFile(l.opt.FS, inFS(path))
+	}
+	return os.ReadFile(path)
 }
 
 func (l *loader) read(path string) hcl.Diagnostics {
@@ -107,7 +144,7 @@ func (l *loader) read(path string) hcl.Diagnostics {
 		}
 		return l.parse(name, src)
 	}
-	names, err := PolicyFiles(path)
+	names, err := policyFiles(l.opt.FS, path)
 	if err != nil {
 		return hcl.Diagnostics{failure("Cannot read the policy",
 			fmt.Sprintf("%s: %s.", path, reason(err)))}
@@ -118,7 +155,7 @@ func (l *loader) read(path string) hcl.Diagnostics {
 	}
 	var diags hcl.Diagnostics
 	for _, name := range names {
-		src, err := os.ReadFile(name)
+		src, err := l.readFile(name)
 		if err != nil {
 			diags = append(diags, failure("Cannot read the policy", fmt.Sprintf("%s: %s.", name, reason(err))))
 			continue

@@ -2,7 +2,6 @@ package schema
 
 import (
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -196,7 +195,7 @@ func fromFlag(vars map[string]*variable, given string) hcl.Diagnostics {
 }
 
 func (l *loader) fromVarFile(vars map[string]*variable, path string) hcl.Diagnostics {
-	src, err := os.ReadFile(path)
+	src, err := l.readFile(path)
 	if err != nil {
 		return hcl.Diagnostics{failure("Cannot read the variable file", fmt.Sprintf("%s: %s.", path, reason(err)))}
 	}

@@ -86,7 +86,7 @@ func explain(c *cobra.Command, loaded *schema.Loaded, p packet.Packet, file stri
 	if file == "" {
 		return e, nil
 	}
-	flags.family = int(p.Family())
+	flags.family = fmt.Sprint(int(p.Family()))
 	list, err := flags.read(c, file)
 	if err != nil {
 		return nil, err

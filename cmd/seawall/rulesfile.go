@@ -16,13 +16,13 @@ import (
 
 // rulesFlags are the flags of the commands that read a file of rules.
 type rulesFlags struct {
-	family  int
+	family  string
 	noFlush bool
 	sets    string
 }
 
 func (f *rulesFlags) register(c *cobra.Command) {
-	c.Flags().IntVar(&f.family, "family", 0, "the file's address family, 4 or 6, when neither it nor its name shows it")
+	c.Flags().StringVar(&f.family, "family", "", "the file's address family, 4 or 6, when neither it nor its name shows it")
 	c.Flags().BoolVar(&f.noFlush, "noflush", false, "the file is loaded with iptables-restore --noflush (default for one that declares no built-in chain)")
 	registerSets(c, &f.sets)
 	choices(c, "family", "4", "6")
@@ -30,9 +30,15 @@ func (f *rulesFlags) register(c *cobra.Command) {
 
 // options are the flags as the library takes them.
 func (f *rulesFlags) options() (compiler.ReadOptions, error) {
-	opt := compiler.ReadOptions{Family: packet.Family(f.family), NoFlush: f.noFlush}
-	if f.family != 0 && f.family != 4 && f.family != 6 {
-		return opt, fmt.Errorf("--family is 4 or 6, not %d", f.family)
+	opt := compiler.ReadOptions{NoFlush: f.noFlush}
+	switch f.family {
+	case "":
+	case "4":
+		opt.Family = packet.IPv4
+	case "6":
+		opt.Family = packet.IPv6
+	default:
+		return opt, fmt.Errorf("--family is 4 or 6, not %s", f.family)
 	}
 	var err error
 	opt.Sets, err = readSets(f.sets)
