@@ -18,7 +18,7 @@ type Document struct {
 	Tests    []*Test
 }
 
-// Verdict is what happens to a packet (DESIGN section 2).
+// Verdict is what happens to a packet (SPEC.md section 2).
 type Verdict uint8
 
 // The verdicts of the language. Pass hands the packet back to Docker's own
@@ -61,7 +61,7 @@ func (i Interface) String() string {
 	return i.Name
 }
 
-// Covers tells whether every interface that other names is also named by i.
+// Covers reports whether every interface that other names is also named by i.
 func (i Interface) Covers(other Interface) bool {
 	if !i.Prefix {
 		return !other.Prefix && i.Name == other.Name

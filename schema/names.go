@@ -10,7 +10,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 )
 
-// What the kernel and iptables can hold (FACTS section 4).
+// What the kernel and iptables can hold (NETFILTER.md section 4).
 const (
 	maxInterface = 15 // bytes of an interface's name, IFNAMSIZ less its end
 	maxLogPrefix = 29 // bytes of a log prefix; iptables cuts the rest silently

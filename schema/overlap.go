@@ -153,7 +153,7 @@ func relatePorts(a, b []Ports) relation {
 	return relation{meets: true, aInB: portsWithin(a, b), bInA: portsWithin(b, a)}
 }
 
-// portsWithin tells whether every port of a is one of b.
+// portsWithin reports whether every port of a is one of b.
 func portsWithin(a, b []Ports) bool {
 	sorted := append([]Ports{}, b...)
 	sort.Slice(sorted, func(i, j int) bool { return sorted[i].First < sorted[j].First })

@@ -78,7 +78,7 @@ type loader struct {
 	lists  map[string]*List // list files by path: each is read once
 }
 
-// IsPolicyFile tells whether a file of this name in a folder is part of its
+// IsPolicyFile reports whether a file of this name in a folder is part of its
 // policy. Variable files are not.
 func IsPolicyFile(name string) bool {
 	if strings.HasSuffix(name, ".vars.hcl") || strings.HasPrefix(name, ".") {

@@ -67,7 +67,7 @@ func plain(text string) string {
 	}
 }
 
-// coloured tells whether a writer shows colour: a terminal, and no NO_COLOR.
+// coloured reports whether a writer shows colour: a terminal, and no NO_COLOR.
 func coloured(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && os.Getenv("NO_COLOR") == "" && term.IsTerminal(int(f.Fd()))

@@ -17,7 +17,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Exit codes (DESIGN section 5).
+// Exit codes.
 const (
 	exitError   = 1
 	exitDiffers = 2

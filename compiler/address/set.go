@@ -60,10 +60,10 @@ func push(out Set, r netipx.IPRange) Set {
 	return out
 }
 
-// Empty tells whether a set has no address.
+// Empty reports whether a set has no address.
 func Empty(s Set) bool { return len(s) == 0 }
 
-// Equal tells whether two sets have the same addresses.
+// Equal reports whether two sets have the same addresses.
 func (s Set) Equal(t Set) bool { return slices.Equal(s, t) }
 
 // Prefixes writes the set as the fewest prefixes.
@@ -103,10 +103,10 @@ func Without(a, b Set) Set {
 	return out
 }
 
-// Overlap tells whether some address is in a and in b.
+// Overlap reports whether some address is in a and in b.
 func Overlap(a, b Set) bool { return len(Both(a, b)) > 0 }
 
-// Covers tells whether every address of a prefix is in a set.
+// Covers reports whether every address of a prefix is in a set.
 func Covers(s Set, p netip.Prefix) bool {
 	r := netipx.RangeOfPrefix(p)
 	i, found := slices.BinarySearchFunc(s, r.From(), func(x netipx.IPRange, a netip.Addr) int { return x.From().Compare(a) })

@@ -48,7 +48,7 @@ type Line struct {
 // is none.
 type File struct{ Name, Unified string }
 
-// Same tells whether both sides mean the same.
+// Same reports whether both sides mean the same.
 func (r *Report) Same() bool { return len(r.Changes) == 0 }
 
 // Count is how many lines have an effect.

@@ -32,7 +32,7 @@ func TablesOf(f *iptables.File, family packet.Family) Tables {
 	return Tables{family, f.Table("filter"), f.Table("nat"), f.Table("raw")}
 }
 
-// Engine is a generation of Docker's chains (FACTS section 1).
+// Engine is a generation of Docker's chains (NETFILTER.md section 1).
 type Engine int
 
 // The generations: none, FORWARD with rules for each bridge (20.10 to 27), and

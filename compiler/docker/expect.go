@@ -162,7 +162,7 @@ func (l *Layout) nat() []Expected {
 
 func host(a netip.Addr) string { return netip.PrefixFrom(a, a.BitLen()).String() }
 
-// Has tells whether a table has a rule, in one of its forms.
+// Has reports whether a table has a rule, in one of its forms.
 func (t Tables) Has(e Expected) bool {
 	found := false
 	each(t.table(e.Table), e.Chain, func(r *iptables.Rule) {

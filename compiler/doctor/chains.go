@@ -75,7 +75,7 @@ func unknownPorts(l *docker.Layout) bool {
 	return slices.ContainsFunc(l.Published, func(p *docker.Published) bool { return p.Port == 0 })
 }
 
-// purpose is what each chain is for (FACTS section 7).
+// purpose is what each chain is for (NETFILTER.md section 7).
 var purpose = map[string]string{
 	"DOCKER-USER":              "It has the user's rules, first of all.",
 	"DOCKER":                   "It has the published ports of each container.",

@@ -224,7 +224,7 @@ func TestFacts(t *testing.T) {
 	}
 }
 
-// named tells whether a finding is about a port that a policy names.
+// named reports whether a finding is about a port that a policy names.
 func named(doc *schema.Document, summary string) bool {
 	for port, protocol := range map[int]schema.Protocol{8080: schema.TCP, 5432: schema.TCP, 5353: schema.UDP} {
 		if !strings.Contains(summary, fmt.Sprintf("%d/%s ", port, protocol)) {

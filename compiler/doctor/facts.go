@@ -46,7 +46,7 @@ func (d *doctor) facts() {
 	}
 }
 
-// runsDocker tells whether some family has chains of Docker.
+// runsDocker reports whether some family has chains of Docker.
 func (d *doctor) runsDocker() bool {
 	return slices.ContainsFunc(d.host.Families, func(t docker.Tables) bool { return docker.Look(t).Engine != docker.NoEngine })
 }

@@ -34,7 +34,7 @@ func (d *doctor) user(l *docker.Layout) {
 	}
 }
 
-// unconditional tells whether a rule ends its chain for every packet.
+// unconditional reports whether a rule ends its chain for every packet.
 func unconditional(r *iptables.Rule) bool {
 	b := r.Body
 	ends := slices.Contains([]string{"RETURN", "ACCEPT", "DROP", "REJECT"}, b.Target.Name)
@@ -267,7 +267,7 @@ func (d *doctor) proxy() {
 	}
 }
 
-// restricted tells whether somebody is kept from a port over DNAT on an
+// restricted reports whether somebody is kept from a port over DNAT on an
 // interface.
 func restricted(p *exposure.Port, in string) bool {
 	return slices.ContainsFunc(p.Ways, func(w exposure.Way) bool { return !w.Proxy && w.Interface == in && !w.Everybody() })

@@ -125,7 +125,7 @@ func (s *splicer) withoutOwn() ([]string, error) {
 	return kept, nil
 }
 
-// ownLine tells whether a line of the filter table declares or fills one of
+// ownLine reports whether a line of the filter table declares or fills one of
 // Seawall's chains, or is the plain jump to one.
 func ownLine(text string) bool {
 	fields := strings.Fields(text)

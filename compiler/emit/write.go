@@ -26,7 +26,7 @@ func Changed(dir string, files []File) ([]string, error) {
 	return names, nil
 }
 
-// holds tells whether a file is there with these bytes.
+// holds reports whether a file is there with these bytes.
 func holds(name string, want []byte) (bool, error) {
 	info, err := os.Stat(name)
 	switch {

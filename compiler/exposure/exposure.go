@@ -37,10 +37,10 @@ type Way struct {
 	Undecided bool // a match that Seawall does not know decides about some of them
 }
 
-// Everybody tells whether every source of the family gets in.
+// Everybody reports whether every source of the family gets in.
 func (w Way) Everybody() bool { return w.AllBut && len(w.Sources) == 0 && !w.Undecided }
 
-// Nobody tells whether none does.
+// Nobody reports whether none does.
 func (w Way) Nobody() bool { return !w.AllBut && len(w.Sources) == 0 && !w.Undecided }
 
 // Of works out who reaches what, from each of the interfaces. Families are the
@@ -48,7 +48,7 @@ func (w Way) Nobody() bool { return !w.AllBut && len(w.Sources) == 0 && !w.Undec
 //
 // Docker's userland proxy listens on a published port of every host address in
 // both families. Where the port is not rewritten before (no DNAT in that family)
-// a client gets in there, past FORWARD (FACTS section 2).
+// a client gets in there, past FORWARD (NETFILTER.md section 2).
 //
 // The error is for tables that iptables itself would refuse, a *prove.HardError, or
 // the context's.

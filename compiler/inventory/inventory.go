@@ -37,7 +37,7 @@ func (p Port) Name() string {
 	return text + "/" + p.Protocol
 }
 
-// Outside tells whether clients from outside can reach the port: not one that is
+// Outside reports whether clients from outside can reach the port: not one that is
 // published on the loopback alone.
 func (p Port) Outside() bool { return !p.Address.IsLoopback() }
 
@@ -166,7 +166,7 @@ func Check(ports []Port, doc *schema.Document) Gaps {
 	return g
 }
 
-// onAddress tells whether a policy is about a host address; one that is published
+// onAddress reports whether a policy is about a host address; one that is published
 // on every address is on any.
 func onAddress(p *schema.Policy, a netip.Addr) bool {
 	return !a.IsValid() || p.AddressSet.Contains(a)

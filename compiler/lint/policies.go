@@ -130,7 +130,7 @@ func (l *linter) openPorts(p *schema.Policy) {
 		Detail: fmt.Sprintf("Everybody may reach port %s. If that is meant, say so with # seawall:ignore SW007 and the reason.", strings.Join(found, ", "))})
 }
 
-// letsEverybodyIn tells whether all of a family may reach a policy's ports, but
+// letsEverybodyIn reports whether all of a family may reach a policy's ports, but
 // for what the guard denies.
 func (l *linter) letsEverybodyIn(p *schema.Policy) bool {
 	for _, r := range l.resolve {

@@ -113,7 +113,7 @@ func exceptRange(r *schema.Rule) hcl.Range { return r.Except.Range }
 
 func same(a, b address.Set) bool { return a.Equal(b) }
 
-// sameAsRest tells whether what block i decides would be decided alike by the
+// sameAsRest reports whether what block i decides would be decided alike by the
 // blocks after it and the default.
 func (l *linter) sameAsRest(p *schema.Policy, list []reach, i int) bool {
 	mine := verdict{list[i].rule.Verdict, list[i].rule.Log}

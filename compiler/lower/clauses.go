@@ -70,7 +70,7 @@ func sourceList(r *address.Resolver, clauses []clause, last label, fallthrough_ 
 	return b.entries
 }
 
-// long tells whether clauses take more than so many entries, as far as can be
+// long reports whether clauses take more than so many entries, as far as can be
 // seen without writing them.
 func long(clauses []clause, most int) bool {
 	return len(clauses) > 0 && len(address.Without(clauses[0].include, clauses[0].except)) > most+1

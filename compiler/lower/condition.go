@@ -125,7 +125,7 @@ func (l *lowering) target(a action) iptables.Target {
 // separated puts a space between the prefix and what the kernel writes after
 // it, where there is room for one.
 func separated(prefix string) string {
-	const room = 29 // FACTS section 4
+	const room = 29 // NETFILTER.md section 4
 	if len(prefix) < room && prefix[len(prefix)-1] != ' ' {
 		return prefix + " "
 	}

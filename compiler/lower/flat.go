@@ -64,7 +64,7 @@ func (m mark) dropTo(kept mark, c *iptables.Chain) {
 // Beyond the policies' scopes the guard must not act here. So with a guard,
 // SEAWALL-INPUT sends what lies in a scope to SEAWALL-HOST, and the guard
 // stands there once, not once for each port. It is a goto: a RETURN in
-// SEAWALL-HOST leads back to INPUT (FACTS section 3).
+// SEAWALL-HOST leads back to INPUT (NETFILTER.md section 3).
 func (l *lowering) toHost() {
 	input := l.table.Declare(iptables.SeawallInput, "-")
 	policies := func(chain *iptables.Chain) {

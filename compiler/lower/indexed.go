@@ -108,7 +108,7 @@ func (l *lowering) indexedInput() {
 	x.ports(next)
 }
 
-// largeGuard tells whether the guard is better a tree than rules.
+// largeGuard reports whether the guard is better a tree than rules.
 func (l *lowering) largeGuard() bool {
 	if l.doc.Guard == nil || l.sets != nil {
 		return false
@@ -377,7 +377,7 @@ func (s *search) chain(cells []cell, lo, hi, depth int) *iptables.Chain {
 	return c
 }
 
-// costly tells whether a cell needs several rules, each of which would ask for
+// costly reports whether a cell needs several rules, each of which would ask for
 // the port again.
 func (s *search) costly(c cell) bool { return len(c.policies) > 1 || s.lead(c.policies[0]).cost() > 1 }
 

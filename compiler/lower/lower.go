@@ -3,7 +3,7 @@
 // proof (package prove) reads the written bytes back and shares no code with
 // this package.
 //
-// The order of rules in DOCKER-USER follows the verdict function of DESIGN
+// The order of rules in DOCKER-USER follows the verdict function of SPEC.md
 // section 2 step by step, and leaves out each step that no later rule needs:
 //
 //	forward blocks          -i A -o B, both directions         ACCEPT
@@ -58,7 +58,7 @@ type Sizes struct {
 // Every chain costs time to load, and every rule time of a packet. Of leaves
 // between 1 and 8 rules, and of chains that divide in 2, 4 or 8, a packet feels
 // none (all within 3%, measured); larger leaves make fewer chains. A rule costs a packet some 26 ns on
-// nf_tables, and its whole way through an otherwise empty host 1,200 ns (FACTS
+// nf_tables, and its whole way through an otherwise empty host 1,200 ns (NETFILTER.md
 // section 5): up to 48 rules, one after the other at most doubles that.
 var defaultSizes = Sizes{Leaf: 8, Inline: 3, Linear: 16, Flat: 48}
 

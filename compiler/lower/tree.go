@@ -21,7 +21,7 @@ import (
 
 // A source tree decides about a packet by its source alone, in as many rules as
 // the logarithm of the list's length. Its chains are reached by goto, so that a
-// RETURN leads out of DOCKER-USER (FACTS section 3).
+// RETURN leads out of DOCKER-USER (NETFILTER.md section 3).
 //
 // # Why it looks as it does
 //
@@ -44,7 +44,7 @@ import (
 // its first address, which is larger than its parent's. Declared in that order,
 // each followed by its rules, they load in linear time; iptables-nft-restore
 // --noflush keeps the names in a sorted list that it walks from the smallest,
-// and any other order makes it quadratic (FACTS section 5).
+// and any other order makes it quadratic (NETFILTER.md section 5).
 type tree struct {
 	*lowering
 	id     string
@@ -424,7 +424,7 @@ func (t *tree) end(i int) addr {
 	return addr{}.last(0, t.family)
 }
 
-// short tells whether a node's pieces take few enough rules to be written one by
+// short reports whether a node's pieces take few enough rules to be written one by
 // one, but for those of one label.
 func (t *tree) short(x *node) bool {
 	if int(x.last-x.first) > 2*t.opt.Sizes.Leaf {

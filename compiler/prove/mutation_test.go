@@ -230,7 +230,7 @@ func (s *score) judge(t tester, r *rand.Rand, doc *schema.Document, family packe
 	}
 	table.Sets = sets
 	if asksForMissing(table) {
-		s.refused++ // iptables-restore refuses it (FACTS section 4)
+		s.refused++ // iptables-restore refuses it (NETFILTER.md section 4)
 		return
 	}
 	result, err := prove.Compare(context.Background(), doc, table, family, prove.Limits{})
@@ -264,7 +264,7 @@ func (s *score) judge(t tester, r *rand.Rand, doc *schema.Document, family packe
 	s.same++
 }
 
-// asksForMissing tells whether a rule asks for a set that is not there.
+// asksForMissing reports whether a rule asks for a set that is not there.
 func asksForMissing(t *iptables.Table) bool {
 	for _, c := range t.Chains {
 		for _, r := range c.Rules {

@@ -13,7 +13,7 @@ import (
 )
 
 // The naive evaluators take one packet at a time and know nothing of sets,
-// diagrams or speed. naivePolicy is DESIGN section 2, line by line; naiveFile
+// diagrams or speed. naivePolicy is SPEC.md section 2, line by line; naiveFile
 // is the kernel's walk through chains. They are what the proof is held
 // against.
 

@@ -59,7 +59,7 @@ func TestProof(t *testing.T) {
 						"the proof's policy": functions.Policy(p), "the proof's file": functions.File(p),
 						"the naive walk of the file": naiveFile(table, p)} {
 						if got != want {
-							t.Fatalf("%s\n%s\n%s\nDESIGN section 2 says %s, %s says %s", text, src, p, want, name, got)
+							t.Fatalf("%s\n%s\n%s\nSPEC.md section 2 says %s, %s says %s", text, src, p, want, name, got)
 						}
 					}
 					packets++

@@ -180,7 +180,7 @@ func rows(list []*schema.Rule) []Row {
 	return out
 }
 
-// Everybody tells whether some row already matches every source, so that the
+// Everybody reports whether some row already matches every source, so that the
 // default decides about nobody.
 func (p Policy) Everybody() bool {
 	for _, r := range p.Rows {

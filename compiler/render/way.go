@@ -31,7 +31,7 @@ func (p *Page) way(side waySide) []station {
 		{"FORWARD → DOCKER-USER", decides}, {"Docker's own rules", nil}, {"the container", nil}}
 }
 
-// decides lists what decides in a chain, in order (DESIGN section 2).
+// decides lists what decides in a chain, in order (SPEC.md section 2).
 func (p *Page) decides(side waySide) []string {
 	var list []string
 	n := 0

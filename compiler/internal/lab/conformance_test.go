@@ -17,7 +17,7 @@ import (
 	"github.com/seawall/seawall/schema"
 )
 
-// A real engine, real containers and real clients agree with DESIGN section 2,
+// A real engine, real containers and real clients agree with SPEC.md section 2,
 // for the examples and for random policies, on both back ends: every corner
 // client at every published port and some others, in both families; answers,
 // also large ones that need an ICMP error; and what containers do themselves.

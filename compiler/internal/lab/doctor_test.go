@@ -33,7 +33,7 @@ func (w *world) examined() []doctor.Finding {
 	return doctor.Run(context.Background(), host, prove.Limits{})
 }
 
-// mend carries out what doctor says, and tells whether the engine was restarted.
+// mend carries out what doctor says, and reports whether the engine was restarted.
 func (w *world) mend(found []doctor.Finding) bool {
 	w.t.Helper()
 	var commands []string
@@ -111,7 +111,7 @@ func TestDoctor(t *testing.T) {
 	}
 }
 
-// dockers tells whether a saved line is a rule that Docker made and that matters.
+// dockers reports whether a saved line is a rule that Docker made and that matters.
 func dockers(line string) bool {
 	fields := strings.Fields(line)
 	if len(fields) < 4 || fields[0] != "-A" || iptables.Owned(fields[1]) || strings.Contains(line, "SEAWALL") {

@@ -166,7 +166,7 @@ func TestFaultsOfTheLock(t *testing.T) {
 	w.holds("after the lock was given back", lifePolicy(2))
 }
 
-// onlyWaits tells whether all that was said is that somebody waits.
+// onlyWaits reports whether all that was said is that somebody waits.
 func onlyWaits(said string) bool {
 	for _, line := range strings.Split(strings.TrimSpace(said), "\n") {
 		if !strings.Contains(line, "xtables lock") && !strings.Contains(line, "waiting") {

@@ -54,7 +54,7 @@ policy "other" { ports = [%d] }
 `, other%250, 20000+other)
 }
 
-// means tells whether the kernel holds a policy now, exactly.
+// means reports whether the kernel holds a policy now, exactly.
 func (w *world) means(doc *schema.Document, f packet.Family) (bool, string) {
 	w.t.Helper()
 	result, err := prove.Compare(context.Background(), doc, w.backend.Table(w.top.Host, f), f, prove.Limits{})

@@ -163,7 +163,7 @@ func (w *world) packet(from netip.Addr, x *target) packet.Packet {
 	return p
 }
 
-// expected is what a client sees by DESIGN section 2; "" where the engine's own
+// expected is what a client sees by SPEC.md section 2; "" where the engine's own
 // rules say what accept leads to.
 func (w *world) expected(doc *schema.Document, from netip.Addr, x *target) (Outcome, *meaning.Way) {
 	way := meaning.Explain(doc, w.packet(from, x))
