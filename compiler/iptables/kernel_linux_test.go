@@ -57,7 +57,7 @@ func toKernel(r *rand.Rand, family int, p oracle.Packet) (kernel.Packet, packet.
 	}
 	if k.DNAT() {
 		s.DNAT, s.OrigDst = true, k.OrigDst
-		if k.OrigDport != 0 {
+		if k.OrigDport != 0 && hasPorts(p.Protocol) {
 			s.OrigPort = k.OrigDport
 		}
 	}

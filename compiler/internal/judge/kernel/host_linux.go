@@ -204,7 +204,8 @@ func routes(family int, outside, inside string) string {
 }
 
 // loadEmpty makes the tables filter and nat of both families. The table nat
-// also has the kernel translate what conntrack entries say.
+// also has the kernel translate what conntrack entries say, of the packets that
+// conntrack looks at.
 func (h *Host) loadEmpty() error {
 	for _, family := range []int{4, 6} {
 		text := emptyTable("filter") + emptyTable("nat")
@@ -362,8 +363,20 @@ func (h *Host) Load(family int, text string, sets string) error {
 	}
 	h.forgetTables(family)
 	h.note(family, text)
+	if err := h.track(family); err != nil {
+		return err
+	}
 	h.ready[family] = true
 	return nil
+}
+
+// track has conntrack look at every packet: in a namespace it does so only
+// while a rule asks for it (nf_ct_netns_get), as Docker's MASQUERADE does on a
+// host.
+func (h *Host) track(family int) error {
+	h.tables[key(family, "mangle")] = true
+	_, err := h.host.run("*mangle\n-A POSTROUTING -m conntrack --ctstate NEW\nCOMMIT\n", h.tool(family, "restore"), "--noflush")
+	return err
 }
 
 // otherTables returns lines that empty the tables that earlier files touched

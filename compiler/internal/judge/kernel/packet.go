@@ -6,6 +6,7 @@
 package kernel
 
 import (
+	"errors"
 	"bytes"
 	"encoding/binary"
 	"fmt"
@@ -212,6 +213,9 @@ func (p Packet) Check() error {
 	}
 	if p.DNAT() && (p.State == StateInvalid || p.State == StateUntracked) {
 		return fmt.Errorf("a packet that is %v has no original destination", p.State)
+	}
+	if _, port := p.translated(); p.DNAT() && p.tracksPorts() && port == 0 && p.OrigDport != 0 {
+		return errors.New("conntrack cannot be told of a translation to port 0")
 	}
 	switch {
 	case p.State < StateNew || p.State > StateUntracked:
