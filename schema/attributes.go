@@ -42,7 +42,7 @@ func (b *body) single(name string) (cty.Value, hcl.Range, bool) {
 		return cty.NilVal, at, false
 	}
 	if !val.IsWhollyKnown() {
-		b.scope.add(mistake(at, "A value unknown", "The value of %s is not known. It must be when a policy is compiled.", name))
+		b.scope.add(mistake(at, "Invalid value", "The value of %s is not known. It must be when a policy is compiled.", name))
 		return cty.NilVal, at, false
 	}
 	return val, at, true
@@ -79,7 +79,7 @@ func (b *body) word(name, otherwise string, words ...string) string {
 		return otherwise
 	}
 	if !contains(words, text) {
-		b.scope.add(mistake(at, "A value unknown", "%s is %s, not %q.%s", name, orList(words), text, didYouMean(text, words)))
+		b.scope.add(mistake(at, "Invalid value", "%s is %s, not %q.%s", name, orList(words), text, didYouMean(text, words)))
 		return otherwise
 	}
 	return text
@@ -147,10 +147,10 @@ func (b *body) elements(expr hcl.Expression) (items []item, ok bool) {
 func (b *body) flatten(val cty.Value, at hcl.Range) (items []item, ok bool) {
 	switch {
 	case val.IsNull():
-		b.scope.add(mistake(at, "A value unknown", "The value is null."))
+		b.scope.add(mistake(at, "Invalid value", "The value is null."))
 		return nil, false
 	case !val.IsKnown():
-		b.scope.add(mistake(at, "A value unknown", "This value is not known. It must be when a policy is compiled."))
+		b.scope.add(mistake(at, "Invalid value", "This value is not known. It must be when a policy is compiled."))
 		return nil, false
 	case val.Type().IsTupleType(), val.Type().IsListType(), val.Type().IsSetType():
 		ok = true

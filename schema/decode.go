@@ -209,7 +209,7 @@ func (s *scope) decodePolicies(b *hcl.Block, host *Host) []*Policy {
 	case val == cty.DynamicVal:
 		return nil
 	case val.IsNull() || !val.IsWhollyKnown():
-		s.add(mistake(forEach.Expr.Range(), "A value unknown", "for_each must be known when a policy is compiled, and not null."))
+		s.add(mistake(forEach.Expr.Range(), "Invalid value", "for_each must be known when a policy is compiled, and not null."))
 		return nil
 	case !ty.IsMapType() && !ty.IsObjectType() && !(ty.IsSetType() && ty.ElementType() == cty.String):
 		s.add(mistake(forEach.Expr.Range(), "Not for for_each", "for_each takes a map, or a set of strings: wrap a list in toset(…)."))

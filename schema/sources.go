@@ -86,7 +86,7 @@ func (c *collector) value(val cty.Value, at hcl.Range) {
 	case val.IsNull():
 		c.fail(mistake(at, "No sources", "The value is null. Write a list of sources, or any."))
 	case !val.IsKnown():
-		c.fail(mistake(at, "A value unknown", "This value is not known. Sources must be known when a policy is compiled."))
+		c.fail(mistake(at, "Invalid value", "This value is not known. Sources must be known when a policy is compiled."))
 	case ty == setType:
 		set := val.EncapsulatedValue().(*Set)
 		c.out.Sets = append(c.out.Sets, SetRef{Set: set, Range: at})

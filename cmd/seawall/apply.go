@@ -42,7 +42,7 @@ func applyCommand() *cobra.Command {
 		Long: `Load a policy now: compile and prove it, show what changes against the rules that
 are loaded, ask, load it at one moment, read the kernel back and prove that.
 
-Then it waits for a confirmation, and without one brings the rules of before
+Then it waits for a confirmation, and without one brings the previous rules
 back. A process of its own does that: also when the terminal is lost, which a
 policy may cause, and when seawall itself is killed. The confirmation is a
 "yes" typed here, or the file that is named made from anywhere.
@@ -186,20 +186,20 @@ func (f *applyFlags) loadNow(c *cobra.Command, now *host.Host, doc *schema.Docum
 		if err := back.Back(now); err != nil {
 			return err
 		}
-		return fmt.Errorf("the kernel does not hold the policy after loading it, so the rules of before are back: %s", why)
+		return fmt.Errorf("the kernel does not hold the policy after loading it, so the previous rules are back: %s", why)
 	}
 	if f.within == 0 {
 		fmt.Fprintln(w, "Loaded, and proved in the kernel.")
 		return os.RemoveAll(dir)
 	}
-	fmt.Fprintf(w, "Loaded, and proved in the kernel. Without a confirmation within %g seconds the rules of before come back.\nFrom elsewhere: touch %s\n", f.within.Seconds(), filepath.Join(dir, "confirmed"))
+	fmt.Fprintf(w, "Loaded, and proved in the kernel. Without a confirmation within %g seconds the previous rules come back.\nFrom elsewhere: touch %s\n", f.within.Seconds(), filepath.Join(dir, "confirmed"))
 	keep := ask(w, lines, "Keep it? Type yes: ", f.within)
 	if _, err := os.Stat(filepath.Join(dir, "confirmed")); err == nil {
 		keep = true // from elsewhere
 	}
 	if keep {
 		if err := back.Confirm(); errors.Is(err, host.ErrTooLate) {
-			fmt.Fprintln(w, "Too late: the rules of before are back.")
+			fmt.Fprintln(w, "Too late: the previous rules are back.")
 			return exitCode(exitDiffers)
 		} else if err != nil {
 			return err
@@ -210,7 +210,7 @@ func (f *applyFlags) loadNow(c *cobra.Command, now *host.Host, doc *schema.Docum
 	if err := back.Back(now); err != nil {
 		return err
 	}
-	fmt.Fprintln(w, "Not confirmed: the rules of before are back.")
+	fmt.Fprintln(w, "Not confirmed: the previous rules are back.")
 	if err := os.RemoveAll(dir); err != nil {
 		return err
 	}

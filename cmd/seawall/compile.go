@@ -34,7 +34,7 @@ func compileCommand() *cobra.Command {
 		Long: `Compile a policy into files of iptables rules.
 
 One family goes to standard output, or with --out-dir every file of the format
-into a folder. Each file is read back and proved to mean the policy before it
+into a folder. Each file is read back and proved to implement the policy before it
 is written; one that cannot be proved is not written.
 
   sysconfig   iptables and ip6tables for /etc/sysconfig, loaded at boot

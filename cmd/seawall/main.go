@@ -1,6 +1,6 @@
 // Command seawall compiles a policy for a Docker host, "who may reach which
 // published port", into persistent iptables files, and proves that the files
-// mean the policy.
+// implement the policy.
 //
 // This folder is the command line alone: a file a command, which reads flags,
 // calls the packages schema and compiler, and prints.

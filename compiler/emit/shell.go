@@ -22,7 +22,7 @@ var script = template.Must(template.New("seawall.sh").Parse(`#!/bin/sh
 # {{.Made}}
 #
 # Loads the rules for IPv4 and IPv6, at any time, as root. Running it again
-# changes nothing. It ends with all of its rules, or with those of before.
+# changes nothing. It ends with all of its rules, or with the previous ones.
 # IPTABLES and IP6TABLES name other commands, such as iptables-legacy.{{if .Sets}} So
 # does IPSET.{{end}}
 set -u
@@ -166,7 +166,7 @@ if ! load "$IP6TABLES" rules_v6 "$chains_v6"; then
 		printf '%s\n' "$before"
 		echo COMMIT
 	} | "$IPTABLES-restore" -w 10 --noflush
-	say 'IPv6 could not be loaded; IPv4 has its rules of before'
+	say 'IPv6 could not be loaded; IPv4 has its previous rules'
 	exit 1
 fi
 `))

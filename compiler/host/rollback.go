@@ -16,7 +16,7 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// Rollback is the way back to the rules of before. It is walked by a process of
+// Rollback is the way back to the previous rules. It is walked by a process of
 // its own, which is started before anything changes, in a session of its own: so
 // neither a lost terminal nor the end of seawall, of any kind, stops it.
 //
@@ -36,7 +36,7 @@ type Rollback struct {
 // watch asks each tenth of a second, by a clock that a change of the date does not
 // move.
 const watch = `#!/bin/sh
-# Brings the rules of before back, unless the file "confirmed" is made in time.
+# Brings the previous rules back, unless the file "confirmed" is made in time.
 cd "$1" || exit 1
 n=$(($2 * 10))
 while [ "$n" -gt 0 ] && [ ! -e back ]; do
@@ -138,7 +138,7 @@ func (h *Host) Prepare(dir string, fresh emit.File, wait time.Duration) (*Rollba
 	c.Env = h.env
 	c.SysProcAttr = session()
 	if err := c.Start(); err != nil {
-		return nil, fmt.Errorf("the process that would bring the rules of before back does not start: %w", err)
+		return nil, fmt.Errorf("the process that would bring the previous rules back does not start: %w", err)
 	}
 	r.done = make(chan error, 1)
 	go func() { r.done <- c.Wait() }()
@@ -148,7 +148,7 @@ func (h *Host) Prepare(dir string, fresh emit.File, wait time.Duration) (*Rollba
 // Load runs the new script.
 func (r *Rollback) Load(h *Host) error { return h.Run(filepath.Join(r.Dir, "new.sh")) }
 
-// ErrTooLate is the error of a confirmation that comes when the rules of before
+// ErrTooLate is the error of a confirmation that comes when the previous rules
 // are back already.
 var ErrTooLate = errors.New("the confirmation came too late")
 
@@ -166,7 +166,7 @@ func (r *Rollback) Confirm() error {
 	return nil
 }
 
-// Back brings the rules of before back now, and waits until they are.
+// Back brings the previous rules back now, and waits until they are.
 func (r *Rollback) Back(h *Host) error {
 	if r.done == nil {
 		return h.Run(filepath.Join(r.Dir, "old.sh"))
@@ -183,7 +183,7 @@ func (r *Rollback) Wait() error {
 	<-r.done
 	said, err := os.ReadFile(filepath.Join(r.Dir, "rolled-back"))
 	if err != nil {
-		return fmt.Errorf("the rules of before were not brought back: %w", err)
+		return fmt.Errorf("the previous rules were not brought back: %w", err)
 	}
 	if len(said) > 0 {
 		return fmt.Errorf("%s", strings.TrimSpace(string(said)))

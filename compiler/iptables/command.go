@@ -11,8 +11,9 @@ import (
 // or without counters before it, and carries it out.
 func (p *parser) command(line string, ended bool) error {
 	if line[0] == '[' {
-		_, rest, closed := strings.Cut(line, "]")
-		if !closed || !strings.Contains(line[:len(line)-len(rest)], ":") {
+		numbers, rest, closed := strings.Cut(line[1:], "]")
+		// strtok skips what separates, and asks for no digit.
+		if !closed || !strings.Contains(strings.TrimLeft(numbers, ":"), ":") {
 			return refused("counters are written as \"[PACKETS:BYTES]\"")
 		}
 		line = rest
@@ -33,10 +34,14 @@ func (p *parser) command(line string, ended bool) error {
 
 // commandOption reads a command and the words that belong to it.
 func (r *ruleReader) commandOption(c byte, value *string) error {
-	if r.command != 0 {
+	switch {
+	case r.command == 'Z' && (c == 'L' || c == 'S'): // prints the rules and zeroes their counters
+		r.command = c
+	case r.command != 0:
 		return refused("a line has one command; this one has -%c and -%c", r.command, c)
+	default:
+		r.command = c
 	}
-	r.command = c
 	if value != nil {
 		r.chain = *value
 	} else if r.hasArg() {
@@ -50,7 +55,7 @@ func (r *ruleReader) commandOption(c byte, value *string) error {
 		}
 		r.name = r.words[r.next]
 		r.next++
-	case 'D', 'I', 'R', 'Z':
+	case 'D', 'I', 'R', 'Z', 'L', 'S':
 		if !r.hasArg() {
 			if c == 'R' {
 				return refused("-R replaces a rule by its number, which is missing")
@@ -165,11 +170,14 @@ func (p *parser) run(r *ruleReader, line string, words []string) error {
 	case 'E':
 		return p.rename(r.chain, r.name)
 	}
-	if r.chain != "" { // -Z, -L and -S change no rule
-		_, err := p.chain(r.chain)
-		return err
+	if r.chain == "" {
+		return nil
 	}
-	return nil
+	c, err := p.chain(r.chain)
+	if err == nil && r.command == 'Z' && r.number > 0 && !c.Partial {
+		return c.hasRule(r.number)
+	}
+	return err // -Z, -L and -S change no rule
 }
 
 // chain returns the chain that a line names. With --noflush one that the file

@@ -116,7 +116,7 @@ func (f *fleet) means(when string, want bool) {
 				}
 				result, err := prove.Compare(context.Background(), f.policy(host), file.Table("filter"), family, prove.Limits{})
 				if err != nil || result.Equal() != want {
-					f.t.Errorf("%s: %s of %s over IPv%d means the policy: %t, want %t (%v)", when, what, host, family, !want, want, err)
+					f.t.Errorf("%s: %s of %s over IPv%d implements the policy: %t, want %t (%v)", when, what, host, family, !want, want, err)
 				}
 			}
 		}
@@ -187,7 +187,7 @@ func (f *fleet) edit(name, old, fresh string) {
 }
 
 // rollBack makes the check after the load fail, by a program that says that
-// nothing means the policy, and demands that the rules of before are there.
+// nothing implements the policy, and demands that the previous rules are there.
 func (f *fleet) rollBack() {
 	f.t.Helper()
 	before := map[string]string{}
@@ -200,12 +200,12 @@ func (f *fleet) rollBack() {
 	f.edit("db1.vars.hcl", "10.9.0.0/16", "10.10.0.0/16")
 	doubter := f.file("doubter", "#!/bin/sh\n[ \"$1\" != verify ] || exit 2\nexec "+mustSeawall(f.t)+" \"$@\"\n", 0o755)
 	out, ok := f.play("-e", "seawall_program="+doubter)
-	if ok || !strings.Contains(out, "The host has its rules of before.") {
+	if ok || !strings.Contains(out, "The host has its previous rules.") {
 		f.t.Errorf("a load that cannot be verified:\n%s", out)
 	}
 	for host, n := range f.hosts {
 		if now := state(n); now != before[host] {
-			f.t.Errorf("%s does not have its rules of before:\n%s\nwant\n%s", host, now, before[host])
+			f.t.Errorf("%s does not have its previous rules:\n%s\nwant\n%s", host, now, before[host])
 		}
 	}
 }

@@ -63,16 +63,16 @@ func TestApply(t *testing.T) {
 			unchanged := func(what string) {
 				t.Helper()
 				if after := state(); after != before {
-					t.Errorf("%s: the rules of before are not there:\n%s\nthen:\n%s", what, before, after)
+					t.Errorf("%s: the previous rules are not there:\n%s\nthen:\n%s", what, before, after)
 				}
 			}
 			expect("a dry run", []string{"--dry-run"}, 0, "closed", "")
 			unchanged("a dry run")
 			expect("a no to the question", nil, 0, "Nothing was changed.", "no\n")
 			unchanged("a no to the question")
-			expect("silence", []string{"--yes", "--confirm-within", "1s"}, 2, "Not confirmed: the rules of before are back.", "")
+			expect("silence", []string{"--yes", "--confirm-within", "1s"}, 2, "Not confirmed: the previous rules are back.", "")
 			unchanged("silence")
-			expect("a no to the confirmation", []string{"--confirm-within", "30s"}, 2, "Not confirmed: the rules of before are back.", "yes\nno\n")
+			expect("a no to the confirmation", []string{"--confirm-within", "30s"}, 2, "Not confirmed: the previous rules are back.", "yes\nno\n")
 			unchanged("a no to the confirmation")
 			w.killedApply(base)
 			unchanged("killed")
@@ -129,7 +129,7 @@ func (w *world) killedApply(base []string) {
 			}
 		}
 	}
-	w.t.Error("killed: the rules of before did not come back")
+	w.t.Error("killed: the previous rules did not come back")
 }
 
 // The policy is applied again and again while packets flow, in turn with another:

@@ -61,7 +61,7 @@ COMMIT
 }
 
 // A boot file that the policy was spliced into loads in both back ends, what the
-// kernel then holds means the policy, and the host's own rules are there.
+// kernel then holds implements the policy, and the host's own rules are there.
 func TestBasesLoad(t *testing.T) {
 	Need(t)
 	doc := lifePolicy(1)

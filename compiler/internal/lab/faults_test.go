@@ -49,7 +49,7 @@ func TestFaultsOfDisks(t *testing.T) {
 				t.Errorf("said:\n%s", text)
 			}
 			if !strings.HasPrefix(after, before) || strings.TrimPrefix(after, before) != "ip6tables\niptables\n" {
-				t.Errorf("the files of before are not there as they were:\n%s", text)
+				t.Errorf("the previous files are not there as they were:\n%s", text)
 			}
 		})
 	}
@@ -94,7 +94,7 @@ func (w *world) script(path, iptables, ip6tables string, env ...string) (string,
 }
 
 // (e) A missing iptables, and an IPv6 that fails after IPv4 was loaded: a clear
-// error, and the rules of before in both families.
+// error, and the previous rules in both families.
 func TestFaultsOfTheScript(t *testing.T) {
 	for _, b := range Backends {
 		t.Run(string(b), func(t *testing.T) {
@@ -108,11 +108,11 @@ func TestFaultsOfTheScript(t *testing.T) {
 				t.Errorf("a missing program: %q, %v", said, err)
 			}
 			said, err = w.script(path, four, brokenTables(t, six))
-			if err == nil || !strings.Contains(said, "seawall.sh: IPv6 could not be loaded; IPv4 has its rules of before") {
+			if err == nil || !strings.Contains(said, "seawall.sh: IPv6 could not be loaded; IPv4 has its previous rules") {
 				t.Errorf("a failing IPv6: %q, %v", said, err)
 			}
 			if diff := cmp.Diff(before, state()); diff != "" {
-				t.Errorf("the rules of before are not there:\n%s", diff)
+				t.Errorf("the previous rules are not there:\n%s", diff)
 			}
 		})
 	}
@@ -157,7 +157,7 @@ func TestFaultsOfTheLock(t *testing.T) {
 		t.Errorf("a lock that is never given back: %q, %v", said, err)
 	}
 	if diff := cmp.Diff(before, state()); diff != "" {
-		t.Errorf("the rules of before are not there:\n%s", diff)
+		t.Errorf("the previous rules are not there:\n%s", diff)
 	}
 	time.AfterFunc(2*time.Second, func() { _ = f.Close() })
 	if said, err := w.script(path, four, six, "XTABLES_LOCKFILE="+lock); err != nil || said != "" && !onlyWaits(said) {

@@ -416,7 +416,7 @@ var modules = []Module{
 	}},
 	{Name: "LOG", Kind: TargetKind, Families: Both, Options: []Option{
 		{Name: "log-level", Value: SyslogLevel},
-		{Name: "log-prefix", Value: String, Min: 1}, // no newline; cut silently after 29 bytes
+		{Name: "log-prefix", Value: Line, Min: 1}, // cut silently after 29 bytes
 		{Name: "log-tcp-sequence", Value: None},
 		{Name: "log-tcp-options", Value: None},
 		{Name: "log-ip-options", Value: None},
@@ -440,7 +440,7 @@ var modules = []Module{
 	}},
 	{Name: "NFLOG", Kind: TargetKind, Families: Both, Options: []Option{
 		{Name: "nflog-group", Value: Uint16},
-		{Name: "nflog-prefix", Value: String, Min: 1},                          // no newline; cut silently after 63 bytes
+		{Name: "nflog-prefix", Value: Line, Min: 1},                            // cut silently after 63 bytes
 		{Name: "nflog-range", Value: Uint32, Excludes: []string{"nflog-size"}}, // accepted with a warning, does nothing
 		{Name: "nflog-size", Value: Uint32, Excludes: []string{"nflog-range"}},
 		{Name: "nflog-threshold", Value: Uint16},
@@ -525,7 +525,7 @@ var modules = []Module{
 	}},
 	{Name: "ULOG", Kind: TargetKind, Families: Only4, Options: []Option{
 		{Name: "ulog-nlgroup", Value: Uint8, Min: 1, Max: 32},
-		{Name: "ulog-prefix", Value: String, Min: 1}, // no newline; cut silently after 31 bytes
+		{Name: "ulog-prefix", Value: Line, Min: 1}, // cut silently after 31 bytes
 		{Name: "ulog-cprange", Value: Uint64},
 		{Name: "ulog-qthreshold", Value: Uint64, Min: 1, Max: 50},
 	}},

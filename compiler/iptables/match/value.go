@@ -26,6 +26,7 @@ const (
 	Uint64Range
 	Double
 	String // Min and Max are its length
+	Line   // a String without a newline
 	TOSMask
 	MarkMask
 	SyslogLevel
@@ -99,6 +100,8 @@ func (o *Option) valid(f packet.Family, values []string) bool {
 	case Double:
 		_, err := strconv.ParseFloat(text, 64)
 		return err == nil
+	case Line:
+		return !strings.Contains(text, "\n") && uint64(len(text)) >= o.Min
 	case String:
 		return uint64(len(text)) >= o.Min && (o.Max == 0 || uint64(len(text)) <= o.Max)
 	case MarkMask:

@@ -3,7 +3,7 @@
 # Layout: flat, for no packet meets more than 48 rules.
 #
 # Loads the rules for IPv4 and IPv6, at any time, as root. Running it again
-# changes nothing. It ends with all of its rules, or with those of before.
+# changes nothing. It ends with all of its rules, or with the previous ones.
 # IPTABLES and IP6TABLES name other commands, such as iptables-legacy.
 set -u
 
@@ -154,6 +154,6 @@ if ! load "$IP6TABLES" rules_v6 "$chains_v6"; then
 		printf '%s\n' "$before"
 		echo COMMIT
 	} | "$IPTABLES-restore" -w 10 --noflush
-	say 'IPv6 could not be loaded; IPv4 has its rules of before'
+	say 'IPv6 could not be loaded; IPv4 has its previous rules'
 	exit 1
 fi
