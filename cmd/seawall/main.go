@@ -15,6 +15,7 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // Exit codes.
@@ -69,8 +70,8 @@ func rootCommand() *cobra.Command {
 		Use:   "seawall",
 		Short: "Who may reach which published port of a Docker host",
 		Long: `Seawall compiles a policy, who may reach which published port of a Docker
-host, into persistent iptables files, and proves that the files mean the
-policy.
+host, into persistent iptables files, and proves that the files implement
+the policy.
 
 A policy is HCL. PATH is a file, a folder (all its *.hcl and *.hcl.json files,
 merged), or - for standard input; the current folder when it is left out.`,
@@ -82,7 +83,24 @@ merged), or - for standard input; the current folder when it is left out.`,
 	}
 	root.AddCommand(compileCommand(), applyCommand(), watchCommand(), validateCommand(), testCommand(), explainCommand(), verifyCommand(), diffCommand(), renderCommand(), doctorCommand(), exposureCommand(), importCommand(), initCommand(), fmtCommand(), versionCommand(), docsCommand())
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return fmt.Errorf("%w\n\nSee %s --help", err, c.CommandPath())
+		return fmt.Errorf("%w\n\nSee %s --help", inWords(err), c.CommandPath())
 	})
 	return root
+}
+
+// values says what the flags of a type take, by the name of their type.
+var values = map[string]string{
+	"bool":     "true or false",
+	"duration": "a time, such as 30s or 5m",
+	"int":      "a whole number",
+}
+
+// inWords replaces what Go's parsers say of a flag's value.
+func inWords(err error) error {
+	if e, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		if takes, ok := values[e.GetFlag().Value.Type()]; ok {
+			return fmt.Errorf("--%s takes %s, not %q", e.GetFlag().Name, takes, e.GetValue())
+		}
+	}
+	return err
 }
