@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -95,6 +96,8 @@ var foreigners = []struct {
 	{"abbreviated options", foreign{rules: "-A DOCKER-USER --prot tcp --out-i eth1 -j ACCEPT\n"}, differs},
 	{"letters that are joined", foreign{rules: "-A DOCKER-USER -fv -j ACCEPT\n"}, undecided},
 	{"an ambiguous abbreviation", foreign{rules: "-A DOCKER-USER --s 10.0.0.1 -j ACCEPT\n"}, refused},
+	// 1.8.9 takes "-ieth0" for the interface, later versions "eth0".
+	{"an interface joined to its option", foreign{rules: "-A DOCKER-USER -ieth0 -j ACCEPT\n"}, undecided},
 	// An option belongs to its module.
 	{"an index of esp", foreign{rules: "-A DOCKER-USER -p esp -m esp --espspi 500 -j ACCEPT\n"}, undecided},
 	{"an index of esp without its module", foreign{rules: "-A DOCKER-USER -p esp -m comment --comment x -j ACCEPT --espspi 500\n"}, undecided},
@@ -112,11 +115,17 @@ var foreigners = []struct {
 	{"lines that end in CR LF", foreign{rules: "-A DOCKER-USER -i eth1 -j RETURN\r\n"}, refused},
 	{"an interface twice", foreign{rules: "-A DOCKER-USER -i eth0 -i eth0 -j RETURN\n"}, refused},
 	{"a comment of 2,000 bytes", foreign{rules: "-A DOCKER-USER -m comment --comment " + strings.Repeat("x", 2000) + " -j LOG\n"}, refused},
+	{"a line that hides another", foreign{rules: "#" + strings.Repeat("x", 10238) + "-A DOCKER-USER -j ACCEPT\n"}, refused},
+	{"a prefix whose quote is not closed", foreign{rules: "-A DOCKER-USER -j LOG --log-prefix \"x\n"}, refused},
+	{"counters without packets", foreign{rules: "[:0] -A DOCKER-USER -j LOG\n"}, refused},
 	{"no COMMIT", foreign{commit: "# the end\n"}, refused},
 	// What it takes.
 	{"counters in a rule", foreign{rules: "-A DOCKER-USER -i eth1 -c 1 2 -j RETURN\n"}, equal},
 	{"lines of one family", foreign{rules: "-4 -A DOCKER-USER -j LOG\n-6 -A DOCKER-USER -j ACCEPT\n"}, equal},
 	{"counters set to zero", foreign{late: "-Z DOCKER-USER\n"}, equal},
+	{"the counters of a rule that is there", foreign{late: "-Z FORWARD 1\n"}, equal},
+	{"the counters of a rule that is not there", foreign{late: "-Z FORWARD 2\n"}, refused},
+	{"rules printed while the file is loaded", foreign{late: "-S FORWARD 1\n-Z -L\n"}, equal},
 	{"a mask with holes", foreign{rules: "-A DOCKER-USER -s 10.0.0.1/255.255.0.255 -j ACCEPT\n"}, differs},
 	{"a mask with 65,536 pieces", foreign{rules: "-A DOCKER-USER -s 10.0.0.1/255.0.0.255 -j ACCEPT\n"}, undecided},
 	{"a file that runs itself", foreign{before: "#!/usr/sbin/iptables-restore\n"}, equal},
@@ -200,6 +209,92 @@ func TestFamilyIsNotGuessedFromWords(t *testing.T) {
 	list, err := compiler.ReadRules("rules", []byte(text), compiler.ReadOptions{})
 	if err != nil || list[0].Family() != packet.IPv4 {
 		t.Errorf("%v, %v", list, err)
+	}
+}
+
+// A policy's name is a word like any other: the IPv4 file of a policy "icmpv6-gw"
+// with an ACCEPT for a stranger in it is neither an IPv6 file nor equal.
+func TestAPolicyNamedLikeTheOtherFamily(t *testing.T) {
+	doc := document(t, `host {
+  external = ["eth0"]
+  unlisted = "allow"
+}
+policy "icmpv6-gw" {
+  ports = [8080]
+  allow { sources = ["192.0.2.1", "192.0.2.9"] }
+}
+`)
+	out, err := compiler.Compile(context.Background(), doc, compiler.Options{Format: emit.Sysconfig})
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := string(out.Files[0].Bytes)
+	opened := strings.Replace(own, "-A FORWARD -j DOCKER-USER\n", "-A FORWARD -j DOCKER-USER\n-A DOCKER-USER -s 203.0.113.9/32 -i eth0 -j ACCEPT\n", 1)
+	for text, want := range map[string]bool{own: true, opened: false} {
+		list, err := compiler.ReadRules("rules", []byte(text), compiler.ReadOptions{})
+		if err != nil || list[0].Family() != packet.IPv4 {
+			t.Fatalf("%v, %v", list, err)
+		}
+		v, err := compiler.Verify(context.Background(), doc, list[0], prove.Limits{})
+		if err != nil || v.Equal() != want {
+			t.Errorf("equal: %t, want %t (%v), of\n%s", v.Equal(), want, err, text)
+		}
+	}
+}
+
+// Every name of a protocol that iptables-save prints is that protocol: an ACCEPT
+// of it, before a policy that denies the rest, lets it in.
+func TestEveryProtocolName(t *testing.T) {
+	doc := document(t, foreignPolicy)
+	own := compiledRules(t, doc)
+	names := 0
+	for n := 1; n < 256; n++ {
+		name := packet.Protocol(n).String()
+		if name == strconv.Itoa(n) {
+			continue
+		}
+		names++
+		list, err := compiler.ReadRules("rules", []byte(foreign{rules: "-A DOCKER-USER -p " + name + " -j ACCEPT\n"}.text(own)), compiler.ReadOptions{Family: packet.IPv4})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		v, err := compiler.Verify(context.Background(), doc, list[0], prove.Limits{})
+		if err != nil || v.Equal() {
+			t.Errorf("%s: equal, or %v", name, err)
+			continue
+		}
+		for _, d := range v.Differences {
+			// The policy's own ICMP errors are let in anyway.
+			if d.Hook == packet.Forward && d.Example.Protocol != packet.Protocol(n) {
+				t.Errorf("%s: the example is of %v", name, d.Example.Protocol)
+			}
+		}
+	}
+	if names < 50 {
+		t.Errorf("%d names, and iptables-save prints 54", names)
+	}
+}
+
+// A base that iptables-restore refuses is refused, with its line: a boot file
+// made of it would not load.
+func TestBasesThatDoNotLoadAreRefused(t *testing.T) {
+	doc := document(t, foreignPolicy)
+	for name, line := range map[string]string{
+		"a line of blanks":          "   \n",
+		"an indented comment":       "  # x\n",
+		"CR LF":                     "-A INPUT -i lo -j ACCEPT\r\n",
+		"an interface twice":        "-A INPUT -i eth0 -i eth0 -j ACCEPT\n",
+		"a comment of 2,000 bytes":  "-A INPUT -m comment --comment " + strings.Repeat("x", 2000) + " -j ACCEPT\n",
+		"a blank behind COMMIT":     "COMMIT \n",
+		"a line of 10,240 bytes":    "#" + strings.Repeat("x", 10239) + "\n",
+		"a chain that is not there": "-A NOSUCH -j ACCEPT\n",
+	} {
+		base := "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n" + line + "COMMIT\n"
+		_, err := compiler.Compile(context.Background(), doc, compiler.Options{Format: emit.Sysconfig, Base4: []byte(base)})
+		if e, ok := errors.AsType[*compiler.BaseError](err); !ok || !strings.Contains(e.Error(), "line 5") {
+			t.Errorf("%s: %v, want an error of line 5", name, err)
+		}
 	}
 }
 
