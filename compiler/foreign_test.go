@@ -85,6 +85,10 @@ var foreigners = []struct {
 	// A chain wins over a target of its name.
 	{"a chain LOG", foreign{chains: ":LOG - [0:0]\n", rules: "-A LOG -j ACCEPT\n-A DOCKER-USER -j LOG\n"}, differs},
 	{"a chain TEE", foreign{chains: ":TEE - [0:0]\n", rules: "-A TEE -j ACCEPT\n-A DOCKER-USER -j TEE\n"}, differs},
+	{"a chain that is made after the jump to it", foreign{rules: "-A DOCKER-USER -j late\n:late - [0:0]\n-A late -j ACCEPT\n"}, refused},
+	{"a chain renamed after the jump to its new name", foreign{chains: ":early - [0:0]\n", rules: "-A DOCKER-USER -j late\n-E early late\n"}, refused},
+	{"LOG, and then a chain LOG", foreign{rules: "-A DOCKER-USER -j LOG\n:LOG - [0:0]\n-A LOG -j ACCEPT\n"}, equal},
+	{"LOG, a chain LOG, and a jump to it", foreign{rules: "-A DOCKER-USER -j LOG\n:LOG - [0:0]\n-A LOG -j ACCEPT\n-A DOCKER-USER -j LOG\n"}, differs},
 	{"LOG itself", foreign{rules: "-A DOCKER-USER -j LOG\n"}, equal},
 	// A module twice is two matches.
 	{"two ranges of sources", foreign{rules: "-A DOCKER-USER -m iprange --src-range 10.0.0.1-10.0.0.9 -m iprange --src-range 10.0.0.5-10.0.0.20 -j ACCEPT\n"}, differs},

@@ -22,7 +22,7 @@ func (p *parser) command(line string, ended bool) error {
 	if err != nil {
 		return err
 	}
-	r := &ruleReader{family: p.Family, table: p.table, announced: p.announced, noFlush: p.NoFlush, words: words}
+	r := &ruleReader{family: p.Family, table: p.table, announced: p.announced, missing: p.missing, noFlush: p.NoFlush, words: words}
 	if err := r.read(); err != nil {
 		return err
 	}
@@ -210,6 +210,9 @@ func (p *parser) newChain(name string) error {
 	if match.Lookup(match.TargetKind, name, p.Family) != nil {
 		return refused("%s is a target of iptables, and -N makes no chain of that name", name)
 	}
+	if err := p.late(name); err != nil {
+		return err
+	}
 	p.table.Declare(name, "-").Line = p.line
 	return nil
 }
@@ -296,6 +299,9 @@ func (p *parser) rename(from, to string) error {
 		return err
 	case p.table.Builtin(from) || p.table.Builtin(to) || p.table.Chain(to) != nil:
 		return refused("%s cannot be renamed to %s", Quote(from), Quote(to))
+	}
+	if err := p.late(to); err != nil {
+		return err
 	}
 	delete(p.table.byName, from)
 	c.Name = to

@@ -40,7 +40,7 @@ type Options struct {
 // error, of type *Error, names the first line that iptables-restore would
 // refuse; nothing is skipped.
 func Parse(src []byte, opt Options) (*File, error) {
-	p := &parser{Options: opt, file: &File{Source: src, Family: opt.Family}, bodies: map[string]*Body{}, announced: map[string]bool{}}
+	p := &parser{Options: opt, file: &File{Source: src, Family: opt.Family}, bodies: map[string]*Body{}, announced: map[string]bool{}, missing: map[string]bool{}}
 	p.NoFlush = !p.Flush && (p.NoFlush || !declaresBuiltin(src))
 	if !opt.ChainsOnly {
 		p.text = string(src)
@@ -130,6 +130,7 @@ type parser struct {
 	text      string // the whole text, "" with ChainsOnly
 	bodies    map[string]*Body
 	announced map[string]bool // chains that a ":" line has made, in any table
+	missing   map[string]bool // targets of the table's rules that are neither a chain nor an extension
 	slab      []Rule          // memory for rules, many at a time
 	last      *Chain          // of the last canonical line, in this table
 }
@@ -187,7 +188,7 @@ func (p *parser) open(line string) error {
 	if len(fields) == 0 || builtins[fields[0]] == nil {
 		return refused("%q is not a table of iptables", strings.Trim(line, " \t"))
 	}
-	p.last = nil
+	p.last, p.missing = nil, map[string]bool{}
 	if p.table = p.file.Table(fields[0]); p.table != nil {
 		p.table.Sections++
 		if !p.NoFlush {
@@ -237,9 +238,26 @@ func (p *parser) declare(fields []string) error {
 	p.announced[name] = true
 	c := p.table.Chain(name)
 	if c == nil {
+		if err := p.late(name); err != nil {
+			return err
+		}
 		c = p.table.Declare(name, "-")
 	}
 	c.Line, c.Rules, c.Partial = p.line, nil, false
+	return nil
+}
+
+// late refuses to make a chain to which a rule leads already: iptables looked for
+// an extension of that name then, and found none. With --noflush the kernel may
+// have had the chain. Later rules mean the chain, also where earlier ones mean
+// an extension of its name.
+func (p *parser) late(name string) error {
+	if p.missing[name] && !p.NoFlush {
+		return refused("a rule before this line leads to the chain %s, which was not there yet", Quote(name))
+	}
+	if match.Lookup(match.TargetKind, name, p.Family) != nil {
+		p.bodies = map[string]*Body{}
+	}
 	return nil
 }
 

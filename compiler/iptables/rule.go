@@ -28,9 +28,12 @@ type ruleReader struct {
 	// announced are the names that a line such as ":LOG -" has made chains, in any
 	// table.
 	announced map[string]bool
-	noFlush   bool // a chain may be there that the file does not have
-	words     []string
-	next      int
+	// missing are the targets that were neither a chain nor an extension where
+	// a rule names them.
+	missing map[string]bool
+	noFlush bool // a chain may be there that the file does not have
+	words   []string
+	next    int
 
 	command     byte // 'A', 'I', …; 0 until there is one
 	chain, name string
@@ -319,6 +322,7 @@ func (r *ruleReader) target(name string, isGoto bool) error {
 		t.Module = match.Lookup(match.TargetKind, name, r.family)
 		if t.Module == nil {
 			r.unknown = orElse(r.unknown, "-j "+name)
+			r.missing[name] = true
 		}
 	}
 	r.body.Target = t
