@@ -102,6 +102,9 @@ var foreigners = []struct {
 	{"an ambiguous abbreviation", foreign{rules: "-A DOCKER-USER --s 10.0.0.1 -j ACCEPT\n"}, refused},
 	// 1.8.9 takes "-ieth0" for the interface, later versions "eth0".
 	{"an interface joined to its option", foreign{rules: "-A DOCKER-USER -ieth0 -j ACCEPT\n"}, undecided},
+	// -m tcp with -p udp is refused, or by some versions loaded as something else.
+	{"a match of another protocol", foreign{rules: "-A DOCKER-USER -p udp -m tcp --sport 65000 -j ACCEPT\n"}, undecided},
+	{"a match without its protocol", foreign{rules: "-A DOCKER-USER -m tcp --sport 65000 -j ACCEPT\n"}, undecided},
 	// An option belongs to its module.
 	{"an index of esp", foreign{rules: "-A DOCKER-USER -p esp -m esp --espspi 500 -j ACCEPT\n"}, undecided},
 	{"an index of esp without its module", foreign{rules: "-A DOCKER-USER -p esp -m comment --comment x -j ACCEPT --espspi 500\n"}, undecided},

@@ -112,8 +112,14 @@ func asksNothing(b *Body) bool {
 
 func (c *conditions) interpret(b *Body) match.Cases {
 	cases := c.basics(b)
+	p, _ := packet.ParseProtocol(b.Protocol.Name)
 	for i := range b.Matches {
-		cases = cases.And(b.Matches[i].Means(c.Reader))
+		u := &b.Matches[i]
+		if u.Module != nil && !u.Module.Fits(p, b.Protocol.Not) {
+			cases = cases.And(match.Unsure(u.String()))
+			continue
+		}
+		cases = cases.And(u.Means(c.Reader))
 	}
 	for _, m := range b.Masks {
 		cases = cases.And(c.masked(m))

@@ -186,7 +186,7 @@ func compare(t *testing.T, r *rand.Rand, file oracle.File, s *packet.Space, stor
 		example := s.Example(packet.Forward, box)
 		before, after := judged.say(toOracle(example))
 		if before != old || after != now {
-			t.Errorf("Seawall says %v, then %v, the oracle %v, then %v, of %v", old, now, before, after, example)
+			t.Errorf("Seawall says %v, then %v, the oracle %v, then %v, of %v\n%+v", old, now, before, after, example, toOracle(example))
 		}
 	})
 	for range 60 {
