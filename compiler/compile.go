@@ -36,6 +36,8 @@ type Options struct {
 	Source   string       // what the files say they were made from
 	// Base4 and Base6 are boot files to splice the chains into; nil for none.
 	Base4, Base6 []byte
+	// Force lets a splice take out rules that others put into DOCKER-USER.
+	Force bool
 	Limits       prove.Limits // of the proof
 }
 
@@ -69,6 +71,14 @@ type BaseError struct {
 func (e *BaseError) Error() string { return fmt.Sprintf("the base for %s: %v", e.File, e.Err) }
 
 func (e *BaseError) Unwrap() error { return e.Err }
+
+// LostRulesError is the error for a base file in which others put rules into the
+// chains that would be Seawall's.
+type LostRulesError struct{ Lines []emit.Line }
+
+func (e *LostRulesError) Error() string {
+	return fmt.Sprintf("line %d is a rule of others in a chain of Seawall's: %s", e.Lines[0].Number, e.Lines[0].Text)
+}
 
 // Compile lowers a document, emits the files of a format, and proves each of
 // them. With an error there are no files: it is an *Unproved, a
@@ -124,6 +134,9 @@ func (o *Output) splice(opt Options) error {
 		family := f.Families[0]
 		if _, err := iptables.Parse(opt.base(family), iptables.Options{Family: family}); err != nil {
 			return &BaseError{File: f.Name, Err: err}
+		}
+		if lost := emit.Lost(opt.base(family)); lost != nil && !opt.Force {
+			return &BaseError{File: f.Name, Err: &LostRulesError{lost}}
 		}
 		spliced, notes, err := emit.Splice(opt.base(family), o.Chains, family)
 		if err != nil {

@@ -20,6 +20,8 @@ type compileFlags struct {
 	format   string
 	layout   string
 	family   int
+	force    bool
+	only     packet.Family // the family of --base FILE; 0 for both
 	outDir   string
 	base     string
 	check    bool
@@ -60,6 +62,7 @@ The layout is how the rules are arranged; each means the same.
 	flags := c.Flags()
 	flags.StringVar(&f.format, "format", emit.Names()[0], emit.NamesInWords())
 	registerLayout(c, &f.layout)
+	flags.BoolVar(&f.force, "force", false, "replace files that Seawall did not generate, and rules of others in DOCKER-USER of a base")
 	flags.IntVar(&f.family, "family", 4, "the address family that goes to standard output: 4 or 6")
 	flags.StringVar(&f.outDir, "out-dir", "", "write every file of the format into `DIR`")
 	flags.StringVar(&f.base, "base", "", "splice into this boot `FILE`, or into iptables and ip6tables of this folder")
@@ -111,7 +114,7 @@ func (f *compileFlags) run(c *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	opt := compiler.Options{Format: emit.ByName(f.format), Layout: lower.Layout(f.layout), Comments: f.comments, Source: sourceName(loaded)}
+	opt := compiler.Options{Format: emit.ByName(f.format), Layout: lower.Layout(f.layout), Comments: f.comments, Source: sourceName(loaded), Force: f.force}
 	if err := f.readBase(&opt); err != nil {
 		return err
 	}
@@ -123,10 +126,36 @@ func (f *compileFlags) run(c *cobra.Command, args []string) error {
 	for _, n := range out.Notes {
 		fmt.Fprintf(c.ErrOrStderr(), "Note: %s\n", n)
 	}
+	if f.only != 0 {
+		f.leaveOut(c, out)
+	}
 	if f.outDir == "" {
 		return f.print(c, out)
 	}
 	return f.write(c, out)
+}
+
+// leaveOut takes out the files of the other family than the base's.
+func (f *compileFlags) leaveOut(c *cobra.Command, out *compiler.Output) {
+	if f.outDir == "" {
+		f.family = int(f.only)
+		return
+	}
+	out.Files = slices.DeleteFunc(out.Files, func(file emit.File) bool {
+		other := !file.Sets && !slices.Contains(file.Families, f.only)
+		if other {
+			fmt.Fprintf(c.ErrOrStderr(), "Note: --base is a file of %v rules, so %s is not written. Name the folder to splice into both.\n", f.only, file.Name)
+		}
+		return other
+	})
+}
+
+// notOurs says what to do about files that are somebody else's.
+func (f *compileFlags) notOurs(err error) error {
+	if e, ok := errors.AsType[*emit.ForeignError](err); ok {
+		return fmt.Errorf("%w, so nothing was written.\n\nSplice the policy into them with --base, write into another folder, or replace them with --force", e)
+	}
+	return fmt.Errorf("cannot write into %s: %w", f.outDir, err)
 }
 
 // readBase reads the boot files to splice into.
@@ -143,7 +172,12 @@ func (f *compileFlags) readBase(opt *compiler.Options) error {
 		if err != nil {
 			return fmt.Errorf("--base: %w", err)
 		}
-		if f.family == 6 || filepath.Base(f.base) == "ip6tables" || strings.HasSuffix(f.base, ".v6") {
+		family := packet.Family(f.family)
+		if filepath.Base(f.base) == "ip6tables" || strings.HasSuffix(f.base, ".v6") {
+			family = packet.IPv6
+		}
+		f.only = family
+		if family == packet.IPv6 {
 			opt.Base6 = append([]byte{}, text...)
 		} else {
 			opt.Base4 = append([]byte{}, text...)
@@ -160,9 +194,30 @@ func (f *compileFlags) readBase(opt *compiler.Options) error {
 	return nil
 }
 
+// lostRules names the rules that a splice would take out, and the ways on.
+func lostRules(e *compiler.LostRulesError) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "rules in the base that Seawall did not write would be lost, so nothing was written.\n\n")
+	for i, l := range e.Lines {
+		if i == maxLost {
+			fmt.Fprintf(&b, "  and %d more\n", len(e.Lines)-maxLost)
+			break
+		}
+		fmt.Fprintf(&b, "  line %d: %s\n", l.Number, l.Text)
+	}
+	b.WriteString("\nSay what they mean in the policy (seawall import shows how) and delete them, or replace them with --force.")
+	return errors.New(b.String())
+}
+
+// maxLost is how many of the rules are shown that would be lost.
+const maxLost = 10
+
 // unproved explains why nothing was written.
 func unproved(err error) error {
 	var base *compiler.BaseError
+	if lost, ok := errors.AsType[*compiler.LostRulesError](err); ok {
+		return lostRules(lost)
+	}
 	if errors.As(err, &base) {
 		return atLine("the base for "+base.File, base.Err)
 	}
@@ -202,6 +257,11 @@ func (f *compileFlags) write(c *cobra.Command, out *compiler.Output) error {
 			return exitCode(exitDiffers)
 		}
 		return nil
+	}
+	if !f.force {
+		if err := emit.CheckForeign(f.outDir, out.Files); err != nil {
+			return f.notOurs(err)
+		}
 	}
 	names, err := emit.Write(f.outDir, out.Files)
 	if err != nil {

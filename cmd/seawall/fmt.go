@@ -6,7 +6,7 @@ import (
 	"io"
 	"os"
 
-	"github.com/google/renameio/v2/maybe"
+	"github.com/seawall/seawall/compiler/emit"
 	"github.com/seawall/seawall/schema"
 	"github.com/sergi/go-diff/diffmatchpatch"
 	"github.com/spf13/cobra"
@@ -102,11 +102,7 @@ func fmtFiles(c *cobra.Command, path string, check, diff bool) error {
 }
 
 func rewrite(name string, out []byte) error {
-	info, err := os.Stat(name)
-	if err != nil {
-		return err
-	}
-	return maybe.WriteFile(name, out, info.Mode().Perm())
+	return emit.Replace(name, out, 0o644)
 }
 
 // printDiff writes the lines that change, those that go before those that come.

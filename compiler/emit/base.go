@@ -39,7 +39,55 @@ func Splice(base []byte, c *Chains, f packet.Family) (File, []string, error) {
 		name = "ip6tables"
 	}
 	out, err := s.run()
-	return File{Name: name, Bytes: out, Families: []packet.Family{f}}, s.notes, err
+	return File{Name: name, Bytes: out, Families: []packet.Family{f}, Base: base}, s.notes, err
+}
+
+// Line is a line of a base file.
+type Line struct {
+	Number int
+	Text   string
+}
+
+// Lost returns the rules of a base file that others put into Seawall's chains,
+// and that Splice would take out. A file that Seawall generated as a whole has
+// none.
+func Lost(base []byte) []Line {
+	if Generated(base) {
+		return nil
+	}
+	var lost []Line
+	table, inside := "", false
+	for i, line := range lines(base) {
+		text := strings.TrimRight(line, "\r\n")
+		switch {
+		case strings.HasPrefix(text, beginMark):
+			inside = true
+		case strings.HasPrefix(text, endMark):
+			inside = false
+		case strings.HasPrefix(text, "*"):
+			table = strings.TrimSpace(text[1:])
+		case !inside && table == "filter" && ownRule(text):
+			lost = append(lost, Line{i + 1, text})
+		}
+	}
+	return lost
+}
+
+// ownRule reports whether a line puts a rule into one of Seawall's chains. The
+// RETURN that Docker puts at the end of DOCKER-USER says nothing.
+func ownRule(text string) bool {
+	fields := strings.Fields(text)
+	if len(fields) > 0 && strings.HasPrefix(fields[0], "[") {
+		fields = fields[1:]
+	}
+	if len(fields) < 3 || !iptables.Owned(fields[1]) || len(fields) == 4 && fields[2] == "-j" && fields[3] == "RETURN" {
+		return false
+	}
+	switch fields[0] {
+	case "-A", "--append", "-I", "--insert":
+		return true
+	}
+	return false
 }
 
 type splicer struct {

@@ -1,0 +1,17 @@
+//go:build !unix
+
+package emit
+
+import (
+	"io/fs"
+	"os"
+)
+
+// Replace gives a file new content. A file that is there keeps its mode, a new
+// one gets mode. It is written in place: there is no rename at one moment here.
+func Replace(path string, content []byte, mode fs.FileMode) error {
+	if info, err := os.Stat(path); err == nil {
+		mode = info.Mode().Perm()
+	}
+	return os.WriteFile(path, content, mode)
+}

@@ -1,0 +1,77 @@
+//go:build unix
+
+package emit
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/google/renameio/v2"
+)
+
+// Replace gives a file new content at one moment: a crash leaves the old or the
+// new. A file that is there keeps its owner and its mode, a new one gets mode. A
+// symbolic link stays, and what it names changes. The file is written beside its
+// place first, under a name with a dot in front; one that an earlier run was
+// killed at is removed.
+func Replace(path string, content []byte, mode fs.FileMode) error {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	} else if target, err := os.Readlink(path); err == nil { // of a file that is not there yet
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(filepath.Dir(path), target)
+		}
+		path = target
+	}
+	dir := filepath.Dir(path)
+	removeLeft(dir, filepath.Base(path))
+	file, err := renameio.NewPendingFile(path, renameio.WithTempDir(dir), renameio.WithStaticPermissions(mode), renameio.WithExistingPermissions())
+	if err != nil {
+		return err
+	}
+	defer file.Cleanup()
+	if _, err := file.Write(content); err != nil {
+		return err
+	}
+	if err := keepOwner(file.File, path); err != nil {
+		return err
+	}
+	return file.CloseAtomicallyReplace()
+}
+
+// keepOwner gives a file the owner and group of the one that it replaces.
+func keepOwner(file *os.File, path string) error {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	was, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || int(was.Uid) == os.Geteuid() && int(was.Gid) == os.Getegid() {
+		return nil
+	}
+	if err := file.Chown(int(was.Uid), int(was.Gid)); err != nil {
+		return err
+	}
+	return file.Chmod(info.Mode()) // chown takes the set-user-ID bits away
+}
+
+// stale is the age at which a file that was to replace another is no longer
+// written by anybody.
+const stale = 10 * time.Minute
+
+// removeLeft removes what runs that were killed left beside a file. That it
+// cannot is no reason not to write.
+func removeLeft(dir, name string) {
+	left, _ := filepath.Glob(filepath.Join(dir, "."+name+"[0-9]*"))
+	for _, path := range left {
+		if info, err := os.Lstat(path); err == nil && info.Mode().IsRegular() && time.Since(info.ModTime()) > stale {
+			_ = os.Remove(path)
+		}
+	}
+}
