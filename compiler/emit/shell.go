@@ -60,38 +60,64 @@ tidy() {
 	printf 'seawall.sh: %s\n' "$*" >&2
 }
 
+# state COMMAND: the chains and jumps of now that a load has to know, as -S
+# prints them.
+state() {
+	all=$("$1" -w 10 -S) || return 1
+	printf '%s\n' "$all" | sed -n -e '/^-N SEAWALL-/p' -e '/^-A FORWARD /p' -e '/^-A INPUT /p'
+}
+
 # jump STATE FROM TO: lines that make "-j TO" the first rule of FROM, and the
 # only one of its kind.
 jump() {
-	rules=$(printf '%s\n' "$1" | grep -e "^-A $2 ")
-	keep=0
-	if [ "$(printf '%s\n' "$rules" | sed -n 1p)" = "-A $2 -j $3" ]; then
-		keep=1
-	fi
-	printf '%s\n' "$rules" | grep -n -x -e "-A $2 -j $3" | sed 's/:.*//' | sort -rn | while read -r line; do
-		if [ "$keep" = 0 ] || [ "$line" != 1 ]; then
-			printf -- '-D %s %s\n' "$2" "$line"
+	at=0 first=no gone=
+	while read -r line; do
+		case $line in
+		"-A $2 "*) at=$((at + 1)) ;;
+		*) continue ;;
+		esac
+		if [ "$line" != "-A $2 -j $3" ]; then
+			continue
+		elif [ "$at" = 1 ]; then
+			first=yes
+		else
+			gone="$at $gone" # the last one first, or the numbers would move
 		fi
+	done <<STATE
+$1
+STATE
+	for at in $gone; do
+		printf -- '-D %s %s\n' "$2" "$at"
 	done
-	if [ "$keep" = 0 ]; then
+	if [ "$first" = no ]; then
 		printf -- '-I %s -j %s\n' "$2" "$3"
 	fi
 }
 
 # nojump STATE FROM TO: lines that take every "-j TO" out of FROM.
 nojump() {
-	printf '%s\n' "$1" | grep -x -e "-A $2 -j $3" | sed 's/^-A /-D /'
+	while read -r line; do
+		if [ "$line" = "-A $2 -j $3" ]; then
+			printf -- '-D %s -j %s\n' "$2" "$3"
+		fi
+	done <<STATE
+$1
+STATE
 }
 
 # leftover STATE CHAINS: chains of earlier versions that the rules no longer
 # have.
 leftover() {
-	printf '%s\n' "$1" | sed -n 's/^-N \(SEAWALL-.*\)$/\1/p' | while read -r chain; do
-		case " $2 " in
-		*" $chain "*) ;;
-		*) printf '%s\n' "$chain" ;;
-		esac
-	done
+	while read -r verb chain; do
+		if [ "$verb" = -N ]; then
+			case " $2 " in
+			*" $chain "*) ;;
+			*) printf '%s\n' "$chain" ;;
+			esac
+		fi
+	done <<STATE
+$1
+STATE
 }
 
 # load COMMAND RULES CHAINS [--test]: everything of one family in one commit.
@@ -100,13 +126,14 @@ load() {
 	shift 3
 	# All is asked before iptables-restore starts: it may hold the lock that
 	# asking needs. Without an answer nothing can be decided, and nothing is.
-	state=$("$command" -w 10 -S) || return 1
-	old=$(leftover "$state" "$chains")
+	now=$(state "$command") || return 1
+	rules=$("$rules_of") || return 1
+	old=$(leftover "$now" "$chains")
 	text=$(
 		echo '*filter'
-		"$rules_of"
-		jump "$state" FORWARD DOCKER-USER
-		{{if .ToHost}}jump "$state" INPUT SEAWALL-INPUT{{else}}nojump "$state" INPUT SEAWALL-INPUT{{end}}
+		printf '%s\n' "$rules"
+		jump "$now" FORWARD DOCKER-USER
+		{{if .ToHost}}jump "$now" INPUT SEAWALL-INPUT{{else}}nojump "$now" INPUT SEAWALL-INPUT{{end}}
 		for chain in $old; do
 			printf -- '-F %s\n' "$chain"
 		done
@@ -120,7 +147,9 @@ load() {
 
 # saved COMMAND: lines that bring back the chains and jumps as they are now.
 saved() {
-	"$1-save" -t filter | sed -n -e '/^:DOCKER-USER /p' -e '/^:SEAWALL-/p' -e '/^-A DOCKER-USER /p' -e '/^-A SEAWALL-/p'
+	all=$("$1-save" -t filter) || return 1
+	printf '%s\n' "$all" | sed -n -e '/^:DOCKER-USER /p' -e '/^:SEAWALL-/p' -e '/^-A DOCKER-USER /p' -e '/^-A SEAWALL-/p'{{if not .ToHost}} \
+		-e 's/^-A \(INPUT -j SEAWALL-INPUT\)$/-I \1/p'{{end}}
 }
 
 for command in "$IPTABLES" "$IP6TABLES"; do
@@ -136,9 +165,9 @@ done
 	say "$IPSET is not installed; nothing was changed"
 	exit 1
 fi
-# Sets are named after what is in them: those of the rules of now stay as they
+# Sets are named after what is in them: those of the current rules stay as they
 # are until the new rules stand.
-if ! sets | "$IPSET" restore; then
+if ! new_sets=$(sets) || ! printf '%s\n' "$new_sets" | "$IPSET" restore; then
 	say 'the sets do not fit this host; the rules were not changed'
 	exit 1
 fi
@@ -150,23 +179,27 @@ trap tidy EXIT
 fi
 
 if ! before=$(saved "$IPTABLES"); then
-	say 'the rules of now cannot be read; nothing was changed'
+	say 'the current rules cannot be read; nothing was changed'
 	exit 1
 fi
+trap '' HUP INT TERM # what has begun comes to its end
 if ! load "$IPTABLES" rules_v4 "$chains_v4"; then
 	say 'IPv4 could not be loaded; nothing was changed'
 	exit 1
 fi
 if ! load "$IP6TABLES" rules_v6 "$chains_v6"; then
-	{
+	if {
 		echo '*filter'
 		for chain in $chains_v4; do
 			printf ':%s - [0:0]\n' "$chain"
 		done
 		printf '%s\n' "$before"
 		echo COMMIT
-	} | "$IPTABLES-restore" -w 10 --noflush
-	say 'IPv6 could not be loaded; IPv4 has its previous rules'
+	} | "$IPTABLES-restore" -w 10 --noflush; then
+		say 'IPv6 could not be loaded; both families have their previous rules'
+	else
+		say 'IPv6 could not be loaded and has its previous rules; IPv4 could not be taken back and has the new ones'
+	fi
 	exit 1
 fi
 `))

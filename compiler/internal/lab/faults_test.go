@@ -108,7 +108,7 @@ func TestFaultsOfTheScript(t *testing.T) {
 				t.Errorf("a missing program: %q, %v", said, err)
 			}
 			said, err = w.script(path, four, brokenTables(t, six))
-			if err == nil || !strings.Contains(said, "seawall.sh: IPv6 could not be loaded; IPv4 has its previous rules") {
+			if err == nil || !strings.Contains(said, "seawall.sh: IPv6 could not be loaded; both families have their previous rules") {
 				t.Errorf("a failing IPv6: %q, %v", said, err)
 			}
 			if diff := cmp.Diff(before, state()); diff != "" {

@@ -1,0 +1,228 @@
+//go:build linux
+
+package lab
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/seawall/seawall/compiler"
+	"github.com/seawall/seawall/compiler/emit"
+	"github.com/seawall/seawall/compiler/lower"
+	"github.com/seawall/seawall/compiler/packet"
+	"github.com/seawall/seawall/schema"
+)
+
+// A fault is an external command of the script, by its number in the order in
+// which they run, that fails: before it did anything, or, where it only prints,
+// after half of its output.
+type fault struct {
+	at   []int
+	half bool
+}
+
+// faulty is a folder of commands in the place of those that the script runs. Each
+// counts itself, and fails when its number is asked for.
+type faulty struct {
+	dir string
+}
+
+func newFaulty(t *testing.T, b Backend) *faulty {
+	t.Helper()
+	f := &faulty{t.TempDir()}
+	reads := map[string]string{"sed": "sed", "cat": "cat", "ipset": "ipset"}
+	for name, family := range map[string]packet.Family{"four": packet.IPv4, "six": packet.IPv6} {
+		for _, suffix := range []string{"", "-restore", "-save"} {
+			reads[name+suffix] = b.Command(family, "") + suffix
+		}
+	}
+	for name, real := range reads {
+		path, err := exec.LookPath(real)
+		if err != nil {
+			t.Fatal(err)
+		}
+		half := fmt.Sprintf("out=$(%s \"$@\")\nprintf '%%s' \"${out%%%%${out#????????????????????????????????????????}}\"\n", path)
+		if strings.HasSuffix(name, "-restore") || name == "ipset" {
+			half = ""
+		}
+		text := fmt.Sprintf("#!/bin/dash\nread -r n <%[1]s/count\nn=$((n + 1))\necho $n >%[1]s/count\n[ %[4]s != six-restore ] || echo $n >%[1]s/last\ncase \" $FAULTS \" in\n*\" $n \"*)\n\t[ -z \"$HALF\" ] || {\n%[2]s\t:; }\n\techo \"fault $n\" >&2\n\texit 4\nesac\nexec %[3]s \"$@\"\n", f.dir, half, path, name)
+		if err := os.WriteFile(filepath.Join(f.dir, name), []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return f
+}
+
+// run runs the script in a shell, and returns what it said, its exit code and how
+// many commands it ran.
+func (f *faulty) run(w *world, shell, script string, x fault) (said string, code, commands int) {
+	w.t.Helper()
+	count := filepath.Join(f.dir, "count")
+	if err := os.WriteFile(count, []byte("0\n"), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	c := w.top.Host.Command("timeout", append(append([]string{"-s", "KILL", "60"}, strings.Fields(shell)...), script)...)
+	faults := strings.Trim(fmt.Sprint(x.at), "[]")
+	c.Env = append(os.Environ(), "PATH="+f.dir+":"+os.Getenv("PATH"), "IPTABLES=four", "IP6TABLES=six", "IPSET=ipset", "FAULTS="+faults)
+	if x.half {
+		c.Env = append(c.Env, "HALF=yes")
+	}
+	out, _ := c.CombinedOutput() // the code is looked at
+	return string(out), c.ProcessState.ExitCode(), f.number(w.t, "count")
+}
+
+// number reads a number that the commands noted.
+func (f *faulty) number(t *testing.T, name string) int {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(f.dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// scenario is two policies, of which the script of the second is loaded over the
+// first.
+type scenario struct {
+	name     string
+	old, new *schema.Document
+	layout   lower.Layout
+}
+
+func scenarios() []scenario {
+	proxied := lifeText(1)
+	without := strings.Replace(lifeText(2), "unlisted = \"deny\"", "unlisted = \"deny\"\n  userland_proxy = false", 1)
+	return []scenario{
+		{"indexed", parsePolicy(proxied), parsePolicy(lifeText(2)), lower.Indexed},
+		{"INPUT needed no more", parsePolicy(proxied), parsePolicy(without), lower.Flat},
+		{"INPUT needed anew", parsePolicy(strings.Replace(without, "20002", "20001", 1)), parsePolicy(lifeText(2)), lower.Flat},
+		{"ipset", parsePolicy(proxied), parsePolicy(lifeText(2)), lower.IPSet},
+	}
+}
+
+// shells are the shells that the script has to work with.
+func shells(t *testing.T) []string {
+	var list []string
+	for _, s := range []string{"dash", "bash --posix", "busybox ash"} {
+		if _, err := exec.LookPath(strings.Fields(s)[0]); err == nil {
+			list = append(list, s)
+		} else if os.Getenv("CI") != "" {
+			t.Errorf("%s is not here", s)
+		}
+	}
+	return list
+}
+
+// Whatever command of the script fails, alone or together with any other, each
+// family ends with all of its previous rules or with all of its new ones, and the
+// script says which.
+func TestEveryFaultOfTheScript(t *testing.T) {
+	for _, b := range Backends {
+		for _, s := range scenarios() {
+			t.Run(string(b)+"/"+s.name, func(t *testing.T) {
+				Need(t)
+				t.Parallel()
+				w := &world{t: t, backend: b, top: NewTopology(t, "eth0", "eth1")}
+				everyFault(t, w, s)
+			})
+		}
+	}
+}
+
+func everyFault(t *testing.T, w *world, s scenario) {
+	f := newFaulty(t, w.backend)
+	old, fresh := scriptOf(t, s.old, s.layout), scriptOf(t, s.new, s.layout)
+	reset := func() {
+		t.Helper()
+		if said, code, _ := f.run(w, "dash", old, fault{}); code != 0 {
+			t.Fatalf("the first policy is not loaded: %s", said)
+		}
+	}
+	runs, wrong := 0, 0
+	list := shells(t)
+	if !*long {
+		list = list[runsOf(t)%len(list):][:1]
+	}
+	for _, shell := range list {
+		reset()
+		said, code, n := f.run(w, shell, fresh, fault{})
+		if code != 0 || n < 10 {
+			t.Fatalf("%s: without a fault: exit %d after %d commands: %s", shell, code, n, said)
+		}
+		for _, x := range faults(n+2, f.number(t, "last")) {
+			reset()
+			said, code, _ := f.run(w, shell, fresh, x)
+			runs++
+			if why := s.judge(w, said, code); why != "" {
+				wrong++
+				t.Errorf("%s, commands %v fail, half %t: %s\nexit %d: %s", shell, x.at, x.half, why, code, said)
+			}
+		}
+	}
+	results.add("faults of the script, "+string(w.backend)+", "+s.name, runs, wrong)
+}
+
+// runsOf is a number that differs from test to test, and not from run to run.
+func runsOf(t *testing.T) int { return len(t.Name()) }
+
+// faults are every command alone, and every pair of them: in a short run those with
+// the load of IPv6, which the script takes back.
+func faults(n, load int) []fault {
+	var list []fault
+	for i := 1; i <= n; i++ {
+		list = append(list, fault{[]int{i}, true})
+		if *long {
+			list = append(list, fault{[]int{i}, false})
+		}
+		for j := i + 1; j <= n; j++ {
+			if *long || i == load || j == load {
+				list = append(list, fault{[]int{i, j}, (i+j)%2 == 0})
+			}
+		}
+	}
+	return list
+}
+
+// judge compares what the script said with what the kernel holds.
+func (s scenario) judge(w *world, said string, code int) string {
+	var want [2]*schema.Document // of each family
+	switch {
+	case code == 0:
+		want = [2]*schema.Document{s.new, s.new}
+	case strings.Contains(said, "nothing was changed"), strings.Contains(said, "the rules were not changed"), strings.Contains(said, "both families have their previous rules"):
+		want = [2]*schema.Document{s.old, s.old}
+	case strings.Contains(said, "IPv4 could not be taken back and has the new ones"):
+		want = [2]*schema.Document{s.new, s.old}
+	default:
+		return "it does not say which rules the host has"
+	}
+	for i, family := range packet.Families {
+		if ok, why := w.means(want[i], family); !ok {
+			return fmt.Sprintf("%v: %s", family, why)
+		}
+	}
+	return ""
+}
+
+func scriptOf(t *testing.T, doc *schema.Document, layout lower.Layout) string {
+	t.Helper()
+	out, err := compiler.Compile(context.Background(), doc, compiler.Options{Format: emit.Shell, Layout: layout, Source: "policy.hcl"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "seawall.sh")
+	if err := os.WriteFile(path, out.Files[0].Bytes, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

@@ -1,0 +1,33 @@
+package match_test
+
+import (
+	"fmt"
+
+	"github.com/seawall/seawall/compiler/iptables/match"
+	"github.com/seawall/seawall/compiler/packet"
+)
+
+// A match that is known says exactly which packets it takes, and what iptables
+// would refuse of it. One that is not known may take any packet.
+func ExampleUse_Means() {
+	multiport := match.Lookup(match.MatchKind, "multiport", packet.IPv4)
+	use := &match.Use{Name: "multiport", Module: multiport, Options: []match.Given{
+		{Not: true, Name: "--dports", Values: []string{"80,443"}}}}
+
+	reader := &match.Reader{Space: packet.NewSpace(packet.IPv4)}
+	for _, c := range use.Means(reader) {
+		for _, f := range reader.Fields(&c.Box) {
+			fmt.Println(use, "takes", f.Name, f.Values)
+		}
+	}
+
+	use.Options = append(use.Options, match.Given{Name: "--sports", Values: []string{"53"}})
+	fmt.Println("refused:", multiport.Refuses(packet.IPv4, use))
+
+	unknown := &match.Use{Name: "mystery"}
+	fmt.Println("unsure:", unknown.Means(reader)[0].Unsure)
+	// Output:
+	// -m multiport ! --dports 80,443 takes destination port [0-79 81-442 444-65535]
+	// refused: multiport takes one of --sports, --dports and --ports
+	// unsure: -m mystery
+}

@@ -1,0 +1,47 @@
+package meaning_test
+
+import (
+	"fmt"
+	"log"
+	"net/netip"
+
+	"github.com/seawall/seawall/compiler/meaning"
+	"github.com/seawall/seawall/compiler/packet"
+	"github.com/seawall/seawall/schema"
+)
+
+// One packet's way through the steps of schema/SPEC.md, section 2.
+func ExampleExplain() {
+	loaded, diags := schema.Parse("policy.hcl", []byte(`host {
+  external = ["eth0"]
+  unlisted = "allow"
+}
+policy "admin" {
+  ports = [8080]
+  allow { sources = ["192.0.2.0/24"] }
+}
+`), schema.Options{})
+	if diags.HasErrors() {
+		log.Fatal(diags)
+	}
+	way := meaning.Explain(loaded.Document, packet.Packet{
+		Hook: packet.Forward, In: "eth0", Out: "docker0", Protocol: packet.TCP, State: packet.New, DNAT: true,
+		Source: netip.MustParseAddr("203.0.113.9"), Sport: 40000,
+		OrigDst: netip.MustParseAddr("198.51.100.2"), OrigPort: 8080, // where the client sent it
+		Dest: netip.MustParseAddr("172.17.0.2"), Dport: 80, // where Docker sends it
+	})
+	for _, s := range way.Steps {
+		fmt.Printf("%d. %s\n", s.Number, s.Said)
+	}
+	fmt.Printf("%s: %s, line %d\n", way.Verdict, way.Rule, way.At.Start.Line)
+	// Output:
+	// 1. no forward block names it
+	// 2. it came in on eth0, an external interface
+	// 3. it is no ICMP error about a known connection
+	// 4. conntrack knows the packet
+	// 5. it is in original direction, no answer
+	// 6. established = "check": packets of every connection are looked at
+	// 7. there is no guard
+	// 8. policy admin: no rule matches 203.0.113.9; no default is written, so deny
+	// deny: policy admin, default, line 5
+}
