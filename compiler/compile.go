@@ -37,8 +37,8 @@ type Options struct {
 	// Base4 and Base6 are boot files to splice the chains into; nil for none.
 	Base4, Base6 []byte
 	// Force lets a splice take out rules that others put into DOCKER-USER.
-	Force bool
-	Limits       prove.Limits // of the proof
+	Force  bool
+	Limits prove.Limits // of the proof
 }
 
 // Output is what Compile returns: the files, and what the user should know.

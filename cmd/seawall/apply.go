@@ -47,7 +47,8 @@ back. A process of its own does that: also when the terminal is lost, which a
 policy may cause, and when seawall itself is killed. The confirmation is a
 "yes" typed here, or the file that is named made from anywhere.
 
-Exit 0 when the policy is loaded and kept, 2 when it was taken back.
+Exit 0 when the policy is loaded and kept, 2 when it was not confirmed or was
+taken back.
 IPTABLES, IP6TABLES and IPSET name other commands, as for seawall.sh.`,
 		Example: `  seawall apply policy.hcl
   seawall apply policy.hcl --dry-run
@@ -101,7 +102,7 @@ func (f *applyFlags) apply(c *cobra.Command, args []string) error {
 	lines := answers(c.InOrStdin())
 	if !f.yes && !ask(w, lines, "Load this? Type yes: ", 0) {
 		fmt.Fprintln(w, "Nothing was changed.")
-		return nil
+		return exitCode(exitDiffers)
 	}
 	if err := f.loadNow(c, now, loaded.Document, out.Files[0], lines); err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 
 	"github.com/seawall/seawall/compiler/importer"
 	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
 	"github.com/spf13/cobra"
 )
@@ -49,7 +50,7 @@ dropped in silence. Exit 0 when the policy means the same, 2 when not wholly.`,
 				return err
 			}
 			if len(result.Missing) == 0 {
-				fmt.Fprintln(c.ErrOrStderr(), "The policy means what the chain means, proved over all packets.")
+				fmt.Fprintf(c.ErrOrStderr(), "The policy implements what the chain says%s.\n", ofFamilies(chains))
 				return nil
 			}
 			writeMissing(c.ErrOrStderr(), chains, result)
@@ -59,6 +60,16 @@ dropped in silence. Exit 0 when the policy means the same, 2 when not wholly.`,
 	c.Flags().StringVar(&in, "in", "eth0", "the `INTERFACE` on which traffic from outside arrives")
 	r.register(c)
 	return c
+}
+
+// ofFamilies says which packets the chains are about.
+func ofFamilies(chains []importer.Chain) string {
+	if len(chains) > 1 {
+		return ", proved over all packets"
+	}
+	family := chains[0].Family
+	other := packet.IPv4 + packet.IPv6 - family
+	return fmt.Sprintf(", proved over all packets of %v. No rules for %v were given: their sources are not in it", family, other)
 }
 
 // writeMissing lists what the policy does not say.

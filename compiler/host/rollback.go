@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/seawall/seawall/compiler/emit"
@@ -199,6 +200,9 @@ func Lock(path string) (func(), error) {
 	}
 	if err := tryLock(f); err != nil {
 		_ = f.Close()
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("cannot lock %s: %w", path, err)
+		}
 		return nil, fmt.Errorf("another seawall apply is at work (%s is locked)", path)
 	}
 	return func() { _ = f.Close() }, nil

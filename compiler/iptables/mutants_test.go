@@ -77,7 +77,7 @@ func toOracle(p packet.Packet) oracle.Packet {
 }
 
 // mutants counts what became of them.
-type mutants struct{ made, refused, same, other, undecided, wrong int }
+type mutants struct{ made, refused, same, other, undecided int }
 
 // A file of others' rules with a slip in it means something else exactly when the
 // evaluator says so: where Seawall calls both files equal, no packet tells them

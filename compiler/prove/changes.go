@@ -38,10 +38,10 @@ type Change struct {
 	Hooks    []packet.Hook
 	Effect   Effect
 	Old, New packet.Verdict
-	Policy   string // the policy whose scope the packets are in, "" for diagram.None
+	Policy   string // the policy whose scope the packets are in, "" for none
 	Sources  []string
 	AllBut   bool           // Sources are those that are left alone
-	Ports    []string       // original ports as a policy has them; diagram.None: any
+	Ports    []string       // original ports as a policy has them; none: any
 	Fields   []packet.Field // what binds the packets beyond sources, ports and conntrack
 	Example  packet.Packet
 

@@ -24,7 +24,7 @@ func (p *Page) HTML() (string, error) {
 	return b.String(), nil
 }
 
-// Unlisted says in a sentence what happens to what no policy names.
+// UnlistedText says in a sentence what happens to what no policy names.
 func (h Host) UnlistedText() string { return h.unlisted() }
 
 // wayHTML is a column of the packet's way as a drawing of its own. All text in

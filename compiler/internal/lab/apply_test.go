@@ -68,7 +68,9 @@ func TestApply(t *testing.T) {
 			}
 			expect("a dry run", []string{"--dry-run"}, 0, "closed", "")
 			unchanged("a dry run")
-			expect("a no to the question", nil, 0, "Nothing was changed.", "no\n")
+			expect("nobody to answer", nil, 2, "Nothing was changed.", "")
+			unchanged("nobody to answer")
+			expect("a no to the question", nil, 2, "Nothing was changed.", "no\n")
 			unchanged("a no to the question")
 			expect("silence", []string{"--yes", "--confirm-within", "1s"}, 2, "Not confirmed: the previous rules are back.", "")
 			unchanged("silence")
