@@ -402,7 +402,7 @@ func (c *Chain) hasRule(number int) error {
 // only looks whether there is one.
 func (c *Chain) delete(rules []*Rule, take bool) error {
 	for _, gone := range rules {
-		i := slices.IndexFunc(c.Rules, func(r *Rule) bool { return r.canonical() == gone.canonical() })
+		i := slices.IndexFunc(c.Rules, func(r *Rule) bool { return r.key() == gone.key() })
 		switch {
 		case c.Partial:
 			return refused("whether the chain %s has this rule depends on what it has already", c.Name)
