@@ -283,6 +283,33 @@ func TestEveryProtocolName(t *testing.T) {
 	}
 }
 
+// What only ip6tables does: it looks for the header behind an extension header, so
+// no packet is of such a protocol, and it has a module for one more.
+func TestForeignRulesOfIPv6(t *testing.T) {
+	doc := document(t, foreignPolicy)
+	out, err := compiler.Compile(context.Background(), doc, compiler.Options{Format: emit.Sysconfig, Layout: lower.Flat})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rule, want := range map[string]string{
+		"-p ipv6-route":              equal,
+		"-p 44":                      equal,
+		"-p ah":                      equal,
+		"-p ipv6-opts":               equal,
+		"! -p ipv6-opts":             differs,
+		"-p esp":                     differs,
+		"-p mh --mh-type 1":          undecided,
+		"-p 135 --mh-type 1":         refused,
+		"-m ah --ahspi 500":          undecided,
+		"-s ::ffff:192.0.2.1 -p udp": differs,
+	} {
+		text := strings.Replace(string(out.Files[1].Bytes), "-A FORWARD -j DOCKER-USER\n", "-A FORWARD -j DOCKER-USER\n-A DOCKER-USER "+rule+" -j ACCEPT\n", 1)
+		if got := verdictOf(t, doc, text, packet.IPv6); got != want {
+			t.Errorf("%s: %s, want %s", rule, got, want)
+		}
+	}
+}
+
 // A base that iptables-restore refuses is refused, with its line: a boot file
 // made of it would not load.
 func TestBasesThatDoNotLoadAreRefused(t *testing.T) {
@@ -345,9 +372,12 @@ func TestChangedScriptsAreRefused(t *testing.T) {
 	for name, changed := range map[string]string{
 		"a rule at the end":     script + "iptables -I DOCKER-USER -j ACCEPT\n",
 		"an exit at the top":    first + "\nexit 0\n" + rest,
-		"without its jump":      strings.ReplaceAll(script, "jump \"$state\" FORWARD DOCKER-USER", ":"),
+		"without its jump":      strings.ReplaceAll(script, "jump \"$now\" FORWARD DOCKER-USER", ":"),
 		"another command first": first + "\niptables -F\n" + rest,
 	} {
+		if changed == script {
+			t.Fatalf("%s: the script has no such line", name)
+		}
 		if _, err := compiler.ReadRules("seawall.sh", []byte(changed), compiler.ReadOptions{}); err == nil {
 			t.Errorf("%s: read", name)
 		}

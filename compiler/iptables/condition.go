@@ -141,7 +141,12 @@ func (c *conditions) basics(b *Body) match.Cases {
 		if !ok {
 			return match.Unsure("-p " + b.Protocol.Name)
 		}
-		x[packet.Proto] = c.Not(b.Protocol.Not, packet.Proto, diagram.One(diagram.Small(int(p))))
+		switch {
+		case c.Family != packet.IPv6 || !p.ExtensionHeader():
+			x[packet.Proto] = c.Not(b.Protocol.Not, packet.Proto, diagram.One(diagram.Small(int(p))))
+		case !b.Protocol.Not:
+			return match.Never
+		}
 	}
 	if x.Empty() {
 		return match.Never

@@ -43,7 +43,8 @@ type ruleReader struct {
 	body      *Body
 	set       string // the letters of the options that were given
 	proto     packet.Protocol
-	protoUsed bool // the protocol's own module was loaded
+	protoUsed bool   // the protocol's own module was loaded
+	protoWord string // as -p has it
 	sources   []addressMask
 	dests     []addressMask
 	notSource bool
@@ -267,6 +268,7 @@ func (r *ruleReader) interfaceOption(c byte, value string, not, joined bool) err
 
 func (r *ruleReader) protocol(value string, not bool) error {
 	p, ok := packet.ParseProtocol(value)
+	r.protoWord = value
 	switch {
 	case !ok:
 		return refused("%q is not a protocol", value)
@@ -372,8 +374,11 @@ func (r *ruleReader) loadProtocol() bool {
 		return false
 	}
 	name := r.proto.String()
-	if r.proto == packet.ICMPv6 {
+	switch {
+	case r.proto == packet.ICMPv6:
 		name = "icmp6"
+	case r.body.Protocol.Name == name && strings.EqualFold(r.protoWord, "mh"):
+		name = "mh" // the module has this one of the protocol's names
 	}
 	r.protoUsed = true
 	if match.Lookup(match.MatchKind, name, r.family) == nil {

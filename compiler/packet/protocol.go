@@ -144,3 +144,14 @@ func ProtocolNames() []string {
 	})
 	return list
 }
+
+// ExtensionHeader reports whether a protocol is one of IPv6's extension headers.
+// The kernel looks for the header behind them (ip6_tables.c, ipv6_find_hdr), so no
+// packet is of such a protocol to ip6tables, which says so when it reads "-p".
+func (p Protocol) ExtensionHeader() bool {
+	switch p {
+	case 43, 44, 51, 60: // routing, fragment, authentication, destination options
+		return true
+	}
+	return false
+}

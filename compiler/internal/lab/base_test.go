@@ -68,7 +68,7 @@ func TestBasesLoad(t *testing.T) {
 	for name, base := range bases {
 		// IPv6 has other names for ICMP and its answers.
 		six := strings.NewReplacer("icmp-host-prohibited", "icmp6-adm-prohibited", "-p icmp", "-p ipv6-icmp", "10.0.0.0/8", "fd00::/8").Replace(base)
-		out, err := compiler.Compile(context.Background(), doc, compiler.Options{Format: emit.Sysconfig, Source: "policy.hcl", Base4: []byte(base), Base6: []byte(six)})
+		out, err := compiler.Compile(context.Background(), doc, compiler.Options{Format: emit.Sysconfig, Source: "policy.hcl", Base4: []byte(base), Base6: []byte(six), Force: true})
 		if err != nil {
 			t.Fatal(err)
 		}
