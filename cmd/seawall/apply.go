@@ -273,7 +273,7 @@ func (f *applyFlags) write(c *cobra.Command, loaded *schema.Loaded, opt compiler
 	}
 	out, err := compiler.Compile(c.Context(), loaded.Document, opt)
 	if err != nil {
-		return unproved(err)
+		return fmt.Errorf("the policy is loaded, but the boot files were not written: %w", unproved(err))
 	}
 	for i := range out.Files {
 		out.Files[i].Name = names[out.Files[i].Name]
