@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/seawall/seawall/compiler/packet"
@@ -14,6 +15,7 @@ import (
 // packetText is a packet as flags.
 type packetText struct {
 	from, to, in, out, chain, state, direction, protocol, destination string
+	tcpFlags, icmpType, mark                                          string
 	sport                                                             int
 	snat, dnat                                                        bool
 }
@@ -30,6 +32,9 @@ func (p *packetText) register(c *cobra.Command) {
 	f.StringVar(&p.protocol, "protocol", "", "a protocol without ports: icmp, ipv6-icmp or a number")
 	f.StringVar(&p.destination, "destination", "", "the destination after DNAT, `ADDRESS[:PORT]`")
 	f.IntVar(&p.sport, "source-port", 40000, "the source port")
+	f.StringVar(&p.tcpFlags, "tcp-flags", "", "the TCP `FLAGS` that are set, such as SYN,ACK, or NONE (default SYN for a new connection, else ACK)")
+	f.StringVar(&p.icmpType, "icmp-type", "", "the `TYPE[/CODE]` of an ICMP packet (default an echo request)")
+	f.StringVar(&p.mark, "mark", "0", "the packet's mark")
 	f.BoolVar(&p.snat, "snat", false, "the connection's source was rewritten")
 	f.BoolVar(&p.dnat, "dnat", false, "the connection's destination was rewritten")
 	choices(c, "chain", "forward", "input")
@@ -56,6 +61,15 @@ func packetFlags(p packet.Packet) string {
 		text += " --direction reply"
 	}
 	text += fmt.Sprintf(" --destination %s --source-port %d", shellWord(netip.AddrPortFrom(p.Dest, uint16(p.Dport)).String()), p.Sport)
+	if p.Protocol == packet.TCP && p.TCPFlags != usualFlags(p.State) {
+		text += " --tcp-flags " + flagWords(p.TCPFlags)
+	}
+	if usual := usualICMP(p.Protocol); usual != 0 && p.ICMPType != usual {
+		text += fmt.Sprintf(" --icmp-type %d/%d", p.ICMPType>>8, p.ICMPType&255)
+	}
+	if p.Mark != 0 {
+		text += fmt.Sprintf(" --mark %#x", p.Mark)
+	}
 	if p.SNAT {
 		text += " --snat"
 	}
@@ -83,6 +97,91 @@ func endpointText(p packet.Packet) string {
 	return text
 }
 
+// flagNames are the TCP flags that iptables knows, by bit.
+var flagNames = []string{"FIN", "SYN", "RST", "PSH", "ACK", "URG"}
+
+func flagWords(flags int) string {
+	var list []string
+	for i, name := range flagNames {
+		if flags&(1<<i) != 0 {
+			list = append(list, name)
+		}
+	}
+	if list == nil {
+		return "NONE"
+	}
+	return strings.Join(list, ",")
+}
+
+// usualFlags are the flags of a TCP packet of which nobody says more.
+func usualFlags(s packet.State) int {
+	if s == packet.New {
+		return 1 << slices.Index(flagNames, "SYN")
+	}
+	return 1 << slices.Index(flagNames, "ACK")
+}
+
+// usualICMP is the type and code of an echo request; 0 for another protocol.
+func usualICMP(p packet.Protocol) int {
+	switch p {
+	case packet.ICMP:
+		return 8 << 8
+	case packet.ICMPv6:
+		return 128 << 8
+	}
+	return 0
+}
+
+// details reads --tcp-flags, --icmp-type and --mark.
+func (p *packetText) details(out *packet.Packet) error {
+	if out.Protocol == packet.TCP {
+		out.TCPFlags = usualFlags(out.State)
+	}
+	out.ICMPType = usualICMP(out.Protocol)
+	switch {
+	case p.sport < 0 || p.sport > 65535:
+		return fmt.Errorf("--source-port takes a port from 0 to 65535, not %d", p.sport)
+	case p.tcpFlags != "" && out.Protocol != packet.TCP:
+		return fmt.Errorf("--tcp-flags is for TCP; the packet is %v", out.Protocol)
+	case p.icmpType != "" && out.ICMPType == 0:
+		return fmt.Errorf("--icmp-type is for icmp and ipv6-icmp; the packet is %v", out.Protocol)
+	}
+	if p.tcpFlags != "" {
+		out.TCPFlags = 0
+		for _, word := range strings.Split(strings.ToUpper(p.tcpFlags), ",") {
+			i := slices.Index(flagNames, word)
+			if i < 0 && word != "NONE" {
+				return fmt.Errorf("--tcp-flags takes a list of %s, or NONE, not %q", strings.Join(flagNames, ", "), word)
+			}
+			if i >= 0 {
+				out.TCPFlags |= 1 << i
+			}
+		}
+	}
+	if p.icmpType != "" {
+		kind, code, _ := strings.Cut(p.icmpType, "/")
+		n, err := strconv.ParseUint(kind, 10, 8)
+		m, codeErr := strconv.ParseUint(orZero(code), 10, 8)
+		if err != nil || codeErr != nil {
+			return fmt.Errorf("--icmp-type takes TYPE or TYPE/CODE, numbers up to 255, not %q", p.icmpType)
+		}
+		out.ICMPType = int(n)<<8 | int(m)
+	}
+	mark, err := strconv.ParseUint(p.mark, 0, 32)
+	if err != nil {
+		return fmt.Errorf("--mark takes a number of 32 bits, such as 0x1, not %q", p.mark)
+	}
+	out.Mark = uint32(mark)
+	return nil
+}
+
+func orZero(text string) string {
+	if text == "" {
+		return "0"
+	}
+	return text
+}
+
 // packet makes the packet that the flags say.
 func (p *packetText) packet(doc *schema.Document) (packet.Packet, error) {
 	var out packet.Packet
@@ -105,6 +204,9 @@ func (p *packetText) packet(doc *schema.Document) (packet.Packet, error) {
 		return out, err
 	}
 	if err := p.target(&out); err != nil {
+		return out, err
+	}
+	if err := p.details(&out); err != nil {
 		return out, err
 	}
 	return out, p.after(&out)

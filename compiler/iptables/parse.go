@@ -160,6 +160,8 @@ func (p *parser) anyLine(line string, ended bool) error {
 		return refused("a line of %d bytes: iptables-restore reads %d at most, and takes what follows for a line of its own", len(line), maxLine)
 	case strings.IndexByte(line, 0) >= 0:
 		return refused("a byte of value 0, at which iptables-restore stops reading the line")
+	case strings.HasPrefix(line, "# Table `") && strings.Contains(line, "is incompatible"):
+		return refused("iptables-save could not print this table: it has rules that iptables cannot show, and only \"nft list ruleset\" does")
 	case line == "", line[0] == '#':
 		return nil
 	case p.table == nil && line[0] == '*':

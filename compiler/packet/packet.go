@@ -113,11 +113,15 @@ func (s *Space) Example(hook Hook, b *diagram.Box) Packet {
 	}
 	fresh, answer := Class{State: New, DNAT: hook == Forward}, Class{State: Established, Reply: true, DNAT: true}
 	c := Classes[pick(Conntrack, fresh.Value(), answer.Value()).Lo]
+	flags := []int{2, 16} // SYN, ACK
+	if c.State != New {
+		flags = []int{16, 2}
+	}
 	p := Packet{Hook: hook, State: c.State, Reply: c.Reply, SNAT: c.SNAT, DNAT: c.DNAT,
 		Protocol: Protocol(number(Proto, int(TCP), int(UDP))),
 		In:       s.Atoms[pick(In, s.named()...).Lo].Sample,
 		Sport:    number(SourcePort, 40000),
-		TCPFlags: number(TCPFlags, 2, 16), ICMPType: number(ICMPType, 8*256, 128*256), Mark: uint32(number(Mark0, 0) | number(Mark1, 0)<<8 | number(Mark2, 0)<<16 | number(Mark3, 0)<<24),
+		TCPFlags: number(TCPFlags, flags...), ICMPType: number(ICMPType, 8*256, 128*256), Mark: uint32(number(Mark0, 0) | number(Mark1, 0)<<8 | number(Mark2, 0)<<16 | number(Mark3, 0)<<24),
 		OrigPort: number(OrigPort, 443),
 		OrigDst:  address(OrigDest, "198.51.100.2", "2001:db8::2"),
 		Source:   address(Source, "203.0.113.9", "2001:db8:ffff::9"),
