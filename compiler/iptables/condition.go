@@ -18,6 +18,7 @@ type condition struct {
 // conditions interprets the bodies of rules in one space.
 type conditions struct {
 	*match.Reader
+	point   *diagram.Point // the packet that is asked about, but for its source; nil for all packets
 	nothing *condition
 	known   map[*Body]*condition
 	keys    map[string]*condition
@@ -79,7 +80,7 @@ func (c *conditions) of(b *Body) *condition {
 	if known, ok := c.known[b]; ok {
 		return known
 	}
-	x := &condition{c.interpret(b)}
+	x := &condition{c.focused(c.interpret(b))}
 	if key, ok := x.key(); ok {
 		if same, ok := c.keys[key]; ok {
 			x = same
@@ -89,6 +90,26 @@ func (c *conditions) of(b *Body) *condition {
 	}
 	c.known[b] = x
 	return x
+}
+
+// focused leaves of the cases what they say of the packet that is asked about: its
+// sources.
+func (c *conditions) focused(cases match.Cases) match.Cases {
+	if c.point == nil {
+		return cases
+	}
+	out := match.Cases{}
+	for _, k := range cases {
+		holds := true
+		for p := range k.Box {
+			holds = holds && (p == packet.Source || k.Box[p].Has(c.point[p]))
+		}
+		if holds {
+			k.Box = diagram.Box{packet.Source: k.Box[packet.Source]}
+			out = append(out, k)
+		}
+	}
+	return out
 }
 
 // key is equal for equal boxes; false for a condition that is unsure.

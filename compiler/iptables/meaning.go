@@ -48,6 +48,12 @@ func NewReader(d *diagram.Store, s *packet.Space, t *Table) *Reader {
 	return r
 }
 
+// Focus narrows what the reader is asked to one packet and every source that it
+// may have. The functions of the chains are then of the source alone, so the
+// question is quick whatever the rules ask. It has to come before the first
+// question.
+func (r *Reader) Focus(p packet.Packet) { r.conditions.point = r.space.Point(p) }
+
 // Patterns are the interfaces that a table's rules name.
 func (t *Table) Patterns() []string {
 	if t == nil {

@@ -76,7 +76,9 @@ func Through(ctx context.Context, t *iptables.Table, p packet.Packet, family pac
 	q := newQuestion(ctx, limits, family, append(t.Patterns(), p.In, p.Out))
 	var parts []ReachPart
 	err := q.Try(func() error {
-		f, err := iptables.NewReader(q.Store, q.space, t).Whole(p.Hook)
+		r := iptables.NewReader(q.Store, q.space, t)
+		r.Focus(p)
+		f, err := r.Whole(p.Hook)
 		if err == nil {
 			parts = q.reach(f, p)
 		}
