@@ -310,6 +310,19 @@ func TestForeignRulesOfIPv6(t *testing.T) {
 	}
 }
 
+// A comment with CR LF is a comment: what is spliced in has the line ends of the
+// rules.
+func TestABaseWithACommentInCRLF(t *testing.T) {
+	base := "# from another system\r\n*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"
+	out, err := compiler.Compile(context.Background(), document(t, foreignPolicy), compiler.Options{Format: emit.Sysconfig, Base4: []byte(base)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(out.Files[0].Bytes), "\r"); n != 1 || !strings.HasPrefix(string(out.Files[0].Bytes), "# from another system\r\n*filter\n") {
+		t.Errorf("%d lines end in CR LF:\n%s", n, out.Files[0].Bytes)
+	}
+}
+
 // A base that iptables-restore refuses is refused, with its line: a boot file
 // made of it would not load.
 func TestBasesThatDoNotLoadAreRefused(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/meaning"
 	"github.com/seawall/seawall/compiler/packet"
+	"github.com/seawall/seawall/compiler/prove"
 	"github.com/seawall/seawall/schema"
 	"github.com/spf13/cobra"
 )
@@ -92,7 +93,10 @@ func explain(c *cobra.Command, loaded *schema.Loaded, p packet.Packet, file stri
 		return nil, err
 	}
 	e.file = iptables.Trace(list[0].Table, p)
-	return e, nil
+	if e.file.Unsure() != nil {
+		e.file.Verdict, err = prove.At(c.Context(), list[0].Table, p, prove.Limits{})
+	}
+	return e, err
 }
 
 func (e *explanation) text(w io.Writer, files map[string]*hcl.File) error {
@@ -131,7 +135,7 @@ func writeWay(b *strings.Builder, way *iptables.Way) {
 	for _, s := range way.Steps {
 		fmt.Fprintf(b, "  line %d: %s\n", int(s.Rule.Line), s.Rule.String(s.Chain))
 		if s.Unsure != "" {
-			fmt.Fprintf(b, "          \"%s\" may hold or not; it is taken not to\n", s.Unsure)
+			fmt.Fprintf(b, "          \"%s\" cannot be evaluated; what follows is for when it does not match\n", s.Unsure)
 		}
 	}
 	if way.Ended != "" {

@@ -3,6 +3,7 @@ package emit
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/seawall/seawall/compiler/iptables"
@@ -27,7 +28,7 @@ const (
 // jumps) is replaced; the notes name those lines for the user.
 func Splice(base []byte, c *Chains, f packet.Family) (File, []string, error) {
 	s := &splicer{chains: c, table: c.Table(f), lines: lines(base), end: "\n"}
-	if bytes.Contains(base, []byte("\r\n")) {
+	if slices.ContainsFunc(s.lines, func(l string) bool { return !strings.HasPrefix(l, "#") && strings.HasSuffix(l, "\r\n") }) {
 		s.end = "\r\n"
 		s.note("the file has CRLF line ends, which iptables-restore refuses; they were kept")
 	}

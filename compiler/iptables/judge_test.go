@@ -47,6 +47,20 @@ func read(family packet.Family, text, sets string, interfaces ...string) (*quest
 	return &question{s, iptables.NewReader(s.Store(), s, t)}, nil
 }
 
+// focused is verdicts of one packet, asked by itself.
+func focused(family packet.Family, text, sets string, p packet.Packet) (packet.Verdict, error) {
+	q, err := read(family, text, sets, p.In, p.Out)
+	if err != nil {
+		return 0, err
+	}
+	q.reader.Focus(p)
+	list, err := q.verdicts(p.Hook, []packet.Packet{p})
+	if err != nil {
+		return 0, err
+	}
+	return list[0], nil
+}
+
 // verdicts is what the whole chain of a hook may do with each packet.
 func (q *question) verdicts(hook packet.Hook, packets []packet.Packet) ([]packet.Verdict, error) {
 	var list []packet.Verdict
@@ -166,6 +180,12 @@ func askOracle(t *testing.T, seed uint64, options oracle.Options, n *tally) {
 	if err != nil {
 		t.Errorf("seed %d: %v\n%s", seed, err, file.Text)
 		return
+	}
+	for i, p := range packets[:min(3, len(packets))] {
+		if v, err := focused(packet.Family(options.Family), file.Text, file.Sets, p); err != nil || v != ours[i] {
+			t.Errorf("seed %d: of one packet alone Seawall says %v (%v), of many %v, of %v\n%s", seed, v, err, ours[i], p, file.Text)
+			return
+		}
 	}
 	holes := hasHoles.MatchString(file.Text) // a mask with dozens of them is undecided
 	n.files++

@@ -90,6 +90,26 @@ func Through(ctx context.Context, t *iptables.Table, p packet.Packet, family pac
 	return parts, nil
 }
 
+// At returns every verdict that a table may have for one packet: more than one
+// where a rule on its way cannot be evaluated. The errors are Through's.
+func At(ctx context.Context, t *iptables.Table, p packet.Packet, limits Limits) (packet.Verdict, error) {
+	q := newQuestion(ctx, limits, p.Family(), append(t.Patterns(), p.In, p.Out))
+	var v packet.Verdict
+	err := q.Try(func() error {
+		r := iptables.NewReader(q.Store, q.space, t)
+		r.Focus(p)
+		f, err := r.Hook(p.Hook)
+		if err == nil {
+			v = packet.Verdict(q.Eval(f, q.space.Point(p)))
+		}
+		return err
+	})
+	if err != nil {
+		return 0, q.hard(err, t)
+	}
+	return v, nil
+}
+
 // reach follows a function for a packet up to its source, and returns the rest.
 func (q *question) reach(f diagram.Ref, p packet.Packet) []ReachPart {
 	v := q.space.Point(p)
