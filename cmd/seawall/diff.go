@@ -88,7 +88,7 @@ func (f *diffFlags) run(c *cobra.Command, args []string) error {
 		return err
 	}
 	if !f.noFiles {
-		report.Files = textChanges(before.texts, after.texts)
+		report.Files, report.TextCompared = textChanges(before.texts, after.texts), true
 	}
 	return f.print(c, report)
 }

@@ -51,11 +51,14 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	root := rootCommand()
 	root.SetArgs(args)
 	root.SetIn(in)
-	root.SetOut(out)
+	answer := &checked{w: out}
+	root.SetOut(answer)
 	root.SetErr(errOut)
 	err := root.ExecuteContext(context.Background())
 	var code exitCode
 	switch {
+	case answer.err != nil && (err == nil || errors.As(err, &code)):
+		err = fmt.Errorf("cannot write the answer: %w", answer.err)
 	case err == nil:
 		return 0
 	case errors.As(err, &code):
@@ -63,6 +66,21 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	}
 	fmt.Fprintf(errOut, "Error: %s\n", err)
 	return exitError
+}
+
+// checked remembers that something could not be written: an answer that nobody
+// got is no success.
+type checked struct {
+	w   io.Writer
+	err error
+}
+
+func (c *checked) Write(b []byte) (int, error) {
+	n, err := c.w.Write(b)
+	if c.err == nil {
+		c.err = err
+	}
+	return n, err
 }
 
 func rootCommand() *cobra.Command {

@@ -23,7 +23,10 @@ type Report struct {
 	Families []packet.Family // those that were compared
 	Groups   []*Group        // by policy; the ports that no policy names last
 	Files    []File          // the change of text, where both sides have one
-	Changes  []*prove.Change
+	// TextCompared says that the texts were compared: Files are then all that
+	// changed.
+	TextCompared bool
+	Changes      []*prove.Change
 }
 
 // Group is the changes of one policy's scope.

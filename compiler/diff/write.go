@@ -42,6 +42,9 @@ func (r *Report) Summary() string {
 		if r.textChanged() {
 			return "The meaning is the same; the files are written in another way."
 		}
+		if !r.TextCompared {
+			return "The meaning is the same."
+		}
 		return "The meaning is the same, and so are the files."
 	}
 	var parts []string
