@@ -228,6 +228,7 @@ func (d *Docker) Run(name string, options []string, ports ...string) {
 	d.t.Helper()
 	args := append([]string{"run", "-d", "--restart", "always", "--name", name}, options...)
 	d.Must(append(append(args, "echo:1"), ports...)...)
+	d.waitReady(name)
 }
 
 // echoTar is the echo image's only layer, built once.
@@ -293,4 +294,16 @@ func (d *Docker) WaitRunning(names ...string) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	d.t.Fatalf("%v do not run", names)
+}
+
+// waitReady waits until a new container's echo listens.
+func (d *Docker) waitReady(name string) {
+	d.t.Helper()
+	for range 200 {
+		if log, err := d.docker("logs", name); err == nil && strings.Contains(log, "ready") {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	d.t.Fatalf("%s does not listen", name)
 }

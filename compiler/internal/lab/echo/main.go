@@ -4,7 +4,8 @@
 //	echo 80/tcp 53/udp
 //
 // On TCP, a line "ping" is answered with "pong", "large" with 300,000 bytes, and
-// "dial NETWORK ADDRESS" with what came of connecting there.
+// "dial NETWORK ADDRESS" with what came of connecting there. It prints "ready" when
+// it listens.
 package main
 
 import (
@@ -25,6 +26,7 @@ func main() {
 			os.Exit(1)
 		}
 	}
+	fmt.Println("ready")
 	select {}
 }
 
