@@ -245,13 +245,13 @@ func parsePorts(val cty.Value) (Ports, *problem) {
 	case val.Type() == cty.Number:
 		text := val.AsBigFloat().Text('f', -1)
 		if !val.AsBigFloat().IsInt() || val.AsBigFloat().Cmp(big.NewFloat(1e9)) > 0 {
-			return Ports{}, &problem{"Not a port", fmt.Sprintf("%s is no port. %s", text, portForms)}
+			return Ports{}, &problem{"Not a port", fmt.Sprintf("%s is not a port. %s", text, portForms)}
 		}
 		return parsePortText(text)
 	case val.Type() == cty.String:
 		return parsePortText(val.AsString())
 	}
-	return Ports{}, &problem{"Not a port", article(val.Type()) + " is no port. " + portForms}
+	return Ports{}, &problem{"Not a port", article(val.Type()) + " is not a port. " + portForms}
 }
 
 func parsePortText(text string) (Ports, *problem) {
@@ -276,7 +276,7 @@ func parsePortText(text string) (Ports, *problem) {
 	z, errZ := strconv.Atoi(last)
 	switch {
 	case errA != nil || errZ != nil:
-		return p, &problem{"Not a port", fmt.Sprintf("%q is no port. %s", text, portForms)}
+		return p, &problem{"Not a port", fmt.Sprintf("%q is not a port. %s", text, portForms)}
 	case a < 1 || a > 65535 || z < 1 || z > 65535:
 		return p, &problem{"A port out of range", fmt.Sprintf("%s: ports go from 1 to 65535.", text)}
 	case z < a:
@@ -333,7 +333,7 @@ func ParseEndpoint(text string) (Endpoint, error) {
 		}
 		a, problem := parseAddress(address)
 		if problem != nil {
-			return e, fmt.Errorf("%q is no address. %s", address, endpointForms)
+			return e, fmt.Errorf("%q is not an address. %s", address, endpointForms)
 		}
 		e.Address = a
 	}

@@ -127,7 +127,7 @@ func (s *scope) force(p *pending) {
 	case evaluated:
 		return
 	case inProgress:
-		s.add(mistake(p.at, "A circle of names", "The %s %q is defined by itself.", p.kind, p.name))
+		s.add(mistake(p.at, "Circular reference", "The %s %q is defined by itself.", p.kind, p.name))
 		p.state, p.value = evaluated, cty.DynamicVal
 		return
 	}

@@ -100,7 +100,7 @@ func (c *collector) value(val cty.Value, at hcl.Range) {
 			c.value(e, at)
 		}
 	default:
-		c.fail(mistake(at, "Not a source", "%s is no source. %s", article(ty), sourceForms))
+		c.fail(mistake(at, "Not a source", "%s is not a source. %s", article(ty), sourceForms))
 	}
 }
 
@@ -153,11 +153,11 @@ func parseAddress(text string) (netip.Addr, *problem) {
 	a, err := netip.ParseAddr(text)
 	switch {
 	case err != nil:
-		return a, &problem{"Not a source", fmt.Sprintf("%q is no address, no CIDR and no range.", text)}
+		return a, &problem{"Not a source", fmt.Sprintf("%q is not an address, a CIDR or a range.", text)}
 	case a.Zone() != "":
 		return a, &problem{"Not a source", fmt.Sprintf("%q has a zone (%%%s). Write the address alone; interfaces are named with external.", text, a.Zone())}
 	case a.Is4In6():
-		return a, &problem{"Not a source", fmt.Sprintf("%q is an IPv4 address in IPv6 clothes, which no packet carries. Write %s.", text, a.Unmap())}
+		return a, &problem{"Not a source", fmt.Sprintf("%q is an IPv4-mapped IPv6 address, which no packet carries. Write %s.", text, a.Unmap())}
 	}
 	return a, nil
 }
@@ -165,7 +165,7 @@ func parseAddress(text string) (netip.Addr, *problem) {
 func parseCIDR(text string) (Span, *problem) {
 	p, err := netip.ParsePrefix(text)
 	if err != nil {
-		return Span{}, &problem{"Not a source", fmt.Sprintf("%q is no CIDR: it takes an address, \"/\", and a number of bits from 0 to 32 (IPv4) or 128 (IPv6).", text)}
+		return Span{}, &problem{"Not a source", fmt.Sprintf("%q is not a CIDR: it takes an address, \"/\", and a number of bits from 0 to 32 (IPv4) or 128 (IPv6).", text)}
 	}
 	if _, problem := parseAddress(p.Addr().String()); problem != nil {
 		return Span{}, problem

@@ -56,22 +56,11 @@ func Lost(base []byte) []Line {
 	if Generated(base) {
 		return nil
 	}
-	var lost []Line
-	table, inside := "", false
-	for i, line := range lines(base) {
-		text := strings.TrimRight(line, "\r\n")
-		switch {
-		case strings.HasPrefix(text, beginMark):
-			inside = true
-		case strings.HasPrefix(text, endMark):
-			inside = false
-		case strings.HasPrefix(text, "*"):
-			table = strings.TrimSpace(text[1:])
-		case !inside && table == "filter" && ownRule(text):
-			lost = append(lost, Line{i + 1, text})
-		}
+	s := &splicer{lines: lines(base)}
+	if _, err := s.withoutOwn(); err != nil {
+		return nil // Splice says what is wrong with the marks
 	}
-	return lost
+	return slices.DeleteFunc(s.own, func(l Line) bool { return !ownRule(l.Text) })
 }
 
 // ownRule reports whether a line puts a rule into one of Seawall's chains. The
@@ -96,6 +85,7 @@ type splicer struct {
 	table  *iptables.Table
 	lines  []string // each with its line end
 	end    string
+	own    []Line // outside of the marks, for Seawall's chains
 	notes  []string
 }
 
@@ -119,6 +109,9 @@ func (s *splicer) run() ([]byte, error) {
 	kept, err := s.withoutOwn()
 	if err != nil {
 		return nil, err
+	}
+	for _, l := range s.own {
+		s.note("line %d was replaced: %s", l.Number, l.Text)
 	}
 	first, commit := filterTable(kept)
 	if commit < 0 {
@@ -163,7 +156,7 @@ func (s *splicer) withoutOwn() ([]string, error) {
 		case strings.HasPrefix(text, "*"):
 			table = strings.TrimSpace(text[1:])
 		case table == "filter" && ownLine(text):
-			s.note("line %d was replaced: %s", i+1, text)
+			s.own = append(s.own, Line{i + 1, text})
 			continue
 		}
 		kept = append(kept, line)

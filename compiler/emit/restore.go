@@ -24,7 +24,7 @@ var Restore = register(Format{
 //
 // Built-in chains are not flushed by --noflush, and a file cannot ask what is
 // in them: a jump in the file would stand there once more after each load. So
-// the jumps are not in the file. They are made once a host, by the commands
+// the jumps are not in the file. They are made once per host, after every boot, by the commands
 // that the file names at its top.
 func restore(c *Chains, f packet.Family) []byte {
 	t := c.Table(f)

@@ -21,7 +21,7 @@
 //
 // # What cannot be decided
 //
-// A match that package match does not evaluate may hold or not. A rule with one
+// A match that package match does not know cannot be evaluated. A rule with one
 // yields a set of possible verdicts instead of one; where the possible verdicts
 // agree the packet is decided all the same, and where they do not the answer
 // says so, and names the rule. Nothing is guessed.
