@@ -83,7 +83,7 @@ func (p *parser) tail(tail []byte) (*Body, *Chain) {
 	if err != nil || openQuote(tail) {
 		return nil, nil
 	}
-	r := &ruleReader{family: p.Family, table: p.table, announced: p.announced, missing: p.missing, noFlush: p.NoFlush, words: words}
+	r := p.reader(words)
 	r.command, r.chain = 'A', "-"
 	if r.read() != nil || r.other || len(r.sources) > 0 || len(r.dests) > 1 || len(words)+2 > maxWords {
 		return nil, nil

@@ -22,7 +22,7 @@ func (p *parser) command(line string, ended bool) error {
 	if err != nil {
 		return err
 	}
-	r := &ruleReader{family: p.Family, table: p.table, announced: p.announced, missing: p.missing, noFlush: p.NoFlush, words: words}
+	r := p.reader(words)
 	if err := r.read(); err != nil {
 		return err
 	}
@@ -30,6 +30,11 @@ func (p *parser) command(line string, ended bool) error {
 		return nil // for the other family
 	}
 	return p.run(r, line, words)
+}
+
+// reader reads the words of a line of the table that is open.
+func (p *parser) reader(words []string) *ruleReader {
+	return &ruleReader{family: p.Family, table: p.table, announced: p.announced, missing: p.missing, noFlush: p.NoFlush, words: words}
 }
 
 // commandOption reads a command and the words that belong to it.
@@ -402,7 +407,8 @@ func (c *Chain) hasRule(number int) error {
 // only looks whether there is one.
 func (c *Chain) delete(rules []*Rule, take bool) error {
 	for _, gone := range rules {
-		i := slices.IndexFunc(c.Rules, func(r *Rule) bool { return r.key() == gone.key() })
+		key := gone.key()
+		i := slices.IndexFunc(c.Rules, func(r *Rule) bool { return r.key() == key })
 		switch {
 		case c.Partial:
 			return refused("whether the chain %s has this rule depends on what it has already", c.Name)

@@ -164,7 +164,7 @@ func (r *Rule) key() string {
 		}
 	}
 	same := Rule{Source: r.Source, Body: &body, To: r.To}
-	return same.canonical() + r.Unread
+	return same.canonical()
 }
 
 func sorted(list string) string {

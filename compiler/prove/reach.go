@@ -73,41 +73,43 @@ func (q *question) firstOf(doc *schema.Document, p *schema.Policy) (packet.Packe
 // gets in. The packet's own source is not looked at. The error is for a table
 // that iptables itself would refuse, a *HardError, or the context's.
 func Through(ctx context.Context, t *iptables.Table, p packet.Packet, family packet.Family, limits Limits) ([]ReachPart, error) {
-	q := newQuestion(ctx, limits, family, append(t.Patterns(), p.In, p.Out))
 	var parts []ReachPart
-	err := q.Try(func() error {
-		r := iptables.NewReader(q.Store, q.space, t)
-		r.Focus(p)
+	err := onePacket(ctx, t, p, family, limits, func(q *question, r *iptables.Reader) error {
 		f, err := r.Whole(p.Hook)
 		if err == nil {
 			parts = q.reach(f, p)
 		}
 		return err
 	})
-	if err != nil {
-		return nil, q.hard(err, t)
-	}
-	return parts, nil
+	return parts, err
 }
 
 // At returns every verdict that a table may have for one packet: more than one
 // where a rule on its way cannot be evaluated. The errors are Through's.
 func At(ctx context.Context, t *iptables.Table, p packet.Packet, limits Limits) (packet.Verdict, error) {
-	q := newQuestion(ctx, limits, p.Family(), append(t.Patterns(), p.In, p.Out))
 	var v packet.Verdict
-	err := q.Try(func() error {
-		r := iptables.NewReader(q.Store, q.space, t)
-		r.Focus(p)
+	err := onePacket(ctx, t, p, p.Family(), limits, func(q *question, r *iptables.Reader) error {
 		f, err := r.Hook(p.Hook)
 		if err == nil {
 			v = packet.Verdict(q.Eval(f, q.space.Point(p)))
 		}
 		return err
 	})
+	return v, err
+}
+
+// onePacket asks a table about one packet.
+func onePacket(ctx context.Context, t *iptables.Table, p packet.Packet, family packet.Family, limits Limits, ask func(*question, *iptables.Reader) error) error {
+	q := newQuestion(ctx, limits, family, append(t.Patterns(), p.In, p.Out))
+	err := q.Try(func() error {
+		r := iptables.NewReader(q.Store, q.space, t)
+		r.Focus(p)
+		return ask(q, r)
+	})
 	if err != nil {
-		return 0, q.hard(err, t)
+		return q.hard(err, t)
 	}
-	return v, nil
+	return nil
 }
 
 // reach follows a function for a packet up to its source, and returns the rest.
