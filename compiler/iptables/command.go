@@ -34,7 +34,7 @@ func (p *parser) command(line string, ended bool) error {
 
 // reader reads the words of a line of the table that is open.
 func (p *parser) reader(words []string) *ruleReader {
-	return &ruleReader{family: p.Family, table: p.table, announced: p.announced, missing: p.missing, noFlush: p.NoFlush, words: words}
+	return &ruleReader{family: p.Family, table: p.table, announced: p.announced, missing: p.missing, noFlush: p.NoFlush, words: words, hooked: &p.hooked}
 }
 
 // commandOption reads a command and the words that belong to it.
@@ -94,23 +94,28 @@ func (r *ruleReader) check() error {
 		if u.Module == nil || b.Unread != "" {
 			continue
 		}
-		if why := u.Module.Refuses(r.family, u); why != "" {
+		if why := u.Module.Refuses(r.head(), u); why != "" {
 			return refused("%s", why)
 		}
+		if in := u.Module.Tables(); in != nil && !slices.Contains(in, r.table.Name) {
+			return refused("-m %s has a place in the table %s alone", u.Name, strings.Join(in, " or "))
+		}
+		*r.hooked = *r.hooked || u.Module.Hooks != nil
 		if !u.Module.Fits(r.proto, b.Protocol.Not) {
 			b.Unread = u.String() + " without -p " + u.Module.Protocols[0].String()
 		}
 	}
 	if t := b.Target; t.Module != nil && b.Unread == "" {
-		if in := t.Module.Table(); in != "" && in != r.table.Name {
-			return refused("%s has a place in the table %s alone", t.Name, in)
+		if in := t.Module.Tables(); in != nil && !slices.Contains(in, r.table.Name) {
+			return refused("%s has a place in the table %s alone", t.Name, strings.Join(in, " or "))
 		}
-		if with := t.use().Option("--reject-with"); with != nil && !match.Fits(r.family, with.Values[0], r.proto, b.Protocol.Not) {
-			return refused("REJECT answers with %s only to -p tcp", with.Values[0])
+		if !t.Module.Fits(r.proto, b.Protocol.Not) {
+			return refused("%s needs -p %s", t.Name, t.Module.Protocols[0])
 		}
-		if why := t.Module.Refuses(r.family, t.use()); why != "" {
+		if why := t.Module.Refuses(r.head(), t.use()); why != "" {
 			return refused("%s", why)
 		}
+		*r.hooked = *r.hooked || t.Module.Hooks != nil
 	}
 	if (len(r.sources) > 1 || len(r.dests) > 1) && (r.notSource || r.notDest) {
 		return refused("\"!\" is not allowed with a list of addresses")

@@ -66,6 +66,9 @@ func Parse(src []byte, opt Options) (*File, error) {
 		return nil, &Error{Line: p.line, Detail: fmt.Sprintf("the table %s has no COMMIT, so iptables-restore would not load it", p.table.Name)}
 	}
 	p.complete()
+	if err := p.hooks(); err != nil {
+		return nil, err
+	}
 	if !opt.ChainsOnly { // whoever asks what the rules do finds a loop anyway
 		if err := p.loops(); err != nil {
 			return nil, err
@@ -130,6 +133,7 @@ type parser struct {
 	text      string // the whole text, "" with ChainsOnly
 	bodies    map[string]*Body
 	announced map[string]bool // chains that a ":" line has made, in any table
+	hooked    bool            // a rule has a module with a place in some built-in chains alone
 	missing   map[string]bool // targets of the table's rules that are neither a chain nor an extension
 	slab      []Rule          // memory for rules, many at a time
 	last      *Chain          // of the last canonical line, in this table

@@ -31,7 +31,8 @@ type ruleReader struct {
 	// missing are the targets that were neither a chain nor an extension where
 	// a rule names them.
 	missing map[string]bool
-	noFlush bool // a chain may be there that the file does not have
+	hooked  *bool // is set where a module has its place in some built-in chains alone
+	noFlush bool  // a chain may be there that the file does not have
 	words   []string
 	next    int
 
@@ -394,6 +395,11 @@ func (r *ruleReader) module(at int) *match.Module {
 	return r.body.Matches[at].Module
 }
 
+// head is what the rule says so far of packets, for its modules.
+func (r *ruleReader) head() match.Head {
+	return match.Head{Family: r.family, Protocol: r.proto, Not: r.body.Protocol.Not}
+}
+
 // moduleOption gives an option with its values to its module.
 func (r *ruleReader) moduleOption(f found, value *string) error {
 	g := Option{Not: r.not, Name: "--" + f.option.Canonical()}
@@ -420,7 +426,7 @@ func (r *ruleReader) moduleOption(f found, value *string) error {
 	if f.use != targetUse {
 		options = &r.body.Matches[f.use].Options
 	}
-	if why := m.Takes(r.family, f.option, g, *options); why != "" {
+	if why := m.Takes(r.head(), f.option, g, *options); why != "" {
 		return refused("%s", why)
 	}
 	*options = append(*options, g)

@@ -27,7 +27,7 @@ func init() {
 		options = append(options, Option{Name: name, Value: Own, Not: true, Valid: anyOrder})
 	}
 	register(Module{Name: "conntrack", Kind: MatchKind, Options: options, Means: conntrack,
-		Refuse: func(_ packet.Family, u *Use) string {
+		Refuse: func(_ Head, u *Use) string {
 			if len(u.Options) == 0 {
 				return "conntrack needs an option"
 			}

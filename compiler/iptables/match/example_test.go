@@ -22,7 +22,7 @@ func ExampleUse_Means() {
 	}
 
 	use.Options = append(use.Options, match.Given{Name: "--sports", Values: []string{"53"}})
-	fmt.Println("refused:", multiport.Refuses(packet.IPv4, use))
+	fmt.Println("refused:", multiport.Refuses(match.Head{Family: packet.IPv4}, use))
 
 	unknown := &match.Use{Name: "mystery"}
 	fmt.Println("unsure:", unknown.Means(reader)[0].Unsure)

@@ -11,7 +11,7 @@ import (
 // (net/netfilter/xt_iprange.c).
 func init() {
 	register(Module{Name: "iprange", Kind: MatchKind, Means: iprange,
-		Refuse: func(_ packet.Family, u *Use) string {
+		Refuse: func(_ Head, u *Use) string {
 			if len(u.Options) == 0 {
 				return "iprange needs --src-range or --dst-range"
 			}

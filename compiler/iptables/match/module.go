@@ -53,13 +53,17 @@ type Module struct {
 	// Protocols are those of which -p must name one; nil for any rule. The kernel
 	// refuses the rule otherwise.
 	Protocols []packet.Protocol
-	Early     bool   // -p has to stand before its options
-	Also      string // another name of it
-	Check     string // what iptables refuses beyond the options' own bounds, where Refuse does not look
+	Early     bool     // -p has to stand before its options
+	Also      string   // another name of it
+	OneOf     []string // options of which the module needs one
+	Check     string   // what iptables refuses beyond all this, and nobody looks for here
+	// Hooks returns the built-in chains from which alone the kernel lets a packet
+	// come to the rule, on whatever way; nil for any. It may be nil.
+	Hooks func(u *Use) []string
 
 	// Refuse says why iptables would refuse a use whose options are each right
 	// by themselves; "" when it would not. It may be nil.
-	Refuse func(f packet.Family, u *Use) string
+	Refuse func(h Head, u *Use) string
 	// Means returns the packets that a match takes; nil for a match that cannot
 	// be evaluated.
 	Means func(r *Reader, u *Use) Cases
@@ -80,9 +84,12 @@ type Option struct {
 	Excludes []string // options that may not be given together with it
 	Needs    []string // options that must be given with it
 	Min, Max uint64   // bounds of the value; 0, 0 for the form's own
-	// Valid reports whether iptables takes the values of an option whose form is
-	// Own; nil where nobody has looked.
+	// Valid reports whether iptables takes the values of an option, beyond what its
+	// form says; nil where nobody has looked.
 	Valid func(f packet.Family, values []string) bool
+	// Ports reports whether a value names ports, which iptables takes only where -p
+	// has named a protocol with ports before; nil for an option without.
+	Ports func(value string) bool
 }
 
 // Canonical is the name that iptables-save prints.
@@ -311,14 +318,16 @@ func Names(kind Kind) []string {
 
 // Takes says why iptables would refuse one more option of a module; "" when it
 // takes it.
-func (m *Module) Takes(f packet.Family, o *Option, g Given, before []Given) string {
+func (m *Module) Takes(h Head, o *Option, g Given, before []Given) string {
 	switch {
 	case g.Not && !o.Not:
 		return g.Name + " cannot be negated"
 	case !o.Many && slices.ContainsFunc(before, func(b Given) bool { return b.Name == g.Name }):
 		return g.Name + " may stand once in a match"
-	case !o.valid(f, g.Values):
+	case !o.valid(h.Family, g.Values):
 		return g.Name + " does not take " + quoteValues(g.Values)
+	case o.Ports != nil && o.Ports(g.Values[0]) && !slices.Contains(withPorts, h.Protocol):
+		return g.Name + " with a port needs -p tcp, udp, sctp or dccp before it"
 	}
 	return ""
 }
@@ -343,7 +352,7 @@ func (m *Module) Fits(p packet.Protocol, not bool) bool {
 
 // Refuses says why iptables would refuse a use of the module with all its
 // options; "" when it takes it.
-func (m *Module) Refuses(f packet.Family, u *Use) string {
+func (m *Module) Refuses(h Head, u *Use) string {
 	for i := range m.Options {
 		o := &m.Options[i]
 		given := u.Option("--" + o.Canonical())
@@ -357,10 +366,29 @@ func (m *Module) Refuses(f packet.Family, u *Use) string {
 			return why
 		}
 	}
+	if len(m.OneOf) > 0 && !slices.ContainsFunc(m.OneOf, func(name string) bool { return u.Option("--"+m.canonical(name)) != nil }) {
+		return u.Name + " needs " + orList(m.OneOf)
+	}
 	if m.Refuse != nil {
-		return m.Refuse(f, u)
+		return m.Refuse(h, u)
 	}
 	return ""
+}
+
+// orList is "--a, --b or --c".
+func orList(options []string) string {
+	text := ""
+	for i, o := range options {
+		switch {
+		case i == 0:
+		case i == len(options)-1:
+			text += " or "
+		default:
+			text += ", "
+		}
+		text += "--" + o
+	}
+	return text
 }
 
 // conflicts says which other option may not or must stand beside this one.

@@ -12,7 +12,7 @@ import (
 func init() {
 	register(Module{Name: "multiport", Kind: MatchKind, Means: multiport, Early: true,
 		Protocols: []packet.Protocol{packet.TCP, packet.UDP, packet.UDPLite, packet.SCTP, packet.DCCP},
-		Refuse: func(_ packet.Family, u *Use) string {
+		Refuse: func(_ Head, u *Use) string {
 			if len(u.Options) != 1 {
 				return "multiport takes one of --sports, --dports and --ports"
 			}

@@ -9,7 +9,7 @@ import (
 // REJECT answers with an error (libipt_REJECT.c, libip6t_REJECT.c).
 func init() {
 	for _, f := range packet.Families {
-		register(Module{Name: "REJECT", Kind: TargetKind, Families: Families(f), Effect: rejectEffect(f),
+		register(Module{Name: "REJECT", Kind: TargetKind, Families: Families(f), Effect: rejectEffect(f), Refuse: refuseReject,
 			Options: []Option{{Name: "reject-with", Value: Own, Valid: func(f packet.Family, values []string) bool {
 				_, ok := rejectKind(f, values[0])
 				return ok
@@ -62,9 +62,14 @@ func rejectEffect(f packet.Family) func(*Use) Effect {
 	}
 }
 
-// Fits reports whether a rule of a protocol may answer in a way: a reset answers
-// tcp alone.
-func Fits(f packet.Family, answer string, p packet.Protocol, not bool) bool {
-	v, _ := rejectKind(f, answer)
-	return v != packet.Reset || p == packet.TCP && !not
+// refuseReject: a reset answers tcp alone.
+func refuseReject(h Head, u *Use) string {
+	with := u.Option("--reject-with")
+	if with == nil {
+		return ""
+	}
+	if v, _ := rejectKind(h.Family, with.Values[0]); v == packet.Reset && !h.Is(packet.TCP) {
+		return "REJECT answers with " + with.Values[0] + " only to -p tcp"
+	}
+	return ""
 }

@@ -31,7 +31,7 @@ func init() {
 		}
 	}
 	register(Module{Name: "set", Kind: MatchKind, Means: set, Options: options,
-		Refuse: func(_ packet.Family, u *Use) string {
+		Refuse: func(_ Head, u *Use) string {
 			if u.Option("--match-set") == nil {
 				return "set needs --match-set NAME src|dst"
 			}
@@ -68,11 +68,10 @@ func set(r *Reader, u *Use) Cases {
 	if by := r.Changed(SetThing(s.Name)); by != "" {
 		return Unsure(u.String() + " (" + by + ")")
 	}
-	members := diagram.None
-	if s.Family == r.Family {
-		members = setOf(r.Family, s.Entries)
+	if s.Family != r.Family { // iptables refuses it
+		return Unsure(u.String() + " (a set of " + s.Family.String() + ")")
 	}
-	return property(p, r.Not(g.Not, p, members))
+	return property(p, r.Not(g.Not, p, setOf(r.Family, s.Entries)))
 }
 
 // setOf is the addresses that are in a set: of the entries that hold an address

@@ -35,21 +35,18 @@ func init() {
 	withEffect("SET", setEffect)
 }
 
-// tables are the tables in which the kernel takes a target; those that are not
+// tables are the tables in which the kernel takes a module; those that are not
 // here it takes in all.
-var tables = map[string]string{
-	"REJECT": "filter", "DNAT": "nat", "SNAT": "nat", "MASQUERADE": "nat", "REDIRECT": "nat", "NETMAP": "nat",
-	"CT": "raw", "NOTRACK": "raw", "TPROXY": "mangle", "CHECKSUM": "mangle", "TTL": "mangle", "HL": "mangle",
-	"TOS": "mangle", "DSCP": "mangle", "ECN": "mangle",
+var tables = map[string][]string{
+	"REJECT": {"filter"}, "DNAT": {"nat"}, "SNAT": {"nat"}, "MASQUERADE": {"nat"}, "REDIRECT": {"nat"}, "NETMAP": {"nat"},
+	"CT": {"raw"}, "NOTRACK": {"raw"}, "TPROXY": {"mangle"}, "CHECKSUM": {"mangle"}, "TTL": {"mangle"}, "HL": {"mangle"},
+	"TOS": {"mangle"}, "DSCP": {"mangle"}, "ECN": {"mangle"}, "TCPOPTSTRIP": {"mangle"},
+	"SNPT": {"mangle"}, "DNPT": {"mangle"}, "SECMARK": {"mangle", "security"}, "CONNSECMARK": {"mangle", "security"},
+	"rpfilter": {"mangle", "raw"},
 }
 
-// Table is the one table in which the kernel takes the target; "" for any.
-func (m *Module) Table() string {
-	if m.Kind == MatchKind {
-		return ""
-	}
-	return tables[m.Name]
-}
+// Tables are the tables in which the kernel takes the module; nil for any.
+func (m *Module) Tables() []string { return tables[m.Name] }
 
 // setEffect is SET: it adds to sets, or takes from them.
 func setEffect(u *Use) Effect {

@@ -84,12 +84,13 @@ var bits = map[Value]int{Uint8: 8, Uint8Range: 8, Uint16: 16, Uint16Range: 16, U
 // valid reports whether iptables takes the values of an option, as far as its
 // form says.
 func (o *Option) valid(f packet.Family, values []string) bool {
-	if o.Value == Own {
-		return o.Valid == nil || o.Valid(f, values)
-	}
 	if o.Value == None || len(values) == 0 {
 		return true
 	}
+	return o.validForm(f, values) && (o.Valid == nil || o.Valid(f, values))
+}
+
+func (o *Option) validForm(f packet.Family, values []string) bool {
 	text := values[0]
 	switch o.Value {
 	case Uint8, Uint16, Uint32, Uint64:
@@ -98,8 +99,8 @@ func (o *Option) valid(f packet.Family, values []string) bool {
 	case Uint8Range, Uint16Range, Uint32Range, Uint64Range:
 		return validRange(text, uint64(math.MaxUint64)>>(64-bits[o.Value]))
 	case Double:
-		_, err := strconv.ParseFloat(text, 64)
-		return err == nil
+		x, err := strconv.ParseFloat(text, 64)
+		return err == nil && x >= float64(o.Min) && (o.Max == 0 || x <= float64(o.Max))
 	case Line:
 		return !strings.Contains(text, "\n") && uint64(len(text)) >= o.Min
 	case String:
@@ -118,12 +119,18 @@ func (o *Option) valid(f packet.Family, values []string) bool {
 	case Protocol:
 		_, ok := packet.ParseProtocolExactly(text)
 		return ok
-	case PrefixLength, PrefixMask:
+	case PrefixLength:
 		return validLength(f, text)
+	case PrefixMask:
+		_, number := WholeNumber(text, 0, math.MaxUint32) // what is too long is cut
+		_, mask := Address(f, text)
+		return number || mask
+	case TOSMask:
+		return validTOS(f, values)
 	case EtherMAC:
 		return validMAC(text)
 	}
-	return true // Port, PortRange: a name may stand for a port; TOSMask: names too
+	return true // Port, PortRange: a name may stand for a port
 }
 
 func (o *Option) most() uint64 {

@@ -1,0 +1,77 @@
+package iptables_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/seawall/seawall/compiler/internal/judge/restore"
+	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/packet"
+)
+
+// hostDecides are rules that are read although they do not load on this machine:
+// a name in them, or a module of the kernel, is the host's.
+var hostDecides = []string{
+	"--uid-owner nosuchuser", "--helper nosuchhelper", "--timeout nosuch", "--path /x", "-m devgroup", "--realm foo",
+	"--nfacct-name nosuch", "-j FOO", "--dport foo", "--to-ports foo", "--match-set nosuch", "--add-set nosuch", "--object-pinned",
+	"-m osf", "--algo fsm",
+}
+
+// notLookedAt are rules that no host loads and that are read: what these modules
+// check is said in match/modules.go, and nobody looks for it. They are undecided.
+var notLookedAt = []string{
+	"--u32 foo", "--bytecode x", "-m recent --set --seconds", "-m udp --dport 53",
+}
+
+// A rule is read exactly when both back ends load it; what one alone refuses may be
+// either.
+func TestChecksOfModules(t *testing.T) {
+	needs(t)
+	text, err := os.ReadFile("testdata/checks.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rules, files []string
+	for _, line := range strings.Split(strings.TrimSpace(string(text)), "\n") {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		f := strings.SplitN(line, " ", 3)
+		rules = append(rules, line)
+		also := ":SEAWALL-INPUT - [0:0]\n"
+		if f[0] != "filter" {
+			also = ""
+		}
+		files = append(files, fmt.Sprintf("*%s\n:%s ACCEPT [0:0]\n%s-A %s %s\nCOMMIT\n", f[0], f[1], also, f[1], f[2]))
+	}
+	verdicts := map[string][]restore.Verdict{}
+	for _, backend := range []string{"nft", "legacy"} {
+		if verdicts[backend], err = restore.Loads(backend, 4, false, files); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, rule := range rules {
+		_, err := iptables.Parse([]byte(files[i]), iptables.Options{Family: packet.IPv4, Flush: true})
+		nft, legacy := verdicts["nft"][i], verdicts["legacy"][i]
+		has := func(s string) bool { return strings.Contains(rule, s) }
+		switch {
+		case nft.Accepted != legacy.Accepted:
+			t.Logf("nft %v, legacy %v, read %v: %s", nft.Accepted, legacy.Accepted, err == nil, rule)
+		case nft.Accepted && err != nil:
+			t.Errorf("loads and is refused: %s: %v", rule, err)
+		case !nft.Accepted && err == nil && !anyOf(has, hostDecides) && !anyOf(has, notLookedAt):
+			t.Errorf("does not load and is read: %s: %s", rule, strings.TrimSpace(nft.Message+legacy.Message))
+		}
+	}
+}
+
+func anyOf(has func(string) bool, list []string) bool {
+	for _, s := range list {
+		if has(s) {
+			return true
+		}
+	}
+	return false
+}

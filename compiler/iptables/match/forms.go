@@ -1,0 +1,324 @@
+package match
+
+import (
+	"net/netip"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/seawall/seawall/compiler/packet"
+)
+
+// The forms of values that modules read with code of their own (x6_parse in
+// extensions/lib*_NAME.c of iptables 1.8.9). They say what is refused, and
+// nothing about packets. Where a name may stand that only the host can look up
+// (a service, a user), every name is taken.
+
+type validator = func(f packet.Family, values []string) bool
+
+// exactly takes one of some words.
+func exactly(words ...string) validator {
+	return func(_ packet.Family, values []string) bool {
+		for _, w := range words {
+			if values[0] == w {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// folded takes one of some words, in any case.
+func folded(words ...string) validator {
+	return func(_ packet.Family, values []string) bool {
+		for _, w := range words {
+			if strings.EqualFold(values[0], w) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// listOf takes a list whose parts a validator takes.
+func listOf(separators string, part validator) validator {
+	return func(f packet.Family, values []string) bool {
+		rest := values[0]
+		for {
+			at := strings.IndexAny(rest, separators)
+			if at < 0 {
+				return part(f, []string{rest})
+			}
+			if !part(f, []string{rest[:at]}) {
+				return false
+			}
+			rest = rest[at+1:]
+		}
+	}
+}
+
+// ascending takes a range of numbers whose first is not above its second.
+func ascending(_ packet.Family, values []string) bool {
+	low, high, two := strings.Cut(values[0], ":")
+	a, _, _ := Number(low)
+	b, _, ok := Number(high)
+	return !two || high == "" || !ok || a <= b
+}
+
+// validRate reads the rate of limit (libxt_limit.c, parse_rate): N or N/UNIT,
+// above 0 and at most 10,000 a second. atoi reads N, so text after it is ignored.
+func validRate(_ packet.Family, values []string) bool {
+	number, unit, slash := strings.Cut(values[0], "/")
+	mult := uint64(1)
+	if slash {
+		name, ok := word(unit, "second", "minute", "hour", "day")
+		if !ok {
+			return false
+		}
+		mult = map[string]uint64{"second": 1, "minute": 60, "hour": 60 * 60, "day": 24 * 60 * 60}[name]
+	}
+	n := leadingNumber(number)
+	return n > 0 && n <= 10_000*mult
+}
+
+// leadingNumber is what atoi reads, 0 where there is no number or one below 0.
+func leadingNumber(text string) uint64 {
+	text = strings.TrimPrefix(strings.TrimLeft(text, " \t\n\v\f\r"), "+")
+	end := 0
+	for end < len(text) && isDigit(text[end], 10) {
+		end++
+	}
+	n, err := strconv.ParseUint(text[:end], 10, 31)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// validHashRate reads the rate of hashlimit as far as it is packets: a rate in
+// bytes (512kb/s) has other units, and is taken.
+func validHashRate(_ packet.Family, values []string) bool {
+	number, unit, slash := strings.Cut(values[0], "/")
+	if strings.HasSuffix(number, "b") {
+		return true
+	}
+	if slash {
+		if _, ok := word(unit, "second", "minute", "hour", "day"); !ok {
+			return false
+		}
+	}
+	return leadingNumber(number) > 0
+}
+
+var classes = []string{
+	"CS0", "CS1", "CS2", "CS3", "CS4", "CS5", "CS6", "CS7", "BE", "EF", "AF11", "AF12", "AF13", "AF21", "AF22", "AF23",
+	"AF31", "AF32", "AF33", "AF41", "AF42", "AF43",
+}
+
+// validClass reads a class of DSCP (dscp_helper.c): what follows its name is
+// ignored.
+func validClass(_ packet.Family, values []string) bool {
+	for _, c := range classes {
+		if len(values[0]) >= len(c) && strings.EqualFold(values[0][:len(c)], c) {
+			return true
+		}
+	}
+	return false
+}
+
+// validTOS reads NUMBER[/MASK] or a name (xtoptions.c, xtopt_parse_tosmask).
+func validTOS(f packet.Family, values []string) bool {
+	if folded("Minimize-Delay", "Maximize-Throughput", "Maximize-Reliability", "Minimize-Cost", "Normal-Service")(f, values) {
+		return true
+	}
+	number, mask, slash := strings.Cut(values[0], "/")
+	_, ok := WholeNumber(number, 0, 255)
+	_, maskOK := WholeNumber(mask, 0, 255)
+	return ok && (!slash || maskOK)
+}
+
+// validHexString reads text with |hexadecimal bytes| in it (libxt_string.c,
+// parse_hex_string), at most 128 bytes of it.
+func validHexString(_ packet.Family, values []string) bool {
+	s, hex, size := values[0], false, 0
+	for i := 0; i < len(s); size++ {
+		if size == 128 || hex && s[i] == '\\' {
+			return false
+		}
+		escape := s[i] == '\\'
+		if s[i] == '|' {
+			hex = !hex
+			for hex && i+1 < len(s) && s[i+1] == ' ' {
+				i++
+			}
+			if i++; i >= len(s) {
+				break
+			}
+		}
+		switch {
+		case escape:
+			if i+1 >= len(s) {
+				return false
+			}
+			i += 2
+		case hex:
+			if i+2 >= len(s) || !isDigit(s[i], 16) || !isDigit(s[i+1], 16) {
+				return false
+			}
+			if i += 2; s[i] == ' ' {
+				i++
+			}
+		default:
+			i++
+		}
+	}
+	return s != ""
+}
+
+var classID = regexp.MustCompile(`^\s*[+-]?(0[xX])?[0-9a-fA-F]+:\s*[+-]?(0[xX])?[0-9a-fA-F]+`)
+
+// validClassID reads MAJOR:MINOR (libxt_CLASSIFY.c): what follows is ignored.
+func validClassID(_ packet.Family, values []string) bool { return classID.MatchString(values[0]) }
+
+// validZone reads a zone of conntrack (libxt_CT.c, ct_parse_zone_id).
+func validZone(_ packet.Family, values []string) bool {
+	_, ok := WholeNumber(values[0], 0, 65535)
+	return ok || strings.EqualFold(values[0], "mark")
+}
+
+// The ports and addresses of the nat table (libxt_NAT.c).
+
+// withPorts are the protocols after which a port may be given.
+var withPorts = []packet.Protocol{packet.TCP, packet.UDP, packet.SCTP, packet.DCCP, packet.ICMP}
+
+// validNATPorts reads PORT[-PORT[/BASE]].
+func validNATPorts(_ packet.Family, values []string) bool {
+	low, rest, ok := Number(values[0])
+	if !ok || low > 65535 {
+		return isName(values[0])
+	}
+	if rest == "" {
+		return true
+	}
+	high, rest, ok := Number(strings.TrimPrefix(rest, "-"))
+	base, slash := strings.CutPrefix(rest, "/")
+	_, number := WholeNumber(base, 1, 65535)
+	return values[0][len(values[0])-len(rest)-1] != '-' && ok && high >= low && high <= 65535 &&
+		(rest == "" || slash && (number || isName(base)))
+}
+
+// noBase is validNATPorts without a BASE, which REDIRECT refuses.
+func noBase(f packet.Family, values []string) bool {
+	return validNATPorts(f, values) && !strings.Contains(values[0], "/")
+}
+
+// isName reports whether a text may be the name of a service.
+func isName(text string) bool {
+	return text != "" && !isDigit(text[0], 10) && !strings.ContainsAny(text, "-:,/ ")
+}
+
+// natParts splits [ADDRESS[-ADDRESS]][:PORTS], where an IPv6 address with ports
+// stands in brackets.
+func natParts(text string) (addresses, ports string, hasPorts, ok bool) {
+	if open := strings.IndexByte(text, '['); open >= 0 {
+		inside, after, closed := strings.Cut(text[open+1:], "]")
+		if !closed {
+			return "", "", false, false
+		}
+		_, ports, hasPorts = strings.Cut(after, ":")
+		return inside, ports, hasPorts, true
+	}
+	if strings.Count(text, ":") == 1 {
+		addresses, ports, hasPorts = strings.Cut(text, ":")
+		return addresses, ports, hasPorts, true
+	}
+	return text, "", false, true
+}
+
+// namesPort reports whether a value of --to-destination or --to-source has ports.
+func namesPort(text string) bool {
+	_, _, has, _ := natParts(text)
+	return has
+}
+
+func always(string) bool { return true }
+
+func validNATTarget(f packet.Family, values []string) bool {
+	addresses, ports, hasPorts, ok := natParts(values[0])
+	if !ok || f == packet.IPv4 && strings.Contains(values[0], "[") || hasPorts && !validNATPorts(f, []string{ports}) {
+		return false
+	}
+	if addresses == "" {
+		return hasPorts
+	}
+	for _, a := range strings.SplitN(addresses, "-", 2) {
+		addr, err := netip.ParseAddr(a)
+		if err != nil || addr.Zone() != "" || addr.Is4() != (f == packet.IPv4) {
+			return false
+		}
+	}
+	return true
+}
+
+// The dates and days of time (libxt_time.c).
+
+var dateForm = regexp.MustCompile(`^(\d+)(?:-(\d+)(?:-(\d+)(?:T(\d+)(?::(\d+)(?::(\d+))?)?)?)?)?$`)
+var timeForm = regexp.MustCompile(`^(\d+):(\d+)(?::(\d+))?$`)
+
+// within reports whether the numbers of a match of a form are within their bounds;
+// those that are not there are.
+func within(groups []string, most ...int) bool {
+	for i, m := range most {
+		if n, err := strconv.Atoi(groups[i]); groups[i] != "" && (err != nil || n > m) {
+			return false
+		}
+	}
+	return true
+}
+
+func validDate(_ packet.Family, values []string) bool {
+	g := dateForm.FindStringSubmatch(values[0])
+	if g == nil {
+		return false
+	}
+	year, err := strconv.Atoi(g[1])
+	return err == nil && year >= 1970 && year <= 2038 && within(g[2:], 12, 31, 23, 59, 59)
+}
+
+func validTime(_ packet.Family, values []string) bool {
+	g := timeForm.FindStringSubmatch(values[0])
+	return g != nil && within(g[1:], 23, 59, 59)
+}
+
+// days are the parts of a list, of which iptables sees the first bytes alone.
+func days(text string, seen int, valid func(day string) bool) bool {
+	for text != "" {
+		day, rest, _ := strings.Cut(text, ",")
+		if !valid(day[:min(len(day), seen)]) {
+			return false
+		}
+		text = rest
+	}
+	return true
+}
+
+func validMonthdays(_ packet.Family, values []string) bool {
+	return days(values[0], 2, func(day string) bool {
+		_, ok := WholeNumber(day, 0, 31)
+		return ok || day == ""
+	})
+}
+
+func validWeekdays(_ packet.Family, values []string) bool {
+	return days(values[0], 3, func(day string) bool {
+		if _, ok := WholeNumber(day, 1, 1<<31); ok {
+			return true
+		}
+		for _, name := range []string{"Mo", "Tu", "We", "Th", "Fr", "Sa", "Su"} {
+			if strings.HasPrefix(day, name) {
+				return true
+			}
+		}
+		return false
+	})
+}
