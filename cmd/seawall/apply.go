@@ -7,9 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/seawall/seawall/compiler"
@@ -28,6 +31,7 @@ type applyFlags struct {
 	policyFlags
 	layout  string
 	yes     bool
+	force   bool
 	dryRun  bool
 	within  time.Duration
 	persist string
@@ -39,16 +43,23 @@ func applyCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "apply [PATH]",
 		Short: "Load a policy now, prove what the kernel holds, and take it back unless confirmed",
-		Long: `Load a policy now: compile and prove it, show what changes against the rules that
-are loaded, ask, load it at one moment, read the kernel back and prove that.
+		Long: `Load a policy now: compile and prove it, show what changes against the current
+rules, ask, load it at one moment, read the kernel back and prove that.
 
 Then it waits for a confirmation, and without one brings the previous rules
-back. A process of its own does that: also when the terminal is lost, which a
-policy may cause, and when seawall itself is killed. The confirmation is a
-"yes" typed here, or the file that is named made from anywhere.
+back, as iptables-save and ipset save printed them. The confirmation is a "yes"
+typed here, or the file that is named made from anywhere. Ctrl-C takes the
+policy back at once. When the terminal is lost, which a policy may cause, or
+seawall is killed, a process of its own brings the previous rules back in time.
 
-Exit 0 when the policy is loaded and kept, 2 when it was not confirmed or was
-taken back.
+One apply is at work at a time. One that was interrupted before its confirmation
+is taken back by the next one, which says so.
+
+DOCKER-USER is Seawall's as a whole. Rules there that are not known to be its own
+are listed: an answer of yes, or --force, takes them out.
+
+Exit 0 when the policy is loaded and kept, 2 when it was not loaded or was taken
+back, 1 for an error.
 IPTABLES, IP6TABLES and IPSET name other commands, as for seawall.sh.`,
 		Example: `  seawall apply policy.hcl
   seawall apply policy.hcl --dry-run
@@ -60,11 +71,25 @@ IPTABLES, IP6TABLES and IPSET name other commands, as for seawall.sh.`,
 	flags := c.Flags()
 	registerLayout(c, &f.layout)
 	flags.BoolVar(&f.yes, "yes", false, "do not ask before loading")
+	flags.BoolVar(&f.force, "force", false, "take out rules of others in DOCKER-USER without asking")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "show what would change, and load nothing")
 	flags.DurationVar(&f.within, "confirm-within", 60*time.Second, "how long to wait for the confirmation; 0 keeps the policy without one")
-	flags.StringVar(&f.persist, "persist", "", "write the boot files into `DIR` as well, once it is kept; what else is in them stays")
-	flags.StringVar(&f.run, "run-dir", "/run/seawall", "the `DIR` for the lock and the way back")
+	flags.StringVar(&f.persist, "persist", "", "once it is kept, write the boot files iptables and ip6tables (rules.v4 and rules.v6 in a folder named iptables) into `DIR`: Seawall's chains are replaced in them, and every other line stays")
+	flags.StringVar(&f.run, "run-dir", "/run/seawall", "the `DIR` for the lock, the way back, and a note of which rules were loaded")
 	return c
+}
+
+// applying is one run of apply.
+type applying struct {
+	*applyFlags
+	c       *cobra.Command
+	w       io.Writer
+	host    *host.Host
+	doc     *schema.Document
+	script  emit.File
+	boot    []emit.File // for --persist
+	lines   <-chan string
+	signals <-chan os.Signal
 }
 
 func (f *applyFlags) apply(c *cobra.Command, args []string) error {
@@ -83,31 +108,112 @@ func (f *applyFlags) apply(c *cobra.Command, args []string) error {
 	if err != nil {
 		return unproved(err)
 	}
-	now := host.ThisHost()
-	report, err := against(c.Context(), now, loaded.Document)
-	if err != nil {
-		return err
-	}
-	w := c.OutOrStdout()
-	if report.Same() {
-		fmt.Fprintln(w, "The kernel holds this policy already.")
-		return f.write(c, loaded, opt)
-	}
-	if _, err := io.WriteString(w, report.Text()); err != nil {
+	a := &applying{applyFlags: f, c: c, w: c.OutOrStdout(), host: host.ThisHost(), doc: loaded.Document, script: out.Files[0]}
+	if a.boot, err = a.bootFiles(opt); err != nil {
 		return err
 	}
 	if f.dryRun {
-		return nil
+		report, err := against(c.Context(), a.host, a.doc)
+		if err != nil {
+			return err
+		}
+		return a.announce(report, nil)
 	}
-	lines := answers(c.InOrStdin())
-	if !f.yes && !ask(w, lines, "Load this? Type yes: ", 0) {
-		fmt.Fprintln(w, "Nothing was changed.")
-		return exitCode(exitDiffers)
-	}
-	if err := f.loadNow(c, now, loaded.Document, out.Files[0], lines); err != nil {
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	signal.Ignore(syscall.SIGPIPE) // a closed output is an error of its own
+	a.lines, a.signals = answers(c.InOrStdin()), signals
+	if err := a.turn(); err != nil {
 		return err
 	}
-	return f.write(c, loaded, opt)
+	return a.persistNow()
+}
+
+// turn is what is done while no other apply may be at work.
+func (a *applying) turn() error {
+	if _, err := a.host.Saved(packet.IPv4); err != nil {
+		return err // before anything is made
+	}
+	turn, err := a.host.Begin(a.run)
+	if err != nil {
+		return err
+	}
+	defer turn.End()
+	if turn.Settled != "" {
+		fmt.Fprintln(a.w, turn.Settled)
+	}
+	script, err := emit.ReadScript(a.script.Bytes)
+	if err != nil {
+		return err
+	}
+	report, err := against(a.c.Context(), a.host, a.doc)
+	if err != nil {
+		return err
+	}
+	if report.Same() {
+		same, err := a.host.SameText(script)
+		if err != nil {
+			return err
+		}
+		if same || !a.c.Flags().Changed("layout") {
+			fmt.Fprintln(a.w, "The kernel holds this policy already.")
+			return a.remember(turn, same)
+		}
+	}
+	foreign, err := turn.Foreign(script)
+	if err != nil {
+		return err
+	}
+	if len(foreign) > 0 && a.yes && !a.force {
+		return fmt.Errorf("DOCKER-USER has rules that are not known to be Seawall's, and loading the policy would take them out:\n%sPut them into the policy, or say --force to take them out", listed(foreign))
+	}
+	if err := a.announce(report, foreign); err != nil {
+		return err
+	}
+	if !a.yes {
+		if answer := a.ask("Load this? Type yes: ", 0, nil); answer != yes {
+			fmt.Fprintln(a.w, "Nothing was changed.")
+			return exitCode(exitDiffers)
+		}
+	}
+	return a.loadNow(turn)
+}
+
+// announce says what changes.
+func (a *applying) announce(report *diff.Report, foreign []host.Rule) error {
+	text := report.Text()
+	if report.Same() {
+		text = "The kernel holds this policy already, in another layout.\n"
+	}
+	if len(foreign) > 0 {
+		text += "Rules in DOCKER-USER that are not known to be Seawall's, and that this takes out:\n" + listed(foreign)
+	}
+	for _, file := range a.boot {
+		text += "Writes " + filepath.Join(a.persist, file.Name) + " once it is kept.\n"
+	}
+	_, err := io.WriteString(a.w, text)
+	return err
+}
+
+func listed(rules []host.Rule) string {
+	text := ""
+	for _, r := range rules {
+		text += fmt.Sprintf("  %v: %s\n", r.Family, r.Text)
+	}
+	return text
+}
+
+// remember notes, where the rules are those of the script, that they are Seawall's.
+func (a *applying) remember(turn *host.Turn, own bool) error {
+	if !own {
+		return nil
+	}
+	rules, err := turn.Current()
+	if err != nil {
+		return err
+	}
+	return turn.Remember(rules)
 }
 
 // against is what a policy changes of the rules that the kernel holds.
@@ -136,83 +242,158 @@ func answers(r io.Reader) <-chan string {
 	return lines
 }
 
-// ask waits for an answer, at most so long; 0 is for ever.
-func ask(w io.Writer, lines <-chan string, question string, within time.Duration) bool {
-	fmt.Fprint(w, question)
+// answer is how a question ended.
+type answer int
+
+const (
+	no answer = iota
+	yes
+	silence     // nobody answered in time
+	interrupted // Ctrl-C, or a request to end
+)
+
+// ask waits for an answer, at most so long; 0 is for ever. Elsewhere may answer as
+// well. A lost terminal answers nothing: before anything is loaded that is a no.
+func (a *applying) ask(question string, within time.Duration, elsewhere func() bool) answer {
+	fmt.Fprint(a.w, question)
 	var late <-chan time.Time
 	if within > 0 {
 		late = time.After(within)
 	}
-	select {
-	case line, open := <-lines:
-		if open {
-			return strings.TrimSpace(line) == "yes"
+	look := time.NewTicker(100 * time.Millisecond)
+	defer look.Stop()
+	for lines := a.lines; ; {
+		select {
+		case line, open := <-lines:
+			switch {
+			case open && strings.TrimSpace(line) == "yes":
+				return yes
+			case open:
+				return no
+			case within == 0:
+				fmt.Fprintln(a.w)
+				return no
+			}
+			lines = nil // nobody can type here; the file may be made from elsewhere
+		case s := <-a.signals:
+			if s != syscall.SIGHUP || within == 0 {
+				fmt.Fprintln(a.w)
+				return interrupted
+			}
+		case <-look.C:
+			if elsewhere != nil && elsewhere() {
+				return yes
+			}
+		case <-late:
+			fmt.Fprintln(a.w)
+			return silence
 		}
-		if within == 0 {
-			fmt.Fprintln(w)
+	}
+}
+
+// stopped reports whether somebody asked to end, and was not heard yet.
+func (a *applying) stopped() bool {
+	for {
+		select {
+		case s := <-a.signals:
+			if s != syscall.SIGHUP {
+				return true
+			}
+		default:
 			return false
 		}
-		<-late // nobody can type here; the file may be made from elsewhere
-	case <-late:
 	}
-	fmt.Fprintln(w)
-	return false
 }
 
 // loadNow loads the script, proves what the kernel then holds, and waits for the
 // confirmation.
-func (f *applyFlags) loadNow(c *cobra.Command, now *host.Host, doc *schema.Document, script emit.File, lines <-chan string) error {
-	if err := os.MkdirAll(f.run, 0o700); err != nil {
-		return err
+func (a *applying) loadNow(turn *host.Turn) error {
+	if a.stopped() {
+		fmt.Fprintln(a.w, "Interrupted: nothing was changed.")
+		return exitCode(exitDiffers)
 	}
-	unlock, err := host.Lock(filepath.Join(f.run, "lock"))
+	back, err := turn.Prepare(a.script, a.within)
 	if err != nil {
 		return err
 	}
-	defer unlock()
-	dir, err := os.MkdirTemp(f.run, "apply-")
+	if err := back.Loaded(); err != nil {
+		return errors.Join(fmt.Errorf("the policy was not loaded: %w", err), back.End())
+	}
+	rules, err := turn.Current()
+	why := ""
+	if err == nil {
+		why, err = held(a.c.Context(), a.host, a.doc)
+	}
 	if err != nil {
-		return err
+		why = err.Error()
 	}
-	back, err := now.Prepare(dir, script, f.within)
-	if err != nil {
-		return err
-	}
-	w := c.OutOrStdout()
-	if err := back.Load(now); err != nil {
-		_ = back.Confirm() // the script changed nothing: there is nothing to take back
-		return fmt.Errorf("the policy was not loaded: %w", err)
-	}
-	if why := held(c.Context(), now, doc); why != "" {
-		if err := back.Back(now); err != nil {
+	switch {
+	case why != "":
+		if err := a.takeBack(back); err != nil {
 			return err
 		}
 		return fmt.Errorf("the kernel does not hold the policy after loading it, so the previous rules are back: %s", why)
+	case a.stopped():
+		return a.notKept(back, "Interrupted: the previous rules are back.")
+	case a.within == 0:
+		if err := a.keep(turn, back, rules); err != nil {
+			return err
+		}
+		fmt.Fprintln(a.w, "Loaded, and proved in the kernel.")
+		return nil
 	}
-	if f.within == 0 {
-		fmt.Fprintln(w, "Loaded, and proved in the kernel.")
-		return os.RemoveAll(dir)
+	return a.confirm(turn, back, rules)
+}
+
+// confirm waits for the confirmation.
+func (a *applying) confirm(turn *host.Turn, back *host.Rollback, rules map[packet.Family][]string) error {
+	if err := back.Ask(); err != nil {
+		return errors.Join(err, a.takeBack(back))
 	}
-	fmt.Fprintf(w, "Loaded, and proved in the kernel. Without a confirmation within %g seconds the previous rules come back.\nFrom elsewhere: touch %s\n", f.within.Seconds(), filepath.Join(dir, "confirmed"))
-	keep := ask(w, lines, "Keep it? Type yes: ", f.within)
-	if _, err := os.Stat(filepath.Join(dir, "confirmed")); err == nil {
-		keep = true // from elsewhere
-	}
-	if keep {
-		if err := back.Confirm(); errors.Is(err, host.ErrTooLate) {
-			fmt.Fprintln(w, "Too late: the previous rules are back.")
-			return exitCode(exitDiffers)
+	fmt.Fprintf(a.w, "Loaded, and proved in the kernel. Without a confirmation within %g seconds the previous rules come back.\nFrom elsewhere: touch %s\n", a.within.Seconds(), filepath.Join(back.Dir, "confirmed"))
+	switch a.ask("Keep it? Type yes (Ctrl-C takes it back now): ", a.within, back.Decided) {
+	case yes:
+		err := a.keep(turn, back, rules)
+		if errors.Is(err, host.ErrTooLate) {
+			return a.ended(back, "The previous rules are back: the confirmation came too late, or somebody took the policy back.")
 		} else if err != nil {
 			return err
 		}
-		fmt.Fprintln(w, "Kept.")
-		return os.RemoveAll(dir)
+		fmt.Fprintln(a.w, "Kept.")
+		return nil
+	case interrupted:
+		return a.notKept(back, "Interrupted: the previous rules are back.")
 	}
-	if err := back.Back(now); err != nil {
+	return a.notKept(back, "Not confirmed: the previous rules are back.")
+}
+
+// keep confirms, and notes what was loaded.
+func (a *applying) keep(turn *host.Turn, back *host.Rollback, rules map[packet.Family][]string) error {
+	if err := back.Confirm(); err != nil {
 		return err
 	}
-	fmt.Fprintln(w, "Not confirmed: the previous rules are back.")
-	if err := os.RemoveAll(dir); err != nil {
+	return errors.Join(turn.Remember(rules), back.End())
+}
+
+func (a *applying) takeBack(back *host.Rollback) error {
+	if err := back.Back(); err != nil {
+		return fmt.Errorf("%w. What they were is in %s", err, back.Dir)
+	}
+	return back.End()
+}
+
+// notKept takes the policy back, and says why.
+func (a *applying) notKept(back *host.Rollback, what string) error {
+	if err := a.takeBack(back); err != nil {
+		return err
+	}
+	fmt.Fprintln(a.w, what)
+	return exitCode(exitDiffers)
+}
+
+func (a *applying) ended(back *host.Rollback, what string) error {
+	fmt.Fprintln(a.w, what)
+	if err := back.End(); err != nil {
 		return err
 	}
 	return exitCode(exitDiffers)
@@ -244,46 +425,55 @@ func liveDifferences(ctx context.Context, now *host.Host, doc *schema.Document) 
 }
 
 // held says how the kernel's rules differ from a policy, "" when they do not.
-func held(ctx context.Context, now *host.Host, doc *schema.Document) string {
+func held(ctx context.Context, now *host.Host, doc *schema.Document) (string, error) {
 	list, err := liveDifferences(ctx, now, doc)
-	switch {
-	case err != nil:
-		return err.Error()
-	case len(list) == 0:
-		return ""
+	if err != nil || len(list) == 0 {
+		return "", err
 	}
-	return fmt.Sprintf("%s: the policy says %s, the kernel %s", list[0], list[0].Policy, list[0].File)
+	return fmt.Sprintf("%s: the policy says %s, the kernel %s", list[0], list[0].Policy, list[0].File), nil
 }
 
-// write writes the boot files.
-func (f *applyFlags) write(c *cobra.Command, loaded *schema.Loaded, opt compiler.Options) error {
-	if f.persist == "" || f.dryRun {
-		return nil
+// bootFiles compiles what --persist writes, before anything is loaded.
+func (a *applying) bootFiles(opt compiler.Options) ([]emit.File, error) {
+	if a.persist == "" {
+		return nil, nil
 	}
 	// Debian's netfilter-persistent has other names than RHEL's iptables-services.
 	names := map[string]string{"iptables": "iptables", "ip6tables": "ip6tables", "ipset": "ipset"}
-	if filepath.Base(filepath.Clean(f.persist)) == "iptables" {
+	if filepath.Base(filepath.Clean(a.persist)) == "iptables" {
 		names = map[string]string{"iptables": "rules.v4", "ip6tables": "rules.v6", "ipset": "ipsets"}
 	}
-	opt.Format = emit.Sysconfig
+	opt.Format, opt.Force = emit.Sysconfig, a.force
 	for name, base := range map[string]*[]byte{"iptables": &opt.Base4, "ip6tables": &opt.Base6} {
-		if text, err := os.ReadFile(filepath.Join(f.persist, names[name])); err == nil {
+		text, err := os.ReadFile(filepath.Join(a.persist, names[name]))
+		switch {
+		case err == nil:
 			*base = bytes.Clone(text)
+		case !errors.Is(err, fs.ErrNotExist):
+			return nil, err
 		}
 	}
-	out, err := compiler.Compile(c.Context(), loaded.Document, opt)
+	out, err := compiler.Compile(a.c.Context(), a.doc, opt)
 	if err != nil {
-		return fmt.Errorf("the policy is loaded, but the boot files were not written: %w", unproved(err))
+		return nil, fmt.Errorf("the boot files for --persist: %w", unproved(err))
 	}
 	for i := range out.Files {
 		out.Files[i].Name = names[out.Files[i].Name]
 	}
-	written, err := emit.Write(f.persist, out.Files)
+	return out.Files, nil
+}
+
+// persistNow writes the boot files.
+func (a *applying) persistNow() error {
+	if a.boot == nil {
+		return nil
+	}
+	written, err := emit.Write(a.persist, a.boot)
 	if err != nil {
 		return fmt.Errorf("the policy is loaded, but the boot files were not written: %w", err)
 	}
 	for _, n := range written {
-		fmt.Fprintf(c.OutOrStdout(), "wrote %s\n", filepath.Join(f.persist, n))
+		fmt.Fprintf(a.w, "wrote %s\n", filepath.Join(a.persist, n))
 	}
 	return nil
 }

@@ -83,14 +83,14 @@ func (h *hostFlags) live() (*doctor.Host, error) {
 		d.Interfaces = defaultInterfaces()
 	}
 	now := host.ThisHost()
-	sets, err := now.Sets()
-	if err != nil {
-		return nil, err
-	}
-	for _, f := range []packet.Family{packet.IPv4, packet.IPv6} {
+	for _, f := range packet.Families {
 		src, err := now.Saved(f)
 		if err != nil {
 			return nil, fmt.Errorf("%w. Saved rules can be named with --rules", err)
+		}
+		sets, err := now.Sets(src)
+		if err != nil {
+			return nil, err
 		}
 		if err := addFamily(d, "the kernel's rules", src, f, sets); err != nil {
 			return nil, err

@@ -6,35 +6,33 @@ import (
 	"fmt"
 	"log"
 	"os"
-	"path/filepath"
 
 	"github.com/seawall/seawall/compiler/host"
 )
 
-// While one apply holds the lock, another one is refused.
-func ExampleLock() {
+// While one apply has its turn, another one is refused.
+func ExampleHost_Begin() {
 	dir, err := os.MkdirTemp("", "seawall-")
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	path := filepath.Join(dir, "lock")
 
-	unlock, err := host.Lock(path)
+	turn, err := host.ThisHost().Begin(dir)
 	if err != nil {
 		log.Fatal(err)
 	}
-	_, err = host.Lock(path)
-	fmt.Println("refused while it is held:", err != nil)
+	_, err = host.ThisHost().Begin(dir)
+	fmt.Println("refused while it lasts:", err != nil)
 
-	unlock()
-	unlock, err = host.Lock(path)
+	turn.End()
+	turn, err = host.ThisHost().Begin(dir)
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer unlock()
+	defer turn.End()
 	fmt.Println("and free again")
 	// Output:
-	// refused while it is held: true
+	// refused while it lasts: true
 	// and free again
 }

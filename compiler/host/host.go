@@ -1,8 +1,10 @@
 // Package host is the machine that Seawall runs on: the rules that its kernel holds
 // now, and a script that is loaded so that it can be taken back.
 //
-//	live.go      reading the kernel's rules, running a script
-//	rollback.go  the way back, which another process walks when nobody confirms
+//	host.go      reading the kernel's rules, running a script
+//	turn.go      one apply at a time, and which rules are Seawall's
+//	rollback.go  a load that is taken back when nobody confirms it
+//	way_back.go  how the previous rules are kept, and the script that loads them
 package host
 
 import (
@@ -48,9 +50,24 @@ func (h *Host) output(name string, args ...string) ([]byte, error) {
 	case errors.Is(err, exec.ErrNotFound):
 		return nil, fmt.Errorf("%s is not installed here", name)
 	case err != nil:
-		return nil, fmt.Errorf("%s: %s. It needs root", name, strings.TrimSpace(said.String()))
+		return nil, fmt.Errorf("%s: %s%s", name, why(err, said.String()), asRoot())
 	}
 	return out, nil
+}
+
+// why is what a command that failed said, or else how it ended.
+func why(err error, said string) string {
+	if said = strings.TrimSpace(said); said != "" {
+		return said
+	}
+	return err.Error()
+}
+
+func asRoot() string {
+	if os.Geteuid() > 0 { // -1 where there are no users
+		return ". It needs root"
+	}
+	return ""
 }
 
 // Saved is what iptables-save prints of a family, all tables.
@@ -71,24 +88,32 @@ func (h *Host) Table(f packet.Family) (*iptables.Table, error) {
 	if t == nil {
 		t = &iptables.Table{Name: "filter"}
 	}
-	t.Sets, err = h.Sets()
+	t.Sets, err = h.Sets(src)
 	return t, err
 }
 
-// Sets are the kernel's ipsets; none where there is no ipset command.
-func (h *Host) Sets() (ipset.Sets, error) {
-	name := "ipset"
-	if other := os.Getenv("IPSET"); other != "" {
-		name = other
-	}
+// Sets are the kernel's ipsets; none where there is no ipset command. That they
+// cannot be read is an error only where one of some rules asks for one.
+func (h *Host) Sets(rules ...[]byte) (ipset.Sets, error) {
+	name := ipsetCommand()
 	if _, err := exec.LookPath(name); err != nil {
 		return nil, nil
 	}
 	src, err := h.output(name, "save")
 	if err != nil {
-		return nil, nil // no right to, or no module: a match of a set is then said to be undecided
+		if bytes.Contains(bytes.Join(rules, nil), []byte(" --match-set ")) {
+			return nil, err
+		}
+		return nil, nil
 	}
 	return ipset.Parse(src)
+}
+
+func ipsetCommand() string {
+	if other := os.Getenv("IPSET"); other != "" {
+		return other
+	}
+	return "ipset"
 }
 
 // OtherBackend names the back end of iptables that is not in use here and has
@@ -108,12 +133,13 @@ func (h *Host) OtherBackend() string {
 	return ""
 }
 
-// Run runs a script of seawall.sh's kind. The error says what the script said.
-func (h *Host) Run(path string) error {
-	c := exec.Command("sh", path)
-	c.Env = h.env
+// run runs a script in a session of its own, which no Ctrl-C reaches. The error
+// says what it said.
+func (h *Host) run(path string, args ...string) error {
+	c := exec.Command("sh", append([]string{path}, args...)...)
+	c.Env, c.SysProcAttr = h.env, session()
 	if said, err := c.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s", strings.TrimSpace(string(said)))
+		return errors.New(why(err, string(said)))
 	}
 	return nil
 }

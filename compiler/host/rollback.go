@@ -6,148 +6,162 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/seawall/seawall/compiler/emit"
-	"github.com/seawall/seawall/compiler/ipset"
-	"github.com/seawall/seawall/compiler/iptables"
-	"github.com/seawall/seawall/compiler/packet"
 )
 
-// Rollback is the way back to the previous rules. It is walked by a process of
-// its own, which is started before anything changes, in a session of its own: so
-// neither a lost terminal nor the end of seawall, of any kind, stops it.
+// Rollback is a load that can be taken back. Both are done by a process of its
+// own, in a session of its own, which holds the lock: so neither a lost terminal
+// nor the end of seawall, of any kind, stops them half way or lets another
+// apply in between.
 //
 // The folder holds all that there is to it:
 //
-//	new.sh, old.sh  the scripts of both versions; each ends with its rules or with
-//	                those that were there
-//	watch.sh        waits, then runs old.sh
-//	confirmed       made by whoever wants to keep the new rules
-//	back            made by whoever wants the old ones at once
-//	rolled-back     made by watch.sh when old.sh is done, with what it said
+//	new.sh       the script of the new rules; it ends with them or with the previous
+//	back.sh      the way back, with its files (way_back.go)
+//	watch.sh     runs new.sh, waits, and runs back.sh unless it is confirmed
+//	pid          of seawall
+//	loaded       made by watch.sh when new.sh is done
+//	failed       made instead when it failed, with what it said
+//	asked        made by seawall when it asks for the confirmation
+//	confirmed    made by whoever wants to keep the new rules
+//	back         made by whoever wants the previous ones at once
+//	rolled-back  made by watch.sh when back.sh is done, with what it said
 type Rollback struct {
 	Dir  string
 	done chan error // the end of watch.sh
 }
 
-// watch asks each tenth of a second, by a clock that a change of the date does not
-// move.
+// watch waits by counting, so that a change of the clock does not matter. The
+// time begins when seawall asks, or is gone. It removes the folder where nobody
+// else is left to do so.
 const watch = `#!/bin/sh
-# Brings the previous rules back, unless the file "confirmed" is made in time.
+# watch.sh DIR SECONDS PID: loads new.sh, and takes it back unless the file
+# "confirmed" is made in time. With 0 seconds it is kept unless PID says otherwise.
 cd "$1" || exit 1
-n=$(($2 * 10))
-while [ "$n" -gt 0 ] && [ ! -e back ]; do
-	if [ -e confirmed ]; then
-		exit 0
+dir=$1 seconds=$2 pid=$3
+
+back() {
+	for try in 1 2 3 4 5 6; do
+		if sh ./back.sh >said 2>&1; then
+			: >said
+			break
+		fi
+		sleep "$try"
+	done
+	mv said rolled-back
+}
+
+finish() {
+	if ! kill -0 "$pid" 2>/dev/null; then
+		cd / && rm -rf "$dir"
 	fi
+	exit 0
+}
+
+if ! sh ./new.sh >said-new 2>&1; then
+	back
+	mv said-new failed
+	finish
+fi
+mv said-new loaded
+while [ ! -e asked ] && [ ! -e back ] && [ ! -e confirmed ] && kill -0 "$pid" 2>/dev/null; do
+	sleep 0.1
+done
+if [ "$seconds" = 0 ] && [ ! -e back ]; then
+	finish
+fi
+n=$((seconds * 10))
+while [ "$n" -gt 0 ] && [ ! -e back ] && [ ! -e confirmed ]; do
 	sleep 0.1
 	n=$((n - 1))
 done
-if [ -e confirmed ]; then
-	exit 0
+if [ ! -e confirmed ]; then
+	back
 fi
-for try in 1 2 3 4 5 6; do
-	if sh ./old.sh >said 2>&1; then
-		break
-	fi
-	sleep "$try"
-done
-mv said rolled-back
+finish
 `
 
-// Before is the chains of Seawall that the kernel holds now, as a script's.
-func (h *Host) Before() (*emit.Chains, error) {
-	c := &emit.Chains{Source: "the kernel, before seawall apply"}
-	for _, f := range []packet.Family{packet.IPv4, packet.IPv6} {
-		t, err := h.Table(f)
-		if err != nil {
-			return nil, err
-		}
-		own := ownChains(t)
-		if f == packet.IPv4 {
-			c.V4 = own
-		} else {
-			c.V6 = own
-		}
-		if input := t.Chain("INPUT"); input != nil {
-			c.ToHost = c.ToHost || slices.ContainsFunc(input.Rules, func(r *iptables.Rule) bool { return r.Target.Name == iptables.SeawallInput })
-		}
-	}
-	if c.ToHost {
-		c.V4.Declare(iptables.SeawallInput, "-")
-		c.V6.Declare(iptables.SeawallInput, "-")
-	}
-	return c, nil
-}
-
-// ownChains takes Seawall's chains out of a table, with the sets that they ask
-// for.
-func ownChains(t *iptables.Table) *iptables.Table {
-	own := &iptables.Table{Name: t.Name}
-	own.Declare(iptables.DockerUser, "-")
-	for _, c := range t.Chains {
-		if iptables.Owned(c.Name) {
-			own.Declare(c.Name, "-")
-		}
-	}
-	var asked []string
-	for _, c := range t.Chains {
-		if !iptables.Owned(c.Name) {
-			continue
-		}
-		mine := own.Chain(c.Name)
-		for _, r := range c.Rules {
-			mine.Append(r)
-			for _, m := range r.Matches {
-				if m.Name == "set" && len(m.Options) > 0 {
-					asked = append(asked, m.Options[0].Values[0])
-				}
-			}
-		}
-	}
-	slices.Sort(asked)
-	for _, name := range slices.Compact(asked) {
-		if s := t.Sets[name]; s != nil && strings.HasPrefix(name, iptables.SetPrefix) {
-			own.SetText = ipset.Append(own.SetText, s, iptables.OwnedPrefix+"NEW", "as it was")
-		}
-	}
-	return own
-}
-
-// Prepare writes the folder of a rollback from the rules of now to those of a
-// script, and starts the process that waits so long for a confirmation. With no
-// wait there is no process, and the way back is walked by Back alone.
-func (h *Host) Prepare(dir string, fresh emit.File, wait time.Duration) (*Rollback, error) {
-	old, err := h.Before()
+// Prepare keeps the current rules, tries whether they would load again, and
+// starts the process that loads the script and takes it back unless that is
+// confirmed within some time. With 0 it is kept unless Back is called.
+func (t *Turn) Prepare(fresh emit.File, wait time.Duration) (*Rollback, error) {
+	dir, err := os.MkdirTemp(t.dir, folderPrefix)
 	if err != nil {
 		return nil, err
 	}
 	r := &Rollback{Dir: dir}
-	for name, text := range map[string][]byte{"new.sh": fresh.Bytes, "old.sh": emit.Shell.Compile(old)[0].Bytes, "watch.sh": []byte(watch)} {
-		if err := os.WriteFile(filepath.Join(dir, name), text, 0o700); err != nil {
-			return nil, err
-		}
+	if err := r.start(t, fresh, wait); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	if wait == 0 {
-		return r, nil
-	}
-	c := exec.Command("sh", filepath.Join(dir, "watch.sh"), dir, fmt.Sprint(int(wait.Seconds())))
-	c.Env = h.env
-	c.SysProcAttr = session()
-	if err := c.Start(); err != nil {
-		return nil, fmt.Errorf("the process that would bring the previous rules back does not start: %w", err)
-	}
-	r.done = make(chan error, 1)
-	go func() { r.done <- c.Wait() }()
 	return r, nil
 }
 
-// Load runs the new script.
-func (r *Rollback) Load(h *Host) error { return h.Run(filepath.Join(r.Dir, "new.sh")) }
+func (r *Rollback) start(t *Turn, fresh emit.File, wait time.Duration) error {
+	pid := fmt.Sprint(os.Getpid())
+	for name, text := range map[string][]byte{"new.sh": fresh.Bytes, "back.sh": []byte(back), "watch.sh": []byte(watch), "pid": []byte(pid)} {
+		if err := os.WriteFile(filepath.Join(r.Dir, name), text, 0o700); err != nil {
+			return err
+		}
+	}
+	if err := t.host.keep(r.Dir); err != nil {
+		return err
+	}
+	if err := t.host.run(filepath.Join(r.Dir, "back.sh"), "--test"); err != nil {
+		return fmt.Errorf("the current rules could not be brought back if this went wrong, so nothing was changed: %w", err)
+	}
+	c := exec.Command("sh", filepath.Join(r.Dir, "watch.sh"), r.Dir, fmt.Sprint(int(wait.Seconds())), pid)
+	c.Env, c.SysProcAttr, c.ExtraFiles = t.host.env, session(), []*os.File{t.lock}
+	if err := c.Start(); err != nil {
+		return fmt.Errorf("the process that loads the rules and would take them back does not start: %w", err)
+	}
+	r.done = make(chan error, 1)
+	go func() {
+		r.done <- c.Wait()
+		close(r.done)
+	}()
+	return nil
+}
+
+// Loaded waits until the new rules are loaded. The error says why they are not,
+// and the previous ones are there.
+func (r *Rollback) Loaded() error {
+	for ended := false; ; {
+		if r.has("loaded") {
+			return nil
+		}
+		if said, err := os.ReadFile(filepath.Join(r.Dir, "failed")); err == nil {
+			<-r.done
+			return errors.Join(errors.New(strings.TrimSpace(string(said))), r.broughtBack())
+		}
+		if ended {
+			return errors.New("the process that loads the rules was stopped; compare the current rules with verify")
+		}
+		select {
+		case <-r.done:
+			ended = true
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func (r *Rollback) has(name string) bool {
+	_, err := os.Stat(filepath.Join(r.Dir, name))
+	return err == nil
+}
+
+func (r *Rollback) make(name string) error {
+	return os.WriteFile(filepath.Join(r.Dir, name), nil, 0o600)
+}
+
+// Ask begins the time in which the new rules have to be confirmed.
+func (r *Rollback) Ask() error { return r.make("asked") }
+
+// Decided reports whether somebody has made a file that keeps the new rules, or
+// that takes them back: Confirm then says which.
+func (r *Rollback) Decided() bool { return r.has("confirmed") || r.has("back") || r.has("rolled-back") }
 
 // ErrTooLate is the error of a confirmation that comes when the previous rules
 // are back already.
@@ -155,55 +169,38 @@ var ErrTooLate = errors.New("the confirmation came too late")
 
 // Confirm keeps the new rules.
 func (r *Rollback) Confirm() error {
-	if err := os.WriteFile(filepath.Join(r.Dir, "confirmed"), nil, 0o600); err != nil {
-		return err
+	if !r.has("back") {
+		if err := r.make("confirmed"); err != nil {
+			return err
+		}
 	}
-	if r.done != nil {
-		<-r.done
-	}
-	if _, err := os.Stat(filepath.Join(r.Dir, "rolled-back")); err == nil {
+	<-r.done
+	if r.has("rolled-back") {
 		return ErrTooLate
 	}
 	return nil
 }
 
 // Back brings the previous rules back now, and waits until they are.
-func (r *Rollback) Back(h *Host) error {
-	if r.done == nil {
-		return h.Run(filepath.Join(r.Dir, "old.sh"))
-	}
-	if err := os.WriteFile(filepath.Join(r.Dir, "back"), nil, 0o600); err != nil {
+func (r *Rollback) Back() error {
+	if err := r.make("back"); err != nil {
 		return err
 	}
-	return r.Wait()
+	<-r.done
+	return r.broughtBack()
 }
 
-// Wait waits for the end of the process: an error when it brought the rules of
-// before not back.
-func (r *Rollback) Wait() error {
-	<-r.done
+// broughtBack is an error where the previous rules did not come back.
+func (r *Rollback) broughtBack() error {
 	said, err := os.ReadFile(filepath.Join(r.Dir, "rolled-back"))
-	if err != nil {
+	switch {
+	case err != nil:
 		return fmt.Errorf("the previous rules were not brought back: %w", err)
-	}
-	if len(said) > 0 {
-		return fmt.Errorf("%s", strings.TrimSpace(string(said)))
+	case len(said) > 0:
+		return fmt.Errorf("the previous rules were not brought back: %s", strings.TrimSpace(string(said)))
 	}
 	return nil
 }
 
-// Lock keeps two applies apart. The kernel gives it back when the process ends.
-func Lock(path string) (func(), error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := tryLock(f); err != nil {
-		_ = f.Close()
-		if !errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("cannot lock %s: %w", path, err)
-		}
-		return nil, fmt.Errorf("another seawall apply is at work (%s is locked)", path)
-	}
-	return func() { _ = f.Close() }, nil
-}
+// End removes the folder.
+func (r *Rollback) End() error { return os.RemoveAll(r.Dir) }

@@ -128,7 +128,7 @@ var modules = []Module{
 		{Name: "hashlimit-htable-gcinterval", Value: Uint32},
 		{Name: "hashlimit-htable-expire", Value: Uint32},
 		{Name: "hashlimit-mode", Value: String, Valid: listOf(",|", exactly("", "srcip", "srcport", "dstip", "dstport"))}, // list of srcip srcport dstip dstport, separated by , or |
-		{Name: "hashlimit-name", Value: String, Required: true, Min: 1},                                               // cut silently after 254 bytes
+		{Name: "hashlimit-name", Value: String, Required: true, Min: 1},                                                   // cut silently after 254 bytes
 		{Name: "hashlimit-rate-match", Value: None},
 		{Name: "hashlimit-rate-interval", Value: String}, // number of seconds above 0; text after it is ignored
 	}},

@@ -1,0 +1,235 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/seawall/seawall/compiler/emit"
+	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/packet"
+)
+
+// Turn is the right to change the host's rules: one process has it at a time.
+// Whoever can still take rules back holds the lock of the folder, so a later
+// apply cannot come in between.
+type Turn struct {
+	// Settled says what became of an earlier apply that nobody was left to
+	// confirm; "" when there was none.
+	Settled string
+
+	host *Host
+	dir  string
+	lock *os.File
+}
+
+// folderPrefix begins the names of the folders of rollbacks.
+const folderPrefix = "apply-"
+
+// settleWithin is how long an earlier apply's way back may take.
+const settleWithin = 90 * time.Second
+
+// Begin takes the turn, with its folder, such as /run/seawall. An earlier apply
+// whose seawall has ended, and that waits for its confirmation, is taken back
+// first. While another seawall is at work the error says so.
+func (h *Host) Begin(dir string) (*Turn, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, "lock")
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	t := &Turn{host: h, dir: dir, lock: f}
+	if err := t.take(path); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	if err := t.clean(); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return t, nil
+}
+
+// take locks, after an earlier apply without its seawall was told to go back.
+func (t *Turn) take(path string) error {
+	for end := time.Now().Add(settleWithin); ; time.Sleep(50 * time.Millisecond) {
+		err := tryLock(t.lock)
+		switch {
+		case err == nil:
+			return nil
+		case !errors.Is(err, syscall.EWOULDBLOCK):
+			return fmt.Errorf("cannot lock %s: %w", path, err)
+		case time.Now().After(end):
+			return fmt.Errorf("another seawall apply is at work (%s is locked)", path)
+		}
+		folder, alive := t.holder()
+		switch {
+		case folder == "" || alive && !exists(filepath.Join(folder, "asked")):
+			return fmt.Errorf("another seawall apply is at work (%s is locked)", path)
+		case alive:
+			return fmt.Errorf("another seawall apply waits for its confirmation. To keep it: touch %s. To take it back: touch %s", filepath.Join(folder, "confirmed"), filepath.Join(folder, "back"))
+		case exists(filepath.Join(folder, "confirmed")), exists(filepath.Join(folder, "back")):
+		default:
+			if err := os.WriteFile(filepath.Join(folder, "back"), nil, 0o600); err == nil {
+				t.Settled = "An earlier apply was interrupted before it was confirmed: the rules from before it are back."
+			}
+		}
+	}
+}
+
+// holder is the folder of the apply that holds the lock, and whether its seawall
+// still runs.
+func (t *Turn) holder() (folder string, alive bool) {
+	folders, _ := filepath.Glob(filepath.Join(t.dir, folderPrefix+"*")) // the pattern is right
+	for _, folder := range folders {
+		text, err := os.ReadFile(filepath.Join(folder, "pid"))
+		if err != nil {
+			continue
+		}
+		pid, err := strconv.Atoi(string(text))
+		return folder, err == nil && running(pid)
+	}
+	return "", false
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// clean removes what earlier applies left, now that none is at work. One that was
+// loaded and neither confirmed nor taken back lost its process as well: it is
+// taken back here.
+func (t *Turn) clean() error {
+	folders, _ := filepath.Glob(filepath.Join(t.dir, folderPrefix+"*")) // the pattern is right
+	for _, folder := range folders {
+		has := func(name string) bool { return exists(filepath.Join(folder, name)) }
+		if has("asked") && !has("confirmed") && !has("rolled-back") {
+			if err := t.host.run(filepath.Join(folder, "back.sh")); err != nil {
+				return fmt.Errorf("an earlier apply was neither confirmed nor taken back, and its previous rules, in %s, do not load: %w", folder, err)
+			}
+			t.Settled = "An earlier apply was interrupted before it was confirmed: the rules from before it are back."
+		}
+		if err := os.RemoveAll(folder); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// End gives the turn back.
+func (t *Turn) End() { _ = t.lock.Close() }
+
+// Rule is a rule as iptables-save prints it.
+type Rule struct {
+	Family packet.Family
+	Text   string
+}
+
+// current are the rules of DOCKER-USER, and whether Seawall has a chain of its
+// own beside it.
+func (h *Host) current(f packet.Family) (rules []string, own bool, err error) {
+	src, err := h.output(command(f)+"-save", "-t", "filter")
+	if err != nil {
+		return nil, false, err
+	}
+	p := ownLines(src)
+	for _, c := range p.chains {
+		own = own || c != iptables.DockerUser
+	}
+	return slices.DeleteFunc(p.rules, func(r string) bool {
+		return !strings.HasPrefix(r, "-A "+iptables.DockerUser+" ") || r == "-A "+iptables.DockerUser+" -j RETURN"
+	}), own, nil
+}
+
+// Foreign are the rules in DOCKER-USER that a script would take away and that
+// are not known to be Seawall's: it did not load them from this folder, they are
+// not in the script, and they do not look like its own on a host on which it has
+// chains.
+func (t *Turn) Foreign(script *emit.Script) ([]Rule, error) {
+	var list []Rule
+	for _, f := range packet.Families {
+		rules, own, err := t.host.current(f)
+		if err != nil {
+			return nil, err
+		}
+		known := linesOf(string(script.Rules(f)))
+		if text, err := os.ReadFile(t.memory(f)); err == nil {
+			known = append(known, linesOf(string(text))...)
+		}
+		for _, r := range rules {
+			if !slices.Contains(known, r) && !(own && iptables.LooksOwn(r, f)) {
+				list = append(list, Rule{f, r})
+			}
+		}
+	}
+	return list, nil
+}
+
+func linesOf(text string) []string { return strings.Split(text, "\n") }
+
+// memory is the file with the rules that the last apply loaded.
+func (t *Turn) memory(f packet.Family) string {
+	return filepath.Join(t.dir, fmt.Sprintf("loaded-%d", f))
+}
+
+// Current are DOCKER-USER's rules as they stand, for Remember.
+func (t *Turn) Current() (map[packet.Family][]string, error) {
+	all := map[packet.Family][]string{}
+	for _, f := range packet.Families {
+		rules, _, err := t.host.current(f)
+		if err != nil {
+			return nil, err
+		}
+		all[f] = rules
+	}
+	return all, nil
+}
+
+// Remember notes that rules were loaded by Seawall.
+func (t *Turn) Remember(rules map[packet.Family][]string) error {
+	for f, list := range rules {
+		if err := os.WriteFile(t.memory(f), []byte(strings.Join(list, "\n")+"\n"), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// SameText reports whether DOCKER-USER and Seawall's chains hold the rules of a
+// script, in its order.
+func (h *Host) SameText(script *emit.Script) (bool, error) {
+	for _, f := range packet.Families {
+		src, err := h.output(command(f)+"-save", "-t", "filter")
+		if err != nil {
+			return false, err
+		}
+		var want []string
+		for _, line := range linesOf(string(script.Rules(f))) {
+			if strings.HasPrefix(line, "-A ") {
+				want = append(want, line)
+			}
+		}
+		if !slices.Equal(byChain(want), byChain(ownLines(src).rules)) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// byChain are rules with those of each chain together: iptables-save prints the
+// chains in an order of its own.
+func byChain(rules []string) []string {
+	sorted := slices.Clone(rules)
+	slices.SortStableFunc(sorted, func(a, b string) int { return strings.Compare(chainOf(a), chainOf(b)) })
+	return sorted
+}
+
+func chainOf(rule string) string { return strings.Fields(rule)[1] }
