@@ -80,9 +80,9 @@ func (h *Host) Table(f packet.Family) (*iptables.Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, err := iptables.Parse(src, iptables.Options{Family: f})
+	file, err := parseSaved(src, f)
 	if err != nil {
-		return nil, fmt.Errorf("the kernel's rules for IPv%d: %w", f, err)
+		return nil, err
 	}
 	t := file.Table("filter")
 	if t == nil {
@@ -90,6 +90,17 @@ func (h *Host) Table(f packet.Family) (*iptables.Table, error) {
 	}
 	t.Sets, err = h.Sets(src)
 	return t, err
+}
+
+// parseSaved reads what iptables-save prints. It prints a few rules in a form that
+// iptables-restore refuses, such as --weekdays without a day.
+func parseSaved(src []byte, f packet.Family) (*iptables.File, error) {
+	file, err := iptables.Parse(src, iptables.Options{Family: f})
+	var wrong *iptables.Error
+	if errors.As(err, &wrong) {
+		return nil, fmt.Errorf("the kernel has a rule for %v that iptables-save cannot print so that it loads again: %s: %s", f, wrong.Text, wrong.Detail)
+	}
+	return file, err
 }
 
 // Sets are the kernel's ipsets; none where there is no ipset command. That they

@@ -22,7 +22,7 @@ import (
 //	new.sh       the script of the new rules; it ends with them or with the previous
 //	back.sh      the way back, with its files (way_back.go)
 //	watch.sh     runs new.sh, waits, and runs back.sh unless it is confirmed
-//	pid          of seawall
+//	gone         made by watch.sh when seawall has ended
 //	loaded       made by watch.sh when new.sh is done
 //	failed       made instead when it failed, with what it said
 //	asked        made by seawall when it asks for the confirmation
@@ -30,18 +30,27 @@ import (
 //	back         made by whoever wants the previous ones at once
 //	rolled-back  made by watch.sh when back.sh is done, with what it said
 type Rollback struct {
-	Dir  string
-	done chan error // the end of watch.sh
+	Dir   string
+	alive *os.File   // the other end of its standard input, which ends with seawall
+	done  chan error // the end of watch.sh
 }
 
 // watch waits by counting, so that a change of the clock does not matter. The
-// time begins when seawall asks, or is gone. It removes the folder where nobody
-// else is left to do so.
+// time begins when seawall asks, or is gone, which the end of its standard input
+// says: a process that nobody has waited for still has its number. It removes the
+// folder where nobody else is left to do so.
 const watch = `#!/bin/sh
-# watch.sh DIR SECONDS PID: loads new.sh, and takes it back unless the file
-# "confirmed" is made in time. With 0 seconds it is kept unless PID says otherwise.
+# watch.sh DIR SECONDS: loads new.sh, and takes it back unless the file
+# "confirmed" is made in time. With 0 seconds it is kept unless "back" is made.
+# Seawall has the other end of the standard input.
 cd "$1" || exit 1
-dir=$1 seconds=$2 pid=$3
+dir=$1 seconds=$2
+exec 4<&0 </dev/null
+{
+	cat <&4 >/dev/null
+	: >gone
+} 3>&- 2>/dev/null &
+exec 4<&-
 
 back() {
 	for try in 1 2 3 4 5 6; do
@@ -55,7 +64,7 @@ back() {
 }
 
 finish() {
-	if ! kill -0 "$pid" 2>/dev/null; then
+	if [ -e gone ]; then
 		cd / && rm -rf "$dir"
 	fi
 	exit 0
@@ -67,7 +76,7 @@ if ! sh ./new.sh >said-new 2>&1; then
 	finish
 fi
 mv said-new loaded
-while [ ! -e asked ] && [ ! -e back ] && [ ! -e confirmed ] && kill -0 "$pid" 2>/dev/null; do
+while [ ! -e asked ] && [ ! -e back ] && [ ! -e confirmed ] && [ ! -e gone ]; do
 	sleep 0.1
 done
 if [ "$seconds" = 0 ] && [ ! -e back ]; then
@@ -100,8 +109,7 @@ func (t *Turn) Prepare(fresh emit.File, wait time.Duration) (*Rollback, error) {
 }
 
 func (r *Rollback) start(t *Turn, fresh emit.File, wait time.Duration) error {
-	pid := fmt.Sprint(os.Getpid())
-	for name, text := range map[string][]byte{"new.sh": fresh.Bytes, "back.sh": []byte(back), "watch.sh": []byte(watch), "pid": []byte(pid)} {
+	for name, text := range map[string][]byte{"new.sh": fresh.Bytes, "back.sh": []byte(back), "watch.sh": []byte(watch)} {
 		if err := os.WriteFile(filepath.Join(r.Dir, name), text, 0o700); err != nil {
 			return err
 		}
@@ -112,12 +120,20 @@ func (r *Rollback) start(t *Turn, fresh emit.File, wait time.Duration) error {
 	if err := t.host.run(filepath.Join(r.Dir, "back.sh"), "--test"); err != nil {
 		return fmt.Errorf("the current rules could not be brought back if this went wrong, so nothing was changed: %w", err)
 	}
-	c := exec.Command("sh", filepath.Join(r.Dir, "watch.sh"), r.Dir, fmt.Sprint(int(wait.Seconds())), pid)
+	c := exec.Command("sh", filepath.Join(r.Dir, "watch.sh"), r.Dir, fmt.Sprint(int(wait.Seconds())))
 	c.Env, c.SysProcAttr, c.ExtraFiles = t.host.env, session(), []*os.File{t.lock}
-	if err := c.Start(); err != nil {
+	stdin, alive, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	c.Stdin = stdin
+	err = c.Start()
+	_ = stdin.Close()
+	if err != nil {
+		_ = alive.Close()
 		return fmt.Errorf("the process that loads the rules and would take them back does not start: %w", err)
 	}
-	r.done = make(chan error, 1)
+	r.alive, r.done = alive, make(chan error, 1)
 	go func() {
 		r.done <- c.Wait()
 		close(r.done)
@@ -203,4 +219,4 @@ func (r *Rollback) broughtBack() error {
 }
 
 // End removes the folder.
-func (r *Rollback) End() error { return os.RemoveAll(r.Dir) }
+func (r *Rollback) End() error { return errors.Join(os.RemoveAll(r.Dir), r.alive.Close()) }

@@ -11,6 +11,4 @@ import (
 // There is no iptables here; what is loaded fails before.
 func session() *syscall.SysProcAttr { return nil }
 
-func running(int) bool { return false }
-
 func tryLock(*os.File) error { return errors.ErrUnsupported }

@@ -11,7 +11,4 @@ import (
 // terminal reaches.
 func session() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
-// running reports whether there is a process of a number.
-func running(pid int) bool { return syscall.Kill(pid, 0) == nil }
-
 func tryLock(f *os.File) error { return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) }

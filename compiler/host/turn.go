@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -32,8 +31,12 @@ type Turn struct {
 // folderPrefix begins the names of the folders of rollbacks.
 const folderPrefix = "apply-"
 
-// settleWithin is how long an earlier apply's way back may take.
-const settleWithin = 90 * time.Second
+// settleWithin is how long an earlier apply's way back may take. A seawall that was
+// just killed is known to be gone within noticed.
+const (
+	settleWithin = 90 * time.Second
+	noticed      = time.Second
+)
 
 // Begin takes the turn, with its folder, such as /run/seawall. An earlier apply
 // whose seawall has ended, and that waits for its confirmation, is taken back
@@ -59,19 +62,21 @@ func (h *Host) Begin(dir string) (*Turn, error) {
 
 // take locks, after an earlier apply without its seawall was told to go back.
 func (t *Turn) take(path string) error {
-	for end := time.Now().Add(settleWithin); ; time.Sleep(50 * time.Millisecond) {
+	for start := time.Now(); ; time.Sleep(50 * time.Millisecond) {
 		err := tryLock(t.lock)
 		switch {
 		case err == nil:
 			return nil
 		case !errors.Is(err, syscall.EWOULDBLOCK):
 			return fmt.Errorf("cannot lock %s: %w", path, err)
-		case time.Now().After(end):
+		case time.Since(start) > settleWithin:
 			return fmt.Errorf("another seawall apply is at work (%s is locked)", path)
 		}
-		folder, alive := t.holder()
+		folder := t.holder()
+		alive := folder == "" || !exists(filepath.Join(folder, "gone"))
 		switch {
-		case folder == "" || alive && !exists(filepath.Join(folder, "asked")):
+		case alive && time.Since(start) < noticed:
+		case alive && (folder == "" || !exists(filepath.Join(folder, "asked"))):
 			return fmt.Errorf("another seawall apply is at work (%s is locked)", path)
 		case alive:
 			return fmt.Errorf("another seawall apply waits for its confirmation. To keep it: touch %s. To take it back: touch %s", filepath.Join(folder, "confirmed"), filepath.Join(folder, "back"))
@@ -84,19 +89,14 @@ func (t *Turn) take(path string) error {
 	}
 }
 
-// holder is the folder of the apply that holds the lock, and whether its seawall
-// still runs.
-func (t *Turn) holder() (folder string, alive bool) {
+// holder is the folder of the apply that holds the lock: before it takes its turn
+// each apply removes those of others. "" while it has none.
+func (t *Turn) holder() string {
 	folders, _ := filepath.Glob(filepath.Join(t.dir, folderPrefix+"*")) // the pattern is right
-	for _, folder := range folders {
-		text, err := os.ReadFile(filepath.Join(folder, "pid"))
-		if err != nil {
-			continue
-		}
-		pid, err := strconv.Atoi(string(text))
-		return folder, err == nil && running(pid)
+	if len(folders) == 0 {
+		return ""
 	}
-	return "", false
+	return folders[0]
 }
 
 func exists(path string) bool {

@@ -161,9 +161,9 @@ func (h *Host) keep(dir string) error {
 		if err != nil {
 			return err
 		}
-		file, err := iptables.Parse(src, iptables.Options{Family: f})
+		file, err := parseSaved(src, f)
 		if err != nil {
-			return fmt.Errorf("the kernel's rules for %v: %w", f, err)
+			return err
 		}
 		sets = append(sets, asked(file.Table("filter"))...)
 		p := ownLines(src)

@@ -15,7 +15,7 @@ import (
 // a name in them, or a module of the kernel, is the host's.
 var hostDecides = []string{
 	"--uid-owner nosuchuser", "--helper nosuchhelper", "--timeout nosuch", "--path /x", "-m devgroup", "--realm foo",
-	"--nfacct-name nosuch", "-j FOO", "--dport foo", "--to-ports foo", "--match-set nosuch", "--add-set nosuch", "--object-pinned",
+	"--nfacct-name nosuch", "-j FOO", "--dport foo", "--to-ports foo", "--to-ports http-81", "--match-set nosuch", "--add-set nosuch", "--object-pinned",
 	"-m osf", "--algo fsm",
 }
 

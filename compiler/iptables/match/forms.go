@@ -214,7 +214,7 @@ func noBase(f packet.Family, values []string) bool {
 
 // isName reports whether a text may be the name of a service.
 func isName(text string) bool {
-	return text != "" && !isDigit(text[0], 10) && !strings.ContainsAny(text, "-:,/ ")
+	return text != "" && !isDigit(text[0], 10) && !strings.ContainsAny(text, ":,/ ")
 }
 
 // natParts splits [ADDRESS[-ADDRESS]][:PORTS], where an IPv6 address with ports
