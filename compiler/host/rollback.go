@@ -21,30 +21,28 @@ import (
 //
 //	new.sh       the script of the new rules; it ends with them or with the previous
 //	back.sh      the way back, with its files (way_back.go)
-//	watch.sh     runs new.sh, waits, and runs back.sh unless it is confirmed
-//	gone         made by watch.sh when seawall has ended
-//	loaded       made by watch.sh when new.sh is done
+//	gone         made by the process when seawall has ended
+//	go           made by seawall when all of that is there
+//	loaded       made by the process when new.sh is done
 //	failed       made instead when it failed, with what it said
 //	asked        made by seawall when it asks for the confirmation
 //	confirmed    made by whoever wants to keep the new rules
 //	back         made by whoever wants the previous ones at once
-//	rolled-back  made by watch.sh when back.sh is done, with what it said
+//	rolled-back  made by the process when back.sh is done, with what it said
 type Rollback struct {
 	Dir   string
 	alive *os.File   // the other end of its standard input, which ends with seawall
-	done  chan error // the end of watch.sh
+	done  chan error // the end of the process
 }
 
-// watch waits by counting, so that a change of the clock does not matter. The
-// time begins when seawall asks, or is gone, which the end of its standard input
-// says: a process that nobody has waited for still has its number. It removes the
-// folder where nobody else is left to do so.
-const watch = `#!/bin/sh
-# watch.sh DIR SECONDS: loads new.sh, and takes it back unless the file
-# "confirmed" is made in time. With 0 seconds it is kept unless "back" is made.
-# Seawall has the other end of the standard input.
-cd "$1" || exit 1
-dir=$1 seconds=$2
+// watch is the process: it makes the folder DIR, loads new.sh, and takes it back
+// unless the file "confirmed" is made within SECONDS; with 0 it is kept unless
+// "back" is made. It waits by counting, so that a change of the clock does not
+// matter. The time begins when seawall asks, or is gone, which the end of its
+// standard input says: a process that nobody has waited for still has its number.
+// It removes the folder where nobody else is left to do so.
+const watch = `dir=$1 seconds=$2
+mkdir -m 700 "$dir" && cd "$dir" || exit 1
 exec 4<&0 </dev/null
 {
 	cat <&4 >/dev/null
@@ -70,6 +68,12 @@ finish() {
 	exit 0
 }
 
+while [ ! -e go ] && [ ! -e gone ]; do
+	sleep 0.02
+done
+if [ ! -e go ]; then
+	finish
+fi
 if ! sh ./new.sh >said-new 2>&1; then
 	back
 	mv said-new failed
@@ -97,19 +101,19 @@ finish
 // starts the process that loads the script and takes it back unless that is
 // confirmed within some time. With 0 it is kept unless Back is called.
 func (t *Turn) Prepare(fresh emit.File, wait time.Duration) (*Rollback, error) {
-	dir, err := os.MkdirTemp(t.dir, folderPrefix)
-	if err != nil {
-		return nil, err
+	r := &Rollback{Dir: filepath.Join(t.dir, fmt.Sprint(folderPrefix, os.Getpid()))}
+	if err := r.start(t, wait); err != nil {
+		return nil, fmt.Errorf("the process that loads the rules and would take them back does not start: %w", err)
 	}
-	r := &Rollback{Dir: dir}
-	if err := r.start(t, fresh, wait); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+	if err := r.fill(t, fresh); err != nil {
+		return nil, errors.Join(err, r.End())
 	}
-	return r, nil
+	return r, r.make("go")
 }
 
-func (r *Rollback) start(t *Turn, fresh emit.File, wait time.Duration) error {
-	for name, text := range map[string][]byte{"new.sh": fresh.Bytes, "back.sh": []byte(back), "watch.sh": []byte(watch)} {
+// fill writes the folder, and tries the way back.
+func (r *Rollback) fill(t *Turn, fresh emit.File) error {
+	for name, text := range map[string][]byte{"new.sh": fresh.Bytes, "back.sh": []byte(back)} {
 		if err := os.WriteFile(filepath.Join(r.Dir, name), text, 0o700); err != nil {
 			return err
 		}
@@ -120,7 +124,12 @@ func (r *Rollback) start(t *Turn, fresh emit.File, wait time.Duration) error {
 	if err := t.host.run(filepath.Join(r.Dir, "back.sh"), "--test"); err != nil {
 		return fmt.Errorf("the current rules could not be brought back if this went wrong, so nothing was changed: %w", err)
 	}
-	c := exec.Command("sh", filepath.Join(r.Dir, "watch.sh"), r.Dir, fmt.Sprint(int(wait.Seconds())))
+	return nil
+}
+
+// start starts the process, and waits until its folder is there.
+func (r *Rollback) start(t *Turn, wait time.Duration) error {
+	c := exec.Command("sh", "-c", watch, "seawall-apply", r.Dir, fmt.Sprint(int(wait.Seconds())))
 	c.Env, c.SysProcAttr, c.ExtraFiles = t.host.env, session(), []*os.File{t.lock}
 	stdin, alive, err := os.Pipe()
 	if err != nil {
@@ -131,13 +140,20 @@ func (r *Rollback) start(t *Turn, fresh emit.File, wait time.Duration) error {
 	_ = stdin.Close()
 	if err != nil {
 		_ = alive.Close()
-		return fmt.Errorf("the process that loads the rules and would take them back does not start: %w", err)
+		return err
 	}
 	r.alive, r.done = alive, make(chan error, 1)
 	go func() {
 		r.done <- c.Wait()
 		close(r.done)
 	}()
+	for !exists(r.Dir) {
+		select {
+		case err := <-r.done:
+			return errors.Join(err, alive.Close())
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
 	return nil
 }
 
@@ -218,5 +234,9 @@ func (r *Rollback) broughtBack() error {
 	return nil
 }
 
-// End removes the folder.
-func (r *Rollback) End() error { return errors.Join(os.RemoveAll(r.Dir), r.alive.Close()) }
+// End removes the folder, and waits for the end of the process.
+func (r *Rollback) End() error {
+	err := errors.Join(os.RemoveAll(r.Dir), r.alive.Close())
+	<-r.done
+	return err
+}

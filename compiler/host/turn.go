@@ -82,7 +82,7 @@ func (t *Turn) take(path string) error {
 			return fmt.Errorf("another seawall apply waits for its confirmation. To keep it: touch %s. To take it back: touch %s", filepath.Join(folder, "confirmed"), filepath.Join(folder, "back"))
 		case exists(filepath.Join(folder, "confirmed")), exists(filepath.Join(folder, "back")):
 		default:
-			if err := os.WriteFile(filepath.Join(folder, "back"), nil, 0o600); err == nil {
+			if err := os.WriteFile(filepath.Join(folder, "back"), nil, 0o600); err == nil && exists(filepath.Join(folder, "go")) {
 				t.Settled = "An earlier apply was interrupted before it was confirmed: the rules from before it are back."
 			}
 		}
