@@ -63,12 +63,55 @@ func (d *doctor) missingChain(l *docker.Layout, table, name string, expected []d
 	}
 	f := Finding{Code: "SD001", Summary: fmt.Sprintf("Docker's chain %s is gone", name), Place: place(l.Tables.Family, "table "+table, 0),
 		Detail: purpose[name] + " Something has deleted it, or flushed the table while Docker ran: that has to be found, or it comes back.",
-		Mend:   append(mend, "# or "+restart+", which makes all of Docker's chains again")}
+		Fix:    quoted(mend), Advice: restart + " makes all of Docker's chains again"}
 	f.Traffic = d.traffic(l, mend)
 	if table == "nat" && unknownPorts(l) {
-		f.Mend = []string{restart} // which ports of the host they were, the daemon alone knows
+		f.Fix, f.Advice = []string{restart}, "" // which ports of the host they were, the daemon alone knows
 	}
 	d.add(f)
+}
+
+// words are commands for the filter table as edits.
+func words(list []string) []edit {
+	var edits []edit
+	for _, c := range list {
+		if w, err := iptables.Words(c); err == nil && len(w) > 1 && w[1] != "-t" {
+			edits = append(edits, w[1:])
+		}
+	}
+	return edits
+}
+
+// quoted are commands as a shell reads them.
+func quoted(list []string) []string {
+	out := make([]string, len(list))
+	for i, c := range list {
+		w, err := iptables.Words(c)
+		if err != nil {
+			continue // made of rules that were read
+		}
+		for n := range w {
+			w[n] = shellWord(w[n])
+		}
+		out[i] = strings.Join(w, " ")
+	}
+	return out
+}
+
+// fixedChains is a family's tables with the fixes of what was found in it so far.
+func (d *doctor) fixedChains(t docker.Tables) docker.Tables {
+	var edits []edit
+	for _, f := range d.found {
+		for _, c := range f.Fix {
+			if strings.HasPrefix(c, command(t.Family)+" ") {
+				edits = append(edits, words([]string{c})...)
+			}
+		}
+	}
+	if after := edited(t.Filter, t.Family, edits); after != nil {
+		t.Filter = after
+	}
+	return t
 }
 
 func unknownPorts(l *docker.Layout) bool {
@@ -92,7 +135,7 @@ func (d *doctor) missingRule(l *docker.Layout, e docker.Expected) {
 	d.add(Finding{Code: "SD002", Summary: fmt.Sprintf("a rule of Docker is gone: -A %s %s", e.Chain, e.Rule),
 		Place:   place(l.Tables.Family, "table "+e.Table+", "+e.Chain, 0),
 		Detail:  strings.ToUpper(e.Why[:1]) + e.Why[1:] + ".",
-		Traffic: d.traffic(l, mend), Mend: mend})
+		Traffic: d.traffic(l, mend), Fix: quoted(mend)})
 }
 
 // unrewritten finds published ports whose DNAT rule is gone: their other rules
@@ -103,7 +146,7 @@ func (d *doctor) unrewritten(l *docker.Layout) {
 			d.add(Finding{Code: "SD002", Summary: "no rule gives the containers of " + n.Bridge + " the host's address on their way out", Place: place(l.Tables.Family, "table nat, POSTROUTING", 0),
 				Detail:  "Docker makes a MASQUERADE rule for each network, unless it was made with com.docker.network.bridge.enable_ip_masquerade=false.",
 				Traffic: []string{"connections of the containers of " + n.Bridge + " to the outside leave with an address that nobody can answer"},
-				Mend:    []string{restart}})
+				Fix:     []string{restart}})
 		}
 	}
 	for _, p := range l.Published {
@@ -112,7 +155,7 @@ func (d *doctor) unrewritten(l *docker.Layout) {
 				Place:   place(l.Tables.Family, "table nat, DOCKER", 0),
 				Detail:  "DOCKER in the filter table lets packets to it in, but nothing in the nat table sends packets there.",
 				Traffic: []string{fmt.Sprintf("connections to the published port do not reach %s; docker-proxy serves them past DOCKER-USER, if it runs", p.To)},
-				Mend:    []string{restart}})
+				Fix:     []string{restart}})
 		}
 	}
 }
@@ -133,10 +176,17 @@ func (d *doctor) userJump(l *docker.Layout) {
 	}
 	if len(at) > 1 {
 		second := c.Rules[at[1]]
-		d.add(Finding{Code: "SD003", Summary: "FORWARD jumps to DOCKER-USER more than once", Place: place(l.Tables.Family, "FORWARD", int(second.Line)),
+		var edits []edit
+		for _, n := range slices.Backward(at[1:]) {
+			edits = append(edits, edit{"-D", "FORWARD", fmt.Sprint(n + 1)})
+		}
+		f := Finding{Code: "SD003", Summary: "FORWARD jumps to DOCKER-USER more than once", Place: place(l.Tables.Family, "FORWARD", int(second.Line)),
 			Detail:  "The rules are walked again for each jump: it costs time, and log rules log twice.",
-			Traffic: []string{"no verdict changes; each packet meets the rules twice"},
-			Mend:    []string{fmt.Sprintf("%s -D FORWARD %d", command(l.Tables.Family), at[1]+1)}})
+			Traffic: []string{"no verdict changes; each packet meets the rules twice"}, Advice: "leave the first of these jumps"}
+		if after, _ := d.proved(l.Tables.Filter, l.Tables.Family, edits, changesNothing); after != nil {
+			f.Fix, f.Advice = commands(l.Tables.Family, edits), ""
+		}
+		d.add(f)
 	}
 	if len(at) == 0 || at[0] == 0 {
 		return
@@ -144,10 +194,14 @@ func (d *doctor) userJump(l *docker.Layout) {
 	for _, r := range c.Rules[:at[0]] {
 		if r.Target.Name == "ACCEPT" || l.Tables.Filter.Chain(r.Target.Name) != nil {
 			mend := []string{tables + " -D FORWARD -j DOCKER-USER", tables + " -I FORWARD 1 -j DOCKER-USER"}
-			d.add(Finding{Code: "SD004", Summary: "a rule before the jump to DOCKER-USER can accept packets: " + r.String("FORWARD"),
+			f := Finding{Code: "SD004", Summary: "a rule before the jump to DOCKER-USER can accept packets: " + r.String("FORWARD"),
 				Place:   place(l.Tables.Family, "FORWARD", int(r.Line)),
 				Detail:  "What it accepts never meets the user's rules. The jump has to be the first rule of FORWARD.",
-				Traffic: d.traffic(l, mend), Mend: mend})
+				Traffic: d.traffic(l, mend), Advice: "make the jump the first rule of FORWARD; DOCKER-USER then lets in what a rule before it denies"}
+			if after, _ := d.proved(l.Tables.Filter, l.Tables.Family, words(mend), asksUser); after != nil {
+				f.Fix, f.Advice = mend, ""
+			}
+			d.add(f)
 			return
 		}
 	}

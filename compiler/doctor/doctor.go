@@ -1,11 +1,12 @@
 // Package doctor finds what is wrong with a host's Docker chains, what traffic
-// that concerns, and the commands that mend it. It looks at tables alone, so that
+// that concerns, and the commands that fix it. It looks at tables alone, so that
 // it can be asked about a saved host as well.
 //
 //	chains.go  SD001 to SD004: what belongs to Docker, and is gone or misplaced
 //	user.go    SD005 to SD010: rules that people wrote, and that do something else
 //	facts.go   SD011 to SD016: what the host says beside its rules
 //	traffic.go what a finding changes for packets, by the evaluator
+//	fix.go     commands that are proved before they are printed
 package doctor
 
 import (
@@ -32,7 +33,8 @@ type Finding struct {
 	Detail  string   // why it is wrong
 	Place   string   // family, chain and line, "" when there is none
 	Traffic []string // what it does to packets now
-	Mend    []string // commands, as root
+	Fix     []string // commands for a shell, as root, in their order after those of the findings before
+	Advice  string   // what to do where no command is printed, or beside it
 }
 
 // Codes are all findings, by code.
@@ -58,10 +60,8 @@ var Codes = []struct{ Code, Title, Why string }{
 func Run(ctx context.Context, h *Host, limits prove.Limits) []Finding {
 	d := &doctor{ctx: ctx, limits: limits, host: h}
 	for _, t := range h.Families {
-		l := docker.Look(t)
-		d.chains(l)
-		d.user(l)
-		d.input(l)
+		d.chains(docker.Look(t))
+		d.user(d.fixedChains(t))
 	}
 	d.proxy()
 	d.facts()
@@ -137,12 +137,15 @@ func Text(list []Finding) string {
 			}
 			fmt.Fprintf(&b, "  %s %s\n", head, t)
 		}
-		for n, m := range f.Mend {
-			head := "mend   "
+		for n, m := range f.Fix {
+			head := "fix    "
 			if n > 0 {
 				head = "       "
 			}
 			fmt.Fprintf(&b, "  %s %s\n", head, m)
+		}
+		if f.Advice != "" {
+			fmt.Fprintf(&b, "  to do   %s\n", f.Advice)
 		}
 	}
 	return b.String()

@@ -86,7 +86,7 @@ func carryOut(text string, commands []string) string {
 }
 
 // Every single deletion of a chain, jump or rule that Docker made is found, and
-// what is named as its mend mends it. Only a RETURN at the end of a chain says
+// what is named as its fix fixes it. Only a RETURN at the end of a chain says
 // what the end says anyway.
 func TestEveryDeletionIsFound(t *testing.T) {
 	for _, name := range []string{"engine-20.10-two-networks.iptables-save", "engine-29-published-8080.iptables-save", "engine-29-published-8080.ip6tables-save"} {
@@ -114,7 +114,7 @@ func TestEveryDeletionIsFound(t *testing.T) {
 			found++
 			var mend []string
 			for _, f := range list {
-				mend = append(mend, f.Mend...)
+				mend = append(mend, f.Fix...)
 				if len(f.Traffic) == 0 || f.Detail == "" {
 					t.Errorf("%s without %s: no word about the traffic or the reason: %v", name, line, f)
 				}
@@ -124,7 +124,7 @@ func TestEveryDeletionIsFound(t *testing.T) {
 				continue
 			}
 			if after := Run(context.Background(), look(t, carryOut(rest, mend), family), prove.Limits{}); len(after) > 0 {
-				t.Errorf("%s without %s: the mend does not mend it:\n%s\nthen:\n%s", name, line, Text(list), Text(after))
+				t.Errorf("%s without %s: the fix does not fix it:\n%s\nthen:\n%s", name, line, Text(list), Text(after))
 				continue
 			}
 			mended++
@@ -157,7 +157,7 @@ func withoutChain(lines []string, i int, name string) string {
 	return b.String()
 }
 
-// What people write by hand, and what it is called. The mends are carried out,
+// What people write by hand, and what it is called. The fixes are carried out,
 // and leave nothing to find.
 func TestWhatPeopleWrite(t *testing.T) {
 	healthy := capture(t, "engine-20.10-two-networks.iptables-save")
@@ -170,13 +170,13 @@ func TestWhatPeopleWrite(t *testing.T) {
 		{"the same, and IPv6 is forgotten", rule("-A DOCKER-USER ! -s 192.0.2.0/24 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n"), six, "SD005", "every IPv6 client on eth0 reaches 172.17.0.2:80"},
 		{"INPUT", strings.Replace(healthy, "-A FORWARD -j DOCKER-USER", "-A INPUT -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n-A FORWARD -j DOCKER-USER", 1), "", "SD006", "connections to 8080/tcp are served as if the rule were not there"},
 		{"the published port", rule("-A DOCKER-USER -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n"), "", "SD007", "the rule matches no connection to 8080/tcp"},
-		{"the published address", rule("-A DOCKER-USER -d 198.51.100.2/32 -i eth0 -p tcp -m conntrack --ctdir ORIGINAL -j DROP\n"), "", "SD007", "-R DOCKER-USER 1 -i eth0 -p tcp -m conntrack --ctorigdst 198.51.100.2 --ctdir ORIGINAL -j DROP"},
+		{"the published address", rule("-A DOCKER-USER -d 198.51.100.2/32 -i eth0 -p tcp -m conntrack --ctdir ORIGINAL -j DROP\n"), "", "SD007", "-I DOCKER-USER 1 -i eth0 -p tcp -m conntrack --ctorigdst 198.51.100.2 --ctdir ORIGINAL -j DROP"},
 		{"no interface, no direction", rule("-A DOCKER-USER ! -s 192.0.2.0/24 -p tcp -m conntrack --ctorigdstport 8080 -j DROP\n"), "", "SD008", "answers from 8080/tcp: deny by this rule"},
 		{"no direction", rule("-A DOCKER-USER ! -s 192.0.2.0/24 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 -j DROP\n"), "", "SD008", "answers to the containers of br-shop, at port 8080: deny by this rule"},
 		{"a negated pair", rule("-A DOCKER-USER ! -s 192.0.2.1/32 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n-A DOCKER-USER ! -s 192.0.2.2/32 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n"), "", "SD009", "every source is denied, 192.0.2.1/32 and 192.0.2.2/32 as well"},
 		{"after a RETURN", strings.Replace(healthy, "-A DOCKER-USER -j RETURN\n", "-A DOCKER-USER -j RETURN\n-A DOCKER-USER -i eth0 -p udp -m conntrack --ctorigdstport 5353 --ctdir ORIGINAL -j DROP\n", 1), "", "SD010", "none"},
 		{"the jump is there twice", strings.Replace(healthy, "-A FORWARD -j DOCKER-USER\n", "-A FORWARD -j DOCKER-USER\n-A FORWARD -j DOCKER-USER\n", 1), "", "SD003", "each packet meets the rules twice"},
-		{"an ACCEPT before the jump", strings.Replace(rule("-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n"), "-A FORWARD -j DOCKER-USER\n", "-A FORWARD -i eth0 -j ACCEPT\n-A FORWARD -j DOCKER-USER\n", 1), "", "SD004", "new connections to 8080/tcp: let in now, deny when it is mended"},
+		{"an ACCEPT before the jump", strings.Replace(rule("-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n"), "-A FORWARD -j DOCKER-USER\n", "-A FORWARD -i eth0 -j ACCEPT\n-A FORWARD -j DOCKER-USER\n", 1), "", "SD004", "new connections to 8080/tcp: let in now, deny when it is fixed"},
 	} {
 		t.Run(test.what, func(t *testing.T) {
 			host := look(t, test.text, packet.IPv4)
@@ -195,12 +195,12 @@ func TestWhatPeopleWrite(t *testing.T) {
 				t.Fatalf("want %s with %q, got:\n%s", test.code, test.says, text)
 			}
 			if test.code == "SD005" {
-				host.Families[1] = look(t, carryOut(test.six, found[0].Mend), packet.IPv6).Families[0]
+				host.Families[1] = look(t, carryOut(test.six, found[0].Fix), packet.IPv6).Families[0]
 			} else {
-				host.Families[0] = look(t, carryOut(test.text, found[0].Mend), packet.IPv4).Families[0]
+				host.Families[0] = look(t, carryOut(test.text, found[0].Fix), packet.IPv4).Families[0]
 			}
 			if again := Run(context.Background(), host, prove.Limits{}); len(again) > 0 {
-				t.Errorf("the mend does not mend it:\n%s\nthen:\n%s", text, Text(again))
+				t.Errorf("the fix does not fix it:\n%s\nthen:\n%s", text, Text(again))
 			}
 		})
 	}

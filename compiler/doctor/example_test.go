@@ -30,9 +30,9 @@ func ExampleRun() {
 	h := &doctor.Host{Families: []docker.Tables{docker.TablesOf(f, packet.IPv4)}, Interfaces: []string{"eth0"}}
 	for _, finding := range doctor.Run(context.Background(), h, prove.Limits{}) {
 		fmt.Println(finding.Code + ": " + finding.Summary)
-		fmt.Println(strings.Join(finding.Mend, "\n"))
+		fmt.Println(strings.Join(finding.Fix, "\n"))
 	}
 	// Output:
-	// SD007: a rule of DOCKER-USER asks for the published port 8080, which packets no longer have there
-	// iptables -R DOCKER-USER 1 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP
+	// SD007: a rule of DOCKER-USER asks for the published port 8080, which packets no longer have there: -A DOCKER-USER -i eth0 -p tcp -m tcp --dport 8080 -j DROP
+	// iptables -I DOCKER-USER 1 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP
 }

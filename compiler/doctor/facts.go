@@ -27,13 +27,13 @@ func (d *doctor) facts() {
 	d.daemon(f.DaemonJSON)
 	if on, known := f.Forwarding[4]; known && !on && d.runsDocker() {
 		d.add(Finding{Code: "SD014", Summary: "the host does not forward IPv4 packets", Detail: "Published ports need net.ipv4.ip_forward; Docker sets it when it starts, and something has set it back.",
-			Traffic: []string{"no client reaches a container over DNAT"}, Mend: []string{"sysctl -w net.ipv4.ip_forward=1"}})
+			Traffic: []string{"no client reaches a container over DNAT"}, Fix: []string{"sysctl -w net.ipv4.ip_forward=1"}})
 	}
 	if f.OtherBackend != "" {
 		d.add(Finding{Code: "SD012", Summary: fmt.Sprintf("rules of iptables' %s back end are there as well", f.OtherBackend),
 			Detail:  "A packet has to pass the rules of both back ends, and each command shows those of one. Docker writes to the one that its iptables is.",
 			Traffic: []string{"whatever the rules of that back end drop"},
-			Mend:    []string{fmt.Sprintf("iptables-%s-save    # look at them, and move or flush them", map[string]string{"legacy": "legacy", "nf_tables": "nft"}[f.OtherBackend])}})
+			Advice:  fmt.Sprintf("look at them with iptables-%s-save, and move or flush them", map[string]string{"legacy": "legacy", "nf_tables": "nft"}[f.OtherBackend])})
 	}
 	for _, x := range [][2]string{
 		{"firewalld", "a reload of firewalld flushes the chains of older engines: restart Docker after it, or use an engine that listens for it (20.10.21 or later)"},
@@ -41,7 +41,7 @@ func (d *doctor) facts() {
 		name, reload := x[0], x[1]
 		if f.Active[name] {
 			d.add(Finding{Code: "SD016", Summary: name + " is active", Detail: strings.ToUpper(reload[:1]) + reload[1:] + ".",
-				Traffic: []string{"published ports pass by its zones and rules"}, Mend: []string{"# load seawall.sh after it, and let seawall verify notice a change"}})
+				Traffic: []string{"published ports pass by its zones and rules"}, Advice: "load seawall.sh after it, and let seawall verify notice a change"})
 		}
 	}
 }
@@ -62,18 +62,18 @@ func (d *doctor) daemon(src []byte) {
 		Backend   string `json:"firewall-backend"`
 	}
 	if err := json.Unmarshal(src, &c); err != nil {
-		d.add(Finding{Code: "SD011", Summary: "daemon.json cannot be read", Detail: err.Error() + ".", Mend: []string{"dockerd --validate"}})
+		d.add(Finding{Code: "SD011", Summary: "daemon.json cannot be read", Detail: err.Error() + ".", Advice: "dockerd --validate names the place"})
 		return
 	}
 	for i, value := range []*bool{c.IPTables, c.IP6Tables} {
 		name := []string{"iptables", "ip6tables"}[i]
 		if value != nil && !*value {
 			d.add(Finding{Code: "SD011", Summary: fmt.Sprintf("daemon.json says %q: false", name), Detail: "Docker then makes no rules: publishing and isolation stop working unless somebody writes them all.",
-				Traffic: []string{"docker-proxy alone serves published ports, over INPUT"}, Mend: []string{"# take the line out of /etc/docker/daemon.json", restart}})
+				Traffic: []string{"docker-proxy alone serves published ports, over INPUT"}, Advice: "take the line out of /etc/docker/daemon.json, then " + restart})
 		}
 	}
 	if c.Backend == "nftables" {
 		d.add(Finding{Code: "SD013", Summary: "Docker uses its own nftables back end", Detail: "There is no DOCKER-USER then; Seawall does not cover it.",
-			Traffic: []string{"every published port: no rule of DOCKER-USER acts"}, Mend: []string{"# take \"firewall-backend\" out of /etc/docker/daemon.json", restart}})
+			Traffic: []string{"every published port: no rule of DOCKER-USER acts"}, Advice: "take \"firewall-backend\" out of /etc/docker/daemon.json, then " + restart})
 	}
 }

@@ -1,10 +1,8 @@
 package doctor
 
 import (
-	"bytes"
 	"fmt"
 	"net/netip"
-	"strings"
 
 	"github.com/seawall/seawall/compiler/docker"
 	"github.com/seawall/seawall/compiler/iptables"
@@ -12,12 +10,12 @@ import (
 	"github.com/seawall/seawall/compiler/prove"
 )
 
-// traffic tells what commands would change for the packets that Docker cares
+// traffic is what commands would change for the packets that Docker cares
 // about: connections to published ports, their answers, and what containers
 // start themselves. Each is evaluated over the chains as they stand and as they
 // would be.
 func (d *doctor) traffic(l *docker.Layout, mend []string) []string {
-	before, after := l.Tables.Filter, mended(l.Tables.Filter, l.Tables.Family, mend)
+	before, after := l.Tables.Filter, edited(l.Tables.Filter, l.Tables.Family, words(mend))
 	if after == nil {
 		return []string{"packets' addresses are not rewritten as they should be"}
 	}
@@ -25,40 +23,13 @@ func (d *doctor) traffic(l *docker.Layout, mend []string) []string {
 	for _, x := range d.flows(l) {
 		was, now := d.verdict(before, x.packet, l.Tables.Family), d.verdict(after, x.packet, l.Tables.Family)
 		if said(was) != said(now) && was != 0 && now != 0 {
-			list = append(list, fmt.Sprintf("%s: %s now, %s when it is mended", x.what, said(was), said(now)))
+			list = append(list, fmt.Sprintf("%s: %s now, %s when it is fixed", x.what, said(was), said(now)))
 		}
 	}
 	if len(list) == 0 {
 		return []string{"none as the chains stand now; with FORWARD's policy DROP, or other networks beside these, it may"}
 	}
 	return list
-}
-
-// mended carries out the commands for the filter table on a copy of it; nil when
-// they are all for another table.
-func mended(t *iptables.Table, family packet.Family, commands []string) *iptables.Table {
-	if t == nil {
-		return nil
-	}
-	var b bytes.Buffer
-	iptables.PrintTable(&b, t)
-	text := strings.TrimSuffix(b.String(), "COMMIT\n")
-	some := false
-	for _, c := range commands {
-		_, args, ok := strings.Cut(c, "tables ")
-		if !ok || strings.HasPrefix(c, "#") || strings.HasPrefix(args, "-t ") {
-			continue
-		}
-		text += args + "\n"
-		some = true
-	}
-	f, err := iptables.Parse([]byte(text+"COMMIT\n"), iptables.Options{Family: family})
-	if err != nil || !some {
-		return nil
-	}
-	out := f.Table(t.Name)
-	out.Sets = t.Sets
-	return out
 }
 
 type packetFlow struct {

@@ -3,6 +3,7 @@ package doctor
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/seawall/seawall/compiler/docker"
@@ -10,35 +11,117 @@ import (
 	"github.com/seawall/seawall/compiler/iptables"
 )
 
-// user looks at the rules of DOCKER-USER that people wrote.
-func (d *doctor) user(l *docker.Layout) {
-	c := l.Tables.Filter.Chain(iptables.DockerUser)
-	if c == nil {
-		return
+// maxFindings ends the search on a host where every rule is wrong.
+const maxFindings = 100
+
+// user looks at the rules that people wrote, in DOCKER-USER and INPUT. Each fix is
+// carried out before the next finding is looked for, so that the commands are
+// right in the order in which they are printed.
+func (d *doctor) user(t docker.Tables) {
+	seen := map[string]bool{}
+	for range maxFindings {
+		l := docker.Look(t)
+		after, found := d.next(l, seen)
+		if !found {
+			return
+		}
+		t.Filter = after
 	}
-	tables, over := command(l.Tables.Family), ""
-	for i, r := range c.Rules {
-		if over != "" {
-			d.add(Finding{Code: "SD010", Summary: "a rule of DOCKER-USER is never met: " + r.String(c.Name), Place: place(l.Tables.Family, c.Name, int(r.Line)),
-				Detail: "The rule before it, " + over + ", ends the chain for every packet.", Traffic: []string{"none"},
-				Mend: []string{fmt.Sprintf("%s -D DOCKER-USER %d", tables, i+1), fmt.Sprintf("%s -I DOCKER-USER 1 %s", tables, r.Spec())}})
+}
+
+// next adds the first finding that was not seen yet, and returns the table with
+// its fix carried out.
+func (d *doctor) next(l *docker.Layout, seen map[string]bool) (*iptables.Table, bool) {
+	for _, p := range d.proposals(l) {
+		key := p.Code + p.Summary
+		if seen[key] {
 			continue
 		}
-		if unconditional(r) {
-			over = r.String(c.Name)
+		seen[key] = true
+		if after, found := d.propose(l, p); found {
+			return after, true
 		}
-		d.rewritten(l, c, i)
-		d.rewrittenAddress(l, c, i)
-		d.cuts(l, c, i)
-		d.negatedPair(l, c, i)
 	}
+	return nil, false
+}
+
+// proposals are all that may be wrong, first in DOCKER-USER.
+func (d *doctor) proposals(l *docker.Layout) []*proposal {
+	var list []*proposal
+	add := func(p *proposal) {
+		if p != nil {
+			list = append(list, p)
+		}
+	}
+	if c := l.Tables.Filter.Chain(iptables.DockerUser); c != nil {
+		over := -1
+		for i, r := range c.Rules {
+			if over >= 0 {
+				add(d.neverMet(l, c, over, i))
+				continue
+			}
+			if unconditional(r) {
+				over = i
+			}
+			add(d.rewritten(l, c, i))
+			add(d.rewrittenAddress(l, c, i))
+			add(d.cuts(l, c, i))
+			add(d.negated(l, c, i))
+		}
+	}
+	if c := l.Tables.Filter.Chain("INPUT"); c != nil {
+		for i := range c.Rules {
+			add(d.input(l, c, i))
+		}
+	}
+	return list
+}
+
+// lineOf is where a rule stands in what was read; 0 for one that a fix has made.
+func (d *doctor) lineOf(l *docker.Layout, chain string, r *iptables.Rule) string {
+	line := 0
+	for _, t := range d.host.Families {
+		if t.Family != l.Tables.Family || t.Filter == nil || t.Filter.Chain(chain) == nil {
+			continue
+		}
+		for _, x := range t.Filter.Chain(chain).Rules {
+			if x.Spec() == r.Spec() {
+				line = int(x.Line)
+				break
+			}
+		}
+	}
+	return place(l.Tables.Family, chain, line)
 }
 
 // unconditional reports whether a rule ends its chain for every packet.
 func unconditional(r *iptables.Rule) bool {
 	b := r.Body
 	ends := slices.Contains([]string{"RETURN", "ACCEPT", "DROP", "REJECT"}, b.Target.Name)
-	return ends && !r.Source.Prefix.IsValid() && !b.Dest.Prefix.IsValid() && b.In.Name == "" && b.Out.Name == "" && b.Protocol.Name == "" && len(b.Matches) == 0
+	return ends && !r.Source.Prefix.IsValid() && !b.Dest.Prefix.IsValid() && b.In.Name == "" && b.Out.Name == "" && b.Protocol.Name == "" &&
+		len(b.Matches) == 0 && len(b.Masks) == 0 && b.Unread == ""
+}
+
+func closed(r *iptables.Rule) bool { return r.Target.Name == "DROP" || r.Target.Name == "REJECT" }
+
+// neverMet is a rule after one that ends the chain. One that denies, from outside and
+// in the original direction, is moved before that one; one that would do what that
+// one does is taken out. What else was meant nobody can tell.
+func (d *doctor) neverMet(l *docker.Layout, c *iptables.Chain, end, i int) *proposal {
+	r, last := c.Rules[i], c.Rules[end]
+	p := &proposal{as: changesNothing, Finding: Finding{Code: "SD010", Summary: "a rule of DOCKER-USER is never met: " + r.String(c.Name), Place: d.lineOf(l, c.Name, r),
+		Detail: "The rule before it, " + last.String(c.Name) + ", ends the chain for every packet.", Traffic: []string{"none"},
+		Advice: "put it before that rule if it is meant, or take it out"}}
+	number := fmt.Sprint(i + 1)
+	dir, _ := option(r.Body, "--ctdir")
+	switch {
+	case closed(r) && !closed(last) && dir == "ORIGINAL" && r.In.Name != "" && !r.In.Not:
+		p.edits = []edit{{"-D", c.Name, number}, append(edit{"-I", c.Name, fmt.Sprint(end + 1)}, spec(r)...)}
+		p.as = closes
+	case closed(r) && closed(last), r.Target.Name == last.Target.Name:
+		p.edits = []edit{{"-D", c.Name, number}}
+	}
+	return p
 }
 
 func option(b *iptables.Body, names ...string) (value string, found bool) {
@@ -52,120 +135,190 @@ func option(b *iptables.Body, names ...string) (value string, found bool) {
 	return "", false
 }
 
-// rewritten finds rules that ask for a published port or address where the
-// packet has the container's already.
-func (d *doctor) rewritten(l *docker.Layout, c *iptables.Chain, i int) {
+// destinationPorts are the options that ask for the port that a packet has now.
+var destinationPorts = []string{"--dport", "--dports"}
+
+// portsOf are the parts of a rule's list of destination ports; none where it asks
+// for none, or for all but some.
+func portsOf(r *iptables.Rule) []string {
+	for _, m := range r.Matches {
+		for _, o := range m.Options {
+			if slices.Contains(destinationPorts, o.Name) && len(o.Values) == 1 && !o.Not {
+				return strings.Split(o.Values[0], ",")
+			}
+		}
+	}
+	return nil
+}
+
+// holds reports whether a port or range, as iptables has it, has a port.
+func holds(part string, port int) bool {
+	low, high, two := strings.Cut(part, ":")
+	if !two {
+		high = low
+	}
+	first, err := strconv.Atoi(low)
+	last, err2 := strconv.Atoi(high)
+	return err == nil && err2 == nil && first <= port && port <= last
+}
+
+// about is the first published port of a rule's protocol that one of the parts of
+// its list holds, with those parts that hold one.
+func about(l *docker.Layout, r *iptables.Rule, rewritten bool) (port *docker.Published, parts []string) {
+	if r.Protocol.Not {
+		return nil, nil
+	}
+	for _, part := range portsOf(r) {
+		for _, p := range l.Published {
+			if p.Port == 0 || p.Protocol != r.Protocol.Name || rewritten && p.Port == int(p.To.Port()) || !holds(part, p.Port) {
+				continue
+			}
+			if port == nil {
+				port = p
+			}
+			parts = append(parts, part)
+			break
+		}
+	}
+	return port, parts
+}
+
+// decides is what a rule does with packets, as the promise of another one like it;
+// nil for one that does neither.
+func decides(r *iptables.Rule) promise {
+	switch {
+	case closed(r):
+		return closes
+	case !r.Target.Goto && (r.Target.Name == "RETURN" || r.Target.Name == "ACCEPT"):
+		return opens
+	}
+	return nil
+}
+
+// asOriginal is a rule, asked for parts of its list as original ports.
+func (d *doctor) asOriginal(r *iptables.Rule, parts []string, also ...string) [][]string {
+	bare, ok := without(spec(r), destinationPorts...)
+	if !ok {
+		return nil
+	}
+	var list [][]string
+	for _, part := range parts {
+		words, ok := original(bare, append(also, "--ctorigdstport", part)...)
+		if !ok {
+			return nil
+		}
+		list = append(list, d.outsideRules(words, r.In.Name != "")...)
+	}
+	return list
+}
+
+// rewritten finds rules that ask for a published port where the packet has the
+// container's already. The rule stays: it is right for packets that are not
+// rewritten.
+func (d *doctor) rewritten(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 	r := c.Rules[i]
-	port, asks := option(r.Body, "--dport", "--dports")
-	if !asks {
-		return
+	port, parts := about(l, r, true)
+	as := decides(r)
+	if port == nil || as == nil || ofContainers(l, r) {
+		return nil
 	}
-	for _, p := range l.Published {
-		if p.Port == 0 || p.Protocol != r.Protocol.Name || p.Port == int(p.To.Port()) || !slices.Contains(strings.Split(port, ","), fmt.Sprint(p.Port)) {
-			continue
-		}
-		meant := strings.NewReplacer(fmt.Sprintf(" -m %s --dport %s", p.Protocol, port), fmt.Sprintf(" -m conntrack --ctorigdstport %d --ctdir ORIGINAL", p.Port),
-			fmt.Sprintf(" -m multiport --dports %s", port), fmt.Sprintf(" -m conntrack --ctorigdstport %d --ctdir ORIGINAL", p.Port)).Replace(r.Spec())
-		if r.In.Name == "" {
-			meant = insertInterface(meant, d.outside())
-		}
-		tables := command(l.Tables.Family)
-		d.add(Finding{Code: "SD007", Summary: fmt.Sprintf("a rule of DOCKER-USER asks for the published port %d, which packets no longer have there", p.Port),
-			Place:   place(l.Tables.Family, c.Name, int(r.Line)),
-			Detail:  fmt.Sprintf("After DNAT they have the container's port, %d. Only conntrack still knows the original one.", p.To.Port()),
-			Traffic: []string{fmt.Sprintf("the rule matches no connection to %d/%s", p.Port, p.Protocol)},
-			Mend:    []string{fmt.Sprintf("%s -R DOCKER-USER %d %s", tables, i+1, meant)}})
-		return
-	}
+	p := &proposal{as: as, moot: true, Finding: Finding{Code: "SD007",
+		Summary: fmt.Sprintf("a rule of DOCKER-USER asks for the published port %d, which packets no longer have there: %s", port.Port, r.String(c.Name)),
+		Place:   d.lineOf(l, c.Name, r),
+		Detail:  fmt.Sprintf("After DNAT they have the container's port, %d. Only conntrack still knows the original one.", port.To.Port()),
+		Traffic: []string{fmt.Sprintf("the rule matches no connection to %d/%s", port.Port, port.Protocol)},
+		Advice:  "ask for --ctorigdstport of -m conntrack, with --ctdir ORIGINAL, in a rule before this one"}}
+	p.edits = insert(c.Name, i, d.asOriginal(r, parts))
+	return p
+}
+
+// ofContainers reports whether a rule is about what containers send.
+func ofContainers(l *docker.Layout, r *iptables.Rule) bool {
+	return slices.ContainsFunc(l.Networks, func(n *docker.Network) bool { return r.In.Name == n.Bridge && !r.In.Not })
 }
 
 // rewrittenAddress finds rules that ask for the host address of a published port,
 // where the packet has the container's already.
-func (d *doctor) rewrittenAddress(l *docker.Layout, c *iptables.Chain, i int) {
+func (d *doctor) rewrittenAddress(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 	r := c.Rules[i]
-	if !r.Dest.Prefix.IsValid() || r.Dest.Not {
-		return
+	as := decides(r)
+	if !r.Dest.Prefix.IsValid() || r.Dest.Not || as == nil || ofContainers(l, r) {
+		return nil
 	}
-	for _, p := range l.Published {
-		if !p.Address.IsValid() || !r.Dest.Prefix.Contains(p.Address) || r.Dest.Prefix.Contains(p.To.Addr()) {
+	for _, port := range l.Published {
+		if !port.Address.IsValid() || !r.Dest.Prefix.Contains(port.Address) || r.Dest.Prefix.Contains(port.To.Addr()) {
 			continue
 		}
 		prefix := r.Dest.Prefix.String()
-		original := strings.TrimSuffix(prefix, fmt.Sprintf("/%d", p.Address.BitLen()))
-		meant := strings.Replace(r.Spec(), "-d "+prefix+" ", "", 1)
-		if strings.Contains(meant, "-m conntrack ") {
-			meant = strings.Replace(meant, "-m conntrack ", "-m conntrack --ctorigdst "+original+" ", 1)
-		} else {
-			meant = strings.Replace(meant, "-j ", "-m conntrack --ctorigdst "+original+" --ctdir ORIGINAL -j ", 1)
+		host := strings.TrimSuffix(prefix, fmt.Sprintf("/%d", port.Address.BitLen()))
+		p := &proposal{as: as, moot: true, Finding: Finding{Code: "SD007",
+			Summary: fmt.Sprintf("a rule of DOCKER-USER asks for the host address %s, which packets no longer have there: %s", host, r.String(c.Name)),
+			Place:   d.lineOf(l, c.Name, r),
+			Detail:  fmt.Sprintf("After DNAT they have the container's address, %s. Only conntrack still knows the original one.", port.To.Addr()),
+			Traffic: []string{fmt.Sprintf("the rule matches no connection to %d/%s", port.Port, port.Protocol)},
+			Advice:  "ask for --ctorigdst of -m conntrack, with --ctdir ORIGINAL, in a rule before this one"}}
+		bare, ok := without(spec(r), "-d")
+		if !ok {
+			return p
 		}
-		d.add(Finding{Code: "SD007", Summary: fmt.Sprintf("a rule of DOCKER-USER asks for the host address %s, which packets no longer have there", original),
-			Place:   place(l.Tables.Family, c.Name, int(r.Line)),
-			Detail:  fmt.Sprintf("After DNAT they have the container's address, %s. Only conntrack still knows the original one.", p.To.Addr()),
-			Traffic: []string{fmt.Sprintf("the rule matches no connection to %d/%s", p.Port, p.Protocol)},
-			Mend:    []string{fmt.Sprintf("%s -R DOCKER-USER %d %s", command(l.Tables.Family), i+1, meant)}})
-		return
-	}
-}
-
-// insertInterface puts -i where iptables-save has it, after the addresses.
-func insertInterface(rule, name string) string {
-	words := strings.Fields(rule)
-	at := 0
-	for at+1 < len(words) && (words[at] == "-s" || words[at] == "-d" || words[at] == "!") {
-		if words[at] == "!" {
-			at++
-			continue
+		words, ok := original(bare, "--ctorigdst", host)
+		if ok {
+			p.edits = insert(c.Name, i, d.outsideRules(words, r.In.Name != ""))
 		}
-		at += 2
+		return p
 	}
-	return strings.Join(slices.Insert(words, at, "-i", name), " ")
+	return nil
 }
 
-func (d *doctor) outside() string {
-	if len(d.host.Interfaces) > 0 {
-		return d.host.Interfaces[0]
-	}
-	return "eth0"
-}
-
-// cuts finds rules that keep strangers out and cut answers, or what containers
-// start themselves, as well: they are bound to no interface or no direction.
-func (d *doctor) cuts(l *docker.Layout, c *iptables.Chain, i int) {
+// cuts finds rules that keep strangers out and cut answers as well: they are bound
+// to no interface or no direction. A rule about a destination is meant for
+// what containers send there, and one that takes no answer cuts none.
+func (d *doctor) cuts(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 	r := c.Rules[i]
 	dir, bound := option(r.Body, "--ctdir")
-	if r.Target.Name != "DROP" && r.Target.Name != "REJECT" || bound && dir == "ORIGINAL" && r.In.Name != "" || unconditional(r) {
-		return
+	if !closed(r) || bound && dir == "ORIGINAL" && r.In.Name != "" || unconditional(r) || toDestination(r) || ofContainers(l, r) {
+		return nil
 	}
-	for _, n := range l.Networks {
-		if r.In.Name == n.Bridge || r.Out.Name == n.Bridge {
-			return // about containers' own traffic: it is meant
-		}
+	if slices.ContainsFunc(l.Networks, func(n *docker.Network) bool { return r.Out.Name == n.Bridge }) {
+		return nil // about traffic to containers: it is meant
 	}
-	without := mended(l.Tables.Filter, l.Tables.Family, []string{fmt.Sprintf("iptables -D DOCKER-USER %d", i+1)})
+	off := edited(l.Tables.Filter, l.Tables.Family, []edit{{"-D", c.Name, fmt.Sprint(i + 1)}})
 	var cut []string
+	answers := false
 	for _, x := range d.cuttable(l) {
-		if was, now := d.verdict(l.Tables.Filter, x.packet, l.Tables.Family), d.verdict(without, x.packet, l.Tables.Family); !was.IsOpen() && now.IsOpen() {
+		if was, now := d.verdict(l.Tables.Filter, x.packet, l.Tables.Family), d.verdict(off, x.packet, l.Tables.Family); !was.IsOpen() && now.IsOpen() {
 			cut = append(cut, x.what+": "+said(was)+" by this rule")
+			answers = answers || x.packet.Reply
 		}
 	}
-	if len(cut) == 0 {
-		return
+	if !answers {
+		return nil
 	}
-	meant := r.Spec()
-	if !bound {
-		if strings.Contains(meant, "-m conntrack ") {
-			meant = strings.Replace(meant, " -j ", " --ctdir ORIGINAL -j ", 1)
-		} else {
-			meant = strings.Replace(meant, " -j ", " -m conntrack --ctdir ORIGINAL -j ", 1)
-		}
-	}
-	if r.In.Name == "" {
-		meant = insertInterface(meant, d.outside())
-	}
-	d.add(Finding{Code: "SD008", Summary: "a rule of DOCKER-USER cuts more than new connections from outside: " + r.String(c.Name),
-		Place:   place(l.Tables.Family, c.Name, int(r.Line)),
+	p := &proposal{as: opens, Finding: Finding{Code: "SD008", Summary: "a rule of DOCKER-USER cuts more than new connections from outside: " + r.String(c.Name),
+		Place:   d.lineOf(l, c.Name, r),
 		Detail:  "Both directions of every connection pass here, and what containers start themselves. A rule about published ports needs -i with the outside interface, and --ctdir ORIGINAL.",
-		Traffic: cut, Mend: []string{fmt.Sprintf("%s -R DOCKER-USER %d %s", command(l.Tables.Family), i+1, meant)}})
+		Traffic: cut, Advice: "bind the rule to the outside interface and to --ctdir ORIGINAL of -m conntrack"}}
+	if words, ok := original(spec(r)); ok {
+		rules := d.outsideRules(words, r.In.Name != "")
+		p.edits = append([]edit{append(edit{"-R", c.Name, fmt.Sprint(i + 1)}, rules[0]...)}, insert(c.Name, i+1, rules[1:])...)
+	}
+	return p
+}
+
+// toDestination reports whether a rule asks where packets go: an address, or a set
+// of them.
+func toDestination(r *iptables.Rule) bool {
+	if r.Dest.Prefix.IsValid() || len(r.Masks) > 0 {
+		return true
+	}
+	for _, m := range r.Matches {
+		for _, o := range m.Options {
+			if o.Name == "--dst-range" || o.Name == "--dst-type" || o.Name == "--match-set" && strings.Contains(o.Values[1], "dst") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // cuttable are the packets that a rule about published ports must leave alone.
@@ -189,59 +342,140 @@ func (d *doctor) cuttable(l *docker.Layout) []packetFlow {
 	return list
 }
 
-// negatedPair finds two rules that deny all but one source each: together they
-// deny everybody.
-func (d *doctor) negatedPair(l *docker.Layout, c *iptables.Chain, i int) {
+// negated finds rules that deny all but one source each: together they deny
+// everybody. A chain says it: each source returns, and the rest is denied.
+func (d *doctor) negated(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 	r := c.Rules[i]
-	if !r.Source.Not || r.Target.Name != "DROP" && r.Target.Name != "REJECT" {
-		return
+	if !r.Source.Not || !closed(r) {
+		return nil
 	}
-	same := func(a, b *iptables.Rule) bool {
-		return a.WithSource(iptables.Source{}).Spec() == b.WithSource(iptables.Source{}).Spec()
-	}
-	for j, other := range c.Rules[:i] {
-		if other.Source.Not && other.Source.Prefix != r.Source.Prefix && same(other, r) {
-			tables := command(l.Tables.Family)
-			rest := r.WithSource(iptables.Source{})
-			d.add(Finding{Code: "SD009", Summary: fmt.Sprintf("two negated rules deny everybody: all but %s, and all but %s", other.Source.Prefix, r.Source.Prefix),
-				Place:   place(l.Tables.Family, c.Name, int(r.Line)),
-				Detail:  "Each drops what the other lets through. Let the sources in one by one, and deny the rest with one rule.",
-				Traffic: []string{fmt.Sprintf("every source is denied, %s and %s as well", other.Source.Prefix, r.Source.Prefix)},
-				Mend: []string{
-					fmt.Sprintf("%s -R DOCKER-USER %d %s", tables, i+1, rest.Spec()),
-					fmt.Sprintf("%s -R DOCKER-USER %d -s %s %s", tables, j+1, other.Source.Prefix, strings.Replace(rest.Spec(), "-j "+r.Target.Name, "-j RETURN", 1)),
-					fmt.Sprintf("%s -I DOCKER-USER %d -s %s %s", tables, j+2, r.Source.Prefix, strings.Replace(rest.Spec(), "-j "+r.Target.Name, "-j RETURN", 1))}})
-			return
+	same := []int{i}
+	for j := i + 1; j < len(c.Rules); j++ {
+		other := c.Rules[j]
+		if other.Source.Not && other.WithSource(iptables.Source{}).Spec() == r.WithSource(iptables.Source{}).Spec() && other.Source.Prefix != r.Source.Prefix {
+			same = append(same, j)
 		}
 	}
+	if len(same) == 1 {
+		return nil
+	}
+	var sources []string
+	for _, j := range same {
+		sources = append(sources, c.Rules[j].Source.Prefix.String())
+	}
+	p := &proposal{as: opens, Finding: Finding{Code: "SD009", Summary: fmt.Sprintf("%d negated rules deny everybody: all but %s", len(same), strings.Join(sources, ", and all but ")),
+		Place:   d.lineOf(l, c.Name, c.Rules[same[1]]),
+		Detail:  "Each drops what the others let through. Let the sources in one by one, and deny the rest with one rule.",
+		Traffic: []string{"every source is denied, " + strings.Join(sources, " and ") + " as well"},
+		Advice:  "let each source through with a rule of its own, and deny the rest after them"}}
+	words := spec(r.WithSource(iptables.Source{}))
+	target := slices.Index(words, "-j")
+	if target < 0 {
+		return p
+	}
+	chain := freeChain(l.Tables.Filter, "DENY-OTHERS")
+	p.edits = []edit{{"-N", chain}}
+	for _, s := range sources {
+		p.edits = append(p.edits, edit{"-A", chain, "-s", s, "-j", "RETURN"})
+	}
+	p.edits = append(p.edits, append(edit{"-A", chain}, append(slices.Clone(protocolWords(words)), words[target:]...)...),
+		append(append(edit{"-R", c.Name, fmt.Sprint(i + 1)}, words[:target]...), "-j", chain))
+	for _, j := range slices.Backward(same[1:]) {
+		p.edits = append(p.edits, edit{"-D", c.Name, fmt.Sprint(j + 1)})
+	}
+	return p
+}
+
+// protocolWords are "-p NAME" of a rule, which a tcp reset needs beside it.
+func protocolWords(words []string) []string {
+	if at := slices.Index(words, "-p"); at >= 0 && slices.Contains(words, "tcp-reset") {
+		return words[at : at+2]
+	}
+	return nil
+}
+
+// freeChain is a name that no chain has yet.
+func freeChain(t *iptables.Table, name string) string {
+	free := name
+	for n := 2; t.Chain(free) != nil; n++ {
+		free = fmt.Sprintf("%s-%d", name, n)
+	}
+	return free
 }
 
 // input finds rules of INPUT that are about a published port: clients whose
-// packets are rewritten never come there.
-func (d *doctor) input(l *docker.Layout) {
-	c := l.Tables.Filter.Chain("INPUT")
-	if c == nil {
-		return
+// packets are rewritten never come there. The rule stays: it is right for
+// docker-proxy's clients.
+func (d *doctor) input(l *docker.Layout, c *iptables.Chain, i int) *proposal {
+	r := c.Rules[i]
+	port, parts := about(l, r, false)
+	if port == nil || !closed(r) {
+		return nil
 	}
-	for i, r := range c.Rules {
-		port, asks := option(r.Body, "--dport", "--dports")
-		if !asks || r.Target.Name != "DROP" && r.Target.Name != "REJECT" {
+	p := &proposal{as: closes, moot: true, Finding: Finding{Code: "SD006",
+		Summary: fmt.Sprintf("a rule of INPUT is about the published port %d/%s, and does nothing to its clients: %s", port.Port, port.Protocol, r.String(c.Name)),
+		Place:   d.lineOf(l, c.Name, r),
+		Detail:  "Their packets are rewritten to the container's address and pass FORWARD, never INPUT.",
+		Traffic: []string{fmt.Sprintf("connections to %d/%s are served as if the rule were not there", port.Port, port.Protocol)},
+		Advice:  "INPUT lets some sources in before this rule: say all of it in DOCKER-USER, with --ctorigdstport and --ctdir ORIGINAL of -m conntrack"}}
+	if l.Tables.Filter.Chain(iptables.DockerUser) == nil {
+		p.Advice = "the chain DOCKER-USER, where such a rule belongs, is not there"
+		return p
+	}
+	rules := d.asOriginal(r, parts)
+	if r.Dest.Prefix.IsValid() {
+		rules = nil
+		if !r.Dest.Not {
+			bare, _ := without(spec(r), "-d")
+			if ports, ok := without(bare, destinationPorts...); ok {
+				for _, part := range parts {
+					if words, ok := original(ports, "--ctorigdst", strings.TrimSuffix(r.Dest.Prefix.String(), fmt.Sprintf("/%d", l.Tables.Family.Bits())), "--ctorigdstport", part); ok {
+						rules = append(rules, d.outsideRules(words, r.In.Name != "")...)
+					}
+				}
+			}
+		}
+	}
+	edits := insert(iptables.DockerUser, 0, rules)
+	if excepted(c.Rules[:i], parts) {
+		// That there is something to find is asked all the same.
+		if _, changed := d.proved(l.Tables.Filter, l.Tables.Family, edits, closes); !changed && len(edits) > 0 {
+			return nil
+		}
+		return p
+	}
+	p.edits = edits
+	return p
+}
+
+// excepted reports whether rules before one let somebody in to its ports.
+func excepted(before []*iptables.Rule, parts []string) bool {
+	for _, r := range before {
+		open := r.Target.Name == "ACCEPT" || r.Target.Name == "RETURN"
+		if !open && r.Target.Module == nil && !closed(r) && r.Target.Name != "" {
+			open = true // another chain
+		}
+		if !open || r.In.Name == "lo" && !r.In.Not || slices.Contains([]string{"icmp", "ipv6-icmp"}, r.Protocol.Name) && !r.Protocol.Not {
 			continue
 		}
-		for _, p := range l.Published {
-			if p.Port == 0 || p.Protocol != r.Protocol.Name || !slices.Contains(strings.Split(port, ","), fmt.Sprint(p.Port)) {
-				continue
-			}
-			tables := command(l.Tables.Family)
-			d.add(Finding{Code: "SD006", Summary: fmt.Sprintf("a rule of INPUT is about the published port %d/%s, and does nothing to its clients", p.Port, p.Protocol),
-				Place:   place(l.Tables.Family, "INPUT", int(r.Line)),
-				Detail:  "Their packets are rewritten to the container's address and pass FORWARD, never INPUT.",
-				Traffic: []string{fmt.Sprintf("connections to %d/%s are served as if the rule were not there", p.Port, p.Protocol)},
-				Mend: []string{fmt.Sprintf("%s -I DOCKER-USER 1 -i %s -p %s -m conntrack --ctorigdstport %d --ctdir ORIGINAL -j %s", tables, d.outside(), p.Protocol, p.Port, r.Target.Name),
-					fmt.Sprintf("%s -D INPUT %d", tables, i+1)}})
-			break
+		if state, ok := option(r.Body, "--ctstate", "--state"); ok && !strings.Contains(state, "NEW") {
+			continue
 		}
+		if own := portsOf(r); own != nil && !slices.ContainsFunc(own, func(o string) bool { return slices.ContainsFunc(parts, func(p string) bool { return overlap(o, p) }) }) {
+			continue
+		}
+		return true
 	}
+	return false
+}
+
+// overlap reports whether two ports or ranges share one.
+func overlap(a, b string) bool {
+	first, _, _ := strings.Cut(a, ":")
+	other, _, _ := strings.Cut(b, ":")
+	n, err := strconv.Atoi(first)
+	m, err2 := strconv.Atoi(other)
+	return err != nil || err2 != nil || holds(a, m) || holds(b, n)
 }
 
 // proxy finds published ports that are closed to somebody in FORWARD, and open
@@ -253,18 +487,27 @@ func (d *doctor) proxy() {
 	}
 	for _, p := range ports {
 		for _, w := range p.Ways {
-			if !w.Proxy || !w.Everybody() || !restricted(p, w.Interface) {
-				continue
+			if w.Proxy && w.Everybody() && restricted(p, w.Interface) {
+				d.openProxy(p, w)
 			}
-			tables := command(w.Family)
-			d.add(Finding{Code: "SD005", Summary: fmt.Sprintf("the published port %s is not open to everybody over DNAT, but is over docker-proxy", p.Name()),
-				Place:   place(w.Family, "INPUT", 0),
-				Detail:  fmt.Sprintf("A container network without IPv%d gets no DNAT in that family: its clients end at docker-proxy on the host itself, in INPUT, past DOCKER-USER.", w.Family),
-				Traffic: []string{fmt.Sprintf("every IPv%d client on %s reaches %s", w.Family, w.Interface, p.Container)},
-				Mend: []string{fmt.Sprintf("%s -I INPUT -i %s -p %s -m conntrack --ctorigdstport %d --ctdir ORIGINAL -j DROP", tables, w.Interface, p.Protocol, p.Port),
-					"# or a policy of seawall, which covers both ways"}})
 		}
 	}
+}
+
+func (d *doctor) openProxy(p *exposure.Port, w exposure.Way) {
+	f := Finding{Code: "SD005", Summary: fmt.Sprintf("the published port %s is not open to everybody over DNAT, but is over docker-proxy", p.Name()),
+		Place:   place(w.Family, "INPUT", 0),
+		Detail:  fmt.Sprintf("A container network without IPv%d gets no DNAT in that family: its clients end at docker-proxy on the host itself, in INPUT, past DOCKER-USER.", w.Family),
+		Traffic: []string{fmt.Sprintf("every IPv%d client on %s reaches %s", w.Family, w.Interface, p.Container)},
+		Advice:  "a policy of seawall covers both ways"}
+	i := slices.IndexFunc(d.host.Families, func(t docker.Tables) bool { return t.Family == w.Family })
+	if i >= 0 && d.host.Families[i].Filter != nil {
+		edits := []edit{{"-I", "INPUT", "-i", w.Interface, "-p", p.Protocol, "-m", "conntrack", "--ctorigdstport", fmt.Sprint(p.Port), "--ctdir", "ORIGINAL", "-j", "DROP"}}
+		if after, _ := d.proved(d.host.Families[i].Filter, w.Family, edits, closes); after != nil {
+			f.Fix = commands(w.Family, edits)
+		}
+	}
+	d.add(f)
 }
 
 // restricted reports whether somebody is kept from a port over DNAT on an

@@ -9,6 +9,13 @@ const (
 	maxWords = 250   // words of a line, without the program and its table
 )
 
+// Words are the words of a rule's text, as iptables-restore cuts it. The error says
+// what iptables-restore would refuse.
+func Words(text string) ([]string, error) { return split(text, false) }
+
+// Join writes words as a line of iptables-restore.
+func Join(words []string) string { return join(words) }
+
 // split cuts a line into words as iptables-restore does (xshared.c,
 // add_param_to_argv): blanks separate; a double quote opens, and the next one
 // closes and ends the word; a backslash inside quotes keeps the next character.

@@ -38,7 +38,7 @@ func (w *world) mend(found []doctor.Finding) bool {
 	w.t.Helper()
 	var commands []string
 	for _, f := range found {
-		commands = append(commands, f.Mend...)
+		commands = append(commands, f.Fix...)
 	}
 	if slices.Contains(commands, "systemctl restart docker") {
 		w.docker.StopDaemon()

@@ -1,0 +1,213 @@
+package doctor
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/seawall/seawall/compiler/docker"
+	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/packet"
+	"github.com/seawall/seawall/compiler/prove"
+)
+
+// A fix is printed only when it is proved: it is carried out on the rules as they
+// were read, with the fixes before it, and the change of their meaning is the one
+// that its finding speaks of and no other. Each edit adds conditions to a rule,
+// or a rule whose packets the finding names, so which packets can change follows
+// from how it is made; that all of them change in the promised way is asked of
+// the exact difference. What cannot be proved is described.
+
+// edit is one command for the filter table, without the program: -I, CHAIN, …
+type edit []string
+
+// promise is the change of meaning that a fix may have.
+type promise func(c *prove.Change) bool
+
+// closes: packets that were let through are not any more.
+func closes(c *prove.Change) bool { return c.Effect == prove.Closed }
+
+// opens: packets that were denied are let through.
+func opens(c *prove.Change) bool { return c.Effect == prove.Opened }
+
+// asksUser: packets that were accepted before DOCKER-USER are denied by it, or left to
+// the rules after it.
+func asksUser(c *prove.Change) bool { return closes(c) || c.Old.IsOpen() && c.New.IsOpen() }
+
+// changesNothing is the promise of a fix for rules that do nothing.
+func changesNothing(*prove.Change) bool { return false }
+
+// proved carries edits out on a table, and returns it; nil when they do not load,
+// or change something else than is promised. changed reports whether they change
+// the meaning at all.
+func (d *doctor) proved(t *iptables.Table, f packet.Family, edits []edit, as promise) (after *iptables.Table, changed bool) {
+	after = edited(t, f, edits)
+	if after == nil {
+		return nil, false
+	}
+	changes, err := prove.Changes(d.ctx, prove.Side{Table: t}, prove.Side{Table: after}, f, d.limits)
+	if err != nil || slices.ContainsFunc(changes, func(c *prove.Change) bool { return !as(c) || !c.Old.Known() || !c.New.Known() }) {
+		return nil, false
+	}
+	return after, len(changes) > 0
+}
+
+// edited carries edits out on a copy of a table; nil where they do not load.
+func edited(t *iptables.Table, family packet.Family, edits []edit) *iptables.Table {
+	if t == nil || len(edits) == 0 {
+		return nil
+	}
+	var b bytes.Buffer
+	iptables.PrintTable(&b, t)
+	text := strings.TrimSuffix(b.String(), "COMMIT\n")
+	for _, e := range edits {
+		text += iptables.Join(e) + "\n"
+	}
+	f, err := iptables.Parse([]byte(text+"COMMIT\n"), iptables.Options{Family: family})
+	if err != nil {
+		return nil
+	}
+	out := f.Table(t.Name)
+	out.Sets = t.Sets
+	return out
+}
+
+// commands are edits as a shell reads them.
+func commands(f packet.Family, edits []edit) []string {
+	list := make([]string, len(edits))
+	for i, e := range edits {
+		list[i] = command(f)
+		for _, w := range e {
+			list[i] += " " + shellWord(w)
+		}
+	}
+	return list
+}
+
+// safe are the characters that mean nothing to a shell.
+const safe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:,+=@%"
+
+// shellWord quotes a word for a POSIX shell. A "!" by itself is a word to it.
+func shellWord(w string) string {
+	if w == "!" || w != "" && strings.Trim(w, safe) == "" {
+		return w
+	}
+	return "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+}
+
+// spec is the words of a rule without its chain.
+func spec(r *iptables.Rule) []string {
+	words, err := iptables.Words(r.Spec())
+	if err != nil {
+		return nil // it was read, so its text is one that is read
+	}
+	return words
+}
+
+// without leaves out an option with its value, and -m with its module where
+// that has no other option. The second result is false where the option is not
+// there or has a "!".
+func without(words []string, names ...string) ([]string, bool) {
+	at := slices.IndexFunc(words, func(w string) bool { return slices.Contains(names, w) })
+	if at < 0 || at+1 >= len(words) || at > 0 && words[at-1] == "!" {
+		return nil, false
+	}
+	rest := slices.Concat(words[:at], words[at+2:])
+	if at >= 2 && words[at-2] == "-m" && (at == len(rest) || slices.Contains([]string{"-m", "-j", "-g"}, rest[at])) {
+		rest = slices.Delete(rest, at-2, at)
+	}
+	return rest, true
+}
+
+// original adds conntrack's options: those of the original destination that are
+// given, and the original direction. It is false for a rule about answers.
+func original(words []string, options ...string) ([]string, bool) {
+	if at := slices.Index(words, "--ctdir"); at >= 0 {
+		if at+1 < len(words) && words[at+1] != "ORIGINAL" {
+			return nil, false
+		}
+	} else {
+		options = append(slices.Clone(options), "--ctdir", "ORIGINAL")
+	}
+	if at := slices.Index(words, "conntrack"); at > 0 && words[at-1] == "-m" {
+		return slices.Insert(slices.Clone(words), at+1, options...), true
+	}
+	at := slices.IndexFunc(words, func(w string) bool { return w == "-j" || w == "-g" })
+	if at < 0 {
+		return nil, false
+	}
+	return slices.Insert(slices.Clone(words), at, append([]string{"-m", "conntrack"}, options...)...), true
+}
+
+// outside is the words bound to the outside: one rule for each interface where they
+// name none.
+func (d *doctor) outsideRules(words []string, bound bool) [][]string {
+	if bound {
+		return [][]string{words}
+	}
+	var list [][]string
+	for _, in := range d.interfaces() {
+		list = append(list, inserted(words, in))
+	}
+	return list
+}
+
+// inserted puts -i where iptables-save has it, after the addresses.
+func inserted(words []string, in string) []string {
+	at := 0
+	for at < len(words) && slices.Contains([]string{"!", "-s", "-d"}, words[at]) {
+		if words[at] == "!" && at+1 < len(words) && !slices.Contains([]string{"-s", "-d"}, words[at+1]) {
+			break
+		}
+		if words[at] != "!" {
+			at++
+		}
+		at++
+	}
+	return slices.Insert(slices.Clone(words), at, "-i", in)
+}
+
+// insert are the edits that put rules before the rule at an index.
+func insert(chain string, at int, rules [][]string) []edit {
+	var list []edit
+	for n, words := range rules {
+		list = append(list, append(edit{"-I", chain, fmt.Sprint(at + n + 1)}, words...))
+	}
+	return list
+}
+
+func (d *doctor) interfaces() []string {
+	if len(d.host.Interfaces) > 0 {
+		return d.host.Interfaces
+	}
+	return []string{"eth0"}
+}
+
+func (d *doctor) outside() string { return d.interfaces()[0] }
+
+// proposal is a finding, and how it would be fixed.
+type proposal struct {
+	Finding
+	edits []edit
+	as    promise
+	// moot: without a change of the meaning there is nothing wrong.
+	moot bool
+}
+
+// propose proves a proposal's fix, and adds its finding to the list. It returns the
+// table to go on with, and whether there was a finding.
+func (d *doctor) propose(l *docker.Layout, p *proposal) (after *iptables.Table, found bool) {
+	t := l.Tables.Filter
+	after, changed := d.proved(t, l.Tables.Family, p.edits, p.as)
+	switch {
+	case after == nil:
+		d.add(p.Finding)
+		return t, true
+	case !changed && p.moot:
+		return t, false
+	}
+	p.Fix, p.Advice = commands(l.Tables.Family, p.edits), ""
+	d.add(p.Finding)
+	return after, true
+}
