@@ -334,7 +334,7 @@ func (a *applying) loadNow(turn *host.Turn) error {
 		}
 		return fmt.Errorf("the kernel does not hold the policy after loading it, so the previous rules are back: %s", why)
 	case a.stopped():
-		return a.notKept(back, "Interrupted: the previous rules are back.")
+		return a.notKept(turn, back, rules, "Interrupted: the previous rules are back.")
 	case a.within == 0:
 		if err := a.keep(turn, back, rules); err != nil {
 			return err
@@ -362,9 +362,9 @@ func (a *applying) confirm(turn *host.Turn, back *host.Rollback, rules map[packe
 		fmt.Fprintln(a.w, "Kept.")
 		return nil
 	case interrupted:
-		return a.notKept(back, "Interrupted: the previous rules are back.")
+		return a.notKept(turn, back, rules, "Interrupted: the previous rules are back.")
 	}
-	return a.notKept(back, "Not confirmed: the previous rules are back.")
+	return a.notKept(turn, back, rules, "Not confirmed: the previous rules are back.")
 }
 
 // keep confirms, and notes what was loaded.
@@ -376,15 +376,22 @@ func (a *applying) keep(turn *host.Turn, back *host.Rollback, rules map[packet.F
 }
 
 func (a *applying) takeBack(back *host.Rollback) error {
-	if err := back.Back(); err != nil {
+	if err := back.Back(); errors.Is(err, host.ErrConfirmed) {
+		return err
+	} else if err != nil {
 		return fmt.Errorf("%w. What they were is in %s", err, back.Dir)
 	}
 	return back.End()
 }
 
-// notKept takes the policy back, and says why.
-func (a *applying) notKept(back *host.Rollback, what string) error {
-	if err := a.takeBack(back); err != nil {
+// notKept takes the policy back, and says why. A confirmation from elsewhere that
+// comes at the last moment holds.
+func (a *applying) notKept(turn *host.Turn, back *host.Rollback, rules map[packet.Family][]string, what string) error {
+	err := a.takeBack(back)
+	if errors.Is(err, host.ErrConfirmed) {
+		fmt.Fprintln(a.w, "Kept: it was confirmed from elsewhere.")
+		return errors.Join(turn.Remember(rules), back.End())
+	} else if err != nil {
 		return err
 	}
 	fmt.Fprintln(a.w, what)

@@ -213,12 +213,19 @@ func (r *Rollback) Confirm() error {
 	return nil
 }
 
+// ErrConfirmed is the error of a way back that comes when somebody has confirmed
+// the new rules.
+var ErrConfirmed = errors.New("the new rules were confirmed")
+
 // Back brings the previous rules back now, and waits until they are.
 func (r *Rollback) Back() error {
 	if err := r.make("back"); err != nil {
 		return err
 	}
 	<-r.done
+	if r.has("confirmed") && !r.has("rolled-back") {
+		return ErrConfirmed
+	}
 	return r.broughtBack()
 }
 
