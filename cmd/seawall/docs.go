@@ -120,7 +120,7 @@ func markdownPages(root *cobra.Command) (map[string][]byte, error) {
 // doctorPage is the findings of doctor, from the table that doctor has them in.
 func doctorPage() string {
 	var b strings.Builder
-	b.WriteString("# What doctor finds\n\n`seawall doctor` says of each finding where it is, what traffic it concerns, and the commands that mend it.\n")
+	b.WriteString("# What doctor finds\n\n`seawall doctor` says of each finding where it is, what traffic it concerns, and the commands that fix it.\n")
 	for _, x := range doctor.Codes {
 		fmt.Fprintf(&b, "\n## %s: %s\n\n%s\n", x.Code, x.Title, x.Why)
 	}

@@ -14,12 +14,12 @@ func doctorCommand() *cobra.Command {
 	h := &hostFlags{}
 	c := &cobra.Command{
 		Use:   "doctor [--rules FILE]",
-		Short: "Find what is wrong with a host's Docker chains, and how to mend it",
+		Short: "Find what is wrong with a host's Docker chains, and how to fix it",
 		Long: `Find what is wrong with the Docker chains of this host, or of saved rules: chains
 and rules of Docker that are gone, a jump to DOCKER-USER that does not do its
 work, rules that people wrote and that do something else than they meant, and
 published ports that are reached past DOCKER-USER. Each finding says what
-traffic it concerns, worked out over the chains, and the commands that mend it.
+traffic it concerns, worked out over the chains, and the commands that fix it.
 
 Without --rules it reads the host's rules, for which it needs root. Exit 0 when
 nothing is wrong, 2 with findings.`,

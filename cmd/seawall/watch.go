@@ -103,7 +103,7 @@ func (f *watchFlags) watch(c *cobra.Command, args []string) error {
 			if f.run == "" {
 				return exitCode(exitDiffers)
 			}
-			f.mend(w)
+			f.react(w)
 		}
 		if f.once {
 			return nil
@@ -127,7 +127,7 @@ func (f *watchFlags) look(ctx context.Context, w io.Writer, now *host.Host, doc 
 	return len(list) > 0, err
 }
 
-func (f *watchFlags) mend(w io.Writer) {
+func (f *watchFlags) react(w io.Writer) {
 	out, err := exec.Command("sh", "-c", f.run).CombinedOutput()
 	if err != nil {
 		f.log(w, event{Event: "failed", What: fmt.Sprintf("%s: %v: %s", f.run, err, out)})

@@ -55,16 +55,16 @@ func (d *doctor) missingChain(l *docker.Layout, table, name string, expected []d
 	if table != "filter" {
 		option = " -t " + table
 	}
-	mend := []string{fmt.Sprintf("%s%s -N %s", tables, option, name)}
+	fix := []string{fmt.Sprintf("%s%s -N %s", tables, option, name)}
 	for _, e := range expected {
 		if e.Table == table && (e.Chain == name || strings.HasSuffix(e.Rule, "-j "+name)) && !l.Tables.Has(e) && l.Tables.Chain(table, e.Chain) != nil || e.Table == table && e.Chain == name {
-			mend = append(mend, e.Command(tables))
+			fix = append(fix, e.Command(tables))
 		}
 	}
 	f := Finding{Code: "SD001", Summary: fmt.Sprintf("Docker's chain %s is gone", name), Place: place(l.Tables.Family, "table "+table, 0),
 		Detail: purpose[name] + " Something has deleted it, or flushed the table while Docker ran: that has to be found, or it comes back.",
-		Fix:    quoted(mend), Advice: restart + " makes all of Docker's chains again"}
-	f.Traffic = d.traffic(l, mend)
+		Fix:    quoted(fix), Advice: restart + " makes all of Docker's chains again"}
+	f.Traffic = d.traffic(l, fix)
 	if table == "nat" && unknownPorts(l) {
 		f.Fix, f.Advice = []string{restart}, "" // which ports of the host they were, the daemon alone knows
 	}
@@ -131,11 +131,11 @@ var purpose = map[string]string{
 }
 
 func (d *doctor) missingRule(l *docker.Layout, e docker.Expected) {
-	mend := []string{e.Command(command(l.Tables.Family))}
+	fix := []string{e.Command(command(l.Tables.Family))}
 	d.add(Finding{Code: "SD002", Summary: fmt.Sprintf("a rule of Docker is gone: -A %s %s", e.Chain, e.Rule),
 		Place:   place(l.Tables.Family, "table "+e.Table+", "+e.Chain, 0),
 		Detail:  strings.ToUpper(e.Why[:1]) + e.Why[1:] + ".",
-		Traffic: d.traffic(l, mend), Fix: quoted(mend)})
+		Traffic: d.traffic(l, fix), Fix: quoted(fix)})
 }
 
 // unrewritten finds published ports whose DNAT rule is gone: their other rules
@@ -193,13 +193,13 @@ func (d *doctor) userJump(l *docker.Layout) {
 	}
 	for _, r := range c.Rules[:at[0]] {
 		if r.Target.Name == "ACCEPT" || l.Tables.Filter.Chain(r.Target.Name) != nil {
-			mend := []string{tables + " -D FORWARD -j DOCKER-USER", tables + " -I FORWARD 1 -j DOCKER-USER"}
+			fix := []string{tables + " -D FORWARD -j DOCKER-USER", tables + " -I FORWARD 1 -j DOCKER-USER"}
 			f := Finding{Code: "SD004", Summary: "a rule before the jump to DOCKER-USER can accept packets: " + r.String("FORWARD"),
 				Place:   place(l.Tables.Family, "FORWARD", int(r.Line)),
 				Detail:  "What it accepts never meets the user's rules. The jump has to be the first rule of FORWARD.",
-				Traffic: d.traffic(l, mend), Advice: "make the jump the first rule of FORWARD; DOCKER-USER then lets in what a rule before it denies"}
-			if after, _ := d.proved(l.Tables.Filter, l.Tables.Family, words(mend), asksUser); after != nil {
-				f.Fix, f.Advice = mend, ""
+				Traffic: d.traffic(l, fix), Advice: "make the jump the first rule of FORWARD; DOCKER-USER then lets in what a rule before it denies"}
+			if after, _ := d.proved(l.Tables.Filter, l.Tables.Family, words(fix), asksUser); after != nil {
+				f.Fix, f.Advice = fix, ""
 			}
 			d.add(f)
 			return

@@ -96,7 +96,7 @@ func TestEveryDeletionIsFound(t *testing.T) {
 		}
 		whole := capture(t, name)
 		lines := strings.SplitAfter(whole, "\n")
-		deletions, found, mended, restarts := 0, 0, 0, 0
+		deletions, found, fixed, restarts := 0, 0, 0, 0
 		for i, line := range lines {
 			if !strings.HasPrefix(line, "-A ") && !strings.HasPrefix(line, ":DOCKER") || strings.HasSuffix(line, " -j RETURN\n") && !strings.Contains(line, " -i ") {
 				continue
@@ -112,25 +112,25 @@ func TestEveryDeletionIsFound(t *testing.T) {
 				continue
 			}
 			found++
-			var mend []string
+			var fix []string
 			for _, f := range list {
-				mend = append(mend, f.Fix...)
+				fix = append(fix, f.Fix...)
 				if len(f.Traffic) == 0 || f.Detail == "" {
 					t.Errorf("%s without %s: no word about the traffic or the reason: %v", name, line, f)
 				}
 			}
-			if slices.Contains(mend, restart) {
+			if slices.Contains(fix, restart) {
 				restarts++ // the lab restarts a real engine
 				continue
 			}
-			if after := Run(context.Background(), look(t, carryOut(rest, mend), family), prove.Limits{}); len(after) > 0 {
+			if after := Run(context.Background(), look(t, carryOut(rest, fix), family), prove.Limits{}); len(after) > 0 {
 				t.Errorf("%s without %s: the fix does not fix it:\n%s\nthen:\n%s", name, line, Text(list), Text(after))
 				continue
 			}
-			mended++
+			fixed++
 		}
-		t.Logf("%s: %d deletions, %d found, %d mended by the commands named, %d by a restart of Docker", name, deletions, found, mended, restarts)
-		if deletions < 10 || found != deletions || mended+restarts != deletions {
+		t.Logf("%s: %d deletions, %d found, %d fixed by the commands named, %d by a restart of Docker", name, deletions, found, fixed, restarts)
+		if deletions < 10 || found != deletions || fixed+restarts != deletions {
 			t.Errorf("%s: the score is not 100%%", name)
 		}
 	}

@@ -131,7 +131,11 @@ func original(words []string, options ...string) ([]string, bool) {
 		options = append(slices.Clone(options), "--ctdir", "ORIGINAL")
 	}
 	if at := slices.Index(words, "conntrack"); at > 0 && words[at-1] == "-m" {
-		return slices.Insert(slices.Clone(words), at+1, options...), true
+		end := at + slices.IndexFunc(words[at:], func(w string) bool { return w == "--ctdir" || w == "-m" || w == "-j" || w == "-g" })
+		if end < at {
+			return nil, false
+		}
+		return slices.Insert(slices.Clone(words), end, options...), true
 	}
 	at := slices.IndexFunc(words, func(w string) bool { return w == "-j" || w == "-g" })
 	if at < 0 {

@@ -14,8 +14,8 @@ import (
 // about: connections to published ports, their answers, and what containers
 // start themselves. Each is evaluated over the chains as they stand and as they
 // would be.
-func (d *doctor) traffic(l *docker.Layout, mend []string) []string {
-	before, after := l.Tables.Filter, edited(l.Tables.Filter, l.Tables.Family, words(mend))
+func (d *doctor) traffic(l *docker.Layout, fix []string) []string {
+	before, after := l.Tables.Filter, edited(l.Tables.Filter, l.Tables.Family, words(fix))
 	if after == nil {
 		return []string{"packets' addresses are not rewritten as they should be"}
 	}
