@@ -316,6 +316,9 @@ func (a *applying) loadNow(turn *host.Turn) error {
 	if err != nil {
 		return err
 	}
+	if c, ok := a.w.(*checked); ok {
+		a.w = c.w // from here on the exit code says what became of the rules, also where nobody can read the words
+	}
 	if err := back.Loaded(); err != nil {
 		return errors.Join(fmt.Errorf("the policy was not loaded: %w", err), back.End())
 	}

@@ -188,8 +188,6 @@ func (d *doctor) interfaces() []string {
 	return []string{"eth0"}
 }
 
-func (d *doctor) outside() string { return d.interfaces()[0] }
-
 // proposal is a finding, and how it would be fixed.
 type proposal struct {
 	Finding
