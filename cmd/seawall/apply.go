@@ -119,6 +119,10 @@ func (f *applyFlags) apply(c *cobra.Command, args []string) error {
 		}
 		return a.announce(report, nil)
 	}
+	signal.Reset(os.Interrupt, syscall.SIGTERM)
+	if err := c.Context().Err(); err != nil {
+		return err
+	}
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)

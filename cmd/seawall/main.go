@@ -12,7 +12,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"runtime/debug"
+	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -46,6 +49,33 @@ func tuneMemory() {
 	}
 }
 
+// patience is how long a command may take to end after Ctrl-C.
+const patience = 3 * time.Second
+
+// interruptible is a context that ends with Ctrl-C, so that a command takes its
+// temporary files away. One that does not notice it in time ends all the same.
+// apply and watch, which have to bring more to an end, call signal.Reset first.
+func interruptible(errOut io.Writer) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		select {
+		case <-signals:
+			cancel()
+		case <-ctx.Done():
+			return
+		}
+		time.Sleep(patience)
+		fmt.Fprintln(errOut, "Error: interrupted")
+		os.Exit(exitError)
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		cancel()
+	}
+}
+
 // run is the whole program, and gives its exit code.
 func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	root := rootCommand()
@@ -54,9 +84,13 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	answer := &checked{w: out}
 	root.SetOut(answer)
 	root.SetErr(errOut)
-	err := root.ExecuteContext(context.Background())
+	ctx, stop := interruptible(errOut)
+	defer stop()
+	err := root.ExecuteContext(ctx)
 	var code exitCode
 	switch {
+	case ctx.Err() != nil && err != nil && !errors.As(err, &code):
+		err = errors.New("interrupted")
 	case answer.err != nil && (err == nil || errors.As(err, &code)):
 		err = fmt.Errorf("cannot write the answer: %w", answer.err)
 	case err == nil:

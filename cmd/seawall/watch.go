@@ -83,6 +83,7 @@ func (f *watchFlags) watch(c *cobra.Command, args []string) error {
 		return err
 	}
 	now, w := host.ThisHost(), c.OutOrStdout()
+	signal.Reset(os.Interrupt, syscall.SIGTERM)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	changes := f.events(ctx)
