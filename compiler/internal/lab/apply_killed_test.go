@@ -58,6 +58,8 @@ func newStops(t *testing.T, b Backend) *stops {
 	w, _, state := faultWorld(t, b)
 	s := &stops{world: w, dir: t.TempDir(), second: policyFile(t, 2), third: policyFile(t, 3), state: state, ends: map[string]int{}}
 	n := 0
+	w.top.Host.Must("ipset", "create", "one", "hash:net")
+	w.top.Host.Must("ipset", "create", "two", "hash:ip", "timeout", "600")
 	for _, rule := range foreignRules(t) {
 		if _, err := w.top.Host.Run(nil, b.Command(packet.IPv4, ""), append([]string{"-w", "-I", "DOCKER-USER"}, strings.Fields(rule)...)...); err == nil {
 			n++
@@ -87,7 +89,9 @@ func foreignRules(t *testing.T) []string {
 			list = append(list, rule)
 		}
 	}
-	return append(list, "-m comment --comment it's-$(odd)-`x`\\\" -s 10.9.9.9 -j DROP", "-j LOG --log-prefix a'b\\c")
+	return append(list, "-m comment --comment it's-$(odd)-`x`\\\" -s 10.9.9.9 -j DROP", "-j LOG --log-prefix a'b\\c",
+		"-m set --match-set one src -m set ! --match-set two src,dst -j DROP", "-m iprange --src-range 10.0.0.1-10.0.0.9 -m iprange ! --src-range 10.0.0.5-10.0.0.6 -j DROP",
+		"-j SET --add-set two src --exist", "-p tcp -m multiport --dports 1,2 -m multiport --dports 2,3 -m comment --comment a -m comment --comment b -j RETURN")
 }
 
 // loaded is the state after an apply that is kept.

@@ -81,6 +81,13 @@ func TestApply(t *testing.T) {
 			expect("a yes", []string{"--confirm-within", "30s"}, 0, "Kept.", "yes\nyes\n")
 			w.holds("after a yes", lifePolicy(2))
 			expect("the same again", []string{"--yes", "--confirm-within", "30s"}, 0, "The kernel holds this policy already.", "")
+			expect("the same in another layout", []string{"--yes", "--confirm-within", "0", "--layout", "indexed"}, 0, "Loaded, and proved in the kernel.", "")
+			w.holds("in another layout", lifePolicy(2))
+			expect("and again", []string{"--yes", "--confirm-within", "0", "--layout", "indexed"}, 0, "The kernel holds this policy already.", "")
+			w.top.Host.Must(b.Command(packet.IPv4, ""), "-I", "DOCKER-USER", "-s", "10.9.9.9", "-j", "DROP")
+			expect("a rule of somebody else", []string{"--yes"}, 1, "  IPv4: -A DOCKER-USER -s 10.9.9.9/32 -j DROP\n", "")
+			expect("a rule of somebody else, and a no", nil, 2, "Nothing was changed.", "no\n")
+			expect("a rule of somebody else, and a yes", []string{"--confirm-within", "0"}, 0, "Loaded, and proved in the kernel.", "yes\n")
 			boot := filepath.Join(t.TempDir(), "sysconfig")
 			expect("the boot files", []string{"--persist", boot}, 0, "wrote "+filepath.Join(boot, "ip6tables"), "")
 			if left, _ := filepath.Glob(filepath.Join(run, "apply-*")); len(left) > 1 {
