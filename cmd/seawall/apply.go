@@ -64,7 +64,7 @@ IPTABLES, IP6TABLES and IPSET name other commands, as for seawall.sh.`,
 		Example: `  seawall apply policy.hcl
   seawall apply policy.hcl --dry-run
   seawall apply policy.hcl --yes --confirm-within 0 --persist /etc/sysconfig`,
-		Args: cobra.MaximumNArgs(1),
+		Args: onePath,
 		RunE: func(c *cobra.Command, args []string) error { return f.apply(c, args) },
 	}
 	f.register(c)

@@ -55,7 +55,7 @@ The layout is how the rules are arranged; each means the same.
   seawall compile policy.hcl --format restore --family 6
   seawall compile policy.hcl --out-dir /etc/sysconfig --base /etc/sysconfig/iptables
   seawall compile --check --out-dir build`,
-		Args: cobra.MaximumNArgs(1),
+		Args: onePath,
 		RunE: func(c *cobra.Command, args []string) error { return f.run(c, args) },
 	}
 	f.register(c)

@@ -44,7 +44,7 @@ Exit 0 when both mean the same, 2 when not.`,
 		Example: `  seawall diff old.hcl new.hcl
   seawall diff --git origin/main policies --format markdown
   iptables-save > now.save; seawall diff now.save policy.hcl`,
-		Args: cobra.RangeArgs(0, 2),
+		Args: between(0, 2, "OLD and NEW, or with --git one PATH"),
 		RunE: func(c *cobra.Command, args []string) error { return f.run(c, args) },
 	}
 	f.register(c)

@@ -26,7 +26,7 @@ func docsCommand() *cobra.Command {
 		Long: `Write the man pages of all commands, or the documentation as Markdown: the
 commands, the language and the findings.`,
 		Example: "  seawall docs man --format man",
-		Args:    cobra.ExactArgs(1),
+		Args:    between(1, 1, "a DIR"),
 		RunE: func(c *cobra.Command, args []string) error {
 			pages := map[string]func(*cobra.Command) (map[string][]byte, error){"man": manPages, "markdown": markdownPages}[format]
 			if pages == nil {

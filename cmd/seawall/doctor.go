@@ -26,7 +26,7 @@ nothing is wrong, 2 with findings.`,
 		Example: `  seawall doctor
   iptables-save > v4; ip6tables-save > v6
   seawall doctor --rules v4 --rules v6`,
-		Args: cobra.NoArgs,
+		Args: noPath("Saved rules are named with --rules"),
 		RunE: func(c *cobra.Command, args []string) error {
 			host, err := h.read(c)
 			if err != nil {

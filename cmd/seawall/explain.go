@@ -33,7 +33,7 @@ otherwise.`,
 		Example: `  seawall explain --from 203.0.113.9 --to 8080
   seawall explain policy.hcl --from 2001:db8::1 --to '[2001:db8::7]:443/tcp' --chain input
   seawall explain policy.hcl --from 10.8.9.1 --to 5432 --rules /etc/sysconfig/iptables`,
-		Args: cobra.MaximumNArgs(1),
+		Args: onePath,
 		RunE: func(c *cobra.Command, args []string) error {
 			loaded, err := p.load(c, args)
 			if err != nil {

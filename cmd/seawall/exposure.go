@@ -24,7 +24,7 @@ Without --rules it reads the host's rules, for which it needs root.`,
 		Example: `  seawall exposure
   iptables-save > v4; ip6tables-save > v6
   seawall exposure --rules v4 --rules v6 --in eth0 --format markdown`,
-		Args: cobra.NoArgs,
+		Args: noPath("Saved rules are named with --rules"),
 		RunE: func(c *cobra.Command, args []string) error {
 			host, err := h.read(c)
 			if err != nil {

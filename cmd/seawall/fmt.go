@@ -23,7 +23,7 @@ are printed; standard input is written to standard output.`,
 		Example: `  seawall fmt
   seawall fmt --check policies
   seawall fmt --diff policy.hcl`,
-		Args: cobra.MaximumNArgs(1),
+		Args: onePath,
 		RunE: func(c *cobra.Command, args []string) error {
 			path := policyPath(args)
 			if path == "-" {

@@ -71,7 +71,7 @@ func addFamily(host *doctor.Host, shown string, src []byte, family packet.Family
 		if slices.ContainsFunc(host.Families, func(t docker.Tables) bool { return t.Family == r.Family() }) {
 			return fmt.Errorf("%s is the second file of %v; one of each family is looked at", shown, r.Family())
 		}
-		host.Families = append(host.Families, docker.TablesOf(r.File, r.Family()))
+		host.Families = append(host.Families, docker.TablesOf(r.File))
 	}
 	return nil
 }

@@ -27,7 +27,7 @@ dropped in silence. Exit 0 when the policy means the same, 2 when not wholly.`,
 		Example: `  iptables-save > v4; ip6tables-save > v6
   seawall import v4 v6 > policy.hcl
   seawall import /etc/ufw/after.rules --in ens3`,
-		Args: cobra.RangeArgs(1, 2),
+		Args: between(1, 2, "a FILE, or one of each family"),
 		RunE: func(c *cobra.Command, args []string) error {
 			var chains []importer.Chain
 			for _, name := range args {

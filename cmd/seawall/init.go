@@ -34,7 +34,7 @@ there are any.`,
   seawall init --compose compose.yaml > policy.hcl
   docker inspect $(docker ps -q) | seawall init --inspect - --in eth0
   seawall init --check policy.hcl`,
-		Args: cobra.NoArgs,
+		Args: noPath("Compose files are named with --compose, the output of docker inspect with --inspect, a policy with --check"),
 		RunE: func(c *cobra.Command, args []string) error {
 			var ports []inventory.Port
 			var err error

@@ -61,7 +61,7 @@ func packetFlags(p packet.Packet) string {
 		text += " --direction reply"
 	}
 	text += fmt.Sprintf(" --destination %s --source-port %d", shellWord(netip.AddrPortFrom(p.Dest, uint16(p.Dport)).String()), p.Sport)
-	if p.Protocol == packet.TCP && p.TCPFlags != usualFlags(p.State) {
+	if p.Protocol == packet.TCP && p.TCPFlags != packet.UsualFlags(p.State) {
 		text += " --tcp-flags " + flagWords(p.TCPFlags)
 	}
 	if usual := usualICMP(p.Protocol); usual != 0 && p.ICMPType != usual {
@@ -113,14 +113,6 @@ func flagWords(flags int) string {
 	return strings.Join(list, ",")
 }
 
-// usualFlags are the flags of a TCP packet of which nobody says more.
-func usualFlags(s packet.State) int {
-	if s == packet.New {
-		return 1 << slices.Index(flagNames, "SYN")
-	}
-	return 1 << slices.Index(flagNames, "ACK")
-}
-
 // usualICMP is the type and code of an echo request; 0 for another protocol.
 func usualICMP(p packet.Protocol) int {
 	switch p {
@@ -135,7 +127,7 @@ func usualICMP(p packet.Protocol) int {
 // details reads --tcp-flags, --icmp-type and --mark.
 func (p *packetText) details(out *packet.Packet) error {
 	if out.Protocol == packet.TCP {
-		out.TCPFlags = usualFlags(out.State)
+		out.TCPFlags = packet.UsualFlags(out.State)
 	}
 	out.ICMPType = usualICMP(out.Protocol)
 	switch {

@@ -22,7 +22,7 @@ Who gets in is worked out by the proof, not read off the blocks: the guard and
 nested policies are in it.`,
 		Example: `  seawall render policies > POLICY.md
   seawall render --format html > policy.html`,
-		Args: cobra.MaximumNArgs(1),
+		Args: onePath,
 		RunE: func(c *cobra.Command, args []string) error {
 			write := map[string]func(*render.Page) (string, error){
 				"markdown": func(p *render.Page) (string, error) { return p.Markdown(), nil },

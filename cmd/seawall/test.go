@@ -19,7 +19,7 @@ sources for which it does not, and the line that decides there. Exit 2 when a
 test fails.`,
 		Example: `  seawall test
   seawall test policies --var-file db1.vars.hcl`,
-		Args: cobra.MaximumNArgs(1),
+		Args: onePath,
 		RunE: func(c *cobra.Command, args []string) error {
 			loaded, err := p.load(c, args)
 			if err != nil {

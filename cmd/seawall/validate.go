@@ -37,7 +37,7 @@ Exit 1 for mistakes, 0 otherwise.`,
   seawall validate policy.hcl --json
   seawall validate policies --format github
   seawall validate --explain SW001`,
-		Args: cobra.MaximumNArgs(1),
+		Args: onePath,
 		RunE: func(c *cobra.Command, args []string) error { return f.run(c, args) },
 	}
 	f.register(c)

@@ -34,7 +34,7 @@ that show the example's way through both. Exit 0 when they mean the same, 2
 when they differ or when that cannot be decided.`,
 		Example: `  iptables-save | seawall verify policy.hcl --rules -
   seawall verify policy.hcl --rules /etc/sysconfig/iptables --rules /etc/sysconfig/ip6tables`,
-		Args: cobra.MaximumNArgs(1),
+		Args: onePath,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(files) == 0 {
 				return fmt.Errorf("which rules? Name a file with --rules, or - for standard input")

@@ -16,7 +16,7 @@ func versionCommand() *cobra.Command {
 		Short:   "Print the version",
 		Long:    "Print the version of Seawall: of a release, or of the revision that it was built from.",
 		Example: "  seawall version",
-		Args:    cobra.NoArgs,
+		Args:    noPath(""),
 		RunE: func(c *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintf(c.OutOrStdout(), "seawall %s\n", versionText())
 			return err

@@ -38,7 +38,7 @@ Docker starts, stops or connects something. On drift it ends with exit 2; with
 		Example: `  seawall watch policy.hcl
   seawall watch policy.hcl --exec 'sh /etc/seawall/seawall.sh' --json
   seawall watch policy.hcl --once`,
-		Args: cobra.MaximumNArgs(1),
+		Args: onePath,
 		RunE: func(c *cobra.Command, args []string) error { return f.watch(c, args) },
 	}
 	f.register(c)

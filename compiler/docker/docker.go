@@ -28,8 +28,8 @@ type Tables struct {
 }
 
 // TablesOf takes a file's tables.
-func TablesOf(f *iptables.File, family packet.Family) Tables {
-	return Tables{family, f.Table("filter"), f.Table("nat"), f.Table("raw")}
+func TablesOf(f *iptables.File) Tables {
+	return Tables{f.Family, f.Table("filter"), f.Table("nat"), f.Table("raw")}
 }
 
 // Engine is a generation of Docker's chains (NETFILTER.md section 1).

@@ -26,7 +26,7 @@ COMMIT
 	if err != nil {
 		log.Fatal(err)
 	}
-	layout := docker.Look(docker.TablesOf(f, packet.IPv4))
+	layout := docker.Look(docker.TablesOf(f))
 	fmt.Println(layout.Engine)
 	for _, n := range layout.Networks {
 		fmt.Println(n.Bridge, n.Subnets)

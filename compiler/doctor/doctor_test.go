@@ -26,7 +26,7 @@ func look(t *testing.T, text string, family packet.Family) *Host {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
-	return &Host{Families: []docker.Tables{docker.TablesOf(f, family)}, Interfaces: []string{"eth0"}}
+	return &Host{Families: []docker.Tables{docker.TablesOf(f)}, Interfaces: []string{"eth0"}}
 }
 
 func capture(t *testing.T, name string) string {

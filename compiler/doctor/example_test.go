@@ -27,7 +27,7 @@ func ExampleRun() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	h := &doctor.Host{Families: []docker.Tables{docker.TablesOf(f, packet.IPv4)}, Interfaces: []string{"eth0"}}
+	h := &doctor.Host{Families: []docker.Tables{docker.TablesOf(f)}, Interfaces: []string{"eth0"}}
 	for _, finding := range doctor.Run(context.Background(), h, prove.Limits{}) {
 		fmt.Println(finding.Code + ": " + finding.Summary)
 		fmt.Println(strings.Join(finding.Fix, "\n"))

@@ -52,10 +52,10 @@ func (d *doctor) flows(l *docker.Layout) []packetFlow {
 		if p.Port == 0 || p.Bridge == "" {
 			continue
 		}
-		in := packet.Packet{Hook: packet.Forward, In: outside, Out: p.Bridge, Protocol: protocolOf(p.Protocol), State: packet.New, TCPFlags: 2, DNAT: true,
+		in := packet.Packet{Hook: packet.Forward, In: outside, Out: p.Bridge, Protocol: protocolOf(p.Protocol), State: packet.New, TCPFlags: packet.SYN, DNAT: true,
 			Source: client, Dest: p.To.Addr(), Sport: 40000, Dport: int(p.To.Port()), OrigDst: server, OrigPort: p.Port}
 		back := in
-		back.In, back.Out, back.State, back.TCPFlags, back.Reply = p.Bridge, outside, packet.Established, 16, true
+		back.In, back.Out, back.State, back.TCPFlags, back.Reply = p.Bridge, outside, packet.Established, packet.ACK, true
 		back.Source, back.Dest, back.Sport, back.Dport = p.To.Addr(), client, int(p.To.Port()), 40000
 		list = append(list, packetFlow{fmt.Sprintf("new connections to %d/%s", p.Port, p.Protocol), in},
 			packetFlow{fmt.Sprintf("answers from %d/%s", p.Port, p.Protocol), back})
@@ -65,10 +65,10 @@ func (d *doctor) flows(l *docker.Layout) []packetFlow {
 		if len(n.Subnets) > 0 {
 			container = n.Subnets[0].Addr().Next().Next()
 		}
-		out := packet.Packet{Hook: packet.Forward, In: n.Bridge, Out: outside, Protocol: packet.TCP, State: packet.New, TCPFlags: 2,
+		out := packet.Packet{Hook: packet.Forward, In: n.Bridge, Out: outside, Protocol: packet.TCP, State: packet.New, TCPFlags: packet.SYN,
 			Source: container, Dest: server, Sport: 40000, Dport: 443, OrigDst: server, OrigPort: 443}
 		answer := out
-		answer.In, answer.Out, answer.State, answer.TCPFlags, answer.Reply = outside, n.Bridge, packet.Established, 16, true
+		answer.In, answer.Out, answer.State, answer.TCPFlags, answer.Reply = outside, n.Bridge, packet.Established, packet.ACK, true
 		answer.Source, answer.Dest, answer.Sport, answer.Dport = server, container, 443, 40000
 		direct := out
 		direct.In, direct.Out, direct.Dest, direct.Source = outside, n.Bridge, container, client

@@ -18,7 +18,7 @@ func tables(text string, family packet.Family) docker.Tables {
 	if err != nil {
 		log.Fatal(err)
 	}
-	return docker.TablesOf(f, family)
+	return docker.TablesOf(f)
 }
 
 // DOCKER-USER keeps all but one network from port 8080 over IPv4. Over IPv6 there

@@ -159,7 +159,7 @@ func (r *reader) ways(x *found, l *docker.Layout) error {
 // way works out one way in, to one address of the host.
 func (r *reader) way(x *found, l *docker.Layout, direct *docker.Published, in string, to netip.Addr) (Way, error) {
 	way := Way{Interface: in, Family: l.Tables.Family, Proxy: direct == nil}
-	p := packet.Packet{In: in, Protocol: protocolOf(x.Protocol), State: packet.New, TCPFlags: 2, Sport: 40000, OrigPort: x.Port.Port, OrigDst: to, Source: to}
+	p := packet.Packet{In: in, Protocol: protocolOf(x.Protocol), State: packet.New, TCPFlags: packet.SYN, Sport: 40000, OrigPort: x.Port.Port, OrigDst: to, Source: to}
 	if direct != nil {
 		p.Hook, p.Out, p.DNAT = packet.Forward, direct.Bridge, true
 		p.Dest, p.Dport = direct.To.Addr(), int(direct.To.Port())

@@ -34,7 +34,7 @@ func of(t *testing.T, engine string, four, six *strings.Replacer) []*Port {
 		if err != nil {
 			t.Fatal(err)
 		}
-		families = append(families, docker.TablesOf(f, x.family))
+		families = append(families, docker.TablesOf(f))
 	}
 	ports, err := Of(context.Background(), families, []string{"eth0"}, prove.Limits{})
 	if err != nil {

@@ -83,6 +83,21 @@ func (s *Space) Point(p Packet) *diagram.Point {
 	}
 }
 
+// TCP flags, by the bits of the header.
+const (
+	SYN = 2
+	ACK = 16
+)
+
+// UsualFlags are the flags of a TCP packet of which nobody says more: SYN where it
+// opens a connection, else ACK.
+func UsualFlags(s State) int {
+	if s == New {
+		return SYN
+	}
+	return ACK
+}
+
 // Example is a packet of a box, one that a person would think of first where
 // the box leaves a choice. The box must not be empty.
 func (s *Space) Example(hook Hook, b *diagram.Box) Packet {
@@ -113,9 +128,9 @@ func (s *Space) Example(hook Hook, b *diagram.Box) Packet {
 	}
 	fresh, answer := Class{State: New, DNAT: hook == Forward}, Class{State: Established, Reply: true, DNAT: true}
 	c := Classes[pick(Conntrack, fresh.Value(), answer.Value()).Lo]
-	flags := []int{2, 16} // SYN, ACK
+	flags := []int{SYN, ACK}
 	if c.State != New {
-		flags = []int{16, 2}
+		flags = []int{ACK, SYN}
 	}
 	p := Packet{Hook: hook, State: c.State, Reply: c.Reply, SNAT: c.SNAT, DNAT: c.DNAT,
 		Protocol: Protocol(number(Proto, int(TCP), int(UDP))),

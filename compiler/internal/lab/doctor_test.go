@@ -28,7 +28,7 @@ func (w *world) examined() []doctor.Finding {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		host.Families = append(host.Families, docker.TablesOf(file, f))
+		host.Families = append(host.Families, docker.TablesOf(file))
 	}
 	return doctor.Run(context.Background(), host, prove.Limits{})
 }

@@ -139,7 +139,7 @@ func fixed(t *testing.T, n *Namespace, b Backend, bin, healthy string, x broken)
 		if err != nil {
 			t.Fatal(err)
 		}
-		h := &doctor.Host{Families: []docker.Tables{docker.TablesOf(f, packet.IPv4)}, Interfaces: []string{"eth0"}}
+		h := &doctor.Host{Families: []docker.Tables{docker.TablesOf(f)}, Interfaces: []string{"eth0"}}
 		return f, doctor.Run(context.Background(), h, prove.Limits{})
 	}
 	before, found := read()
