@@ -48,6 +48,7 @@ exec 4<&0 </dev/null
 	cat <&4 >/dev/null
 	: >gone
 } 3>&- 2>/dev/null &
+listener=$!
 exec 4<&-
 
 back() {
@@ -62,6 +63,7 @@ back() {
 }
 
 finish() {
+	kill "$listener" 2>/dev/null
 	if [ -e gone ]; then
 		cd / && rm -rf "$dir"
 	fi
@@ -241,9 +243,9 @@ func (r *Rollback) broughtBack() error {
 	return nil
 }
 
-// End removes the folder, and waits for the end of the process.
+// End waits for the end of the process, and removes the folder.
 func (r *Rollback) End() error {
-	err := errors.Join(os.RemoveAll(r.Dir), r.alive.Close())
+	err := r.alive.Close()
 	<-r.done
-	return err
+	return errors.Join(err, os.RemoveAll(r.Dir))
 }
