@@ -108,7 +108,7 @@ func (t *Turn) Prepare(fresh emit.File, wait time.Duration) (*Rollback, error) {
 		return nil, fmt.Errorf("the process that loads the rules and would take them back does not start: %w", err)
 	}
 	if err := r.fill(t, fresh); err != nil {
-		return nil, errors.Join(err, r.End())
+		return nil, errors.Join(fmt.Errorf("nothing was changed: %w", err), r.End())
 	}
 	return r, r.make("go")
 }
@@ -124,7 +124,7 @@ func (r *Rollback) fill(t *Turn, fresh emit.File) error {
 		return err
 	}
 	if err := t.host.run(filepath.Join(r.Dir, "back.sh"), "--test"); err != nil {
-		return fmt.Errorf("the current rules could not be brought back if this went wrong, so nothing was changed: %w", err)
+		return fmt.Errorf("the current rules could not be brought back if this went wrong: %w", err)
 	}
 	return nil
 }

@@ -42,13 +42,14 @@ const (
 // whose seawall has ended, and that waits for its confirmation, is taken back
 // first. While another seawall is at work the error says so.
 func (h *Host) Begin(dir string) (*Turn, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
-	}
 	path := filepath.Join(dir, "lock")
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	err := os.MkdirAll(dir, 0o700)
+	var f *os.File
+	if err == nil {
+		f, err = os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the lock and the way back have no place in %s, so nothing was changed: %w", dir, err)
 	}
 	t := &Turn{host: h, dir: dir, lock: f}
 	if err := t.take(path); err != nil {

@@ -17,7 +17,7 @@ import (
 // printed: those bytes are loaded again, so nothing is lost in between.
 //
 //	rules-4, rules-6    the lines of DOCKER-USER and of Seawall's chains
-//	chains-4, chains-6  the names of those chains
+//	chains-4, chains-6  the names of those chains, and DOCKER where it was there
 //	jumps-4, jumps-6    for FORWARD and for INPUT: how many other rules it has, and
 //	                    at which places the jumps to these chains stand
 //	set-N, set-N.name   each set that the rules ask for
@@ -99,6 +99,9 @@ $now
 -N DOCKER
 "*) docker=yes ;;
 	esac
+	case " $chains " in
+	*" DOCKER "*) docker=no ;; # it was there before
+	esac
 	gone=$(leftover "$now" "$chains")
 	text=$(
 		echo '*filter'
@@ -167,6 +170,9 @@ func (h *Host) keep(dir string) error {
 		}
 		sets = append(sets, asked(file.Table("filter"))...)
 		p := ownLines(src)
+		if bytes.Contains(src, []byte("\n:DOCKER ")) {
+			p.chains = append(p.chains, "DOCKER")
+		}
 		for name, text := range map[string]string{
 			"rules": strings.Join(append(p.declared, p.rules...), "\n") + "\n", "chains": strings.Join(p.chains, " ") + "\n",
 			"jumps": jumpsIn(src, "FORWARD", iptables.DockerUser) + jumpsIn(src, "INPUT", iptables.SeawallInput),
