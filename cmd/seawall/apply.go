@@ -196,8 +196,10 @@ func (a *applying) announce(report *diff.Report, foreign []host.Rule) error {
 	for _, file := range a.boot {
 		text += "Writes " + filepath.Join(a.persist, file.Name) + " once it is kept.\n"
 	}
-	_, err := io.WriteString(a.w, text)
-	return err
+	if _, err := io.WriteString(a.w, text); err != nil {
+		return fmt.Errorf("what would change cannot be shown, so nothing was changed: %w", err)
+	}
+	return nil
 }
 
 func listed(rules []host.Rule) string {
@@ -456,6 +458,9 @@ func (a *applying) bootFiles(opt compiler.Options) ([]emit.File, error) {
 	names := map[string]string{"iptables": "iptables", "ip6tables": "ip6tables", "ipset": "ipset"}
 	if filepath.Base(filepath.Clean(a.persist)) == "iptables" {
 		names = map[string]string{"iptables": "rules.v4", "ip6tables": "rules.v6", "ipset": "ipsets"}
+	}
+	if info, err := os.Stat(a.persist); err != nil || !info.IsDir() {
+		return nil, fmt.Errorf("--persist takes the folder of the boot files; %s is not a folder", a.persist)
 	}
 	opt.Format, opt.Force = emit.Sysconfig, a.force
 	for name, base := range map[string]*[]byte{"iptables": &opt.Base4, "ip6tables": &opt.Base6} {

@@ -48,7 +48,7 @@ func (h *Host) output(name string, args ...string) ([]byte, error) {
 	out, err := c.Output()
 	switch {
 	case errors.Is(err, exec.ErrNotFound):
-		return nil, fmt.Errorf("%s is not installed here", name)
+		return nil, fmt.Errorf("%s is not installed here%s", name, named(name))
 	case err != nil:
 		return nil, fmt.Errorf("%s: %s%s", name, why(err, said.String()), asRoot())
 	}
@@ -66,6 +66,16 @@ func why(err error, said string) string {
 func asRoot() string {
 	if os.Geteuid() > 0 { // -1 where there are no users
 		return ". It needs root"
+	}
+	return ""
+}
+
+// named says which variable a command's name is from.
+func named(name string) string {
+	for _, variable := range []string{"IPTABLES", "IP6TABLES", "IPSET"} {
+		if other := os.Getenv(variable); other != "" && strings.TrimSuffix(name, "-save") == other {
+			return "; " + variable + " of the environment names it"
+		}
 	}
 	return ""
 }

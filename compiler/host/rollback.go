@@ -21,7 +21,7 @@ import (
 //
 //	new.sh       the script of the new rules; it ends with them or with the previous
 //	back.sh      the way back, with its files (way_back.go)
-//	gone         made by the process when seawall has ended
+//	here         removed by the process when seawall has ended
 //	go           made by seawall when all of that is there
 //	loaded       made by the process when new.sh is done
 //	failed       made instead when it failed, with what it said
@@ -42,11 +42,13 @@ type Rollback struct {
 // standard input says: a process that nobody has waited for still has its number.
 // It removes the folder where nobody else is left to do so.
 const watch = `dir=$1 seconds=$2
-mkdir -m 700 "$dir" && cd "$dir" || exit 1
+# What is written later has its place from the start: the disk may be full by then.
+mkdir -m 700 "$dir.new" && : >"$dir.new/here" && : >"$dir.new/said" && : >"$dir.new/said-new" &&
+	mv "$dir.new" "$dir" && cd "$dir" || exit 1
 exec 4<&0 </dev/null
 {
 	cat <&4 >/dev/null
-	: >gone
+	rm -f here
 } 3>&- 2>/dev/null &
 listener=$!
 exec 4<&-
@@ -64,13 +66,13 @@ back() {
 
 finish() {
 	kill "$listener" 2>/dev/null
-	if [ -e gone ]; then
+	if [ ! -e here ]; then
 		cd / && rm -rf "$dir"
 	fi
 	exit 0
 }
 
-while [ ! -e go ] && [ ! -e gone ]; do
+while [ ! -e go ] && [ -e here ]; do
 	sleep 0.02
 done
 if [ ! -e go ]; then
@@ -82,7 +84,7 @@ if ! sh ./new.sh >said-new 2>&1; then
 	finish
 fi
 mv said-new loaded
-while [ ! -e asked ] && [ ! -e back ] && [ ! -e confirmed ] && [ ! -e gone ]; do
+while [ ! -e asked ] && [ ! -e back ] && [ ! -e confirmed ] && [ -e here ]; do
 	sleep 0.1
 done
 if [ "$seconds" = 0 ] && [ ! -e back ]; then

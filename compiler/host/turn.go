@@ -74,7 +74,7 @@ func (t *Turn) take(path string) error {
 			return fmt.Errorf("another seawall apply is at work (%s is locked)", path)
 		}
 		folder := t.holder()
-		alive := folder == "" || !exists(filepath.Join(folder, "gone"))
+		alive := folder == "" || exists(filepath.Join(folder, "here"))
 		switch {
 		case alive && time.Since(start) < noticed:
 		case alive && (folder == "" || !exists(filepath.Join(folder, "asked"))):
@@ -94,10 +94,12 @@ func (t *Turn) take(path string) error {
 // each apply removes those of others. "" while it has none.
 func (t *Turn) holder() string {
 	folders, _ := filepath.Glob(filepath.Join(t.dir, folderPrefix+"*")) // the pattern is right
-	if len(folders) == 0 {
-		return ""
+	for _, f := range folders {
+		if !strings.HasSuffix(f, ".new") { // being made
+			return f
+		}
 	}
-	return folders[0]
+	return ""
 }
 
 func exists(path string) bool {

@@ -88,7 +88,7 @@ func TestApply(t *testing.T) {
 			expect("a rule of somebody else", []string{"--yes"}, 1, "  IPv4: -A DOCKER-USER -s 10.9.9.9/32 -j DROP\n", "")
 			expect("a rule of somebody else, and a no", nil, 2, "Nothing was changed.", "no\n")
 			expect("a rule of somebody else, and a yes", []string{"--confirm-within", "0"}, 0, "Loaded, and proved in the kernel.", "yes\n")
-			boot := filepath.Join(t.TempDir(), "sysconfig")
+			boot := t.TempDir()
 			expect("the boot files", []string{"--persist", boot}, 0, "wrote "+filepath.Join(boot, "ip6tables"), "")
 			if left, _ := filepath.Glob(filepath.Join(run, "apply-*")); len(left) > 1 {
 				t.Errorf("left behind: %v", left)
