@@ -175,7 +175,7 @@ func (s scene) run(t *testing.T, b Backend, format *emit.Format) {
 		for _, ends := range [][2]string{{ContainerV4, FarV4}, {ContainerV6, FarV6}} {
 			p := Probe{From: netip.MustParseAddr(ends[0]), To: netip.MustParseAddr(ends[1]), Port: number, Network: network}
 			all.Go(func() {
-				if got := top.Ctr.Probe(p); got != Open {
+				if got := top.Ctr.probeOpen(p, Open); got != Open {
 					t.Errorf("the container's own connection %s is %s", p, got)
 				}
 			})
@@ -199,15 +199,25 @@ func (p try) probe(top *Topology) Probe {
 }
 
 func (p try) check(t *testing.T, top *Topology) {
-	if got := top.Far.Probe(p.probe(top)); got != p.want {
+	if got := top.Far.probeOpen(p.probe(top), p.want); got != p.want {
 		t.Errorf("%s is %s, want %s", p.probe(top), got, p.want)
 	}
+}
+
+// probeOpen asks again where an answer is expected and none came: a busy machine may
+// lose one; rules that deny do so twice.
+func (n *Namespace) probeOpen(p Probe, want Outcome) Outcome {
+	got := n.Probe(p)
+	if want == Open && got == Silent {
+		got = n.Probe(p)
+	}
+	return got
 }
 
 func (p try) checkLarge(t *testing.T, top *Topology) {
 	probe := p.probe(top)
 	probe.Large = true
-	if got := top.Far.Probe(probe); got != Open {
+	if got := top.Far.probeOpen(probe, Open); got != Open {
 		t.Errorf("%s: a large answer, which needs an ICMP error on its way, is %s", probe, got)
 	}
 }
