@@ -242,11 +242,13 @@ func (p *parser) policy(name, policy string) error {
 func (p *parser) flush(name string) error {
 	if name == "" {
 		for _, c := range p.table.Chains {
-			c.Rules, c.Partial = nil, false
+			p.flushOne(c)
 		}
 		for _, name := range builtins[p.table.Name] { // those that no line names are empty now
-			c := p.builtin(name)
-			c.Rules, c.Partial = nil, false
+			if p.table.Chain(name) == nil {
+				c := p.builtin(name)
+				c.Rules, c.Partial = nil, false
+			}
 		}
 		return nil
 	}
@@ -257,6 +259,22 @@ func (p *parser) flush(name string) error {
 	c.Rules, c.Partial = nil, false
 	return nil
 }
+
+// flushOne is -F without a chain, for one of them: nf_tables keeps the rules that the
+// same file has put there before, unless the kernel has the chain already.
+func (p *parser) flushOne(c *Chain) {
+	var kept []*Rule
+	if len(c.Rules) > 0 && !c.onlyEarlier() {
+		kept = []*Rule{{Body: &Body{Unread: keptByFlush}, Line: int32(p.line)}}
+	}
+	c.Rules, c.Partial = kept, false
+}
+
+// keptByFlush stands for such rules.
+const keptByFlush = "rules before -F, which one back end keeps and the other does not"
+
+// onlyEarlier reports whether a chain has no rule of the file.
+func (c *Chain) onlyEarlier() bool { return len(c.Rules) == 1 && c.Partial }
 
 func (p *parser) deleteChain(name string) error {
 	if name != "" {
@@ -282,7 +300,7 @@ func (p *parser) deleteChain(name string) error {
 // drop deletes a chain, which iptables does only when it is empty and nothing
 // leads to it.
 func (p *parser) drop(c *Chain) error {
-	if len(c.Rules) > 0 && !c.Partial {
+	if len(c.Rules) > 0 && !c.Partial && c.Rules[0].Unread != keptByFlush {
 		return refused("the chain %s has rules, and cannot be deleted", c.Name)
 	}
 	for _, other := range p.table.Chains {

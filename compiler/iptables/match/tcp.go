@@ -41,7 +41,8 @@ func tcp(r *Reader, u *Use) Cases {
 	for _, g := range u.Options {
 		switch g.Name {
 		case "--tcp-flags":
-			if mask, _ := flags(g.Values[0]); g.Not && mask == 0 { // the back ends differ in what that means
+			mask, _ := flags(g.Values[0])
+			if comp, _ := flags(g.Values[1]); mask == 0 && (g.Not || comp != 0) { // the back ends differ in what that means
 				unsure = either(unsure, u.String())
 				continue
 			}
