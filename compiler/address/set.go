@@ -9,7 +9,7 @@ import (
 )
 
 // Set is addresses, as ranges in order that neither meet nor touch. All are of
-// one family, but for those that Of is given. nil is no address.
+// one family, but for those that Of is given. nil is the empty set.
 //
 // It is what netipx.IPSet is, without the copies: of a million sources IPSet
 // makes eight, which took half of the time of a whole compile.

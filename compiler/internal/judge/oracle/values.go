@@ -170,7 +170,7 @@ func networkOf(s string, family int) (network, error) {
 	return result, nil
 }
 
-// isHostName reports whether an argument that is no address may be a host's
+// isHostName reports whether an argument that is not an address may be a host's
 // name.
 func isHostName(s string) bool {
 	letters := strings.ContainsFunc(s, func(r rune) bool { return r >= 'g' && r <= 'z' || r >= 'G' && r <= 'Z' })
