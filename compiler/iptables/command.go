@@ -247,7 +247,7 @@ func (p *parser) flush(name string) error {
 		for _, name := range builtins[p.table.Name] { // those that no line names are empty now
 			if p.table.Chain(name) == nil {
 				c := p.builtin(name)
-				c.Rules, c.Partial = nil, false
+				c.Rules, c.Partial, c.Shifted = nil, false, false
 			}
 		}
 		return nil
@@ -256,7 +256,7 @@ func (p *parser) flush(name string) error {
 	if err != nil {
 		return err
 	}
-	c.Rules, c.Partial = nil, false
+	c.Rules, c.Partial, c.Shifted = nil, false, false
 	return nil
 }
 
@@ -267,7 +267,7 @@ func (p *parser) flushOne(c *Chain) {
 	if len(c.Rules) > 0 && !c.onlyEarlier() {
 		kept = []*Rule{{Body: &Body{Unread: keptByFlush}, Line: int32(p.line)}}
 	}
-	c.Rules, c.Partial = kept, false
+	c.Rules, c.Partial, c.Shifted = kept, false, false
 }
 
 // keptByFlush stands for such rules.
@@ -380,9 +380,9 @@ func (p *parser) ruleCommand(r *ruleReader, line string, words []string) error {
 		if r.number > 0 {
 			return c.remove(r.number)
 		}
-		return c.delete(rules, true)
+		return c.delete(p.Family, rules, spec)
 	case 'C':
-		return c.delete(rules, false)
+		return c.has(p.Family, rules)
 	}
 	return nil
 }
@@ -393,6 +393,8 @@ func (c *Chain) insert(rules []*Rule, number int) error {
 	switch {
 	case c.Partial && number > 1:
 		return refused("where rule %d of %s is depends on what the chain has already", number, c.Name)
+	case c.Shifted && number > 1:
+		return refused("where rule %d of %s is depends on which one an earlier -D took away", number, c.Name)
 	case number > len(c.Rules)+1:
 		return refused("the chain %s has %d rules, so none can be inserted as its %d", c.Name, len(c.Rules), number)
 	}
@@ -420,26 +422,10 @@ func (c *Chain) hasRule(number int) error {
 	switch {
 	case c.Partial:
 		return refused("which rule %d of %s is depends on what the chain has already", number, c.Name)
+	case c.Shifted:
+		return refused("which rule %d of %s is depends on which one an earlier -D took away", number, c.Name)
 	case number < 1 || number > len(c.Rules):
 		return refused("the chain %s has %d rules, and no rule %d", c.Name, len(c.Rules), number)
-	}
-	return nil
-}
-
-// delete takes the first rule that says the same as each of the given ones, or
-// only looks whether there is one.
-func (c *Chain) delete(rules []*Rule, take bool) error {
-	for _, gone := range rules {
-		key := gone.key()
-		i := slices.IndexFunc(c.Rules, func(r *Rule) bool { return r.key() == key })
-		switch {
-		case c.Partial:
-			return refused("whether the chain %s has this rule depends on what it has already", c.Name)
-		case i < 0:
-			return refused("the chain %s has no such rule", c.Name)
-		case take:
-			c.Rules = slices.Delete(c.Rules, i, i+1)
-		}
 	}
 	return nil
 }

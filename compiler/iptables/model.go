@@ -9,6 +9,7 @@
 //	rule.go      a rule's words as conditions and a target
 //	canonical.go the same for lines as iptables-save prints them, fast
 //	address.go   the values of -s and -d
+//	same.go      whether iptables takes two rules for one, as -D asks
 //	print.go     rules as text
 //	family.go    which family a file is for
 //	owned.go     the chains that Seawall fills
@@ -100,6 +101,9 @@ type Chain struct {
 	// it adds to a chain that it neither declares nor flushes. The first of Rules
 	// stands for them then.
 	Partial bool
+	// Shifted says that the numbers of the rules are not known: a rule was deleted
+	// of which it is not clear which one it was.
+	Shifted bool
 	// Late is for a chain that is made: it is declared where its rules stand, with
 	// Comment before it.
 	Late    bool

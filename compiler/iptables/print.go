@@ -3,7 +3,6 @@ package iptables
 import (
 	"bytes"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -147,30 +146,6 @@ func (r *Rule) Spec() string {
 func (r *Rule) canonical() string {
 	bare := Rule{Source: r.Source, Body: r.Body, To: r.To}
 	return strings.TrimPrefix(bare.String(""), "-A  ") + r.Unread
-}
-
-// key is canonical with every list of states in one order: the kernel keeps them
-// as bits.
-func (r *Rule) key() string {
-	body := *r.Body
-	body.Matches = slices.Clone(body.Matches)
-	for i := range body.Matches {
-		u := &body.Matches[i]
-		u.Options = slices.Clone(u.Options)
-		for j := range u.Options {
-			if o := &u.Options[j]; len(o.Values) == 1 && (o.Name == "--ctstate" || o.Name == "--state" || o.Name == "--ctstatus") {
-				o.Values = []string{sorted(o.Values[0])}
-			}
-		}
-	}
-	same := Rule{Source: r.Source, Body: &body, To: r.To}
-	return same.canonical()
-}
-
-func sorted(list string) string {
-	words := strings.Split(strings.ToUpper(list), ",")
-	slices.Sort(words)
-	return strings.Join(slices.Compact(words), ",")
 }
 
 func printNot(b *bytes.Buffer, not bool) {

@@ -5,6 +5,7 @@ import "github.com/seawall/seawall/compiler/packet"
 // comment asks nothing (libxt_comment.c). iptables cuts the text at 255 bytes.
 func init() {
 	register(Module{Name: "comment", Kind: MatchKind,
-		Means:   func(*Reader, *Use) Cases { return nil },
-		Options: []Option{{Name: "comment", Value: Own, Required: true, Valid: func(packet.Family, []string) bool { return true }}}})
+		Means: func(*Reader, *Use) Cases { return nil },
+		Options: []Option{{Name: "comment", Value: Own, Required: true, Kept: keptCut(255),
+			Valid: func(packet.Family, []string) bool { return true }}}})
 }

@@ -13,20 +13,20 @@ import (
 // reply direction, --ctstatus and --ctexpire are not evaluated.
 func init() {
 	options := []Option{
-		{Name: "ctstate", Value: Own, Not: true, Valid: validList(states...)},
+		{Name: "ctstate", Value: Own, Not: true, Valid: validList(states...), Kept: keptWords(states...)},
 		{Name: "ctproto", Value: Protocol, Not: true},
 		{Name: "ctorigsrc", Value: HostMask, Not: true},
 		{Name: "ctorigdst", Value: HostMask, Not: true},
 		{Name: "ctreplsrc", Value: HostMask, Not: true},
 		{Name: "ctrepldst", Value: HostMask, Not: true},
-		{Name: "ctstatus", Value: Own, Not: true, Valid: validList("NONE", "EXPECTED", "SEEN_REPLY", "ASSURED", "CONFIRMED")},
+		{Name: "ctstatus", Value: Own, Not: true, Valid: validList(statuses...), Kept: keptWords(statuses...)},
 		{Name: "ctexpire", Value: Uint32Range, Not: true},
-		{Name: "ctdir", Value: Own, Valid: validDirection},
+		{Name: "ctdir", Value: Own, Valid: validDirection, Kept: keptWords("ORIGINAL", "REPLY")},
 	}
 	for _, name := range []string{"ctorigsrcport", "ctorigdstport", "ctreplsrcport", "ctrepldstport"} {
-		options = append(options, Option{Name: name, Value: Own, Not: true, Valid: anyOrder})
+		options = append(options, Option{Name: name, Value: Own, Not: true, Valid: anyOrder, Kept: keptPorts(decimalPort)})
 	}
-	register(Module{Name: "conntrack", Kind: MatchKind, Options: options, Means: conntrack,
+	register(Module{Name: "conntrack", Kind: MatchKind, Exact: true, Options: options, Means: conntrack,
 		Refuse: func(_ Head, u *Use) string {
 			if len(u.Options) == 0 {
 				return "conntrack needs an option"
@@ -34,12 +34,14 @@ func init() {
 			return ""
 		}})
 	register(Module{Name: "state", Kind: MatchKind, Means: conntrack,
-		Options: []Option{{Name: "state", Value: Own, Not: true, Required: true, Valid: validList(states[:5]...)}}})
+		Options: []Option{{Name: "state", Value: Own, Not: true, Required: true, Valid: validList(states[:5]...), Kept: keptWords(states[:5]...)}}})
 }
 
 // states in the order in which a prefix of them is looked up. -m state has the
 // first five.
 var states = []string{"INVALID", "NEW", "ESTABLISHED", "RELATED", "UNTRACKED", "SNAT", "DNAT"}
+
+var statuses = []string{"NONE", "EXPECTED", "SEEN_REPLY", "ASSURED", "CONFIRMED"}
 
 // validList takes a comma-separated list of words, each in any case and
 // possibly shortened.

@@ -1,6 +1,7 @@
 package match
 
 import (
+	"fmt"
 	"net/netip"
 	"regexp"
 	"strconv"
@@ -65,6 +66,8 @@ func ascending(_ packet.Family, values []string) bool {
 	return !two || high == "" || !ok || a <= b
 }
 
+var unitSeconds = map[string]uint64{"second": 1, "minute": 60, "hour": 60 * 60, "day": 24 * 60 * 60}
+
 // validRate reads the rate of limit (libxt_limit.c, parse_rate): N or N/UNIT,
 // above 0 and at most 10,000 a second. atoi reads N, so text after it is ignored.
 func validRate(_ packet.Family, values []string) bool {
@@ -75,10 +78,35 @@ func validRate(_ packet.Family, values []string) bool {
 		if !ok {
 			return false
 		}
-		mult = map[string]uint64{"second": 1, "minute": 60, "hour": 60 * 60, "day": 24 * 60 * 60}[name]
+		mult = unitSeconds[name]
 	}
 	n := leadingNumber(number)
 	return n > 0 && n <= 10_000*mult
+}
+
+// keptLimit is the time between two packets, in the kernel's units of 1/10,000 s
+// (XT_LIMIT_SCALE), and the burst. Where the rate does not divide it, nf_tables
+// keeps something else.
+func keptLimit(_ packet.Family, u *Use) (string, bool) {
+	rate, burst := "3/hour", "5"
+	if o := u.Option("--limit"); o != nil {
+		rate = o.Values[0]
+	}
+	if o := u.Option("--limit-burst"); o != nil {
+		burst = o.Values[0]
+	}
+	number, unit, slash := strings.Cut(rate, "/")
+	scale := uint64(10_000)
+	if slash {
+		name, _ := word(unit, "second", "minute", "hour", "day")
+		scale *= unitSeconds[name]
+	}
+	n := leadingNumber(number)
+	packets, _, _ := Number(burst)
+	if n == 0 || scale%n != 0 {
+		return "", false
+	}
+	return fmt.Sprint(scale/n, " ", packets), true
 }
 
 // leadingNumber is what atoi reads, 0 where there is no number or one below 0.

@@ -1,6 +1,7 @@
 package match
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/seawall/seawall/compiler/diagram"
@@ -16,7 +17,7 @@ func init() {
 			name, option = "icmp6", "icmpv6-type"
 		}
 		register(Module{Name: name, Kind: MatchKind, Families: Families(f), Protocols: []packet.Protocol{f.ICMP()}, Means: icmp,
-			Options: []Option{{Name: option, Value: Own, Not: true, Required: true, Valid: validICMP}}})
+			Options: []Option{{Name: option, Value: Own, Not: true, Required: true, Valid: validICMP, Kept: keptICMP}}})
 	}
 }
 
@@ -100,6 +101,11 @@ func numberRange(text string) (first, last int, ok bool) {
 		y, okToo = WholeNumber(b, 0, 255)
 	}
 	return int(x), int(y), ok && okToo
+}
+
+func keptICMP(f packet.Family, values []string) (string, bool) {
+	t, ok := icmpTypeOf(f, values[0])
+	return fmt.Sprint(t), ok
 }
 
 func validICMP(f packet.Family, values []string) bool {

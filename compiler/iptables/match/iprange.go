@@ -1,6 +1,7 @@
 package match
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/seawall/seawall/compiler/diagram"
@@ -10,7 +11,7 @@ import (
 // iprange has a range of addresses for either side
 // (net/netfilter/xt_iprange.c).
 func init() {
-	register(Module{Name: "iprange", Kind: MatchKind, Means: iprange,
+	register(Module{Name: "iprange", Kind: MatchKind, Means: iprange, Exact: true,
 		Refuse: func(_ Head, u *Use) string {
 			if len(u.Options) == 0 {
 				return "iprange needs --src-range or --dst-range"
@@ -18,8 +19,8 @@ func init() {
 			return ""
 		},
 		Options: []Option{
-			{Name: "src-range", Value: Own, Not: true, Valid: validAddressRange},
-			{Name: "dst-range", Value: Own, Not: true, Valid: validAddressRange},
+			{Name: "src-range", Value: Own, Not: true, Valid: validAddressRange, Kept: keptAddressRange},
+			{Name: "dst-range", Value: Own, Not: true, Valid: validAddressRange, Kept: keptAddressRange},
 		}})
 }
 
@@ -31,6 +32,11 @@ func addressRange(f packet.Family, text string) (diagram.Span, bool) {
 	a, ok := Address(f, from)
 	b, okToo := Address(f, to)
 	return diagram.Span{Lo: diagram.OfAddr(a), Hi: diagram.OfAddr(b)}, ok && okToo
+}
+
+func keptAddressRange(f packet.Family, values []string) (string, bool) {
+	x, ok := addressRange(f, values[0])
+	return fmt.Sprint(x), ok
 }
 
 func validAddressRange(f packet.Family, values []string) bool {

@@ -64,6 +64,11 @@ type Module struct {
 	// Refuse says why iptables would refuse a use whose options are each right
 	// by themselves; "" when it would not. It may be nil.
 	Refuse func(h Head, u *Use) string
+	// Kept returns what the kernel keeps of a use, as a text that two uses share
+	// exactly when iptables takes them for one (see Likeness); false where that is
+	// not known. It may be nil.
+	Kept  func(f packet.Family, u *Use) (text string, known bool)
+	Exact bool // each option leaves bytes of its own, so Kept follows from theirs
 	// Means returns the packets that a match takes; nil for a match that cannot
 	// be evaluated.
 	Means func(r *Reader, u *Use) Cases
@@ -87,6 +92,10 @@ type Option struct {
 	// Valid reports whether iptables takes the values of an option, beyond what its
 	// form says; nil where nobody has looked.
 	Valid func(f packet.Family, values []string) bool
+	// Kept returns what the kernel keeps of the values, as Module.Kept; nil for what
+	// follows from the form.
+	Kept   func(f packet.Family, values []string) (text string, known bool)
+	Absent string // what is kept of a match without the option
 	// Ports reports whether a value names ports, which iptables takes only where -p
 	// has named a protocol with ports before; nil for an option without.
 	Ports func(value string) bool

@@ -66,7 +66,7 @@ var modules = []Module{
 		{Name: "cluster-hash-seed", Value: Uint32, Required: true},
 	}},
 	{Name: "connbytes", Kind: MatchKind, Families: Both, Options: []Option{
-		{Name: "connbytes", Value: Uint64Range, Not: true, Required: true, Valid: ascending},                  // from > to is refused
+		{Name: "connbytes", Value: Uint64Range, Not: true, Required: true, Valid: ascending, Kept: keptFrom},                  // from > to is refused
 		{Name: "connbytes-dir", Value: String, Required: true, Valid: exactly("original", "reply", "both")},   // original, reply or both
 		{Name: "connbytes-mode", Value: String, Required: true, Valid: exactly("packets", "bytes", "avgpkt")}, // packets, bytes or avgpkt
 	}},
@@ -165,7 +165,7 @@ var modules = []Module{
 	{Name: "length", Kind: MatchKind, Families: Both, Options: []Option{
 		{Name: "length", Value: Uint16Range, Not: true, Required: true},
 	}},
-	{Name: "limit", Kind: MatchKind, Families: Both, Options: []Option{
+	{Name: "limit", Kind: MatchKind, Families: Both, Kept: keptLimit, Options: []Option{
 		{Name: "limit", Value: String, Valid: validRate}, // N[/second|minute|hour|day], above 0 and at most 10000 a second, units may be abbreviated; text between N and / is ignored
 		{Name: "limit-burst", Value: Uint32, Max: 10000},
 	}},
@@ -416,7 +416,7 @@ var modules = []Module{
 		{Name: "led-delay", Value: String}, // milliseconds, or a word that begins with inf
 		{Name: "led-always-blink", Value: None},
 	}},
-	{Name: "LOG", Kind: TargetKind, Families: Both, Options: []Option{
+	{Name: "LOG", Kind: TargetKind, Families: Both, Kept: keptLog, Options: []Option{
 		{Name: "log-level", Value: SyslogLevel},
 		{Name: "log-prefix", Value: Line, Min: 1}, // cut silently after 29 bytes
 		{Name: "log-tcp-sequence", Value: None},
@@ -425,7 +425,7 @@ var modules = []Module{
 		{Name: "log-uid", Value: None},
 		{Name: "log-macdecode", Value: None},
 	}},
-	{Name: "MARK", Kind: TargetKind, Families: Both, OneOf: []string{"set-xmark", "set-mark", "and-mark", "or-mark", "xor-mark"}, Options: []Option{
+	{Name: "MARK", Kind: TargetKind, Families: Both, Kept: keptMark, OneOf: []string{"set-xmark", "set-mark", "and-mark", "or-mark", "xor-mark"}, Options: []Option{
 		{Name: "set-xmark", Value: MarkMask, Excludes: []string{"set-mark", "and-mark", "or-mark", "xor-mark"}},
 		{Name: "set-mark", Value: MarkMask, Excludes: []string{"and-mark", "or-mark", "xor-mark", "set-xmark"}},
 		{Name: "and-mark", Value: Uint32, Excludes: []string{"set-mark", "or-mark", "xor-mark", "set-xmark"}},

@@ -1,6 +1,7 @@
 package match
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/seawall/seawall/compiler/diagram"
@@ -10,7 +11,7 @@ import (
 // multiport has a list of ports, of either side or of both
 // (net/netfilter/xt_multiport.c, ports_match_v1).
 func init() {
-	register(Module{Name: "multiport", Kind: MatchKind, Means: multiport, Early: true,
+	register(Module{Name: "multiport", Kind: MatchKind, Means: multiport, Exact: true, Early: true,
 		Protocols: []packet.Protocol{packet.TCP, packet.UDP, packet.UDPLite, packet.SCTP, packet.DCCP},
 		Refuse: func(_ Head, u *Use) string {
 			if len(u.Options) != 1 {
@@ -19,11 +20,11 @@ func init() {
 			return ""
 		},
 		Options: []Option{
-			{Name: "sports", Value: Own, Not: true, Valid: validPortList},
-			{Name: "source-ports", Same: "sports", Value: Own, Not: true, Valid: validPortList},
-			{Name: "dports", Value: Own, Not: true, Valid: validPortList},
-			{Name: "destination-ports", Same: "dports", Value: Own, Not: true, Valid: validPortList},
-			{Name: "ports", Value: Own, Not: true, Valid: validPortList},
+			{Name: "sports", Value: Own, Not: true, Valid: validPortList, Kept: keptPortList},
+			{Name: "source-ports", Same: "sports", Value: Own, Not: true, Valid: validPortList, Kept: keptPortList},
+			{Name: "dports", Value: Own, Not: true, Valid: validPortList, Kept: keptPortList},
+			{Name: "destination-ports", Same: "dports", Value: Own, Not: true, Valid: validPortList, Kept: keptPortList},
+			{Name: "ports", Value: Own, Not: true, Valid: validPortList, Kept: keptPortList},
 		}})
 }
 
@@ -50,6 +51,17 @@ func portList(text string) (list []diagram.Span, known, ok bool) {
 		list = append(list, diagram.Span{Lo: diagram.Small(first), Hi: diagram.Small(last)})
 	}
 	return list, known, true
+}
+
+func keptPortList(_ packet.Family, values []string) (string, bool) {
+	list, known, ok := portList(values[0])
+	text := ""
+	for i, part := range strings.Split(values[0], ",") {
+		if ok && known {
+			text += fmt.Sprintf("%v %t,", list[i], strings.Contains(part, ":")) // a port and a range of one port are kept apart
+		}
+	}
+	return text, ok && known
 }
 
 func validPortList(_ packet.Family, values []string) bool {

@@ -9,11 +9,12 @@ import (
 )
 
 // portOptions are the options that every protocol with ports has.
-func portOptions(form Value, valid func(packet.Family, []string) bool) []Option {
+func portOptions(form Value, valid func(packet.Family, []string) bool, portWord func(string) (int, bool, bool)) []Option {
+	kept := keptPorts(portWord)
 	return []Option{
-		{Name: "sport", Value: form, Not: true, Valid: valid},
+		{Name: "sport", Value: form, Not: true, Valid: valid, Kept: kept, Absent: everyPort},
 		{Name: "source-port", Same: "sport", Value: form, Not: true, Valid: valid},
-		{Name: "dport", Value: form, Not: true, Valid: valid},
+		{Name: "dport", Value: form, Not: true, Valid: valid, Kept: kept, Absent: everyPort},
 		{Name: "destination-port", Same: "dport", Value: form, Not: true, Valid: valid},
 	}
 }
@@ -79,6 +80,18 @@ func portPair(text string, portWord func(string) (int, bool, bool)) (first, last
 		known = known && knownToo
 	}
 	return first, last, known, true
+}
+
+// keptPortOptions is what is kept of the ports of a use.
+func keptPortOptions(f packet.Family, u *Use) (text string, known bool) {
+	known = true
+	for i := range u.Module.Options {
+		if o := &u.Module.Options[i]; o.Name == "sport" || o.Name == "dport" {
+			one, ok := u.keptOption(f, o)
+			text, known = text+" "+one, known && ok
+		}
+	}
+	return text, known
 }
 
 // ordered takes PORT[:PORT] in order, as tcp and sctp do; the others take a

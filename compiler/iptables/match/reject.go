@@ -9,7 +9,7 @@ import (
 // REJECT answers with an error (libipt_REJECT.c, libip6t_REJECT.c).
 func init() {
 	for _, f := range packet.Families {
-		register(Module{Name: "REJECT", Kind: TargetKind, Families: Families(f), Effect: rejectEffect(f), Refuse: refuseReject,
+		register(Module{Name: "REJECT", Kind: TargetKind, Families: Families(f), Effect: rejectEffect(f), Refuse: refuseReject, Kept: keptReject,
 			Options: []Option{{Name: "reject-with", Value: Own, Valid: func(f packet.Family, values []string) bool {
 				_, ok := rejectKind(f, values[0])
 				return ok
@@ -37,10 +37,13 @@ var rejectKinds = map[packet.Family][]struct {
 	},
 }
 
+func begins(name, text string) bool {
+	return len(text) <= len(name) && strings.EqualFold(name[:len(text)], text)
+}
+
 func rejectKind(f packet.Family, text string) (packet.Verdict, bool) {
-	begins := func(name string) bool { return len(text) <= len(name) && strings.EqualFold(name[:len(text)], text) }
 	for _, k := range rejectKinds[f] {
-		if begins(k.name) || begins(k.alias) {
+		if begins(k.name, text) || begins(k.alias, text) {
 			return k.verdict, true
 		}
 	}
@@ -60,6 +63,20 @@ func rejectEffect(f packet.Family) func(*Use) Effect {
 		}
 		return Effect{Verdict: v}
 	}
+}
+
+// keptReject is the kind of the answer, in the table of kinds.
+func keptReject(f packet.Family, u *Use) (string, bool) {
+	with := "port-unreach"
+	if o := u.Option("--reject-with"); o != nil {
+		with = o.Values[0]
+	}
+	for _, k := range rejectKinds[f] {
+		if begins(k.name, with) || begins(k.alias, with) {
+			return k.name, true
+		}
+	}
+	return "", false
 }
 
 // refuseReject: a reset answers tcp alone.

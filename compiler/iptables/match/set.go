@@ -14,7 +14,7 @@ import (
 // entries are known, and that no rule of the table fills; its counters and
 // --return-nomatch are not.
 func init() {
-	match := Option{Name: "match-set", Value: Own, Values: 2, Not: true, Valid: validSet}
+	match := Option{Name: "match-set", Value: Own, Values: 2, Not: true, Valid: validSet, Kept: keptAsIs}
 	old := match
 	old.Name, old.Same = "set", "match-set"
 	options := []Option{match, old,
@@ -30,13 +30,18 @@ func init() {
 			options = append(options, o)
 		}
 	}
-	register(Module{Name: "set", Kind: MatchKind, Means: set, Options: options,
+	register(Module{Name: "set", Kind: MatchKind, Means: set, Kept: keptSet, Options: options,
 		Refuse: func(_ Head, u *Use) string {
 			if u.Option("--match-set") == nil {
 				return "set needs --match-set NAME src|dst"
 			}
 			return ""
 		}})
+}
+
+// keptSet: the counters of a set are left to the words.
+func keptSet(f packet.Family, u *Use) (string, bool) {
+	return u.Options[0].String(), len(u.Options) == 1
 }
 
 // maxSetName is the length of the longest name of a set (IPSET_MAXNAMELEN).

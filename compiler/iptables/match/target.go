@@ -1,6 +1,11 @@
 package match
 
-import "github.com/seawall/seawall/compiler/packet"
+import (
+	"fmt"
+	"slices"
+
+	"github.com/seawall/seawall/compiler/packet"
+)
 
 // Standard are the targets that are no modules: verdicts of the kernel's own.
 // RETURN is not here; where it leads is the chain's business.
@@ -47,6 +52,45 @@ var tables = map[string][]string{
 
 // Tables are the tables in which the kernel takes the module; nil for any.
 func (m *Module) Tables() []string { return tables[m.Name] }
+
+// keptLog is the level, the prefix and the flags of LOG.
+func keptLog(_ packet.Family, u *Use) (string, bool) {
+	level, prefix := "4", ""
+	var flags []string
+	for _, g := range u.Options {
+		switch g.Name {
+		case "--log-level":
+			level = keptLevel(g.Values[0])
+		case "--log-prefix":
+			prefix = g.Values[0][:min(len(g.Values[0]), 29)]
+		default:
+			flags = append(flags, g.Name)
+		}
+	}
+	slices.Sort(flags)
+	return fmt.Sprintf("%s %q %v", level, prefix, flags), true
+}
+
+// keptMark is the value and the mask that all options of MARK are written as
+// (libxt_MARK.c, mark_tg_parse).
+func keptMark(_ packet.Family, u *Use) (string, bool) {
+	if len(u.Options) != 1 {
+		return "", false
+	}
+	g := u.Options[0]
+	value, mask, ok := markMask(g.Values[0])
+	switch g.Name {
+	case "--set-mark":
+		mask |= value
+	case "--and-mark":
+		value, mask = 0, ^value
+	case "--or-mark":
+		mask = value
+	case "--xor-mark":
+		mask = 0
+	}
+	return fmt.Sprintf("%d/%d", value, mask), ok
+}
 
 // setEffect is SET: it adds to sets, or takes from them.
 func setEffect(u *Use) Effect {

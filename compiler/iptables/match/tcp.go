@@ -1,6 +1,7 @@
 package match
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/seawall/seawall/compiler/diagram"
@@ -9,7 +10,7 @@ import (
 
 // tcp has ports and flags (libxt_tcp.c; net/netfilter/xt_tcpudp.c, tcp_mt).
 func init() {
-	register(Module{Name: "tcp", Kind: MatchKind, Protocols: []packet.Protocol{packet.TCP}, Means: tcp, Options: append(portOptions(Own, ordered),
+	register(Module{Name: "tcp", Kind: MatchKind, Protocols: []packet.Protocol{packet.TCP}, Means: tcp, Kept: keptTCP, Options: append(portOptions(Own, ordered, portWord),
 		Option{Name: "tcp-flags", Value: Own, Values: 2, Not: true, Valid: validFlags},
 		Option{Name: "syn", Not: true, Excludes: []string{"tcp-flags"}},
 		Option{Name: "tcp-option", Value: Uint8, Min: 1, Not: true})})
@@ -33,6 +34,29 @@ func validFlags(_ packet.Family, values []string) bool {
 	_, mask := flags(values[0])
 	_, comp := flags(values[1])
 	return mask && comp
+}
+
+// keptTCP: --syn is kept as the flags that it stands for, and flags that are not
+// asked for as none.
+func keptTCP(f packet.Family, u *Use) (string, bool) {
+	ports, known := keptPortOptions(f, u)
+	asked := "0 0"
+	for _, g := range u.Options {
+		switch g.Name {
+		case "--syn", "--tcp-flags":
+			mask, comp := flagBits["SYN"]|flagBits["RST"]|flagBits["ACK"]|flagBits["FIN"], flagBits["SYN"]
+			if g.Name == "--tcp-flags" {
+				mask, _ = flags(g.Values[0])
+				comp, _ = flags(g.Values[1])
+			}
+			known = known && mask != 0
+			asked = fmt.Sprintf("%t %d %d", g.Not, mask, comp)
+		case "--tcp-option":
+			n, _ := WholeNumber(g.Values[0], 0, 255)
+			asked += fmt.Sprintf(" option %t %d", g.Not, n)
+		}
+	}
+	return ports + " " + asked, known
 }
 
 func tcp(r *Reader, u *Use) Cases {

@@ -193,6 +193,30 @@ func validLevel(text string) bool {
 	return ok
 }
 
+// keptLevel is the number of a level of syslog.
+func keptLevel(text string) string {
+	switch text {
+	case "emerg", "panic":
+		return "0"
+	case "alert":
+		return "1"
+	case "crit":
+		return "2"
+	case "error":
+		return "3"
+	case "warning":
+		return "4"
+	case "notice":
+		return "5"
+	case "info":
+		return "6"
+	case "debug":
+		return "7"
+	}
+	n, _ := WholeNumber(text, 0, 7)
+	return strconv.Itoa(int(n))
+}
+
 func validMAC(text string) bool {
 	parts := strings.Split(text, ":")
 	if len(parts) != 6 {
