@@ -102,9 +102,14 @@ var foreigners = []struct {
 	{"an ambiguous abbreviation", foreign{rules: "-A DOCKER-USER --s 10.0.0.1 -j ACCEPT\n"}, refused},
 	// 1.8.9 takes "-ieth0" for the interface, later versions "eth0".
 	{"an interface joined to its option", foreign{rules: "-A DOCKER-USER -ieth0 -j ACCEPT\n"}, undecided},
-	// -m tcp with -p udp is refused, or by some versions loaded as something else.
-	{"a match of another protocol", foreign{rules: "-A DOCKER-USER -p udp -m tcp --sport 65000 -j ACCEPT\n"}, undecided},
-	{"a match without its protocol", foreign{rules: "-A DOCKER-USER -m tcp --sport 65000 -j ACCEPT\n"}, undecided},
+	// -m tcp needs -p tcp; with "! -p udp" nf_tables loads something else.
+	{"a match of another protocol", foreign{rules: "-A DOCKER-USER -p udp -m tcp --sport 65000 -j ACCEPT\n"}, refused},
+	{"a match without its protocol", foreign{rules: "-A DOCKER-USER -m tcp --sport 65000 -j ACCEPT\n"}, refused},
+	{"a match of every other protocol", foreign{rules: "-A DOCKER-USER ! -p tcp -m tcp --sport 65000 -j ACCEPT\n"}, undecided},
+	{"a target that nobody knows, where nothing comes", foreign{late: "-A OUTPUT -j ACCPET\n"}, undecided},
+	{"a target that is a match", foreign{late: "-A OUTPUT -j tcp\n"}, refused},
+	{"a match that is a target", foreign{late: "-A OUTPUT -m LOG\n"}, refused},
+	{"a target with a shell command in it", foreign{late: "-A OUTPUT -j DROP;-F\n"}, refused},
 	// An option belongs to its module.
 	{"an index of esp", foreign{rules: "-A DOCKER-USER -p esp -m esp --espspi 500 -j ACCEPT\n"}, undecided},
 	{"an index of esp without its module", foreign{rules: "-A DOCKER-USER -p esp -m comment --comment x -j ACCEPT --espspi 500\n"}, undecided},

@@ -91,7 +91,14 @@ type Verification struct {
 	// Unjudged is what the answer does not cover: rules of other tables that drop
 	// packets or hide them from conntrack.
 	Unjudged []string
+	// Unknown are rules that name an extension of which Seawall does not know. If it
+	// is a mistyped name, iptables-restore refuses the whole file.
+	Unknown []string
 }
+
+// Equal reports whether the rules mean what the policy says, over all packets, and
+// are known to load.
+func (v *Verification) Equal() bool { return v.Result.Equal() && len(v.Unknown) == 0 }
 
 // Verify decides whether rules implement a policy, exactly and over all packets.
 // The error is for rules that iptables would refuse, a *prove.HardError, or the
@@ -101,7 +108,16 @@ func Verify(ctx context.Context, doc *schema.Document, r *Rules, limits prove.Li
 	if err != nil {
 		return nil, err
 	}
-	return &Verification{result, r.File.Unjudged()}, nil
+	return &Verification{result, r.File.Unjudged(), r.unknown()}, nil
+}
+
+// unknown is File.Unknown, but for a file that adds to tables whose chains it does
+// not have: a target may be one of them.
+func (r *Rules) unknown() []string {
+	if r.File.NoFlush {
+		return nil
+	}
+	return r.File.Unknown()
 }
 
 // Diff says what a change means: for each family that both sides have, who gained

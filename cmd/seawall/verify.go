@@ -69,6 +69,9 @@ func verify(c *cobra.Command, doc *schema.Document, path string, files []string,
 				continue
 			case err != nil:
 				return fmt.Errorf("%s: %w", f.Name, err)
+			case result.Result.Equal() && len(result.Unknown) > 0:
+				differs = true
+				printUnknown(c.OutOrStdout(), f, result.Unknown)
 			case result.Equal():
 				fmt.Fprintf(c.OutOrStdout(), "%s implements the policy, for %v.\n", f.Name, f.Family())
 			default:
@@ -84,12 +87,20 @@ func verify(c *cobra.Command, doc *schema.Document, path string, files []string,
 	return nil
 }
 
+// printUnknown is for rules that would implement the policy if the file loads.
+func printUnknown(w io.Writer, f *compiler.Rules, list []string) {
+	fmt.Fprintf(w, "%s: undecided, for %v: iptables-restore may refuse the file. If these are names of extensions\nthat the host has, the file implements the policy:\n", f.Name, f.Family())
+	for _, text := range list {
+		fmt.Fprintf(w, "  %s\n", text)
+	}
+}
+
 // printUnjudged says what the answer does not cover.
 func printUnjudged(w io.Writer, list []string) {
 	const most = 8
 	for i, text := range list {
 		if i == 0 {
-			fmt.Fprintln(w, "Not judged, for a policy is about the filter table alone:")
+			fmt.Fprintln(w, "Not judged:")
 		}
 		if i == most {
 			fmt.Fprintf(w, "  and %d more\n", len(list)-i)

@@ -44,6 +44,9 @@ func parseAddress(f packet.Family, text string) (addressMask, error) {
 		return addressMask{prefix: netip.PrefixFrom(zero(f), 0)}, nil
 	}
 	a, ok := match.Address(f, address)
+	if !ok { // iptables looks for a host of that name then
+		a, ok = match.HostAddress(f, address)
+	}
 	if !ok {
 		return addressMask{}, notAnAddress(f, address)
 	}

@@ -101,7 +101,11 @@ func (r *ruleReader) check() error {
 			return refused("-m %s has a place in the table %s alone", u.Name, strings.Join(in, " or "))
 		}
 		*r.hooked = *r.hooked || u.Module.Hooks != nil
-		if !u.Module.Fits(r.proto, b.Protocol.Not) {
+		switch fits := u.Module.Fits(r.proto, b.Protocol.Not); {
+		case fits:
+		case !b.Protocol.Not || !u.Module.Native:
+			return refused("-m %s needs -p %s", u.Name, u.Module.Protocols[0])
+		default:
 			b.Unread = u.String() + " without -p " + u.Module.Protocols[0].String()
 		}
 	}

@@ -11,6 +11,7 @@
 //	address.go   the values of -s and -d
 //	same.go      whether iptables takes two rules for one, as -D asks
 //	print.go     rules as text
+//	loads.go     what of a file may not load
 //	family.go    which family a file is for
 //	owned.go     the chains that Seawall fills
 //	meaning.go   what a chain does with packets, as a diagram
@@ -39,6 +40,8 @@ type File struct {
 	Source []byte // the text that was read; printing it is the identity
 	Family packet.Family
 	Tables []*Table
+	// NoFlush says that the file adds to what the kernel has; see Options.
+	NoFlush bool
 }
 
 // Table returns the table of this name, or nil.

@@ -42,6 +42,7 @@ type Options struct {
 func Parse(src []byte, opt Options) (*File, error) {
 	p := &parser{Options: opt, file: &File{Source: src, Family: opt.Family}, bodies: map[string]*Body{}, announced: map[string]bool{}, missing: map[string]bool{}}
 	p.NoFlush = !p.Flush && (p.NoFlush || !declaresBuiltin(src))
+	p.file.NoFlush = p.NoFlush
 	if !opt.ChainsOnly {
 		p.text = string(src)
 	}

@@ -324,6 +324,12 @@ func (r *ruleReader) target(name string, isGoto bool) error {
 	if _, standard := match.Standard[name]; !isGoto && !standard && name != "RETURN" && r.table.Chain(name) == nil {
 		t.Module = match.Lookup(match.TargetKind, name, r.family)
 		if t.Module == nil {
+			if why := match.Misnamed(match.TargetKind, name); why != "" && !r.noFlush {
+				return refused("there is no chain %s before this line, and %s", Quote(name), why)
+			}
+			if !r.noFlush && r.otherFamily(match.TargetKind, name) {
+				return refused("%s is not a target of %v, and there is no chain of that name before this line", name, r.family)
+			}
 			r.unknown = orElse(r.unknown, "-j "+name)
 			r.missing[name] = true
 		}
@@ -333,6 +339,11 @@ func (r *ruleReader) target(name string, isGoto bool) error {
 		r.loaded = append(r.loaded, targetUse)
 	}
 	return nil
+}
+
+// otherFamily reports whether an extension is there for the other family alone.
+func (r *ruleReader) otherFamily(kind match.Kind, name string) bool {
+	return match.Lookup(kind, name, packet.IPv4) != nil || match.Lookup(kind, name, packet.IPv6) != nil
 }
 
 func orElse(a, b string) string {
@@ -353,8 +364,11 @@ func (r *ruleReader) load(name string) error {
 	}
 	m := match.Lookup(match.MatchKind, name, r.family)
 	if m == nil {
-		if match.Lookup(match.MatchKind, name, packet.IPv4) != nil || match.Lookup(match.MatchKind, name, packet.IPv6) != nil {
+		if r.otherFamily(match.MatchKind, name) {
 			return refused("-m %s is not a match of %v", name, r.family)
+		}
+		if why := match.Misnamed(match.MatchKind, name); why != "" {
+			return refused("%s", why)
 		}
 		r.unknown = orElse(r.unknown, "-m "+name)
 	}

@@ -21,7 +21,7 @@ import (
 // what iptables-save says that it does not show. Docker's own rules of the nat
 // table do none of that.
 func (f *File) Unjudged() []string {
-	list := f.notShown()
+	list := append(f.notShown(), f.notChecked()...)
 	for _, t := range f.Tables {
 		if t.Name == "filter" {
 			list = append(list, t.drops("INPUT", "the host's own rules of INPUT can drop what the policy lets pass")...)

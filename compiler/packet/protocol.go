@@ -19,6 +19,7 @@ const (
 	ESP     Protocol = 50
 	AH      Protocol = 51
 	ICMPv6  Protocol = 58
+	IPComp  Protocol = 108
 	SCTP    Protocol = 132
 	MH      Protocol = 135
 	UDPLite Protocol = 136

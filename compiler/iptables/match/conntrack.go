@@ -155,8 +155,8 @@ func ctOption(r *Reader, g Given) (property int, s diagram.Set, ok bool) {
 // 1.8.9 takes it for the single host.
 func hostMask(f packet.Family, text string) (netip.Prefix, bool) {
 	address, length, slash := strings.Cut(text, "/")
-	a, err := netip.ParseAddr(address)
-	if err != nil {
+	a, ok := HostAddress(f, address)
+	if !ok {
 		return netip.Prefix{}, false
 	}
 	bits := uint64(f.Bits())

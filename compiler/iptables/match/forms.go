@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -123,19 +124,131 @@ func leadingNumber(text string) uint64 {
 	return n
 }
 
-// validHashRate reads the rate of hashlimit as far as it is packets: a rate in
-// bytes (512kb/s) has other units, and is taken.
+// validHashRate reads the rate of hashlimit (libxt_hashlimit.c, parse_rate and
+// parse_bytes): as that of limit, up to 1,000,000 a second, or bytes.
 func validHashRate(_ packet.Family, values []string) bool {
-	number, unit, slash := strings.Cut(values[0], "/")
-	if strings.HasSuffix(number, "b") {
-		return true
+	if bytes, ok := byteRate(values[0]); ok {
+		return bytes <= 1<<32
 	}
+	number, unit, slash := strings.Cut(values[0], "/")
+	mult := uint64(1)
 	if slash {
-		if _, ok := word(unit, "second", "minute", "hour", "day"); !ok {
+		name, ok := word(unit, "second", "minute", "hour", "day")
+		if !ok {
 			return false
 		}
+		mult = unitSeconds[name]
 	}
-	return leadingNumber(number) > 0
+	n := leadingNumber(number)
+	return n > 0 && n <= 1_000_000*mult
+}
+
+// byteRate is a rate such as 512kb/s in bytes a second.
+func byteRate(text string) (bytes uint64, ok bool) {
+	at := strings.Index(text, "b/s")
+	if at < 1 || leadingNumber(text) == 0 {
+		return 0, false
+	}
+	return leadingNumber(text) * factor(text[at-1:]), true
+}
+
+// factor is what the first byte of a unit stands for.
+func factor(unit string) uint64 {
+	switch {
+	case strings.HasPrefix(unit, "m"):
+		return 1 << 20
+	case strings.HasPrefix(unit, "k"):
+		return 1 << 10
+	}
+	return 1
+}
+
+const maxBurst = 1_000_000
+
+// validBurst reads the burst of hashlimit (parse_burst).
+func validBurst(_ packet.Family, values []string) bool {
+	n, unit, ok := Number(values[0])
+	return ok && n > 0 && (unit != "" || n <= maxBurst)
+}
+
+// validProcName is a name that the kernel makes a file of (xt_check_proc_name).
+func validProcName(_ packet.Family, values []string) bool {
+	name := values[0]
+	return name != "" && name != "." && name != ".." && !strings.Contains(name, "/")
+}
+
+// validQueues reads LOW:HIGH of NFQUEUE; all 65,536 queues are one too many for
+// the kernel.
+func validQueues(_ packet.Family, values []string) bool {
+	low, high, two := strings.Cut(values[0], ":")
+	a, _, _ := Number(low)
+	b := uint64(65535)
+	if high != "" {
+		b, _, _ = Number(high)
+	}
+	return two && a < b && b-a < 65535
+}
+
+// validOwners reads a name, or ID[-ID] as the kernel takes it: in order.
+func validOwners(_ packet.Family, values []string) bool {
+	low, rest, ok := Number(values[0])
+	if !ok {
+		return values[0] != "" && !isDigit(values[0][0], 10)
+	}
+	if rest == "" {
+		return low < 1<<32-1
+	}
+	high, more, ok := Number(rest[1:])
+	return (rest[0] == '-' || rest[0] == ':') && ok && more == "" && low <= high && high < 1<<32-1
+}
+
+// validLabel reads the number of a connlabel, or its name.
+func validLabel(_ packet.Family, values []string) bool {
+	n, rest, ok := Number(values[0])
+	return !ok || rest != "" || n < 128
+}
+
+func shortInterface(_ packet.Family, values []string) bool {
+	return len(values[0]) <= packet.MaxInterface
+}
+
+// tcpOptions are the options of TCPOPTSTRIP that have names.
+var tcpOptions = map[string]uint64{"wscale": 3, "mss": 2, "sack-permitted": 4, "sack": 5, "timestamp": 8, "md5": 19}
+
+// validStrip reads a list of TCP options, none twice (libxt_TCPOPTSTRIP.c,
+// parse_list).
+func validStrip(_ packet.Family, values []string) bool {
+	seen := map[uint64]bool{}
+	for _, part := range strings.Split(values[0], ",") {
+		n, named := tcpOptions[part]
+		if !named {
+			var ok bool
+			if n, ok = WholeNumber(part, 2, 255); !ok {
+				return false
+			}
+		}
+		if seen[n] {
+			return false
+		}
+		seen[n] = true
+	}
+	return true
+}
+
+// validHeaders reads a list of IPv6 headers (libip6t_ipv6header.c).
+func validHeaders(_ packet.Family, values []string) bool {
+	known := false
+	for _, part := range strings.FieldsFunc(values[0], func(r rune) bool { return r == ',' }) {
+		p, ok := packet.ParseProtocolExactly(part)
+		switch {
+		case slices.Contains([]string{"hop-by-hop", "protocol", "hop", "dst", "route", "frag", "auth", "esp", "none", "prot"}, part):
+		case ok && slices.Contains([]packet.Protocol{0, 43, 44, 50, 51, 59, 60, 255}, p):
+		default:
+			return false
+		}
+		known = true
+	}
+	return known
 }
 
 var classes = []string{
@@ -316,6 +429,17 @@ func validDate(_ packet.Family, values []string) bool {
 func validTime(_ packet.Family, values []string) bool {
 	g := timeForm.FindStringSubmatch(values[0])
 	return g != nil && within(g[1:], 23, 59, 59)
+}
+
+// clock is a time of day in seconds.
+func clock(text string) int {
+	g := timeForm.FindStringSubmatch(text)
+	seconds := 0
+	for _, part := range g[1:] {
+		n, _ := strconv.Atoi(part)
+		seconds = seconds*60 + n
+	}
+	return seconds
 }
 
 // days are the parts of a list, of which iptables sees the first bytes alone.

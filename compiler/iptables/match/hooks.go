@@ -1,7 +1,5 @@
 package match
 
-import "github.com/seawall/seawall/compiler/packet"
-
 // Where the kernel takes a use of a module depends on its options here
 // (checkentry in net/netfilter/xt_NAME.c).
 
@@ -48,41 +46,15 @@ func clampHooks(u *Use) []string {
 	return []string{"FORWARD", "OUTPUT", "POSTROUTING"}
 }
 
-// refuseECN is for the match and the target: flags of TCP need -p tcp.
-func refuseECN(h Head, u *Use) string {
-	for _, name := range []string{"--ecn-tcp-cwr", "--ecn-tcp-ece", "--ecn-tcp-remove"} {
-		if u.Option(name) != nil && !h.Is(packet.TCP) {
-			return name + " needs -p tcp"
-		}
+// devgroupHooks: what a packet leaves by is not known before it is routed, and
+// what it came by is gone after (xt_devgroup.c, devgroup_mt_checkentry).
+func devgroupHooks(u *Use) []string {
+	in, out := []string{"PREROUTING", "INPUT", "FORWARD"}, []string{"FORWARD", "OUTPUT", "POSTROUTING"}
+	switch from, to := u.Option("--src-group") != nil, u.Option("--dst-group") != nil; {
+	case from && to:
+		return []string{"FORWARD"}
+	case from:
+		return in
 	}
-	return ""
-}
-
-// refuseStatistic is statistic_check.
-func refuseStatistic(_ Head, u *Use) string {
-	every, skip := u.Option("--every"), u.Option("--packet")
-	switch mode := u.Option("--mode"); {
-	case mode.Values[0] == "random" && u.Option("--probability") == nil:
-		return "--mode random needs --probability"
-	case mode.Values[0] == "nth" && every == nil && skip == nil:
-		return "--mode nth needs --every and --packet"
-	case every != nil && skip != nil:
-		n, _, _ := Number(every.Values[0])
-		if p, _, _ := Number(skip.Values[0]); p >= n {
-			return "--packet has to be below --every"
-		}
-	}
-	return ""
-}
-
-// refusePolicy is policy_check as far as it is about whole options.
-func refusePolicy(_ Head, u *Use) string {
-	if pol := u.Option("--pol"); pol != nil && pol.Values[0] == "none" {
-		for _, name := range []string{"--strict", "--next"} {
-			if u.Option(name) != nil {
-				return "--pol none and " + name + " cannot stand together"
-			}
-		}
-	}
-	return ""
+	return out
 }

@@ -2,7 +2,6 @@ package match
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -271,7 +270,7 @@ func keptForm(f packet.Family, form Value, text string) (string, bool) {
 		mark, mask, ok := markMask(text)
 		return fmt.Sprintf("%d/%d", mark, mask), ok
 	case Host:
-		a, ok := Address(f, text)
+		a, ok := HostAddress(f, text)
 		return a.String(), ok
 	case HostMask:
 		return keptHostMask(f, text)
@@ -294,8 +293,8 @@ func keptForm(f packet.Family, form Value, text string) (string, bool) {
 func keptHostMask(f packet.Family, text string) (string, bool) {
 	p, ok := hostMask(f, text)
 	address, _, slash := strings.Cut(text, "/")
-	a, err := netip.ParseAddr(address)
-	return p.String(), ok && err == nil && a == p.Addr() && slash == (p.Bits() < f.Bits())
+	a, okToo := HostAddress(f, address)
+	return p.String(), ok && okToo && a == p.Addr() && slash == (p.Bits() < f.Bits())
 }
 
 func keptRange(text string, most uint64) (string, bool) {

@@ -16,6 +16,7 @@ package match
 import (
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/seawall/seawall/compiler/diagram"
 	"github.com/seawall/seawall/compiler/ipset"
@@ -53,6 +54,7 @@ type Module struct {
 	// Protocols are those of which -p must name one; nil for any rule. The kernel
 	// refuses the rule otherwise.
 	Protocols []packet.Protocol
+	Native    bool     // nf_tables does not ask for them where -p has a "!", and loads something else
 	Early     bool     // -p has to stand before its options
 	Also      string   // another name of it
 	OneOf     []string // options of which the module needs one
@@ -315,6 +317,42 @@ func Lookup(kind Kind, name string, f packet.Family) *Module {
 	return nil
 }
 
+// outOfTree are extensions that are no part of iptables and that hosts have
+// (xtables-addons, ipt_netflow and others). What options they have is not known
+// here.
+var outOfTree = map[Kind][]string{
+	MatchKind: {
+		"account", "asn", "condition", "dstlimit", "fuzzy", "geoip", "gradm", "iface", "ipp2p", "ipv4options", "l2tp", "layer7",
+		"length2", "lscan", "mport", "ndpi", "nth", "pknock", "psd", "quota2", "random", "udplite", "unclean",
+	},
+	TargetKind: {
+		"ACCOUNT", "BALANCE", "CHAOS", "DELUDE", "DHCPMAC", "DNETMAP", "ECHO", "FLOWOFFLOAD", "FTOS", "FULLCONENAT", "IPMARK",
+		"IPV4OPTSSTRIP", "LOGMARK", "MIRROR", "NDPI", "NETFLOW", "PROTO", "ROUTE", "RTPENGINE", "SAME", "SYSRQ", "TARPIT", "XOR",
+	},
+}
+
+// OutOfTree reports whether a name is that of an extension that is no part of
+// iptables.
+func OutOfTree(kind Kind, name string) bool { return slices.Contains(outOfTree[kind], name) }
+
+// Misnamed says why no extension can have a name that a rule uses as a match or
+// as a target; "" where one may.
+func Misnamed(kind Kind, name string) string {
+	what, other := "match", "target"
+	if kind == TargetKind {
+		what, other = other, what
+	}
+	_, verdict := Standard[name]
+	elsewhere := registered[1-kind][name] != nil || others[1-kind][name] != nil || OutOfTree(1-kind, name)
+	switch {
+	case elsewhere, kind == MatchKind && (verdict || name == "RETURN"):
+		return name + " is a " + other + ", not a " + what
+	case name == "standard", name == "", strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.") != "":
+		return strconv.Quote(name) + " is not the name of a " + what
+	}
+	return ""
+}
+
 // Names are the names of all modules of a kind that can be evaluated, sorted.
 func Names(kind Kind) []string {
 	var list []string
@@ -353,8 +391,7 @@ func quoteValues(values []string) string {
 }
 
 // Fits reports whether a rule of a protocol, or of every other one, can have the
-// module. Where it does not, one back end refuses the rule, and the other loads
-// something else than it says.
+// module.
 func (m *Module) Fits(p packet.Protocol, not bool) bool {
 	return m.Protocols == nil || !not && slices.Contains(m.Protocols, p)
 }

@@ -43,7 +43,7 @@ var modules = []Module{
 		{Name: "limit-iface-in", Value: None, Excludes: []string{"limit-iface-out"}},
 		{Name: "limit-iface-out", Value: None, Excludes: []string{"limit-iface-in"}},
 	}},
-	{Name: "ah", Kind: MatchKind, Families: Only4, Options: []Option{
+	{Name: "ah", Kind: MatchKind, Families: Only4, Protocols: []packet.Protocol{packet.AH}, Options: []Option{
 		{Name: "ahspi", Value: Uint32Range, Not: true},
 	}},
 	{Name: "ah", Kind: MatchKind, Families: Only6, Options: []Option{
@@ -55,23 +55,23 @@ var modules = []Module{
 		{Name: "bytecode", Value: String},      // COUNT,"CODE JT JF K" for each instruction, at most 64
 		{Name: "object-pinned", Value: String}, // file of a pinned BPF object, opened while parsing; cut silently after 511 bytes
 	}},
-	{Name: "cgroup", Kind: MatchKind, Families: Both, Hooks: from("INPUT", "OUTPUT", "POSTROUTING"), Options: []Option{
+	{Name: "cgroup", Kind: MatchKind, Families: Both, Refuse: refuseCgroup, Hooks: from("INPUT", "OUTPUT", "POSTROUTING"), Options: []Option{
 		{Name: "path", Value: String, Not: true}, // cut silently after 511 bytes
 		{Name: "cgroup", Value: Uint32, Not: true},
 	}},
-	{Name: "cluster", Kind: MatchKind, Families: Both, OneOf: []string{"cluster-local-node", "cluster-local-nodemask"}, Check: "One of --cluster-local-node and --cluster-local-nodemask is needed, and its bit mask must be below 2 to the power of --cluster-total-nodes.", Options: []Option{
+	{Name: "cluster", Kind: MatchKind, Families: Both, OneOf: []string{"cluster-local-node", "cluster-local-nodemask"}, Refuse: refuseCluster, Options: []Option{
 		{Name: "cluster-total-nodes", Value: Uint32, Required: true, Min: 1, Max: 32},
 		{Name: "cluster-local-node", Value: Uint32, Not: true, Excludes: []string{"cluster-local-nodemask"}, Min: 1, Max: 32},
 		{Name: "cluster-local-nodemask", Value: Uint32, Not: true, Excludes: []string{"cluster-local-node"}, Min: 1, Max: 32},
 		{Name: "cluster-hash-seed", Value: Uint32, Required: true},
 	}},
 	{Name: "connbytes", Kind: MatchKind, Families: Both, Options: []Option{
-		{Name: "connbytes", Value: Uint64Range, Not: true, Required: true, Valid: ascending, Kept: keptFrom},                  // from > to is refused
+		{Name: "connbytes", Value: Uint64Range, Not: true, Required: true, Valid: ascending, Kept: keptFrom},  // from > to is refused
 		{Name: "connbytes-dir", Value: String, Required: true, Valid: exactly("original", "reply", "both")},   // original, reply or both
 		{Name: "connbytes-mode", Value: String, Required: true, Valid: exactly("packets", "bytes", "avgpkt")}, // packets, bytes or avgpkt
 	}},
 	{Name: "connlabel", Kind: MatchKind, Families: Both, Options: []Option{
-		{Name: "label", Value: String, Not: true, Required: true, Min: 1}, // number or a name from connlabel.conf
+		{Name: "label", Value: String, Not: true, Required: true, Min: 1, Valid: validLabel}, // number or a name from connlabel.conf
 		{Name: "set", Value: None},
 	}},
 	{Name: "connlimit", Kind: MatchKind, Families: Both, OneOf: []string{"connlimit-upto", "connlimit-above"}, Options: []Option{
@@ -87,7 +87,7 @@ var modules = []Module{
 	{Name: "cpu", Kind: MatchKind, Families: Both, Options: []Option{
 		{Name: "cpu", Value: Uint32, Not: true, Required: true},
 	}},
-	{Name: "devgroup", Kind: MatchKind, Families: Both, OneOf: []string{"src-group", "dst-group"}, Options: []Option{
+	{Name: "devgroup", Kind: MatchKind, Families: Both, Hooks: devgroupHooks, OneOf: []string{"src-group", "dst-group"}, Options: []Option{
 		{Name: "src-group", Value: String, Not: true}, // number[/mask] or a name from /etc/iproute2/group
 		{Name: "dst-group", Value: String, Not: true}, // as --src-group
 	}},
@@ -104,7 +104,7 @@ var modules = []Module{
 		{Name: "ecn-tcp-ece", Value: None, Not: true},
 		{Name: "ecn-ip-ect", Value: Uint8, Not: true, Max: 3},
 	}},
-	{Name: "esp", Kind: MatchKind, Families: Both, Options: []Option{
+	{Name: "esp", Kind: MatchKind, Families: Both, Protocols: []packet.Protocol{packet.ESP}, Options: []Option{
 		{Name: "espspi", Value: Uint32Range, Not: true},
 	}},
 	{Name: "eui64", Kind: MatchKind, Families: Only6, Hooks: from("PREROUTING", "INPUT", "FORWARD")},
@@ -116,21 +116,21 @@ var modules = []Module{
 		{Name: "fragmore", Value: None, Excludes: []string{"fraglast"}},
 		{Name: "fraglast", Value: None, Excludes: []string{"fragmore"}},
 	}},
-	{Name: "hashlimit", Kind: MatchKind, Families: Both, OneOf: []string{"hashlimit-upto", "hashlimit-above", "hashlimit"}, Check: "One of --hashlimit-upto (or --hashlimit) and --hashlimit-above is needed; with a rate in bytes, --hashlimit-burst must not be below the rate, otherwise not above 1000000.", Options: []Option{
+	{Name: "hashlimit", Kind: MatchKind, Families: Both, OneOf: []string{"hashlimit-upto", "hashlimit-above", "hashlimit"}, Refuse: refuseHashlimit, Options: []Option{
 		{Name: "hashlimit-upto", Value: String, Not: true, Excludes: []string{"hashlimit", "hashlimit-above"}, Valid: validHashRate}, // N[/second|minute|hour|day] (units may be abbreviated) or N[k|m]b/s, above 0 and at most 1000000 a second; text between N and / is ignored
 		{Name: "hashlimit-above", Value: String, Not: true, Excludes: []string{"hashlimit-upto", "hashlimit"}, Valid: validHashRate}, // as --hashlimit-upto
 		{Name: "hashlimit", Value: String, Not: true, Excludes: []string{"hashlimit-upto", "hashlimit-above"}, Valid: validHashRate}, // as --hashlimit-upto
 		{Name: "hashlimit-srcmask", Value: PrefixLength},
 		{Name: "hashlimit-dstmask", Value: PrefixLength},
-		{Name: "hashlimit-burst", Value: String}, // N, at most 1000000, or N[k|m]b with a rate in bytes
+		{Name: "hashlimit-burst", Value: String, Valid: validBurst}, // N, at most 1000000, or N[k|m]b with a rate in bytes
 		{Name: "hashlimit-htable-size", Value: Uint32},
 		{Name: "hashlimit-htable-max", Value: Uint32},
-		{Name: "hashlimit-htable-gcinterval", Value: Uint32},
-		{Name: "hashlimit-htable-expire", Value: Uint32},
+		{Name: "hashlimit-htable-gcinterval", Value: Uint32, Min: 1},
+		{Name: "hashlimit-htable-expire", Value: Uint32, Min: 1},
 		{Name: "hashlimit-mode", Value: String, Valid: listOf(",|", exactly("", "srcip", "srcport", "dstip", "dstport"))}, // list of srcip srcport dstip dstport, separated by , or |
-		{Name: "hashlimit-name", Value: String, Required: true, Min: 1},                                                   // cut silently after 254 bytes
+		{Name: "hashlimit-name", Value: String, Required: true, Valid: validProcName},                                     // cut silently after 254 bytes
 		{Name: "hashlimit-rate-match", Value: None},
-		{Name: "hashlimit-rate-interval", Value: String}, // number of seconds above 0; text after it is ignored
+		{Name: "hashlimit-rate-interval", Value: String, Valid: func(_ packet.Family, values []string) bool { return leadingNumber(values[0]) > 0 }}, // number of seconds above 0; text after it is ignored
 	}},
 	{Name: "hbh", Kind: MatchKind, Families: Only6, Options: []Option{
 		{Name: "hbh-len", Value: Uint32, Not: true},
@@ -145,12 +145,12 @@ var modules = []Module{
 		{Name: "hl-eq", Value: Uint8, Not: true, Excludes: []string{"hl", "hl-lt", "hl-gt"}},
 		{Name: "hl", Value: Uint8, Not: true, Excludes: []string{"hl-eq", "hl-lt", "hl-gt"}},
 	}},
-	{Name: "ipcomp", Kind: MatchKind, Families: Both, Options: []Option{
+	{Name: "ipcomp", Kind: MatchKind, Families: Both, Protocols: []packet.Protocol{packet.IPComp}, Options: []Option{
 		{Name: "ipcompspi", Value: Uint32Range, Not: true},
 		{Name: "compres", Value: None},
 	}},
 	{Name: "ipv6header", Kind: MatchKind, Families: Only6, Options: []Option{
-		{Name: "header", Value: String, Not: true, Required: true}, // comma list of hop-by-hop (hop), dst, route, frag, auth, esp, none, protocol (prot), their numbers 0 60 43 44 51 50 59 255, or their names in /etc/protocols
+		{Name: "header", Value: String, Not: true, Required: true, Valid: validHeaders}, // comma list of hop-by-hop (hop), dst, route, frag, auth, esp, none, protocol (prot), their numbers 0 60 43 44 51 50 59 255, or their names in /etc/protocols
 		{Name: "soft", Value: None},
 	}},
 	{Name: "ipvs", Kind: MatchKind, Families: Both, OneOf: []string{"ipvs", "vproto", "vaddr", "vport", "vdir", "vmethod", "vportctl"}, Check: "At least one option is needed, and ! --ipvs takes no other option beside it.", Options: []Option{
@@ -184,14 +184,14 @@ var modules = []Module{
 		{Name: "log", Value: Uint32, Max: 2},
 	}},
 	{Name: "owner", Kind: MatchKind, Families: Both, OneOf: []string{"uid-owner", "gid-owner", "socket-exists", "suppl-groups"}, Hooks: from("OUTPUT", "POSTROUTING"), Options: []Option{
-		{Name: "uid-owner", Value: String, Not: true}, // user name, or ID[-ID] or ID[:ID] up to 4294967294
-		{Name: "gid-owner", Value: String, Not: true}, // group name, or ID[-ID] or ID[:ID] up to 4294967294
+		{Name: "uid-owner", Value: String, Not: true, Valid: validOwners}, // user name, or ID[-ID] or ID[:ID] up to 4294967294
+		{Name: "gid-owner", Value: String, Not: true, Valid: validOwners}, // group name, or ID[-ID] or ID[:ID] up to 4294967294
 		{Name: "socket-exists", Value: None, Not: true},
 		{Name: "suppl-groups", Value: None, Needs: []string{"gid-owner"}}, // must stand after --gid-owner
 	}},
 	{Name: "physdev", Kind: MatchKind, Families: Both, OneOf: []string{"physdev-in", "physdev-out", "physdev-is-in", "physdev-is-out", "physdev-is-bridged"}, Hooks: physdevHooks, Options: []Option{
-		{Name: "physdev-in", Value: String, Not: true},  // interface name of at most 15 bytes, + at its end is a wildcard
-		{Name: "physdev-out", Value: String, Not: true}, // as --physdev-in
+		{Name: "physdev-in", Value: String, Not: true, Valid: shortInterface},  // interface name of at most 15 bytes, + at its end is a wildcard
+		{Name: "physdev-out", Value: String, Not: true, Valid: shortInterface}, // as --physdev-in
 		{Name: "physdev-is-in", Value: None, Not: true},
 		{Name: "physdev-is-out", Value: None, Not: true},
 		{Name: "physdev-is-bridged", Value: None, Not: true},
@@ -199,7 +199,7 @@ var modules = []Module{
 	{Name: "pkttype", Kind: MatchKind, Families: Both, Options: []Option{
 		{Name: "pkt-type", Value: String, Not: true, Required: true, Valid: folded("unicast", "broadcast", "multicast", "otherhost", "bcast", "mcast", "host")}, // unicast, broadcast, multicast, otherhost, bcast, mcast or host, any case
 	}},
-	{Name: "policy", Kind: MatchKind, Families: Both, Hooks: policyHooks, Refuse: refusePolicy, Check: "With --pol none neither --strict nor --next is accepted; with --strict each element needs one of --reqid, --spi, --tunnel-src, --tunnel-dst, --proto and --mode; an element with --tunnel-src or --tunnel-dst needs --mode tunnel or ! --mode transport; an option stands at most once in an element.", Options: []Option{
+	{Name: "policy", Kind: MatchKind, Families: Both, Hooks: policyHooks, Refuse: refusePolicy, Options: []Option{
 		{Name: "dir", Value: String, Required: true, Valid: exactly("in", "out")}, // in or out
 		{Name: "pol", Value: String, Valid: exactly("none", "ipsec")},             // none or ipsec
 		{Name: "strict", Value: None},
@@ -232,16 +232,16 @@ var modules = []Module{
 	{Name: "realm", Kind: MatchKind, Families: Only4, Hooks: from("INPUT", "FORWARD", "OUTPUT", "POSTROUTING"), Options: []Option{
 		{Name: "realm", Value: String, Not: true, Required: true}, // number[/mask] or a name from /etc/iproute2/rt_realms
 	}},
-	{Name: "recent", Kind: MatchKind, Families: Both, OneOf: []string{"set", "rcheck", "update", "remove"}, Options: []Option{
+	{Name: "recent", Kind: MatchKind, Families: Both, OneOf: []string{"set", "rcheck", "update", "remove"}, Refuse: refuseRecent, Options: []Option{
 		{Name: "set", Value: None, Not: true, Excludes: []string{"rcheck", "update", "remove", "rttl"}},
 		{Name: "rcheck", Value: None, Not: true, Excludes: []string{"set", "update", "remove"}},
 		{Name: "update", Value: None, Not: true, Excludes: []string{"set", "rcheck", "remove"}},
 		{Name: "remove", Value: None, Not: true, Excludes: []string{"set", "rcheck", "update", "rttl"}},
 		{Name: "seconds", Value: Uint32, Min: 1},
 		{Name: "reap", Value: None, Needs: []string{"seconds"}},
-		{Name: "hitcount", Value: Uint32},
+		{Name: "hitcount", Value: Uint32, Max: 65535},
 		{Name: "rttl", Value: None, Excludes: []string{"set", "remove"}},
-		{Name: "name", Value: String}, // cut silently after 199 bytes
+		{Name: "name", Value: String, Valid: validProcName}, // cut silently after 199 bytes
 		{Name: "rsource", Value: None},
 		{Name: "rdest", Value: None},
 		{Name: "mask", Value: Host},
@@ -287,18 +287,18 @@ var modules = []Module{
 		{Name: "every", Value: Uint32, Not: true, Excludes: []string{"probability"}, Needs: []string{"packet"}, Min: 1},
 		{Name: "packet", Value: Uint32, Excludes: []string{"probability"}, Needs: []string{"every"}},
 	}},
-	{Name: "string", Kind: MatchKind, Families: Both, OneOf: []string{"string", "hex-string"}, Options: []Option{
+	{Name: "string", Kind: MatchKind, Families: Both, OneOf: []string{"string", "hex-string"}, Refuse: refuseString, Options: []Option{
 		{Name: "from", Value: Uint16},
 		{Name: "to", Value: Uint16},
 		{Name: "algo", Value: String, Required: true, Valid: exactly("bm", "kmp", "fsm")},                   // bm or kmp; only the kernel checks it; cut silently after 15 bytes
-		{Name: "string", Value: String, Not: true, Excludes: []string{"hex-string"}, Max: 128},              // at most 128 bytes
+		{Name: "string", Value: String, Not: true, Excludes: []string{"hex-string"}, Min: 1, Max: 128},      // at most 128 bytes
 		{Name: "hex-string", Value: String, Not: true, Excludes: []string{"string"}, Valid: validHexString}, // text with |hex bytes| in it, at most 128 bytes, not empty; a backslash takes the next byte as it is
 		{Name: "icase", Value: None},
 	}},
-	{Name: "tcpmss", Kind: MatchKind, Families: Both, Options: []Option{
+	{Name: "tcpmss", Kind: MatchKind, Families: Both, Protocols: []packet.Protocol{packet.TCP}, Options: []Option{
 		{Name: "mss", Value: Uint16Range, Not: true, Required: true}, // low > high is refused
 	}},
-	{Name: "time", Kind: MatchKind, Families: Both, Check: "--contiguous is refused while --timestart (00:00:00 unless given) is before --timestop (23:59:59 unless given).", Options: []Option{
+	{Name: "time", Kind: MatchKind, Families: Both, Refuse: refuseTime, Options: []Option{
 		{Name: "datestart", Value: String, Valid: validDate}, // YYYY[-MM[-DD[Thh[:mm[:ss]]]]], 1970 to 2038
 		{Name: "datestop", Value: String, Valid: validDate},  // as --datestart
 		{Name: "timestart", Value: String, Valid: validTime}, // hh:mm[:ss]
@@ -357,7 +357,7 @@ var modules = []Module{
 		{Name: "save", Value: None, Excludes: []string{"restore"}},
 		{Name: "restore", Value: None, Excludes: []string{"save"}},
 	}},
-	{Name: "CT", Kind: TargetKind, Families: Both, Options: []Option{
+	{Name: "CT", Kind: TargetKind, Families: Both, Refuse: refuseCT, Options: []Option{
 		{Name: "notrack", Value: None},
 		{Name: "helper", Value: String},  // cut silently after 15 bytes
 		{Name: "timeout", Value: String}, // cut silently after 31 bytes
@@ -407,8 +407,8 @@ var modules = []Module{
 		{Name: "hmark-offset", Value: Uint32},
 	}},
 	{Name: "IDLETIMER", Kind: TargetKind, Families: Both, Options: []Option{
-		{Name: "timeout", Value: Uint32, Required: true},
-		{Name: "label", Value: String, Required: true}, // cut silently after 27 bytes
+		{Name: "timeout", Value: Uint32, Required: true, Min: 1, Max: 2147482},
+		{Name: "label", Value: String, Required: true, Min: 1}, // cut silently after 27 bytes
 		{Name: "alarm", Value: None},
 	}},
 	{Name: "LED", Kind: TargetKind, Families: Both, Options: []Option{
@@ -449,7 +449,7 @@ var modules = []Module{
 	}},
 	{Name: "NFQUEUE", Kind: TargetKind, Families: Both, Options: []Option{
 		{Name: "queue-num", Value: Uint16, Excludes: []string{"queue-balance"}},
-		{Name: "queue-balance", Value: Uint16Range, Excludes: []string{"queue-num"}}, // LOW < HIGH; 1.8.13 refuses a HIGH above 65534
+		{Name: "queue-balance", Value: Uint16Range, Excludes: []string{"queue-num"}, Valid: validQueues}, // LOW < HIGH; 1.8.13 refuses a HIGH above 65534
 		{Name: "queue-bypass", Value: None},
 		{Name: "queue-cpu-fanout", Value: None, Needs: []string{"queue-balance"}},
 	}},
@@ -502,7 +502,7 @@ var modules = []Module{
 		{Name: "clamp-mss-to-pmtu", Value: None},
 	}},
 	{Name: "TCPOPTSTRIP", Kind: TargetKind, Families: Both, Protocols: []packet.Protocol{packet.TCP}, Options: []Option{
-		{Name: "strip-options", Value: String}, // comma list of wscale mss sack-permitted sack timestamp md5 or 2 to 255, none twice
+		{Name: "strip-options", Value: String, Valid: validStrip}, // comma list of wscale mss sack-permitted sack timestamp md5 or 2 to 255, none twice
 	}},
 	{Name: "TEE", Kind: TargetKind, Families: Both, Options: []Option{
 		{Name: "gateway", Value: Host, Required: true},

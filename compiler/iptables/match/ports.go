@@ -48,13 +48,13 @@ func looksLikeService(text string) bool {
 }
 
 // decimalPort reads one port as udp, dccp and conntrack do: through getaddrinfo,
-// which takes decimal numbers alone. It takes those above 65535 as well, and
-// means the rest of a division by 65536; they are refused here.
+// which takes decimal numbers alone. Of those above 65535 it means the rest of a
+// division by 65536; which port they are is not known here.
 func decimalPort(text string) (n int, known, ok bool) {
 	digits := strings.TrimPrefix(text, "+")
 	if digits != "" && strings.Trim(digits, "0123456789") == "" {
 		v, err := strconv.ParseUint(digits, 10, 16)
-		return int(v), true, err == nil
+		return int(v), err == nil, true
 	}
 	return 0, false, looksLikeService(text)
 }

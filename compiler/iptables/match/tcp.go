@@ -10,7 +10,7 @@ import (
 
 // tcp has ports and flags (libxt_tcp.c; net/netfilter/xt_tcpudp.c, tcp_mt).
 func init() {
-	register(Module{Name: "tcp", Kind: MatchKind, Protocols: []packet.Protocol{packet.TCP}, Means: tcp, Kept: keptTCP, Options: append(portOptions(Own, ordered, portWord),
+	register(Module{Name: "tcp", Kind: MatchKind, Native: true, Protocols: []packet.Protocol{packet.TCP}, Means: tcp, Kept: keptTCP, Options: append(portOptions(Own, ordered, portWord),
 		Option{Name: "tcp-flags", Value: Own, Values: 2, Not: true, Valid: validFlags},
 		Option{Name: "syn", Not: true, Excludes: []string{"tcp-flags"}},
 		Option{Name: "tcp-option", Value: Uint8, Min: 1, Not: true})})

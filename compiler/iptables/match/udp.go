@@ -4,5 +4,5 @@ import "github.com/seawall/seawall/compiler/packet"
 
 // udp has ports (libxt_udp.c).
 func init() {
-	register(Module{Name: "udp", Kind: MatchKind, Exact: true, Protocols: []packet.Protocol{packet.UDP}, Means: portsOrUnsure(decimalPort), Options: portOptions(Own, anyOrder, decimalPort)})
+	register(Module{Name: "udp", Kind: MatchKind, Exact: true, Native: true, Protocols: []packet.Protocol{packet.UDP}, Means: portsOrUnsure(decimalPort), Options: portOptions(Own, anyOrder, decimalPort)})
 }

@@ -157,8 +157,41 @@ func validRange(text string, most uint64) bool {
 // validHost reports whether a text is an address. A name would be looked up when
 // the file is loaded, and be another address each time; it is not taken here.
 func validHost(f packet.Family, text string) bool {
-	a, err := netip.ParseAddr(text)
-	return err == nil && a.Zone() == "" && a.Is4() == (f == packet.IPv4)
+	_, ok := HostAddress(f, text)
+	return ok
+}
+
+// HostAddress reads an address as getaddrinfo does: of IPv4 also the forms of
+// inet_aton, whose last number fills the bytes that are left ("10.1" is 10.0.0.1,
+// where -s takes it for 10.1.0.0).
+func HostAddress(f packet.Family, text string) (netip.Addr, bool) {
+	if f == packet.IPv6 {
+		return Address(f, text)
+	}
+	parts := strings.Split(text, ".")
+	if len(parts) > 4 {
+		return netip.Addr{}, false
+	}
+	var b [4]byte
+	for i, part := range parts {
+		most := uint64(255)
+		if i == len(parts)-1 {
+			most = 1<<(8*(4-i)) - 1
+		}
+		if part == "" || !isDigit(part[0], 10) {
+			return netip.Addr{}, false
+		}
+		n, ok := WholeNumber(part, 0, most)
+		if !ok {
+			return netip.Addr{}, false
+		}
+		b[i] = byte(n)
+		for k := 3; i == len(parts)-1 && k >= i; k-- {
+			b[k] = byte(n)
+			n >>= 8
+		}
+	}
+	return netip.AddrFrom4(b), true
 }
 
 func validLength(f packet.Family, text string) bool {
