@@ -1,6 +1,7 @@
 package iptables
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -26,8 +27,8 @@ func (p *parser) command(line string, ended bool) error {
 	if err := r.read(); err != nil {
 		return err
 	}
-	if r.other {
-		return nil // for the other family
+	if r.other && (r.command == 0 || strings.IndexByte("ADI", r.command) >= 0) {
+		return nil
 	}
 	return p.run(r, line, words)
 }
@@ -188,7 +189,7 @@ func (p *parser) run(r *ruleReader, line string, words []string) error {
 		return nil
 	}
 	c, err := p.chain(r.chain)
-	if err == nil && r.command == 'Z' && r.number > 0 && !c.Partial {
+	if err == nil && r.command == 'Z' && r.number > 0 && c.counted() {
 		return c.hasRule(r.number)
 	}
 	return err // -Z, -L and -S change no rule
@@ -221,7 +222,7 @@ func (p *parser) newChain(name string) error {
 	if p.table.Builtin(name) || p.table.Chain(name) != nil {
 		return refused("the chain %s is there already", name)
 	}
-	if match.Lookup(match.TargetKind, name, p.Family) != nil {
+	if name == "standard" || match.Lookup(match.TargetKind, name, p.Family) != nil {
 		return refused("%s is a target of iptables, and -N makes no chain of that name", name)
 	}
 	if err := p.late(name); err != nil {
@@ -382,7 +383,7 @@ func (p *parser) ruleCommand(r *ruleReader, line string, words []string) error {
 		return c.replace(rules[0], r.number)
 	case 'D':
 		if r.number > 0 {
-			return c.remove(r.number)
+			return c.remove(r.number, p.line)
 		}
 		return c.delete(p.Family, rules, spec)
 	case 'C':
@@ -391,14 +392,23 @@ func (p *parser) ruleCommand(r *ruleReader, line string, words []string) error {
 	return nil
 }
 
+// counted reports whether the numbers of the chain's rules are known.
+func (c *Chain) counted() bool { return !c.Partial && !c.Shifted }
+
+// unclear leaves the chain undecided from its start on: it is not known which of
+// its rules a command is about.
+func (c *Chain) unclear(line int32, command string) {
+	c.Rules = slices.Insert(c.Rules, 0, &Rule{Body: &Body{Unread: command + ", whose rule is not known"}, Line: line})
+}
+
 // insert puts rules before the one of a number. The rules of the kernel that the
 // file does not have count as well, so only the first place is known then.
 func (c *Chain) insert(rules []*Rule, number int) error {
 	switch {
-	case c.Partial && number > 1:
-		return refused("where rule %d of %s is depends on what the chain has already", number, c.Name)
-	case c.Shifted && number > 1:
-		return refused("where rule %d of %s is depends on which one an earlier -D took away", number, c.Name)
+	case number > 1 && !c.counted():
+		c.unclear(rules[0].Line, fmt.Sprintf("-I %s %d", c.Name, number))
+		c.Rules = append(c.Rules, rules...)
+		return nil
 	case number > len(c.Rules)+1:
 		return refused("the chain %s has %d rules, so none can be inserted as its %d", c.Name, len(c.Rules), number)
 	}
@@ -407,6 +417,11 @@ func (c *Chain) insert(rules []*Rule, number int) error {
 }
 
 func (c *Chain) replace(r *Rule, number int) error {
+	if !c.counted() {
+		c.unclear(r.Line, fmt.Sprintf("-R %s %d", c.Name, number))
+		c.Rules = append(c.Rules, r)
+		return nil
+	}
 	if err := c.hasRule(number); err != nil {
 		return err
 	}
@@ -414,7 +429,11 @@ func (c *Chain) replace(r *Rule, number int) error {
 	return nil
 }
 
-func (c *Chain) remove(number int) error {
+func (c *Chain) remove(number, line int) error {
+	if !c.counted() {
+		c.unclear(int32(line), fmt.Sprintf("-D %s %d", c.Name, number))
+		return nil
+	}
 	if err := c.hasRule(number); err != nil {
 		return err
 	}
@@ -424,10 +443,6 @@ func (c *Chain) remove(number int) error {
 
 func (c *Chain) hasRule(number int) error {
 	switch {
-	case c.Partial:
-		return refused("which rule %d of %s is depends on what the chain has already", number, c.Name)
-	case c.Shifted:
-		return refused("which rule %d of %s is depends on which one an earlier -D took away", number, c.Name)
 	case number < 1 || number > len(c.Rules):
 		return refused("the chain %s has %d rules, and no rule %d", c.Name, len(c.Rules), number)
 	}

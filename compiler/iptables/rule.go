@@ -46,14 +46,16 @@ type ruleReader struct {
 	proto     packet.Protocol
 	protoUsed bool   // the protocol's own module was loaded
 	protoWord string // as -p has it
-	sources   []addressMask
-	dests     []addressMask
-	notSource bool
-	notDest   bool
-	not       bool
-	loaded    []int  // the modules in use, in the order of loading
-	unknown   string // the first module that is not known
-	doubt     string // words that may be something else than they seem
+	// sourceText and destText are the values of -s and -d.
+	sourceText, destText *string
+	sources              []addressMask
+	dests                []addressMask
+	notSource            bool
+	notDest              bool
+	not                  bool
+	loaded               []int  // the modules in use, in the order of loading
+	unknown              string // the first module that is not known
+	doubt                string // words that may be something else than they seem
 }
 
 // read reads all words. The error says why iptables would refuse the line.
@@ -85,7 +87,10 @@ func (r *ruleReader) read() error {
 		}
 	}
 	if r.other {
-		return nil
+		return r.otherLine()
+	}
+	if err := r.parseAddresses(); err != nil {
+		return err
 	}
 	if r.body.Unread == "" {
 		r.body.Unread = r.doubt
@@ -94,6 +99,29 @@ func (r *ruleReader) read() error {
 		return refused("a \"!\" with nothing after it")
 	}
 	return r.check()
+}
+
+// otherLine is a line with the -4 or -6 of the other family: iptables reads no
+// further, adds or takes away no rule, and carries out every other command.
+func (r *ruleReader) otherLine() error {
+	if r.command == 'R' || r.command == 'C' {
+		return refused("-%c in a line that is for the other family: the back ends differ in what it does", r.command)
+	}
+	return nil
+}
+
+// parseAddresses reads the values of -s and -d, which iptables does at the end of a
+// line.
+func (r *ruleReader) parseAddresses() (err error) {
+	if r.sourceText != nil {
+		if r.sources, err = addresses(r.family, *r.sourceText); err != nil {
+			return err
+		}
+	}
+	if r.destText != nil {
+		r.dests, err = addresses(r.family, *r.destText)
+	}
+	return err
 }
 
 // longOption reads --name or --name=value.
@@ -186,11 +214,11 @@ func (r *ruleReader) basic(c byte, value *string, joined bool) error {
 		}
 		return r.commandOption(c, value)
 	case '4', '6':
-		if r.other = (c == '4') != (r.family == packet.IPv4); r.other && r.next > 1 {
-			return refused("-%c has to be the first word of a line that is for the other family", c)
-		}
+		r.other = (c == '4') != (r.family == packet.IPv4)
 		return nil
-	case 't', 'w', 'W', 'h', 'V', 'M':
+	case 'M': // the program that loads modules
+		return nil
+	case 't', 'w', 'W', 'h', 'V':
 		return refused("-%c has no place in a rules file", c)
 	case 'm':
 		if not {
@@ -222,14 +250,11 @@ func (r *ruleReader) condition(c byte, value *string, not, joined bool) error {
 	if err := r.once(c, not); err != nil {
 		return err
 	}
-	var err error
 	switch c {
 	case 's':
-		r.notSource = not
-		r.sources, err = addresses(r.family, *value)
+		r.notSource, r.sourceText = not, value
 	case 'd':
-		r.notDest = not
-		r.dests, err = addresses(r.family, *value)
+		r.notDest, r.destText = not, value
 	case 'i', 'o':
 		return r.interfaceOption(c, *value, not, joined)
 	case 'p':
@@ -247,7 +272,7 @@ func (r *ruleReader) condition(c byte, value *string, not, joined bool) error {
 	case 'c':
 		return r.counters(*value)
 	}
-	return err
+	return nil
 }
 
 func (r *ruleReader) interfaceOption(c byte, value string, not, joined bool) error {

@@ -88,9 +88,7 @@ func (c *Chain) has(f packet.Family, rules []*Rule) error {
 		switch at, sure := c.find(f, r); {
 		case at < 0:
 			return refused("the chain %s has no such rule", c.Name)
-		case !sure && c.Partial:
-			return refused("whether the chain %s has this rule depends on what it has already", c.Name)
-		case !sure:
+		case !sure && !c.Partial:
 			return refused("whether the chain %s has this rule depends on how iptables compares them", c.Name)
 		}
 	}
