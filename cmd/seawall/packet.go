@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,7 +47,7 @@ func (p *packetText) register(c *cobra.Command) {
 func packetFlags(p packet.Packet) string {
 	text := fmt.Sprintf("--from %s --to %s", p.Source, shellWord(endpointText(p)))
 	if p.Protocol != packet.TCP && p.Protocol != packet.UDP && p.Protocol != packet.SCTP {
-		text += " --protocol " + p.Protocol.String()
+		text += " --protocol " + p.Protocol.Name()
 	}
 	text += " --in " + p.In
 	if p.Hook == packet.Input {
@@ -224,13 +225,13 @@ func (p *packetText) words(out *packet.Packet) error {
 	return nil
 }
 
+// zeroPort is port 0 at the end of --to.
+var zeroPort = regexp.MustCompile(`^(|.*:)0(/[a-z]+)?$`)
+
 // target reads --to and --protocol.
 func (p *packetText) target(out *packet.Packet) error {
-	text := p.to
 	// Port 0 is none that a policy can name, but a packet can have it.
-	if strings.HasSuffix(text, ":0") {
-		text = strings.TrimSuffix(text, "0") + "1"
-	}
+	text := zeroPort.ReplaceAllString(p.to, "${1}1$2")
 	e, err := schema.ParseEndpoint(text)
 	if err != nil {
 		return fmt.Errorf("--to: %w", err)

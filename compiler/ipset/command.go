@@ -214,6 +214,7 @@ func (p *parser) empty(s *held) {
 		p.refs[name]--
 	}
 	clear(s.members)
+	clear(s.texts)
 	s.nets, s.spans = nets{}, spans{}
 }
 

@@ -64,6 +64,7 @@ type held struct {
 	nets    nets            // of a hash:net, and of a hash:ip of IPv6
 	spans   spans           // of a hash:ip of IPv4
 	members map[string]bool // of a list:set
+	texts   map[string]bool // entries of a type that is not followed, as they were written
 }
 
 // options are what a create with -exist of a set that is there must say again

@@ -39,7 +39,7 @@ func (p *parser) entry(v verb, name, value string, args []string) error {
 	case s.kind == listSet:
 		return p.member(s, v, value, exist)
 	case !simple(s.kind):
-		return nil
+		return s.storeText(v, value, exist)
 	case !simple(kind) || family != s.family:
 		return fmt.Errorf("ipset takes the set %s for an older one of that name, of another type or family", name)
 	}
@@ -146,6 +146,23 @@ func (p *parser) storeRange(s *held, v verb, lo, hi uint32, nomatch, exist bool)
 		}
 		lo = last + 1
 	}
+}
+
+// storeText is for a type whose entries are not followed: the same words twice are
+// the same entry.
+func (s *held) storeText(v verb, value string, exist bool) error {
+	switch {
+	case v == del:
+		clear(s.texts)
+	case s.texts[value] && !exist && !s.timed && !s.forceadd:
+		return fmt.Errorf("%s is in the set already", value)
+	default:
+		if s.texts == nil {
+			s.texts = map[string]bool{}
+		}
+		s.texts[value] = true
+	}
+	return nil
 }
 
 func (s *held) storeNet(v verb, e Entry, exist bool) error {

@@ -55,7 +55,7 @@ func (p Packet) Known() bool { return p.Class().Known() }
 
 // String writes the packet in one line, as verify and explain show it.
 func (p Packet) String() string {
-	text := fmt.Sprintf("%s %s from %s", p.Hook, p.Protocol, p.Source)
+	text := fmt.Sprintf("%s %s from %s", p.Hook, p.Protocol.Name(), p.Source)
 	if p.Known() {
 		text += fmt.Sprintf(" to %s (originally)", netip.AddrPortFrom(p.OrigDst, uint16(p.OrigPort)))
 	} else {

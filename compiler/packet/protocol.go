@@ -134,6 +134,15 @@ func (p Protocol) String() string {
 	return strconv.Itoa(int(p))
 }
 
+// Name is the protocol of a packet: String, but 0 for the protocol of that number,
+// where a rule's "all" is every one.
+func (p Protocol) Name() string {
+	if p == 0 {
+		return "0"
+	}
+	return p.String()
+}
+
 // ProtocolNames are all names that ParseProtocol reads, sorted.
 func ProtocolNames() []string {
 	list := make([]string, 0, len(numbers))
