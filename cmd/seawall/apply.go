@@ -388,7 +388,10 @@ func (a *applying) takeBack(back *host.Rollback) error {
 	if err := back.Back(); errors.Is(err, host.ErrConfirmed) {
 		return err
 	} else if err != nil {
-		return fmt.Errorf("%w. What they were is in %s", err, back.Dir)
+		return fmt.Errorf("%w.\nWhat they were is in %s, and the next apply tries again", err, back.Dir)
+	}
+	if notes := back.Notes(); notes != "" {
+		fmt.Fprintln(a.w, notes)
 	}
 	return back.End()
 }

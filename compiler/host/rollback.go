@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -28,6 +29,7 @@ import (
 //	asked        made by seawall when it asks for the confirmation
 //	confirmed    made by whoever wants to keep the new rules
 //	back         made by whoever wants the previous ones at once
+//	notes        what of the previous rules could not come back as it was
 //	rolled-back  made by the process when back.sh is done, with what it said
 type Rollback struct {
 	Dir   string
@@ -43,9 +45,12 @@ type Rollback struct {
 // It removes the folder where nobody else is left to do so.
 const watch = `dir=$1 seconds=$2
 # What is written later has its place from the start: the disk may be full by then.
-mkdir -m 700 "$dir.new" && : >"$dir.new/here" && : >"$dir.new/said" && : >"$dir.new/said-new" &&
-	mv "$dir.new" "$dir" && cd "$dir" || exit 1
-exec 4<&0 </dev/null
+if ! mkdir -m 700 "$dir.new" || ! : >"$dir.new/here" || ! : >"$dir.new/said" || ! : >"$dir.new/said-new" || ! : >"$dir.new/notes" ||
+	! mv "$dir.new" "$dir" || ! cd "$dir"; then
+	rm -rf "$dir.new"
+	exit 1
+fi
+exec 4<&0 </dev/null 2>/dev/null
 {
 	cat <&4 >/dev/null
 	rm -f here
@@ -139,7 +144,8 @@ func (r *Rollback) start(t *Turn, wait time.Duration) error {
 	if err != nil {
 		return err
 	}
-	c.Stdin = stdin
+	var said bytes.Buffer
+	c.Stdin, c.Stderr = stdin, &said
 	err = c.Start()
 	_ = stdin.Close()
 	if err != nil {
@@ -154,7 +160,8 @@ func (r *Rollback) start(t *Turn, wait time.Duration) error {
 	for !exists(r.Dir) {
 		select {
 		case err := <-r.done:
-			return errors.Join(err, alive.Close())
+			_ = alive.Close()
+			return errors.New(why(err, said.String()))
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
@@ -243,6 +250,16 @@ func (r *Rollback) broughtBack() error {
 		return fmt.Errorf("the previous rules were not brought back: %s", strings.TrimSpace(string(said)))
 	}
 	return nil
+}
+
+// Notes says what of the previous rules could not come back as it was, though they
+// are there; "" for nothing.
+func (r *Rollback) Notes() string {
+	said, err := os.ReadFile(filepath.Join(r.Dir, "notes"))
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(said))
 }
 
 // End waits for the end of the process, and removes the folder.

@@ -107,18 +107,28 @@ func exists(path string) bool {
 	return err == nil
 }
 
+// filled reports whether a file is there and has something in it.
+func filled(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Size() > 0
+}
+
 // clean removes what earlier applies left, now that none is at work. One that was
 // loaded and neither confirmed nor taken back lost its process as well: it is
-// taken back here.
+// taken back here, and so is one whose way back failed: what was in its way may be
+// gone.
 func (t *Turn) clean() error {
 	folders, _ := filepath.Glob(filepath.Join(t.dir, folderPrefix+"*")) // the pattern is right
 	for _, folder := range folders {
 		has := func(name string) bool { return exists(filepath.Join(folder, name)) }
-		if has("asked") && !has("confirmed") && !has("rolled-back") {
+		if failed := filled(filepath.Join(folder, "rolled-back")); failed || has("asked") && !has("confirmed") && !has("rolled-back") {
 			if err := t.host.run(filepath.Join(folder, "back.sh")); err != nil {
-				return fmt.Errorf("an earlier apply was neither confirmed nor taken back, and its previous rules, in %s, do not load: %w", folder, err)
+				return fmt.Errorf("an earlier apply was neither confirmed nor taken back, and its previous rules, in %s, do not load: %w.\nRemove what is in their way, and run apply again; or remove that folder, to keep the rules that are there", folder, err)
 			}
 			t.Settled = "An earlier apply was interrupted before it was confirmed: the rules from before it are back."
+			if failed {
+				t.Settled = "The rules from before an earlier apply, which could not be brought back then, are back."
+			}
 		}
 		if err := os.RemoveAll(folder); err != nil {
 			return err

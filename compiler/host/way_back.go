@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/seawall/seawall/compiler/emit"
 	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/packet"
 )
@@ -20,7 +21,9 @@ import (
 //	chains-4, chains-6  the names of those chains, and DOCKER where it was there
 //	jumps-4, jumps-6    for FORWARD and for INPUT: how many other rules it has, and
 //	                    at which places the jumps to these chains stand
+//	needs-4, needs-6    chains of others to which DOCKER-USER leads
 //	set-N, set-N.name   each set that the rules ask for
+//	notes               made by it: what did not come back as it was, and why
 const back = `#!/bin/sh
 # Brings back what iptables-save and ipset save printed before "seawall apply":
 # DOCKER-USER, Seawall's chains, the jumps to them, and sets that are gone.
@@ -36,49 +39,68 @@ say() {
 	printf '%s\n' "$*" >&2
 }
 
-# state COMMAND: the current chains and jumps that matter here.
+note() {
+	[ "$action" = --test ] || printf '%s\n' "$*" >>notes
+}
+
+# state COMMAND: the current chains, and the rules of those with the jumps.
 state() {
 	all=$("$1" -w 10 -S) || return 1
-	printf '%s\n' "$all" | sed -n -e '/^-N SEAWALL-/p' -e '/^-N DOCKER$/p' -e '/^-N DOCKER-USER$/p' -e '/^-A FORWARD /p' -e '/^-A INPUT /p'
+	printf '%s\n' "$all" | sed -n -e '/^-N /p' -e '/^-A FORWARD /p' -e '/^-A INPUT /p'
 }
 
-# jumps STATE FROM TO OTHERS PLACES: lines that take every "-j TO" out of FROM and
-# put it where it was, or first when other rules of FROM came or went.
-jumps() {
-	others=0 there=0
-	while read -r line; do
-		case $line in
-		"-A $2 -j $3") there=$((there + 1)) ;;
-		"-A $2 "*) others=$((others + 1)) ;;
-		esac
-	done <<STATE
+# has STATE CHAIN: whether there is such a chain.
+has() {
+	case "
 $1
-STATE
-	while [ "$there" -gt 0 ]; do
-		printf -- '-D %s -j %s\n' "$2" "$3"
-		there=$((there - 1))
-	done
-	if [ "$others" = "$4" ]; then
-		for at in $5; do
-			printf -- '-I %s %s -j %s\n' "$2" "$at" "$3"
-		done
-	elif [ -n "$5" ]; then
-		printf -- '-I %s -j %s\n' "$2" "$3"
-	fi
+" in
+	*"
+-N $2
+"*) return 0 ;;
+	esac
+	return 1
 }
 
+` + emit.Jumps + `
 # leftover STATE CHAINS: chains that were not there.
 leftover() {
 	while read -r verb chain; do
-		if [ "$verb" = -N ] && [ "$chain" != DOCKER ]; then
+		case $verb$chain in
+		-NSEAWALL-* | -NDOCKER-USER)
 			case " $2 " in
 			*" $chain "*) ;;
 			*) printf '%s\n' "$chain" ;;
 			esac
-		fi
+			;;
+		esac
 	done <<STATE
 $1
 STATE
+}
+
+# text LEAVE: what one family loads. With LEAVE chains that were not there stay,
+# empty.
+text() {
+	echo '*filter'
+	for chain in $needs; do # somebody has deleted it, and an empty one does as little
+		has "$now" "$chain" || printf -- '-N %s\n' "$chain"
+	done
+	if [ -n "$rules" ]; then
+		printf '%s\n' "$rules"
+	fi
+	jumps "$now" FORWARD DOCKER-USER "$forward"
+	jumps "$now" INPUT SEAWALL-INPUT "$input"
+	for chain in $gone; do
+		printf -- '-F %s\n' "$chain"
+	done
+	for chain in $gone; do
+		if [ "$chain" = DOCKER-USER ] && [ "$docker" = yes ]; then
+			printf -- '-I FORWARD -j DOCKER-USER\n' # Docker has come since, and asks this chain first
+		elif [ -z "$1" ]; then
+			printf -- '-X %s\n' "$chain"
+		fi
+	done
+	echo COMMIT
 }
 
 # load COMMAND FAMILY [--test]: everything of one family in one commit.
@@ -88,49 +110,61 @@ load() {
 	now=$(state "$command") || return 1
 	rules=$(cat "rules-$family") || return 1
 	chains=$(cat "chains-$family") || return 1
+	needs=$(cat "needs-$family") || return 1
 	{
-		read -r forward_others forward_at
-		read -r input_others input_at
+		read -r forward
+		read -r input
 	} <"jumps-$family" || return 1
 	docker=no
-	case "
-$now
-" in *"
--N DOCKER
-"*) docker=yes ;;
-	esac
-	case " $chains " in
-	*" DOCKER "*) docker=no ;; # it was there before
-	esac
+	if has "$now" DOCKER; then
+		case " $chains " in
+		*" DOCKER "*) ;; # it was there before
+		*) docker=yes ;;
+		esac
+	fi
 	gone=$(leftover "$now" "$chains")
-	text=$(
-		echo '*filter'
-		if [ -n "$rules" ]; then
-			printf '%s\n' "$rules"
-		fi
-		jumps "$now" FORWARD DOCKER-USER "$forward_others" "$forward_at"
-		jumps "$now" INPUT SEAWALL-INPUT "$input_others" "$input_at"
-		for chain in $gone; do
-			printf -- '-F %s\n' "$chain"
-		done
-		for chain in $gone; do
-			if [ "$chain" != DOCKER-USER ] || [ "$docker" = no ]; then
-				printf -- '-X %s\n' "$chain"
-			else # Docker has come since, and asks this chain first
-				printf -- '-I FORWARD -j DOCKER-USER\n'
-			fi
-		done
-		echo COMMIT
-	)
-	printf '%s\n' "$text" | "$command-restore" -w 10 --noflush "$@"
+	if text '' | "$command-restore" -w 10 --noflush "$@"; then
+		return 0
+	fi
+	# Somebody else's rules may lead to a chain by now.
+	[ -n "$gone" ] && text leave | "$command-restore" -w 10 --noflush "$@" || return 1
+	note "IPv$family: a chain that was not there before is in use by other rules. It stays, without a rule:" $gone
 }
 
-# sets: those that are gone are made again.
+# entries: those of a set as it is printed.
+entries() {
+	sed -n '/^add /p' | sort
+}
+
+# refill NAME FILE: the entries of one of Seawall's sets, at one moment.
+refill() {
+	case $1 in
+	SEAWALL-s[46]-*) ;;
+	*) return 0 ;; # what others put into their sets since stays
+	esac
+	have=$("$IPSET" save "$1") || return 1
+	have=$(printf '%s\n' "$have" | entries) || return 1
+	had=$(entries <"$2") || return 1
+	[ "$have" != "$had" ] || return 0
+	"$IPSET" destroy SEAWALL-back 2>/dev/null
+	{
+		while read -r verb name rest; do
+			printf '%s SEAWALL-back %s\n' "$verb" "$rest"
+		done <"$2"
+		printf 'swap SEAWALL-back %s\ndestroy SEAWALL-back\n' "$1"
+	} | "$IPSET" restore
+}
+
+# sets: those that are gone are made again, and Seawall's have what they had.
 sets() {
 	n=1
 	while [ -e "set-$n" ]; do
 		name=$(cat "set-$n.name") || return 1
-		"$IPSET" list -n "$name" >/dev/null 2>&1 || "$IPSET" restore <"set-$n" || return 1
+		if "$IPSET" list -n "$name" >/dev/null 2>&1; then
+			refill "$name" "set-$n" || return 1
+		else
+			"$IPSET" restore <"set-$n" || return 1
+		fi
 		n=$((n + 1))
 	done
 }
@@ -140,16 +174,25 @@ if [ "$action" = --test ]; then
 	exit
 fi
 trap '' HUP INT TERM # what has begun comes to its end
-failed=
-sets || failed=sets
-load "$IPTABLES" 4 || failed="$failed IPv4"
-load "$IP6TABLES" 6 || failed="$failed IPv6"
-if [ -n "$failed" ]; then
-	say "the previous rules could not be loaded:" $failed
+sets=yes four=yes six=yes
+sets || sets=no
+load "$IPTABLES" 4 || four=no
+load "$IP6TABLES" 6 || six=no
+case $four$six in
+nono) say 'the previous rules of both families do not load, and the new ones stay' ;;
+noyes) say 'the previous rules of IPv4 do not load, and its new ones stay; IPv6 has its previous rules' ;;
+yesno) say 'the previous rules of IPv6 do not load, and its new ones stay; IPv4 has its previous rules' ;;
+*)
+	if [ "$sets" = no ]; then
+		say 'both families have their previous rules, but a set that they ask for could not be brought back'
+	fi
+	;;
+esac
+if [ "$sets$four$six" != yesyesyes ]; then
 	exit 1
 fi
 if command -v "$IPSET" >/dev/null 2>&1; then
-	"$IPSET" list -n 2>/dev/null | sed -n '/^SEAWALL-s[46]-/p' | while read -r set; do
+	"$IPSET" list -n 2>/dev/null | sed -n '/^SEAWALL-s[46]-[0-9a-f]*$/p' | while read -r set; do
 		"$IPSET" destroy "$set" 2>/dev/null
 	done
 fi
@@ -175,6 +218,7 @@ func (h *Host) keep(dir string) error {
 		}
 		for name, text := range map[string]string{
 			"rules": strings.Join(append(p.declared, p.rules...), "\n") + "\n", "chains": strings.Join(p.chains, " ") + "\n",
+			"needs": strings.Join(leadsTo(file.Table("filter")), " ") + "\n",
 			"jumps": jumpsIn(src, "FORWARD", iptables.DockerUser) + jumpsIn(src, "INPUT", iptables.SeawallInput),
 		} {
 			if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s-%d", name, f)), []byte(text), 0o600); err != nil {
@@ -194,6 +238,23 @@ func (h *Host) keep(dir string) error {
 		}
 	}
 	return nil
+}
+
+// leadsTo are the chains of others to which Seawall's chains lead.
+func leadsTo(t *iptables.Table) []string {
+	if t == nil {
+		return nil
+	}
+	var names []string
+	for _, c := range t.Chains {
+		for _, r := range c.Rules {
+			if to := r.Target.Name; iptables.Owned(c.Name) && !iptables.Owned(to) && !t.Builtin(to) && t.Chain(to) != nil {
+				names = append(names, to)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // asked are the sets that Seawall's chains ask for.

@@ -8,10 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/seawall/seawall/compiler"
 	"github.com/seawall/seawall/compiler/emit"
 	"github.com/seawall/seawall/compiler/lower"
@@ -19,13 +21,21 @@ import (
 	"github.com/seawall/seawall/schema"
 )
 
-// A fault is an external command of the script, by its number in the order in
-// which they run, that fails: before it did anything, or, where it only prints,
-// after half of its output.
+// A fault is external commands of the script, by their number in the order in
+// which they run, that fail.
 type fault struct {
-	at   []int
-	half bool
+	at  []int
+	how failure
 }
+
+// failure is when a command fails.
+type failure string
+
+const (
+	before failure = "before it did anything"
+	half   failure = "after half of its output" // before, for a command that changes something
+	after  failure = "after it did its work"
+)
 
 // faulty is a folder of commands in the place of those that the script runs. Each
 // counts itself, and fails when its number is asked for.
@@ -36,7 +46,7 @@ type faulty struct {
 func newFaulty(t *testing.T, b Backend) *faulty {
 	t.Helper()
 	f := &faulty{t.TempDir()}
-	reads := map[string]string{"sed": "sed", "cat": "cat", "ipset": "ipset"}
+	reads := map[string]string{"sed": "sed", "cat": "cat", "sort": "sort", "ipset": "ipset"}
 	for name, family := range map[string]packet.Family{"four": packet.IPv4, "six": packet.IPv6} {
 		for _, suffix := range []string{"", "-restore", "-save"} {
 			reads[name+suffix] = b.Command(family, "") + suffix
@@ -51,7 +61,7 @@ func newFaulty(t *testing.T, b Backend) *faulty {
 		if strings.HasSuffix(name, "-restore") || name == "ipset" {
 			half = ""
 		}
-		text := fmt.Sprintf("#!/bin/dash\nread -r n <%[1]s/count\nn=$((n + 1))\necho $n >%[1]s/count\n[ %[4]s != six-restore ] || echo $n >%[1]s/last\ncase \" $FAULTS \" in\n*\" $n \"*)\n\t[ -z \"$HALF\" ] || {\n%[2]s\t:; }\n\techo \"fault $n\" >&2\n\texit 4\nesac\nexec %[3]s \"$@\"\n", f.dir, half, path, name)
+		text := fmt.Sprintf("#!/bin/dash\nread -r n <%[1]s/count\nn=$((n + 1))\necho $n >%[1]s/count\n[ %[4]s != six-restore ] || echo $n >%[1]s/last\ncase \" $FAULTS \" in\n*\" $n \"*)\n\tcase $HOW in\n\t*half*)\n%[2]s\t;;\n\t*work*) %[3]s \"$@\" ;;\n\tesac\n\techo \"fault $n\" >&2\n\texit 4\nesac\nexec %[3]s \"$@\"\n", f.dir, half, path, name)
 		if err := os.WriteFile(filepath.Join(f.dir, name), []byte(text), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -69,10 +79,7 @@ func (f *faulty) run(w *world, shell, script string, x fault) (said string, code
 	}
 	c := w.top.Host.Command("timeout", append(append([]string{"-s", "KILL", "60"}, strings.Fields(shell)...), script)...)
 	faults := strings.Trim(fmt.Sprint(x.at), "[]")
-	c.Env = append(os.Environ(), "PATH="+f.dir+":"+os.Getenv("PATH"), "IPTABLES=four", "IP6TABLES=six", "IPSET=ipset", "FAULTS="+faults)
-	if x.half {
-		c.Env = append(c.Env, "HALF=yes")
-	}
+	c.Env = append(os.Environ(), "PATH="+f.dir+":"+os.Getenv("PATH"), "IPTABLES=four", "IP6TABLES=six", "IPSET=ipset", "FAULTS="+faults, "HOW="+string(x.how))
 	out, _ := c.CombinedOutput() // the code is looked at
 	return string(out), c.ProcessState.ExitCode(), f.number(w.t, "count")
 }
@@ -97,16 +104,17 @@ type scenario struct {
 	name     string
 	old, new *schema.Document
 	layout   lower.Layout
+	behind   bool // other rules of FORWARD and INPUT stand before the jumps
 }
 
 func scenarios() []scenario {
 	proxied := lifeText(1)
 	without := strings.Replace(lifeText(2), "unlisted = \"deny\"", "unlisted = \"deny\"\n  userland_proxy = false", 1)
 	return []scenario{
-		{"indexed", parsePolicy(proxied), parsePolicy(lifeText(2)), lower.Indexed},
-		{"INPUT needed no more", parsePolicy(proxied), parsePolicy(without), lower.Flat},
-		{"INPUT needed anew", parsePolicy(strings.Replace(without, "20002", "20001", 1)), parsePolicy(lifeText(2)), lower.Flat},
-		{"ipset", parsePolicy(proxied), parsePolicy(lifeText(2)), lower.IPSet},
+		{"indexed", parsePolicy(proxied), parsePolicy(lifeText(2)), lower.Indexed, false},
+		{"INPUT needed no more", parsePolicy(proxied), parsePolicy(without), lower.Flat, true},
+		{"INPUT needed anew", parsePolicy(strings.Replace(without, "20002", "20001", 1)), parsePolicy(lifeText(2)), lower.Flat, true},
+		{"ipset", parsePolicy(proxied), parsePolicy(lifeText(2)), lower.IPSet, false},
 	}
 }
 
@@ -142,11 +150,18 @@ func TestEveryFaultOfTheScript(t *testing.T) {
 func everyFault(t *testing.T, w *world, s scenario) {
 	f := newFaulty(t, w.backend)
 	old, fresh := scriptOf(t, s.old, s.layout), scriptOf(t, s.new, s.layout)
-	reset := func() {
+	reset := func() (was [2]string) {
 		t.Helper()
+		if s.behind {
+			w.jumpsBehind()
+		}
 		if said, code, _ := f.run(w, "dash", old, fault{}); code != 0 {
 			t.Fatalf("the first policy is not loaded: %s", said)
 		}
+		if s.behind {
+			w.jumpsBehind()
+		}
+		return w.sortedRules()
 	}
 	runs, wrong := 0, 0
 	list := shells(t)
@@ -160,12 +175,12 @@ func everyFault(t *testing.T, w *world, s scenario) {
 			t.Fatalf("%s: without a fault: exit %d after %d commands: %s", shell, code, n, said)
 		}
 		for _, x := range faults(n+2, f.number(t, "last")) {
-			reset()
+			was := reset()
 			said, code, _ := f.run(w, shell, fresh, x)
 			runs++
-			if why := s.judge(w, said, code); why != "" {
+			if why := s.judge(w, was, said, code); why != "" {
 				wrong++
-				t.Errorf("%s, commands %v fail, half %t: %s\nexit %d: %s", shell, x.at, x.half, why, code, said)
+				t.Errorf("%s, commands %v fail %s: %s\nexit %d: %s", shell, x.at, x.how, why, code, said)
 			}
 		}
 	}
@@ -180,13 +195,13 @@ func runsOf(t *testing.T) int { return len(t.Name()) }
 func faults(n, load int) []fault {
 	var list []fault
 	for i := 1; i <= n; i++ {
-		list = append(list, fault{[]int{i}, true})
+		list = append(list, fault{[]int{i}, []failure{half, after}[i%2]})
 		if *long {
-			list = append(list, fault{[]int{i}, false})
+			list = append(list, fault{[]int{i}, before}, fault{[]int{i}, []failure{after, half}[i%2]})
 		}
 		for j := i + 1; j <= n; j++ {
 			if *long || i == load || j == load {
-				list = append(list, fault{[]int{i, j}, (i+j)%2 == 0})
+				list = append(list, fault{[]int{i, j}, []failure{before, half, after}[(i+j)%3]})
 			}
 		}
 	}
@@ -194,24 +209,66 @@ func faults(n, load int) []fault {
 }
 
 // judge compares what the script said with what the kernel holds.
-func (s scenario) judge(w *world, said string, code int) string {
-	var want [2]*schema.Document // of each family
+func (s scenario) judge(w *world, was [2]string, said string, code int) string {
+	fresh := [2]bool{} // of each family
 	switch {
 	case code == 0:
-		want = [2]*schema.Document{s.new, s.new}
+		fresh = [2]bool{true, true}
 	case strings.Contains(said, "nothing was changed"), strings.Contains(said, "the rules were not changed"), strings.Contains(said, "both families have their previous rules"):
-		want = [2]*schema.Document{s.old, s.old}
 	case strings.Contains(said, "IPv4 could not be taken back and has the new ones"):
-		want = [2]*schema.Document{s.new, s.old}
+		fresh = [2]bool{true, false}
 	default:
 		return "it does not say which rules the host has"
 	}
+	now := w.sortedRules()
 	for i, family := range packet.Families {
-		if ok, why := w.means(want[i], family); !ok {
+		if !fresh[i] {
+			if diff := cmp.Diff(was[i], now[i]); diff != "" {
+				return fmt.Sprintf("%v is not as it was:\n%s", family, diff)
+			}
+		} else if ok, why := w.means(s.new, family); !ok {
 			return fmt.Sprintf("%v: %s", family, why)
 		}
 	}
 	return ""
+}
+
+// sortedRules are the filter rules of both families, those of each chain in their
+// order: the chains may stand in another.
+func (w *world) sortedRules() (text [2]string) {
+	for i, family := range packet.Families {
+		lines := strings.Split(counters.ReplaceAllString(w.backend.Save(w.top.Host, family, "filter"), "[0:0]"), "\n")
+		lines = slices.DeleteFunc(lines, func(l string) bool { return strings.HasPrefix(l, "#") })
+		slices.SortStableFunc(lines, func(a, b string) int { return strings.Compare(chainName(a), chainName(b)) })
+		text[i] = strings.Join(lines, "\n")
+	}
+	return text
+}
+
+func chainName(line string) string {
+	if f := strings.Fields(line); len(f) > 1 && f[0] == "-A" {
+		return f[1]
+	}
+	return line
+}
+
+// jumpsBehind puts a rule of somebody else before each jump.
+func (w *world) jumpsBehind() {
+	for _, family := range packet.Families {
+		for from, to := range map[string]string{"FORWARD": "DOCKER-USER", "INPUT": "SEAWALL-INPUT"} {
+			other := []string{from, "-i", "lan0", "-j", "ACCEPT"}
+			run := func(verb string, rule ...string) bool {
+				return w.top.Host.Command(w.backend.Command(family, ""), append([]string{"-w", verb}, rule...)...).Run() == nil
+			}
+			for run("-D", other...) {
+			}
+			if run("-C", from, "-j", to) {
+				run("-D", from, "-j", to)
+				run("-I", from, "-j", to)
+				run("-I", other...)
+			}
+		}
+	}
 }
 
 func scriptOf(t *testing.T, doc *schema.Document, layout lower.Layout) string {
