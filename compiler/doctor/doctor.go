@@ -7,6 +7,7 @@
 //	facts.go   SD011 to SD016: what the host says beside its rules
 //	traffic.go what a finding changes for packets, by the evaluator
 //	fix.go     commands that are proved before they are printed
+//	original.go a rule's words, asked of the connection's original destination
 package doctor
 
 import (

@@ -96,55 +96,7 @@ func shellWord(w string) string {
 	return "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
 }
 
-// spec is the words of a rule without its chain.
-func spec(r *iptables.Rule) []string {
-	words, err := iptables.Words(r.Spec())
-	if err != nil {
-		return nil // it was read, so its text is one that is read
-	}
-	return words
-}
-
-// without leaves out an option with its value, and -m with its module where
-// that has no other option. The second result is false where the option is not
-// there or has a "!".
-func without(words []string, names ...string) ([]string, bool) {
-	at := slices.IndexFunc(words, func(w string) bool { return slices.Contains(names, w) })
-	if at < 0 || at+1 >= len(words) || at > 0 && words[at-1] == "!" {
-		return nil, false
-	}
-	rest := slices.Concat(words[:at], words[at+2:])
-	if at >= 2 && words[at-2] == "-m" && (at == len(rest) || slices.Contains([]string{"-m", "-j", "-g"}, rest[at])) {
-		rest = slices.Delete(rest, at-2, at)
-	}
-	return rest, true
-}
-
-// original adds conntrack's options: those of the original destination that are
-// given, and the original direction. It is false for a rule about answers.
-func original(words []string, options ...string) ([]string, bool) {
-	if at := slices.Index(words, "--ctdir"); at >= 0 {
-		if at+1 < len(words) && words[at+1] != "ORIGINAL" {
-			return nil, false
-		}
-	} else {
-		options = append(slices.Clone(options), "--ctdir", "ORIGINAL")
-	}
-	if at := slices.Index(words, "conntrack"); at > 0 && words[at-1] == "-m" {
-		end := at + slices.IndexFunc(words[at:], func(w string) bool { return w == "--ctdir" || w == "-m" || w == "-j" || w == "-g" })
-		if end < at {
-			return nil, false
-		}
-		return slices.Insert(slices.Clone(words), end, options...), true
-	}
-	at := slices.IndexFunc(words, func(w string) bool { return w == "-j" || w == "-g" })
-	if at < 0 {
-		return nil, false
-	}
-	return slices.Insert(slices.Clone(words), at, append([]string{"-m", "conntrack"}, options...)...), true
-}
-
-// outside is the words bound to the outside: one rule for each interface where they
+// outsideRules is the words bound to the outside: one rule for each interface where they
 // name none.
 func (d *doctor) outsideRules(words []string, bound bool) [][]string {
 	if bound {

@@ -77,8 +77,9 @@ func (d *doctor) proposals(l *docker.Layout) []*proposal {
 	return list
 }
 
-// lineOf is where a rule stands in what was read; 0 for one that a fix has made.
-func (d *doctor) lineOf(l *docker.Layout, chain string, r *iptables.Rule) string {
+// placeOf is where a rule stands in what was read, without a line for one that a fix
+// has made.
+func (d *doctor) placeOf(l *docker.Layout, chain string, r *iptables.Rule) string {
 	line := 0
 	for _, t := range d.host.Families {
 		if t.Family != l.Tables.Family || t.Filter == nil || t.Filter.Chain(chain) == nil {
@@ -109,7 +110,7 @@ func closed(r *iptables.Rule) bool { return r.Target.Name == "DROP" || r.Target.
 // one does is taken out. What else was meant nobody can tell.
 func (d *doctor) neverMet(l *docker.Layout, c *iptables.Chain, end, i int) *proposal {
 	r, last := c.Rules[i], c.Rules[end]
-	p := &proposal{as: changesNothing, Finding: Finding{Code: "SD010", Summary: "a rule of DOCKER-USER is never met: " + r.String(c.Name), Place: d.lineOf(l, c.Name, r),
+	p := &proposal{as: changesNothing, Finding: Finding{Code: "SD010", Summary: "a rule of DOCKER-USER is never met: " + r.String(c.Name), Place: d.placeOf(l, c.Name, r),
 		Detail: "The rule before it, " + last.String(c.Name) + ", ends the chain for every packet.", Traffic: []string{"none"},
 		Advice: "put it before that rule if it is meant, or take it out"}}
 	number := fmt.Sprint(i + 1)
@@ -134,9 +135,6 @@ func option(b *iptables.Body, names ...string) (value string, found bool) {
 	}
 	return "", false
 }
-
-// destinationPorts are the options that ask for the port that a packet has now.
-var destinationPorts = []string{"--dport", "--dports"}
 
 // portsOf are the parts of a rule's list of destination ports; none where it asks
 // for none, or for all but some.
@@ -195,18 +193,11 @@ func decides(r *iptables.Rule) promise {
 	return nil
 }
 
-// asOriginal is a rule, asked for parts of its list as original ports.
-func (d *doctor) asOriginal(r *iptables.Rule, parts []string, also ...string) [][]string {
-	bare, ok := without(spec(r), destinationPorts...)
-	if !ok {
-		return nil
-	}
+// originals are the rules that ask what a rule asks of the original destination,
+// bound to the outside.
+func (d *doctor) originals(r *iptables.Rule, what asked) [][]string {
 	var list [][]string
-	for _, part := range parts {
-		words, ok := original(bare, append(also, "--ctorigdstport", part)...)
-		if !ok {
-			return nil
-		}
+	for _, words := range asOriginal(r, what) {
 		list = append(list, d.outsideRules(words, r.In.Name != "")...)
 	}
 	return list
@@ -224,11 +215,11 @@ func (d *doctor) rewritten(l *docker.Layout, c *iptables.Chain, i int) *proposal
 	}
 	p := &proposal{as: as, moot: true, Finding: Finding{Code: "SD007",
 		Summary: fmt.Sprintf("a rule of DOCKER-USER asks for the published port %d, which packets no longer have there: %s", port.Port, r.String(c.Name)),
-		Place:   d.lineOf(l, c.Name, r),
+		Place:   d.placeOf(l, c.Name, r),
 		Detail:  fmt.Sprintf("After DNAT they have the container's port, %d. Only conntrack still knows the original one.", port.To.Port()),
 		Traffic: []string{fmt.Sprintf("the rule matches no connection to %d/%s", port.Port, port.Protocol)},
 		Advice:  "ask for --ctorigdstport of -m conntrack, with --ctdir ORIGINAL, in a rule before this one"}}
-	p.edits = insert(c.Name, i, d.asOriginal(r, parts))
+	p.edits = insert(c.Name, i, d.originals(r, asked{ports: parts, address: r.Dest.Prefix.IsValid() && !r.Dest.Prefix.Contains(port.To.Addr())}))
 	return p
 }
 
@@ -249,22 +240,14 @@ func (d *doctor) rewrittenAddress(l *docker.Layout, c *iptables.Chain, i int) *p
 		if !port.Address.IsValid() || !r.Dest.Prefix.Contains(port.Address) || r.Dest.Prefix.Contains(port.To.Addr()) {
 			continue
 		}
-		prefix := r.Dest.Prefix.String()
-		host := strings.TrimSuffix(prefix, fmt.Sprintf("/%d", port.Address.BitLen()))
+		host := bareHost(r)
 		p := &proposal{as: as, moot: true, Finding: Finding{Code: "SD007",
 			Summary: fmt.Sprintf("a rule of DOCKER-USER asks for the host address %s, which packets no longer have there: %s", host, r.String(c.Name)),
-			Place:   d.lineOf(l, c.Name, r),
+			Place:   d.placeOf(l, c.Name, r),
 			Detail:  fmt.Sprintf("After DNAT they have the container's address, %s. Only conntrack still knows the original one.", port.To.Addr()),
 			Traffic: []string{fmt.Sprintf("the rule matches no connection to %d/%s", port.Port, port.Protocol)},
 			Advice:  "ask for --ctorigdst of -m conntrack, with --ctdir ORIGINAL, in a rule before this one"}}
-		bare, ok := without(spec(r), "-d")
-		if !ok {
-			return p
-		}
-		words, ok := original(bare, "--ctorigdst", host)
-		if ok {
-			p.edits = insert(c.Name, i, d.outsideRules(words, r.In.Name != ""))
-		}
+		p.edits = insert(c.Name, i, d.originals(r, asked{address: true}))
 		return p
 	}
 	return nil
@@ -295,7 +278,7 @@ func (d *doctor) cuts(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 		return nil
 	}
 	p := &proposal{as: opens, Finding: Finding{Code: "SD008", Summary: "a rule of DOCKER-USER cuts more than new connections from outside: " + r.String(c.Name),
-		Place:   d.lineOf(l, c.Name, r),
+		Place:   d.placeOf(l, c.Name, r),
 		Detail:  "Both directions of every connection pass here, and what containers start themselves. A rule about published ports needs -i with the outside interface, and --ctdir ORIGINAL.",
 		Traffic: cut, Advice: "bind the rule to the outside interface and to --ctdir ORIGINAL of -m conntrack"}}
 	if words, ok := original(spec(r)); ok {
@@ -308,7 +291,12 @@ func (d *doctor) cuts(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 // toDestination reports whether a rule asks where packets go: an address, or a set
 // of them.
 func toDestination(r *iptables.Rule) bool {
-	if r.Dest.Prefix.IsValid() || len(r.Masks) > 0 {
+	return r.Dest.Prefix.IsValid() || asksElsewhere(r)
+}
+
+// asksElsewhere reports whether a rule asks where packets go beside -d.
+func asksElsewhere(r *iptables.Rule) bool {
+	if len(r.Masks) > 0 {
 		return true
 	}
 	for _, m := range r.Matches {
@@ -364,7 +352,7 @@ func (d *doctor) negated(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 		sources = append(sources, c.Rules[j].Source.Prefix.String())
 	}
 	p := &proposal{as: opens, Finding: Finding{Code: "SD009", Summary: fmt.Sprintf("%d negated rules deny everybody: all but %s", len(same), strings.Join(sources, ", and all but ")),
-		Place:   d.lineOf(l, c.Name, c.Rules[same[1]]),
+		Place:   d.placeOf(l, c.Name, c.Rules[same[1]]),
 		Detail:  "Each drops what the others let through. Let the sources in one by one, and deny the rest with one rule.",
 		Traffic: []string{"every source is denied, " + strings.Join(sources, " and ") + " as well"},
 		Advice:  "let each source through with a rule of its own, and deny the rest after them"}}
@@ -414,7 +402,7 @@ func (d *doctor) input(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 	}
 	p := &proposal{as: closes, moot: true, Finding: Finding{Code: "SD006",
 		Summary: fmt.Sprintf("a rule of INPUT is about the published port %d/%s, and does nothing to its clients: %s", port.Port, port.Protocol, r.String(c.Name)),
-		Place:   d.lineOf(l, c.Name, r),
+		Place:   d.placeOf(l, c.Name, r),
 		Detail:  "Their packets are rewritten to the container's address and pass FORWARD, never INPUT.",
 		Traffic: []string{fmt.Sprintf("connections to %d/%s are served as if the rule were not there", port.Port, port.Protocol)},
 		Advice:  "INPUT lets some sources in before this rule: say all of it in DOCKER-USER, with --ctorigdstport and --ctdir ORIGINAL of -m conntrack"}}
@@ -422,21 +410,7 @@ func (d *doctor) input(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 		p.Advice = "the chain DOCKER-USER, where such a rule belongs, is not there"
 		return p
 	}
-	rules := d.asOriginal(r, parts)
-	if r.Dest.Prefix.IsValid() {
-		rules = nil
-		if !r.Dest.Not {
-			bare, _ := without(spec(r), "-d")
-			if ports, ok := without(bare, destinationPorts...); ok {
-				for _, part := range parts {
-					if words, ok := original(ports, "--ctorigdst", strings.TrimSuffix(r.Dest.Prefix.String(), fmt.Sprintf("/%d", l.Tables.Family.Bits())), "--ctorigdstport", part); ok {
-						rules = append(rules, d.outsideRules(words, r.In.Name != "")...)
-					}
-				}
-			}
-		}
-	}
-	edits := insert(iptables.DockerUser, 0, rules)
+	edits := insert(iptables.DockerUser, 0, d.originals(r, asked{address: true, ports: parts}))
 	if excepted(c.Rules[:i], parts) {
 		// That there is something to find is asked all the same.
 		if _, changed := d.proved(l.Tables.Filter, l.Tables.Family, edits, closes); !changed && len(edits) > 0 {
