@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -210,7 +211,7 @@ func (d *doctor) rewritten(l *docker.Layout, c *iptables.Chain, i int) *proposal
 	r := c.Rules[i]
 	port, parts := about(l, r, true)
 	as := decides(r)
-	if port == nil || as == nil || ofContainers(l, r) {
+	if port == nil || as == nil || ofContainers(l, r) || d.ofServers(r, port) {
 		return nil
 	}
 	p := &proposal{as: as, moot: true, Finding: Finding{Code: "SD007",
@@ -225,7 +226,32 @@ func (d *doctor) rewritten(l *docker.Layout, c *iptables.Chain, i int) *proposal
 
 // ofContainers reports whether a rule is about what containers send.
 func ofContainers(l *docker.Layout, r *iptables.Rule) bool {
-	return slices.ContainsFunc(l.Networks, func(n *docker.Network) bool { return r.In.Name == n.Bridge && !r.In.Not })
+	return slices.ContainsFunc(l.Networks, func(n *docker.Network) bool {
+		return r.In.Name == n.Bridge && !r.In.Not || slices.ContainsFunc(n.Subnets, func(s netip.Prefix) bool { return within(r.Source, s) })
+	})
+}
+
+// within reports whether a rule's sources are all in a network.
+func within(s iptables.Source, network netip.Prefix) bool {
+	return s.Prefix.IsValid() && !s.Not && s.Prefix.Bits() >= network.Bits() && network.Contains(s.Prefix.Addr())
+}
+
+// ofServers reports whether a rule with a destination port is about servers
+// elsewhere: it asks for a network that the published port's container is not in,
+// from anywhere, or for what leaves by an outside interface.
+func (d *doctor) ofServers(r *iptables.Rule, port *docker.Published) bool {
+	if !r.Out.Not && slices.Contains(d.interfaces(), r.Out.Name) {
+		return true
+	}
+	to := r.Dest.Prefix
+	return to.IsValid() && !r.Dest.Not && r.In.Name == "" && !to.IsSingleIP() && !to.Contains(port.To.Addr())
+}
+
+// asksContainerPort reports whether a rule may be met by packets to a container's
+// port, whatever their address.
+func asksContainerPort(r *iptables.Rule, port *docker.Published) bool {
+	parts := portsOf(r)
+	return parts == nil || slices.ContainsFunc(parts, func(p string) bool { return holds(p, int(port.To.Port())) })
 }
 
 // rewrittenAddress finds rules that ask for the host address of a published port,
@@ -237,7 +263,7 @@ func (d *doctor) rewrittenAddress(l *docker.Layout, c *iptables.Chain, i int) *p
 		return nil
 	}
 	for _, port := range l.Published {
-		if !port.Address.IsValid() || !r.Dest.Prefix.Contains(port.Address) || r.Dest.Prefix.Contains(port.To.Addr()) {
+		if !port.Address.IsValid() || !r.Dest.Prefix.Contains(port.Address) || r.Dest.Prefix.Contains(port.To.Addr()) || !asksContainerPort(r, port) {
 			continue
 		}
 		host := bareHost(r)
@@ -251,83 +277,6 @@ func (d *doctor) rewrittenAddress(l *docker.Layout, c *iptables.Chain, i int) *p
 		return p
 	}
 	return nil
-}
-
-// cuts finds rules that keep strangers out and cut answers as well: they are bound
-// to no interface or no direction. A rule about a destination is meant for
-// what containers send there, and one that takes no answer cuts none.
-func (d *doctor) cuts(l *docker.Layout, c *iptables.Chain, i int) *proposal {
-	r := c.Rules[i]
-	dir, bound := option(r.Body, "--ctdir")
-	if !closed(r) || bound && dir == "ORIGINAL" && r.In.Name != "" || unconditional(r) || toDestination(r) || ofContainers(l, r) {
-		return nil
-	}
-	if slices.ContainsFunc(l.Networks, func(n *docker.Network) bool { return r.Out.Name == n.Bridge }) {
-		return nil // about traffic to containers: it is meant
-	}
-	off := edited(l.Tables.Filter, l.Tables.Family, []edit{{"-D", c.Name, fmt.Sprint(i + 1)}})
-	var cut []string
-	answers := false
-	for _, x := range d.cuttable(l) {
-		if was, now := d.verdict(l.Tables.Filter, x.packet, l.Tables.Family), d.verdict(off, x.packet, l.Tables.Family); !was.IsOpen() && now.IsOpen() {
-			cut = append(cut, x.what+": "+said(was)+" by this rule")
-			answers = answers || x.packet.Reply
-		}
-	}
-	if !answers {
-		return nil
-	}
-	p := &proposal{as: opens, Finding: Finding{Code: "SD008", Summary: "a rule of DOCKER-USER cuts more than new connections from outside: " + r.String(c.Name),
-		Place:   d.placeOf(l, c.Name, r),
-		Detail:  "Both directions of every connection pass here, and what containers start themselves. A rule about published ports needs -i with the outside interface, and --ctdir ORIGINAL.",
-		Traffic: cut, Advice: "bind the rule to the outside interface and to --ctdir ORIGINAL of -m conntrack"}}
-	if words, ok := original(spec(r)); ok {
-		rules := d.outsideRules(words, r.In.Name != "")
-		p.edits = append([]edit{append(edit{"-R", c.Name, fmt.Sprint(i + 1)}, rules[0]...)}, insert(c.Name, i+1, rules[1:])...)
-	}
-	return p
-}
-
-// toDestination reports whether a rule asks where packets go: an address, or a set
-// of them.
-func toDestination(r *iptables.Rule) bool {
-	return r.Dest.Prefix.IsValid() || asksElsewhere(r)
-}
-
-// asksElsewhere reports whether a rule asks where packets go beside -d.
-func asksElsewhere(r *iptables.Rule) bool {
-	if len(r.Masks) > 0 {
-		return true
-	}
-	for _, m := range r.Matches {
-		for _, o := range m.Options {
-			if o.Name == "--dst-range" || o.Name == "--dst-type" || o.Name == "--match-set" && strings.Contains(o.Values[1], "dst") {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// cuttable are the packets that a rule about published ports must leave alone.
-func (d *doctor) cuttable(l *docker.Layout) []packetFlow {
-	var list []packetFlow
-	for _, x := range d.flows(l) {
-		if strings.HasPrefix(x.what, "answers") || strings.HasPrefix(x.what, "connections of the containers") {
-			list = append(list, x)
-		}
-		if strings.HasPrefix(x.what, "connections of the containers") || strings.HasPrefix(x.what, "answers to the containers") {
-			for _, p := range l.Published {
-				if p.Port > 0 {
-					same := x
-					same.what += fmt.Sprintf(", at port %d", p.Port)
-					same.packet.OrigPort = p.Port
-					list = append(list, same)
-				}
-			}
-		}
-	}
-	return list
 }
 
 // negated finds rules that deny all but one source each: together they deny
@@ -405,7 +354,7 @@ func (d *doctor) input(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 		Place:   d.placeOf(l, c.Name, r),
 		Detail:  "Their packets are rewritten to the container's address and pass FORWARD, never INPUT.",
 		Traffic: []string{fmt.Sprintf("connections to %d/%s are served as if the rule were not there", port.Port, port.Protocol)},
-		Advice:  "INPUT lets some sources in before this rule: say all of it in DOCKER-USER, with --ctorigdstport and --ctdir ORIGINAL of -m conntrack"}}
+		Advice:  "say it in DOCKER-USER, with --ctorigdstport and --ctdir ORIGINAL of -m conntrack"}}
 	if l.Tables.Filter.Chain(iptables.DockerUser) == nil {
 		p.Advice = "the chain DOCKER-USER, where such a rule belongs, is not there"
 		return p
@@ -416,6 +365,7 @@ func (d *doctor) input(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 		if _, changed := d.proved(l.Tables.Filter, l.Tables.Family, edits, closes); !changed && len(edits) > 0 {
 			return nil
 		}
+		p.Advice = "INPUT lets some sources in before this rule: say all of it in DOCKER-USER, with --ctorigdstport and --ctdir ORIGINAL of -m conntrack"
 		return p
 	}
 	p.edits = edits
