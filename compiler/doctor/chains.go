@@ -183,7 +183,7 @@ func (d *doctor) userJump(l *docker.Layout) {
 		f := Finding{Code: "SD003", Summary: "FORWARD jumps to DOCKER-USER more than once", Place: place(l.Tables.Family, "FORWARD", int(second.Line)),
 			Detail:  "The rules are walked again for each jump: it costs time, and log rules log twice.",
 			Traffic: []string{"no verdict changes; each packet meets the rules twice"}, Advice: "leave the first of these jumps"}
-		if after, _ := d.proved(l.Tables.Filter, l.Tables.Family, edits, changesNothing); after != nil {
+		if after, _ := d.provedWhole(l.Tables.Filter, l.Tables.Family, edits, changesNothing); after != nil {
 			f.Fix, f.Advice = commands(l.Tables.Family, edits), ""
 		}
 		d.add(f)
@@ -198,7 +198,7 @@ func (d *doctor) userJump(l *docker.Layout) {
 				Place:   place(l.Tables.Family, "FORWARD", int(r.Line)),
 				Detail:  "What it accepts never meets the user's rules. The jump has to be the first rule of FORWARD.",
 				Traffic: d.traffic(l, fix), Advice: "make the jump the first rule of FORWARD; DOCKER-USER then lets in what a rule before it denies"}
-			if after, _ := d.proved(l.Tables.Filter, l.Tables.Family, words(fix), asksUser); after != nil {
+			if after, _ := d.provedWhole(l.Tables.Filter, l.Tables.Family, words(fix), asksUser); after != nil {
 				f.Fix, f.Advice = fix, ""
 			}
 			d.add(f)

@@ -32,21 +32,31 @@ func closes(c *prove.Change) bool { return c.Effect == prove.Closed }
 func opens(c *prove.Change) bool { return c.Effect == prove.Opened }
 
 // asksUser: packets that were accepted before DOCKER-USER are denied by it, or left to
-// the rules after it.
-func asksUser(c *prove.Change) bool { return closes(c) || c.Old.IsOpen() && c.New.IsOpen() }
+// the rules after it; those that were denied are still, if in its way.
+func asksUser(c *prove.Change) bool { return !opens(c) }
 
 // changesNothing is the promise of a fix for rules that do nothing.
 func changesNothing(*prove.Change) bool { return false }
 
-// proved carries edits out on a table, and returns it; nil when they do not load,
-// or change something else than is promised. changed reports whether they change
-// the meaning at all.
+// proved carries edits of DOCKER-USER out on a table, and returns it; nil when they
+// do not load, or change something else than is promised. changed reports whether
+// they change the meaning at all.
 func (d *doctor) proved(t *iptables.Table, f packet.Family, edits []edit, as promise) (after *iptables.Table, changed bool) {
-	after = edited(t, f, edits)
+	return d.provedOn(prove.Side{Table: t}, f, edits, as)
+}
+
+// provedWhole does the same for edits of FORWARD and INPUT: there it counts what the
+// rules of Docker and the host do with the packets.
+func (d *doctor) provedWhole(t *iptables.Table, f packet.Family, edits []edit, as promise) (after *iptables.Table, changed bool) {
+	return d.provedOn(prove.Side{Table: t, Whole: true}, f, edits, as)
+}
+
+func (d *doctor) provedOn(now prove.Side, f packet.Family, edits []edit, as promise) (after *iptables.Table, changed bool) {
+	after = edited(now.Table, f, edits)
 	if after == nil {
 		return nil, false
 	}
-	changes, err := prove.Changes(d.ctx, prove.Side{Table: t}, prove.Side{Table: after}, f, d.limits)
+	changes, err := prove.Changes(d.ctx, now, prove.Side{Table: after, Whole: now.Whole}, f, d.limits)
 	if err != nil || slices.ContainsFunc(changes, func(c *prove.Change) bool { return !as(c) || !c.Old.Known() || !c.New.Known() }) {
 		return nil, false
 	}

@@ -427,7 +427,7 @@ func (d *doctor) openProxy(p *exposure.Port, w exposure.Way) {
 	i := slices.IndexFunc(d.host.Families, func(t docker.Tables) bool { return t.Family == w.Family })
 	if i >= 0 && d.host.Families[i].Filter != nil {
 		edits := []edit{{"-I", "INPUT", "-i", w.Interface, "-p", p.Protocol, "-m", "conntrack", "--ctorigdstport", fmt.Sprint(p.Port), "--ctdir", "ORIGINAL", "-j", "DROP"}}
-		if after, _ := d.proved(d.host.Families[i].Filter, w.Family, edits, closes); after != nil {
+		if after, changed := d.provedWhole(d.host.Families[i].Filter, w.Family, edits, closes); after != nil && changed {
 			f.Fix = commands(w.Family, edits)
 		}
 	}
