@@ -464,12 +464,13 @@ func (a *applying) bootFiles(opt compiler.Options) ([]emit.File, error) {
 	}
 	opt.Format, opt.Force = emit.Sysconfig, a.force
 	for name, base := range map[string]*[]byte{"iptables": &opt.Base4, "ip6tables": &opt.Base6} {
-		text, err := os.ReadFile(filepath.Join(a.persist, names[name]))
+		path := filepath.Join(a.persist, names[name])
+		text, err := os.ReadFile(path)
 		switch {
 		case err == nil:
 			*base = bytes.Clone(text)
 		case !errors.Is(err, fs.ErrNotExist):
-			return nil, err
+			return nil, cannotRead(path, err, takesPersist)
 		}
 	}
 	out, err := compiler.Compile(a.c.Context(), a.doc, opt)
@@ -489,7 +490,7 @@ func (a *applying) persistNow() error {
 	}
 	written, err := emit.Write(a.persist, a.boot)
 	if err != nil {
-		return fmt.Errorf("the policy is loaded, but the boot files were not written: %w", err)
+		return fmt.Errorf("the policy is loaded, but the boot files were not written: %w", cannotWrite(a.persist, err, takesPersist))
 	}
 	for _, n := range written {
 		fmt.Fprintf(a.w, "wrote %s\n", filepath.Join(a.persist, n))

@@ -64,13 +64,13 @@ func fmtStdin(c *cobra.Command, check, diff bool) error {
 func fmtFiles(c *cobra.Command, path string, check, diff bool) error {
 	names, err := schema.PolicyFiles(path)
 	if err != nil {
-		return err
+		return cannotRead(path, err, takesPolicy)
 	}
 	failed, changed := false, false
 	for _, name := range names {
 		src, err := os.ReadFile(name)
 		if err != nil {
-			return err
+			return cannotRead(name, err, takesPolicy)
 		}
 		out, diags := schema.Format(name, src)
 		if diags.HasErrors() {
