@@ -141,7 +141,7 @@ func (a *applying) turn() error {
 	}
 	turn, err := a.host.Begin(a.run)
 	if err != nil {
-		return err
+		return a.noPlace(err)
 	}
 	defer turn.End()
 	if turn.Settled != "" {
@@ -184,6 +184,15 @@ func (a *applying) turn() error {
 	return a.loadNow(turn)
 }
 
+// noPlace explains why the folder of the lock and the way back cannot be used, before
+// anything was changed.
+func (a *applying) noPlace(err error) error {
+	if _, ok := errors.AsType[*fs.PathError](err); !ok {
+		return err
+	}
+	return fmt.Errorf("nothing was changed: %w", badFolder("keep the way back in", a.run, err, takesRunDir))
+}
+
 // announce says what changes.
 func (a *applying) announce(report *diff.Report, foreign []host.Rule) error {
 	text := report.Text()
@@ -219,7 +228,8 @@ func (a *applying) remember(turn *host.Turn, own bool) error {
 	if err != nil {
 		return err
 	}
-	return turn.Remember(rules)
+	a.note(turn, rules)
+	return nil
 }
 
 // against is what a policy changes of the rules that the kernel holds.
@@ -320,7 +330,7 @@ func (a *applying) loadNow(turn *host.Turn) error {
 	}
 	back, err := turn.Prepare(a.script, a.within)
 	if err != nil {
-		return err
+		return a.noPlace(err)
 	}
 	if c, ok := a.w.(*checked); ok {
 		a.w = c.w // from here on the exit code says what became of the rules, also where nobody can read the words
@@ -381,7 +391,17 @@ func (a *applying) keep(turn *host.Turn, back *host.Rollback, rules map[packet.F
 	if err := back.Confirm(); err != nil {
 		return err
 	}
-	return errors.Join(turn.Remember(rules), back.End())
+	err := back.End() // which makes room for the note
+	a.note(turn, rules)
+	return err
+}
+
+// note notes that the rules are Seawall's. They are kept where it cannot: a later apply
+// then asks before it takes them out.
+func (a *applying) note(turn *host.Turn, rules map[packet.Family][]string) {
+	if err := turn.Remember(rules); err != nil {
+		fmt.Fprintf(a.c.ErrOrStderr(), "Note: the policy is kept, but that its rules are Seawall's could not be noted in %s: %s. A later apply may ask about them.\n", a.run, cause(err))
+	}
 }
 
 func (a *applying) takeBack(back *host.Rollback) error {
@@ -399,7 +419,9 @@ func (a *applying) notKept(turn *host.Turn, back *host.Rollback, rules map[packe
 	err := a.takeBack(back)
 	if errors.Is(err, host.ErrConfirmed) {
 		fmt.Fprintln(a.w, "Kept: it was confirmed from elsewhere.")
-		return errors.Join(turn.Remember(rules), back.End())
+		err := back.End()
+		a.note(turn, rules)
+		return err
 	} else if err != nil {
 		return err
 	}

@@ -184,8 +184,8 @@ func (f *compileFlags) readBase(opt *compiler.Options) error {
 		}
 		return nil
 	}
-	for name, base := range map[string]*[]byte{"iptables": &opt.Base4, "ip6tables": &opt.Base6} {
-		path := filepath.Join(f.base, name)
+	for i, base := range []*[]byte{&opt.Base4, &opt.Base6} {
+		path := filepath.Join(f.base, []string{"iptables", "ip6tables"}[i])
 		text, err := os.ReadFile(path)
 		if err != nil {
 			return cannotRead(path, err, takesBase)

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // What a user may name, for messages about what cannot be read.
@@ -15,9 +16,11 @@ const (
 	takesBase    = "--base takes a boot file, or a folder that has both iptables and ip6tables"
 	takesInspect = "--inspect takes a file that docker inspect printed, or - for standard input"
 	takesCompose = "--compose takes a compose file"
+	takesFmt     = "Each file has the text that it had, or the new one"
 	takesPolicy  = "Name a policy file, or a folder of them"
 	takesEither  = "Name a policy, a rules file, or a folder of compiled files"
 	takesPersist = "--persist takes the folder of the boot files"
+	takesRunDir  = "--run-dir takes a folder, which is made when it is missing"
 	takesDocs    = "docs takes a folder, which is made when it is missing"
 	takesOutDir  = "--out-dir takes a folder, which is made when it is missing"
 )
@@ -54,8 +57,8 @@ func badFolder(verb, dir string, err error, takes string) error {
 		takes = "Name another folder, or run it as a user who may use that one"
 	case named && at.Path != dir && isFolder(at.Path):
 		why, takes = at.Path+" is a folder, not a file", "Move it, or name another folder"
-	case isFolder(dir):
-		takes = "No file there was changed"
+	case errors.Is(err, syscall.ENOSPC):
+		takes = "Nothing there was changed. Free some space, or name another folder"
 	}
 	return fmt.Errorf("cannot %s %s: %s. %s", verb, dir, why, takes)
 }
@@ -79,13 +82,13 @@ func fileOnTheWay(path string) string {
 	}
 }
 
-// cause is what the operating system said, innermost in an error.
+// cause is what the operating system said, without the call and the path.
 func cause(err error) error {
-	for {
-		inner := errors.Unwrap(err)
-		if inner == nil {
-			return err
-		}
-		err = inner
+	if at, ok := errors.AsType[*fs.PathError](err); ok {
+		return at.Err
 	}
+	if link, ok := errors.AsType[*os.LinkError](err); ok {
+		return link.Err
+	}
+	return err
 }
