@@ -9,7 +9,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -119,14 +118,11 @@ func (f *applyFlags) apply(c *cobra.Command, args []string) error {
 		}
 		return a.announce(report, nil)
 	}
-	signal.Reset(os.Interrupt, syscall.SIGTERM)
+	signals, stop := requests()
+	defer stop()
 	if err := c.Context().Err(); err != nil {
-		return err
+		return err // interrupted before
 	}
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	defer signal.Stop(signals)
-	signal.Ignore(syscall.SIGPIPE) // a closed output is an error of its own
 	a.lines, a.signals = answers(c.InOrStdin()), signals
 	if err := a.turn(); err != nil {
 		return err
