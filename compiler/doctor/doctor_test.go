@@ -262,6 +262,36 @@ func TestWhatIsMeant(t *testing.T) {
 	}
 }
 
+// Rules of other tools before the jump to DOCKER-USER let nobody reach containers from
+// outside; a rule beside them that does is named, and not they.
+func TestBeforeTheJump(t *testing.T) {
+	const tailscale = "-A FORWARD -j ts-forward\n-A ts-forward -i tailscale0 -j MARK --set-xmark 0x40000/0xff0000\n-A ts-forward -m mark --mark 0x40000/0xff0000 -j ACCEPT\n" +
+		"-A ts-forward -s 100.64.0.0/10 -o tailscale0 -j DROP\n-A ts-forward -o tailscale0 -j ACCEPT\n"
+	const libvirt = "-A FORWARD -j LIBVIRT_FWI\n-A FORWARD -j LIBVIRT_FWO\n-A LIBVIRT_FWI -d 192.168.122.0/24 -o virbr0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n" +
+		"-A LIBVIRT_FWI -o virbr0 -j REJECT --reject-with icmp-port-unreachable\n-A LIBVIRT_FWO -s 192.168.122.0/24 -i virbr0 -j ACCEPT\n"
+	for _, engine := range []string{"engine-20.10-two-networks.iptables-save", "engine-29-published-8080.iptables-save"} {
+		for _, test := range []struct{ before, named string }{
+			{tailscale, ""},
+			{libvirt, ""},
+			{"-A FORWARD -i docker0 -j ACCEPT\n", ""},
+			{"-A FORWARD -i eth0 -o eth1 -j ACCEPT\n", ""},
+			{tailscale + "-A FORWARD -o docker0 -j ACCEPT\n", "-A FORWARD -o docker0 -j ACCEPT"},
+			{libvirt + "-A FORWARD -p tcp -m tcp --dport 80 -j ACCEPT\n", "-A FORWARD -p tcp -m tcp --dport 80 -j ACCEPT"},
+			{"-A FORWARD -d 172.17.0.2/32 -j ACCEPT\n" + tailscale, "-A FORWARD -d 172.17.0.2/32 -j ACCEPT"},
+		} {
+			text := strings.Replace(capture(t, engine), ":DOCKER-USER - [0:0]\n", ":DOCKER-USER - [0:0]\n:ts-forward - [0:0]\n:LIBVIRT_FWI - [0:0]\n:LIBVIRT_FWO - [0:0]\n", 1)
+			text = strings.Replace(text, "-A FORWARD -j DOCKER-USER\n", test.before+"-A FORWARD -j DOCKER-USER\n", 1)
+			found := Run(context.Background(), look(t, text, packet.IPv4), prove.Limits{})
+			switch {
+			case test.named == "" && len(found) > 0:
+				t.Errorf("%s, %s: a false alarm:\n%s", engine, test.before, Text(found))
+			case test.named != "" && (len(found) != 1 || found[0].Code != "SD004" || !strings.HasSuffix(found[0].Summary, ": "+test.named)):
+				t.Errorf("%s, %s: want SD004 about %s, got:\n%s", engine, test.before, test.named, Text(found))
+			}
+		}
+	}
+}
+
 // A rule of INPUT whose destination conntrack has no words for is described.
 func TestInputWithoutFix(t *testing.T) {
 	healthy := capture(t, "engine-20.10-two-networks.iptables-save")

@@ -100,6 +100,8 @@ var brokenHosts = []broken{
 	{user: "-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n", forward: "-A FORWARD -i eth0 -j ACCEPT\n", codes: "SD004", change: "closed 8080/tcp"},
 	{user: "-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n", forward: "-A FORWARD -s 10.0.0.0/8 -j ACCEPT\n", codes: "SD004", change: "closed 8080/tcp"},
 	{user: "-A DOCKER-USER -i eth0 -m conntrack --ctorigdstport 8000 --ctdir ORIGINAL -p tcp -j ACCEPT\n", forward: "-A FORWARD -s 6.6.6.6/32 -j DROP\n-A FORWARD -p udp -j ACCEPT\n", codes: "SD004", left: "SD004"},
+	{forward: "-A FORWARD -i virbr0 -j ACCEPT\n-A FORWARD -o virbr0 -j ACCEPT\n"},
+	{user: "-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n", forward: "-A FORWARD -i virbr0 -j ACCEPT\n-A FORWARD -o docker0 -j ACCEPT\n", codes: "SD004", change: "closed 8080/tcp"},
 	// SD004 and SD007 where Docker has its DOCKER-FORWARD (28 and later), also when that
 	// came before the jump, as a reload of firewalld leaves it.
 	{capture: modern, user: "-A DOCKER-USER -i eth0 -m conntrack --ctdir ORIGINAL -j DROP\n", forward: "-A FORWARD -p tcp -m tcp --dport 80 -j ACCEPT\n", codes: "SD004", change: "closed tcp"},
