@@ -18,8 +18,9 @@ import (
 // cuts none.
 func (d *doctor) cuts(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 	r := c.Rules[i]
-	if !closed(r) || toDestination(r) || ofContainers(l, r) || banned(r) || aboutAnswers(r) {
-		return nil
+	dir, bound := option(r.Body, "--ctdir")
+	if !closed(r) || bound && (dir == "ORIGINAL" || dir == "REPLY") || toDestination(r) || ofContainers(l, r) || banned(r) {
+		return nil // with REPLY it is about answers in so many words
 	}
 	if slices.ContainsFunc(l.Networks, func(n *docker.Network) bool { return r.Out.Name == n.Bridge }) {
 		return nil // about traffic to containers: it is meant
@@ -130,12 +131,6 @@ func banned(r *iptables.Rule) bool {
 		}
 	}
 	return false
-}
-
-// aboutAnswers reports whether a rule asks for answers in so many words.
-func aboutAnswers(r *iptables.Rule) bool {
-	dir, _ := option(r.Body, "--ctdir")
-	return dir == "REPLY"
 }
 
 // fromNetwork reports whether a rule asks for sources of a network.

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"fmt"
+	"iter"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -33,7 +34,7 @@ func (d *doctor) user(t docker.Tables) {
 // next adds the first finding that was not seen yet, and returns the table with
 // its fix carried out.
 func (d *doctor) next(l *docker.Layout, seen map[string]bool) (*iptables.Table, bool) {
-	for _, p := range d.proposals(l) {
+	for p := range d.proposals(l) {
 		key := p.Code + p.Summary
 		if seen[key] {
 			continue
@@ -46,36 +47,51 @@ func (d *doctor) next(l *docker.Layout, seen map[string]bool) (*iptables.Table, 
 	return nil, false
 }
 
-// proposals are all that may be wrong, first in DOCKER-USER.
-func (d *doctor) proposals(l *docker.Layout) []*proposal {
-	var list []*proposal
-	add := func(p *proposal) {
-		if p != nil {
-			list = append(list, p)
-		}
+// proposals are all that may be wrong, first in DOCKER-USER. Each is worked out when it
+// is asked for.
+func (d *doctor) proposals(l *docker.Layout) iter.Seq[*proposal] {
+	return func(yield func(*proposal) bool) {
+		_ = d.proposeUser(l, yield) && d.proposeInput(l, yield)
 	}
-	if c := l.Tables.Filter.Chain(iptables.DockerUser); c != nil {
-		over := -1
-		for i, r := range c.Rules {
-			if over >= 0 {
-				add(d.neverMet(l, c, over, i))
-				continue
+}
+
+// proposeUser is false when no more is asked for.
+func (d *doctor) proposeUser(l *docker.Layout, yield func(*proposal) bool) bool {
+	c := l.Tables.Filter.Chain(iptables.DockerUser)
+	if c == nil {
+		return true
+	}
+	over := -1
+	for i, r := range c.Rules {
+		if over >= 0 {
+			if p := d.neverMet(l, c, over, i); p != nil && !yield(p) {
+				return false
 			}
-			if unconditional(r) {
-				over = i
+			continue
+		}
+		if unconditional(r) {
+			over = i
+		}
+		for _, look := range []func(*docker.Layout, *iptables.Chain, int) *proposal{d.rewritten, d.rewrittenAddress, d.cuts, d.negated} {
+			if p := look(l, c, i); p != nil && !yield(p) {
+				return false
 			}
-			add(d.rewritten(l, c, i))
-			add(d.rewrittenAddress(l, c, i))
-			add(d.cuts(l, c, i))
-			add(d.negated(l, c, i))
 		}
 	}
-	if c := l.Tables.Filter.Chain("INPUT"); c != nil {
-		for i := range c.Rules {
-			add(d.input(l, c, i))
+	return true
+}
+
+func (d *doctor) proposeInput(l *docker.Layout, yield func(*proposal) bool) bool {
+	c := l.Tables.Filter.Chain("INPUT")
+	if c == nil {
+		return true
+	}
+	for i := range c.Rules {
+		if p := d.input(l, c, i); p != nil && !yield(p) {
+			return false
 		}
 	}
-	return list
+	return true
 }
 
 // placeOf is where a rule stands in what was read, without a line for one that a fix
