@@ -18,9 +18,11 @@ import (
 // cuts none.
 func (d *doctor) cuts(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 	r := c.Rules[i]
-	dir, bound := option(r.Body, "--ctdir")
-	if !closed(r) || bound && (dir == "ORIGINAL" || dir == "REPLY") || toDestination(r) || ofContainers(l, r) || banned(r) {
-		return nil // with REPLY it is about answers in so many words
+	if _, directed := option(r.Body, "--ctdir"); directed {
+		return nil // with ORIGINAL it takes no answer, with REPLY it asks for them in so many words
+	}
+	if !closed(r) || toDestination(r) || ofContainers(l, r) || banned(r) {
+		return nil
 	}
 	if slices.ContainsFunc(l.Networks, func(n *docker.Network) bool { return r.Out.Name == n.Bridge }) {
 		return nil // about traffic to containers: it is meant

@@ -141,5 +141,27 @@ func TestApplyOnAFullDisk(t *testing.T) {
 	}
 }
 
+// The policy is kept, and apply says so, where its note cannot be written.
+func TestApplyWithoutItsNote(t *testing.T) {
+	t.Parallel()
+	w, _, state := faultWorld(t, Legacy)
+	previous, run := state(), t.TempDir()
+	if err := os.MkdirAll(filepath.Join(run, "loaded-4", "in the way"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	said, err := w.seawallOn("apply", policyFile(t, 2), "--yes", "--confirm-within", "0", "--run-dir", run).CombinedOutput()
+	note := "Note: the policy is kept, but that its rules are Seawall's could not be noted in " + run + ": "
+	if err != nil || !strings.Contains(string(said), note) || !strings.Contains(string(said), "Loaded, and proved in the kernel.") {
+		t.Errorf("%v\n%s", err, said)
+	}
+	if state() == previous {
+		t.Error("the policy is not there")
+	}
+	w.holds("without its note", lifePolicy(2))
+	if left, err := filepath.Glob(filepath.Join(run, ".loaded*")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
 // folderPrefix begins the names of the folders that apply removes when it ends.
 const folderPrefix = "apply-"
