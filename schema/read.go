@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+	"syscall"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclparse"
@@ -147,7 +148,7 @@ func (l *loader) read(path string) hcl.Diagnostics {
 	names, err := policyFiles(l.opt.FS, path)
 	if err != nil {
 		return hcl.Diagnostics{failure("Cannot read the policy",
-			fmt.Sprintf("%s: %s.", path, reason(err)))}
+			fmt.Sprintf("%s: %s. Name a policy file, or a folder of them.", path, reason(err)))}
 	}
 	if len(names) == 0 {
 		return hcl.Diagnostics{failure("No policy here",
@@ -184,7 +185,10 @@ func (l *loader) parse(name string, src []byte) hcl.Diagnostics {
 // which the message around it has already.
 func reason(err error) string {
 	var pe *fs.PathError
-	if errors.As(err, &pe) {
+	switch {
+	case errors.Is(err, syscall.EISDIR):
+		return "it is a folder, not a file"
+	case errors.As(err, &pe):
 		return pe.Err.Error()
 	}
 	return err.Error()

@@ -197,7 +197,7 @@ func fromFlag(vars map[string]*variable, given string) hcl.Diagnostics {
 func (l *loader) fromVarFile(vars map[string]*variable, path string) hcl.Diagnostics {
 	src, err := l.readFile(path)
 	if err != nil {
-		return hcl.Diagnostics{failure("Cannot read the variable file", fmt.Sprintf("%s: %s.", path, reason(err)))}
+		return hcl.Diagnostics{failure("Cannot read the variable file", fmt.Sprintf("%s: %s. A variable file is *.vars.hcl or *.vars.json.", path, reason(err)))}
 	}
 	var f *hcl.File
 	var diags hcl.Diagnostics

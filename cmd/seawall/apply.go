@@ -9,7 +9,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -119,14 +118,11 @@ func (f *applyFlags) apply(c *cobra.Command, args []string) error {
 		}
 		return a.announce(report, nil)
 	}
-	signal.Reset(os.Interrupt, syscall.SIGTERM)
+	signals, stop := requests()
+	defer stop()
 	if err := c.Context().Err(); err != nil {
-		return err
+		return err // interrupted before
 	}
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	defer signal.Stop(signals)
-	signal.Ignore(syscall.SIGPIPE) // a closed output is an error of its own
 	a.lines, a.signals = answers(c.InOrStdin()), signals
 	if err := a.turn(); err != nil {
 		return err
@@ -141,7 +137,7 @@ func (a *applying) turn() error {
 	}
 	turn, err := a.host.Begin(a.run)
 	if err != nil {
-		return err
+		return a.noPlace(err)
 	}
 	defer turn.End()
 	if turn.Settled != "" {
@@ -184,6 +180,15 @@ func (a *applying) turn() error {
 	return a.loadNow(turn)
 }
 
+// noPlace explains why the folder of the lock and the way back cannot be used, before
+// anything was changed.
+func (a *applying) noPlace(err error) error {
+	if _, ok := errors.AsType[*fs.PathError](err); !ok {
+		return err
+	}
+	return fmt.Errorf("nothing was changed: %w", badFolder("keep the way back in", a.run, err, takesRunDir))
+}
+
 // announce says what changes.
 func (a *applying) announce(report *diff.Report, foreign []host.Rule) error {
 	text := report.Text()
@@ -219,7 +224,8 @@ func (a *applying) remember(turn *host.Turn, own bool) error {
 	if err != nil {
 		return err
 	}
-	return turn.Remember(rules)
+	a.note(turn, rules)
+	return nil
 }
 
 // against is what a policy changes of the rules that the kernel holds.
@@ -320,7 +326,7 @@ func (a *applying) loadNow(turn *host.Turn) error {
 	}
 	back, err := turn.Prepare(a.script, a.within)
 	if err != nil {
-		return err
+		return a.noPlace(err)
 	}
 	if c, ok := a.w.(*checked); ok {
 		a.w = c.w // from here on the exit code says what became of the rules, also where nobody can read the words
@@ -381,7 +387,17 @@ func (a *applying) keep(turn *host.Turn, back *host.Rollback, rules map[packet.F
 	if err := back.Confirm(); err != nil {
 		return err
 	}
-	return errors.Join(turn.Remember(rules), back.End())
+	err := back.End() // which makes room for the note
+	a.note(turn, rules)
+	return err
+}
+
+// note notes that the rules are Seawall's. They are kept where it cannot: a later apply
+// then asks before it takes them out.
+func (a *applying) note(turn *host.Turn, rules map[packet.Family][]string) {
+	if err := turn.Remember(rules); err != nil {
+		fmt.Fprintf(a.c.ErrOrStderr(), "Note: the policy is kept, but that its rules are Seawall's could not be noted in %s: %s. A later apply may ask about them.\n", a.run, cause(err))
+	}
 }
 
 func (a *applying) takeBack(back *host.Rollback) error {
@@ -402,7 +418,9 @@ func (a *applying) notKept(turn *host.Turn, back *host.Rollback, rules map[packe
 	err := a.takeBack(back)
 	if errors.Is(err, host.ErrConfirmed) {
 		fmt.Fprintln(a.w, "Kept: it was confirmed from elsewhere.")
-		return errors.Join(turn.Remember(rules), back.End())
+		err := back.End()
+		a.note(turn, rules)
+		return err
 	} else if err != nil {
 		return err
 	}
@@ -467,12 +485,13 @@ func (a *applying) bootFiles(opt compiler.Options) ([]emit.File, error) {
 	}
 	opt.Format, opt.Force = emit.Sysconfig, a.force
 	for name, base := range map[string]*[]byte{"iptables": &opt.Base4, "ip6tables": &opt.Base6} {
-		text, err := os.ReadFile(filepath.Join(a.persist, names[name]))
+		path := filepath.Join(a.persist, names[name])
+		text, err := os.ReadFile(path)
 		switch {
 		case err == nil:
 			*base = bytes.Clone(text)
 		case !errors.Is(err, fs.ErrNotExist):
-			return nil, err
+			return nil, cannotRead(path, err, takesPersist)
 		}
 	}
 	out, err := compiler.Compile(a.c.Context(), a.doc, opt)
@@ -492,7 +511,7 @@ func (a *applying) persistNow() error {
 	}
 	written, err := emit.Write(a.persist, a.boot)
 	if err != nil {
-		return fmt.Errorf("the policy is loaded, but the boot files were not written: %w", err)
+		return fmt.Errorf("the policy is loaded, but the boot files were not written: %w", cannotWrite(a.persist, err, takesPersist))
 	}
 	for _, n := range written {
 		fmt.Fprintf(a.w, "wrote %s\n", filepath.Join(a.persist, n))

@@ -155,7 +155,7 @@ func (f *compileFlags) notOurs(err error) error {
 	if e, ok := errors.AsType[*emit.ForeignError](err); ok {
 		return fmt.Errorf("%w, so nothing was written.\n\nSplice the policy into them with --base, write into another folder, or replace them with --force", e)
 	}
-	return fmt.Errorf("cannot write into %s: %w", f.outDir, err)
+	return cannotWrite(f.outDir, err, takesOutDir)
 }
 
 // readBase reads the boot files to splice into.
@@ -165,12 +165,12 @@ func (f *compileFlags) readBase(opt *compiler.Options) error {
 	}
 	info, err := os.Stat(f.base)
 	if err != nil {
-		return fmt.Errorf("--base: %w", err)
+		return cannotRead(f.base, err, takesBase)
 	}
 	if !info.IsDir() {
 		text, err := os.ReadFile(f.base)
 		if err != nil {
-			return fmt.Errorf("--base: %w", err)
+			return cannotRead(f.base, err, takesBase)
 		}
 		family := packet.Family(f.family)
 		if filepath.Base(f.base) == "ip6tables" || strings.HasSuffix(f.base, ".v6") {
@@ -184,10 +184,11 @@ func (f *compileFlags) readBase(opt *compiler.Options) error {
 		}
 		return nil
 	}
-	for name, base := range map[string]*[]byte{"iptables": &opt.Base4, "ip6tables": &opt.Base6} {
-		text, err := os.ReadFile(filepath.Join(f.base, name))
+	for i, base := range []*[]byte{&opt.Base4, &opt.Base6} {
+		path := filepath.Join(f.base, []string{"iptables", "ip6tables"}[i])
+		text, err := os.ReadFile(path)
 		if err != nil {
-			return fmt.Errorf("--base: %w", err)
+			return cannotRead(path, err, takesBase)
 		}
 		*base = append([]byte{}, text...)
 	}
@@ -248,7 +249,7 @@ func (f *compileFlags) write(c *cobra.Command, out *compiler.Output) error {
 	if f.check {
 		names, err := emit.Changed(f.outDir, out.Files)
 		if err != nil {
-			return err
+			return badFolder("compare with", f.outDir, err, takesOutDir)
 		}
 		for _, n := range names {
 			fmt.Fprintf(c.OutOrStdout(), "%s would change\n", filepath.Join(f.outDir, n))
@@ -265,7 +266,7 @@ func (f *compileFlags) write(c *cobra.Command, out *compiler.Output) error {
 	}
 	names, err := emit.Write(f.outDir, out.Files)
 	if err != nil {
-		return fmt.Errorf("cannot write into %s: %w", f.outDir, err)
+		return cannotWrite(f.outDir, err, takesOutDir)
 	}
 	for _, n := range names {
 		fmt.Fprintf(c.OutOrStdout(), "wrote %s\n", filepath.Join(f.outDir, n))

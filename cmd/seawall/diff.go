@@ -134,7 +134,7 @@ func (f *diffFlags) side(c *cobra.Command, path string, varFiles []string) (*dif
 	}
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, err
+		return nil, cannotRead(path, err, takesEither)
 	}
 	if info.IsDir() {
 		if texts := compiledFolder(path); len(texts) > 0 {
@@ -147,7 +147,7 @@ func (f *diffFlags) side(c *cobra.Command, path string, varFiles []string) (*dif
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, err
+		return nil, cannotRead(path, err, takesEither)
 	}
 	if !looksLikeRules(text) {
 		return nil, fmt.Errorf("%s is neither a policy (*.hcl, *.hcl.json) nor rules (iptables-save text, seawall.sh)", path)

@@ -38,11 +38,12 @@ commands, the language and the findings.`,
 			}
 			for name, text := range files {
 				path := filepath.Join(args[0], name)
-				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-					return err
+				err := os.MkdirAll(filepath.Dir(path), 0o755)
+				if err == nil {
+					err = os.WriteFile(path, text, 0o644)
 				}
-				if err := os.WriteFile(path, text, 0o644); err != nil {
-					return err
+				if err != nil {
+					return cannotWrite(args[0], err, takesDocs)
 				}
 			}
 			return nil

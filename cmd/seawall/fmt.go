@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/seawall/seawall/compiler/emit"
 	"github.com/seawall/seawall/schema"
@@ -64,13 +65,13 @@ func fmtStdin(c *cobra.Command, check, diff bool) error {
 func fmtFiles(c *cobra.Command, path string, check, diff bool) error {
 	names, err := schema.PolicyFiles(path)
 	if err != nil {
-		return err
+		return cannotRead(path, err, takesPolicy)
 	}
 	failed, changed := false, false
 	for _, name := range names {
 		src, err := os.ReadFile(name)
 		if err != nil {
-			return err
+			return cannotRead(name, err, takesPolicy)
 		}
 		out, diags := schema.Format(name, src)
 		if diags.HasErrors() {
@@ -87,8 +88,8 @@ func fmtFiles(c *cobra.Command, path string, check, diff bool) error {
 			printDiff(c, src, out)
 		}
 		if !check {
-			if err := rewrite(name, out); err != nil {
-				return err
+			if err := emit.Replace(name, out, 0o644); err != nil {
+				return cannotWrite(filepath.Dir(name), err, takesFmt)
 			}
 		}
 	}
@@ -99,10 +100,6 @@ func fmtFiles(c *cobra.Command, path string, check, diff bool) error {
 		return exitCode(exitDiffers)
 	}
 	return nil
-}
-
-func rewrite(name string, out []byte) error {
-	return emit.Replace(name, out, 0o644)
 }
 
 // printDiff writes the lines that change, those that go before those that come.

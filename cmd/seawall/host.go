@@ -50,7 +50,7 @@ func (h *hostFlags) saved(c *cobra.Command) (*doctor.Host, error) {
 		return nil, err
 	}
 	for _, name := range h.files {
-		src, shown, err := readInput(c, name)
+		src, shown, err := readInput(c, name, takesRules)
 		if err != nil {
 			return nil, err
 		}

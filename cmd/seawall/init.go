@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -43,11 +44,11 @@ there are any.`,
 				return fmt.Errorf("--inspect and --compose are two sources; name one")
 			case inspect != "":
 				var src []byte
-				if src, _, err = readInput(c, inspect); err == nil {
+				if src, _, err = readInput(c, inspect, takesInspect); err == nil {
 					ports, err = inventory.FromInspect(src)
 				}
 			case compose != "":
-				ports, err = inventory.FromCompose(c.Context(), compose)
+				ports, err = fromCompose(c.Context(), compose)
 			default:
 				ports, err = fromDaemon(docker)
 			}
@@ -71,6 +72,15 @@ there are any.`,
 	c.Flags().StringVar(&check, "check", "", "compare with the policy at `PATH`, and write nothing")
 	c.Flags().StringArrayVar(&in, "in", nil, "an `INTERFACE` on which traffic from outside arrives (default that of the default route)")
 	return c
+}
+
+// fromCompose reads a compose file that the user named.
+func fromCompose(ctx context.Context, name string) ([]inventory.Port, error) {
+	info, err := os.Stat(name)
+	if err != nil || info.IsDir() {
+		return nil, cannotRead(name, err, takesCompose)
+	}
+	return inventory.FromCompose(ctx, name)
 }
 
 // dockerClient speaks to the daemon at an address, or to docker's own default.

@@ -7,15 +7,11 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"runtime/debug"
-	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -46,33 +42,6 @@ func tuneMemory() {
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(920 << 20)
-	}
-}
-
-// patience is how long a command may take to end after Ctrl-C.
-const patience = 3 * time.Second
-
-// interruptible is a context that ends with Ctrl-C, so that a command takes its
-// temporary files away. One that does not notice it in time ends all the same.
-// apply and watch, which have to bring more to an end, call signal.Reset first.
-func interruptible(errOut io.Writer) (context.Context, func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	go func() {
-		select {
-		case <-signals:
-			cancel()
-		case <-ctx.Done():
-			return
-		}
-		time.Sleep(patience)
-		fmt.Fprintln(errOut, "Error: interrupted")
-		os.Exit(exitError)
-	}()
-	return ctx, func() {
-		signal.Stop(signals)
-		cancel()
 	}
 }
 

@@ -51,7 +51,7 @@ func (f *rulesFlags) read(c *cobra.Command, name string) ([]*compiler.Rules, err
 	if err != nil {
 		return nil, err
 	}
-	src, shown, err := readInput(c, name)
+	src, shown, err := readInput(c, name, takesRules)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func readSets(name string) (ipset.Sets, error) {
 	}
 	src, err := os.ReadFile(name)
 	if err != nil {
-		return nil, fmt.Errorf("--ipset: %w", err)
+		return nil, cannotRead(name, err, takesSets)
 	}
 	sets, err := ipset.Parse(src)
 	return sets, atLine(name, err)
@@ -122,11 +122,14 @@ func lineError(name string, line int, text, detail string) error {
 	return fmt.Errorf("%s:%d: %s\n\n  %d: %s", name, line, detail, line, text)
 }
 
-func readInput(c *cobra.Command, name string) (src []byte, shown string, err error) {
+// readInput reads a file that the user named, or standard input.
+func readInput(c *cobra.Command, name, takes string) (src []byte, shown string, err error) {
 	if name == "-" {
 		src, err = io.ReadAll(c.InOrStdin())
 		return src, "standard input", err
 	}
-	src, err = os.ReadFile(name)
-	return src, name, err
+	if src, err = os.ReadFile(name); err != nil {
+		return nil, name, cannotRead(name, err, takes)
+	}
+	return src, name, nil
 }

@@ -5,10 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/moby/moby/client"
@@ -83,8 +80,7 @@ func (f *watchFlags) watch(c *cobra.Command, args []string) error {
 		return err
 	}
 	now, w := host.ThisHost(), c.OutOrStdout()
-	signal.Reset(os.Interrupt, syscall.SIGTERM)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilStopped()
 	defer stop()
 	changes := f.events(ctx)
 	tick := time.NewTicker(f.interval)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/seawall/seawall/compiler/docker"
 	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/prove"
 )
 
 // chains finds chains and rules of Docker that are gone, and a jump to
@@ -167,7 +168,6 @@ func (d *doctor) userJump(l *docker.Layout) {
 	if c == nil || l.Tables.Filter.Chain(iptables.DockerUser) == nil {
 		return
 	}
-	tables := command(l.Tables.Family)
 	var at []int
 	for i, r := range c.Rules {
 		if r.Target.Name == iptables.DockerUser {
@@ -183,26 +183,71 @@ func (d *doctor) userJump(l *docker.Layout) {
 		f := Finding{Code: "SD003", Summary: "FORWARD jumps to DOCKER-USER more than once", Place: place(l.Tables.Family, "FORWARD", int(second.Line)),
 			Detail:  "The rules are walked again for each jump: it costs time, and log rules log twice.",
 			Traffic: []string{"no verdict changes; each packet meets the rules twice"}, Advice: "leave the first of these jumps"}
-		if after, _ := d.proved(l.Tables.Filter, l.Tables.Family, edits, changesNothing); after != nil {
+		if after, _ := d.provedWhole(l.Tables.Filter, l.Tables.Family, edits, changesNothing); after != nil {
 			f.Fix, f.Advice = commands(l.Tables.Family, edits), ""
 		}
 		d.add(f)
 	}
-	if len(at) == 0 || at[0] == 0 {
+	if len(at) > 0 {
+		d.beforeJump(l, c, at[0])
+	}
+}
+
+// beforeJump finds a rule of FORWARD before the jump to DOCKER-USER that lets packets
+// from outside pass to containers.
+func (d *doctor) beforeJump(l *docker.Layout, c *iptables.Chain, jump int) {
+	tables := command(l.Tables.Family)
+	for i, r := range c.Rules[:jump] {
+		if !d.passesBy(l, c, jump, i) {
+			continue
+		}
+		fix := []string{tables + " -D FORWARD -j DOCKER-USER", tables + " -I FORWARD 1 -j DOCKER-USER"}
+		f := Finding{Code: "SD004", Summary: "a rule before the jump to DOCKER-USER can accept packets: " + r.String("FORWARD"),
+			Place:   place(l.Tables.Family, "FORWARD", int(r.Line)),
+			Detail:  "What it accepts never meets the user's rules. The jump has to be the first rule of FORWARD.",
+			Traffic: d.traffic(l, fix), Advice: "make the jump the first rule of FORWARD; DOCKER-USER then lets in what a rule before it denies"}
+		if after, _ := d.provedWhole(l.Tables.Filter, l.Tables.Family, words(fix), asksUser); after != nil {
+			f.Fix, f.Advice = fix, ""
+		}
+		d.add(f)
 		return
 	}
-	for _, r := range c.Rules[:at[0]] {
-		if r.Target.Name == "ACCEPT" || l.Tables.Filter.Chain(r.Target.Name) != nil {
-			fix := []string{tables + " -D FORWARD -j DOCKER-USER", tables + " -I FORWARD 1 -j DOCKER-USER"}
-			f := Finding{Code: "SD004", Summary: "a rule before the jump to DOCKER-USER can accept packets: " + r.String("FORWARD"),
-				Place:   place(l.Tables.Family, "FORWARD", int(r.Line)),
-				Detail:  "What it accepts never meets the user's rules. The jump has to be the first rule of FORWARD.",
-				Traffic: d.traffic(l, fix), Advice: "make the jump the first rule of FORWARD; DOCKER-USER then lets in what a rule before it denies"}
-			if after, _ := d.proved(l.Tables.Filter, l.Tables.Family, words(fix), asksUser); after != nil {
-				f.Fix, f.Advice = fix, ""
-			}
-			d.add(f)
-			return
+}
+
+// passesBy reports whether the rule of FORWARD at an index, before the jump, lets
+// packets from outside reach containers past DOCKER-USER: some would get in if that
+// chain denied them all. What other tools accept for networks of their own
+// (Tailscale, libvirt) does not, and what cannot be evaluated is not held against it.
+func (d *doctor) passesBy(l *docker.Layout, c *iptables.Chain, jump, i int) bool {
+	if c.Rules[i].Target.Name != "ACCEPT" && l.Tables.Filter.Chain(c.Rules[i].Target.Name) == nil {
+		return false
+	}
+	closed := d.closedUser(l)
+	for n := range c.Rules[:jump] {
+		if n = jump - 1 - n; n != i {
+			closed = append(closed, edit{"-D", c.Name, fmt.Sprint(n + 1)})
 		}
 	}
+	with := edited(l.Tables.Filter, l.Tables.Family, closed)
+	without := edited(with, l.Tables.Family, []edit{{"-D", c.Name, "1"}})
+	if with == nil || without == nil {
+		return false
+	}
+	changes, err := prove.Changes(d.ctx, prove.Side{Table: without}, prove.Side{Table: with}, l.Tables.Family, d.limits)
+	return err == nil && slices.ContainsFunc(changes, func(c *prove.Change) bool { return opens(c) && c.Old.Known() && c.New.Known() })
+}
+
+// closedUser are the edits by which DOCKER-USER denies everything from outside to
+// containers, and nothing else.
+func (d *doctor) closedUser(l *docker.Layout) []edit {
+	list := []edit{{"-F", iptables.DockerUser}}
+	for _, in := range d.interfaces() {
+		for _, n := range l.Networks {
+			list = append(list, edit{"-A", iptables.DockerUser, "-i", in, "-o", n.Bridge, "-j", "DROP"})
+		}
+		if len(l.Networks) == 0 {
+			list = append(list, edit{"-A", iptables.DockerUser, "-i", in, "-j", "DROP"})
+		}
+	}
+	return list
 }

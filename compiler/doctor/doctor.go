@@ -4,9 +4,11 @@
 //
 //	chains.go  SD001 to SD004: what belongs to Docker, and is gone or misplaced
 //	user.go    SD005 to SD010: rules that people wrote, and that do something else
+//	cuts.go    SD008 of them: rules that cut answers
 //	facts.go   SD011 to SD016: what the host says beside its rules
 //	traffic.go what a finding changes for packets, by the evaluator
 //	fix.go     commands that are proved before they are printed
+//	original.go the words of a rule, asked of the original destination
 package doctor
 
 import (
@@ -46,7 +48,7 @@ var Codes = []struct{ Code, Title, Why string }{
 	{"SD005", "A published port is open over docker-proxy", "A container network without IPv6 gets no DNAT there: clients end at docker-proxy, in INPUT, past DOCKER-USER. Docker's default has every published port so."},
 	{"SD006", "A rule of INPUT is about a published port", "Packets to published ports are rewritten and pass FORWARD, never INPUT."},
 	{"SD007", "A rule of DOCKER-USER asks for the published port", "After DNAT packets have the container's port. Only conntrack knows the original one."},
-	{"SD008", "A rule of DOCKER-USER cuts answers or outgoing connections", "Both directions of every connection pass here. A rule about published ports needs -i and --ctdir ORIGINAL."},
+	{"SD008", "A rule of DOCKER-USER cuts answers or outgoing connections", "Both directions of every connection pass here: a rule that keeps a network out also drops its answers to connections that containers opened. A rule about who comes in needs -i and --ctdir ORIGINAL."},
 	{"SD009", "Two negated rules deny everybody", "Each drops what the other lets through."},
 	{"SD010", "A rule of DOCKER-USER is never met", "A rule before it ends the chain for every packet."},
 	{"SD011", "daemon.json keeps Docker from making rules", "Publishing and isolation then stop working unless somebody writes them all."},
@@ -82,7 +84,7 @@ func Notes(ctx context.Context, h *Host, limits prove.Limits) []string {
 			continue
 		}
 		d := &doctor{ctx: ctx, limits: limits, host: h}
-		for _, x := range d.flows(l) {
+		for _, x := range d.flows(l, d.interfaces()[0]) {
 			if strings.HasPrefix(x.what, "connections from outside to unpublished") && d.verdict(t.Filter, x.packet, t.Family).IsOpen() {
 				list = append(list, fmt.Sprintf("IPv%d: FORWARD's policy is ACCEPT, and neighbours that route to containers' own addresses get in: %s. unlisted = \"deny\" closes that.", t.Family, x.what))
 			}

@@ -177,6 +177,14 @@ func TestWhatPeopleWrite(t *testing.T) {
 		{"the published address", rule("-A DOCKER-USER -d 198.51.100.2/32 -i eth0 -p tcp -m conntrack --ctdir ORIGINAL -j DROP\n"), "", "SD007", "-I DOCKER-USER 1 -i eth0 -p tcp -m conntrack --ctorigdst 198.51.100.2 --ctdir ORIGINAL -j DROP"},
 		{"no interface, no direction", rule("-A DOCKER-USER ! -s 192.0.2.0/24 -p tcp -m conntrack --ctorigdstport 8080 -j DROP\n"), "", "SD008", "answers from 8080/tcp: deny by this rule"},
 		{"no direction", rule("-A DOCKER-USER ! -s 192.0.2.0/24 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 -j DROP\n"), "", "SD008", "answers to the containers of br-shop, at port 8080: deny by this rule"},
+		{"a network is kept out", rule("-A DOCKER-USER -s 10.0.0.0/8 -i eth0 -j DROP\n"), "", "SD008", "answers to the containers of docker0 from 10.0.0.0/8: deny by this rule"},
+		{"a network is kept out, over udp", rule("-A DOCKER-USER -s 10.0.0.0/8 -i eth0 -p udp -j DROP\n"), "", "SD008", "answers to the containers of docker0 over udp from 10.0.0.0/8: deny by this rule"},
+		{"a range is kept out", rule("-A DOCKER-USER -i eth0 -m iprange --src-range 10.0.0.5-10.0.9.255 -j DROP\n"), "", "SD008", "from 10.0.0.5-10.0.9.255: deny by this rule"},
+		{"a network is kept out, on every interface", rule("-A DOCKER-USER -s 10.0.0.0/8 -j DROP\n"), "", "SD008", "iptables -R DOCKER-USER 1 -s 10.0.0.0/8 -m conntrack --ctdir ORIGINAL -j DROP"},
+		{"a network is kept out that containers are in", rule("-A DOCKER-USER -s 172.16.0.0/12 -j DROP\n"), "", "SD008", "iptables -R DOCKER-USER 1 -s 172.16.0.0/12 -i eth0 -m conntrack --ctdir ORIGINAL -j DROP"},
+		{"a part of a network is let in before", rule("-A DOCKER-USER -s 10.0.0.0/16 -j RETURN\n-A DOCKER-USER -s 10.0.0.0/8 -i eth0 -j DROP\n"), "", "SD008", "iptables -R DOCKER-USER 2 -s 10.0.0.0/8 -i eth0 -m conntrack --ctdir ORIGINAL -j DROP"},
+		{"the way out is closed", rule("-A DOCKER-USER -o eth0 -j DROP\n"), "", "SD008", "iptables -R DOCKER-USER 1 -o eth0 -m conntrack --ctdir ORIGINAL -j DROP"},
+		{"one network is let in, and nothing else passes", strings.Replace(healthy, "-A DOCKER-USER -j RETURN\n", "-A DOCKER-USER -s 10.0.0.0/8 -j RETURN\n-A DOCKER-USER -j DROP\n", 1), "", "SD008", "iptables -R DOCKER-USER 2 -i eth0 -m conntrack --ctdir ORIGINAL -j DROP"},
 		{"a negated pair", rule("-A DOCKER-USER ! -s 192.0.2.1/32 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n-A DOCKER-USER ! -s 192.0.2.2/32 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n"), "", "SD009", "every source is denied, 192.0.2.1/32 and 192.0.2.2/32 as well"},
 		{"after a RETURN", strings.Replace(healthy, "-A DOCKER-USER -j RETURN\n", "-A DOCKER-USER -j RETURN\n-A DOCKER-USER -i eth0 -p udp -m conntrack --ctorigdstport 5353 --ctdir ORIGINAL -j DROP\n", 1), "", "SD010", "none"},
 		{"the jump is there twice", strings.Replace(healthy, "-A FORWARD -j DOCKER-USER\n", "-A FORWARD -j DOCKER-USER\n-A FORWARD -j DOCKER-USER\n", 1), "", "SD003", "each packet meets the rules twice"},
@@ -207,6 +215,96 @@ func TestWhatPeopleWrite(t *testing.T) {
 				t.Errorf("the fix does not fix it:\n%s\nthen:\n%s", text, Text(again))
 			}
 		})
+	}
+}
+
+// Rules that cut answers, or ask for a port after DNAT, and are meant: what
+// containers may reach, bans, and rules that no answer meets.
+func TestWhatIsMeant(t *testing.T) {
+	healthy := capture(t, "engine-20.10-two-networks.iptables-save")
+	for _, rules := range []string{
+		// New connections alone.
+		"-s 10.0.0.0/8 -i eth0 -m conntrack --ctstate NEW -j DROP",
+		"-s 10.0.0.0/8 -i eth0 -m state --state NEW -j DROP",
+		"-s 10.0.0.0/8 -i eth0 -m conntrack --ctstate INVALID,NEW -j DROP",
+		"-s 10.0.0.0/8 -i eth0 -m conntrack --ctdir ORIGINAL -j DROP",
+		"-s 10.0.0.0/8 -i eth0 -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -j DROP",
+		"-s 10.0.0.0/8 -i eth0 -p tcp -m tcp --dport 80 -j DROP",
+		// Answers were let through before.
+		"-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT; -s 10.0.0.0/8 -i eth0 -j DROP",
+		"-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN; -s 10.0.0.0/8 -i eth0 -j RETURN; -j DROP",
+		"-s 10.0.0.0/8 -j RETURN; -d 10.0.0.0/8 -j RETURN; -j DROP",
+		// Answers in so many words.
+		"-s 10.0.0.0/8 -i eth0 -m conntrack --ctdir REPLY -j DROP",
+		// What containers may reach, and networks that they may not talk to either way.
+		"-d 10.0.0.0/8 -j DROP",
+		"-d 10.0.0.0/8 -o eth0 -j REJECT --reject-with icmp-port-unreachable",
+		"-d 10.0.0.0/8 -j DROP; -s 10.0.0.0/8 -j DROP",
+		"-s 10.0.0.0/8 -j DROP; -d 10.0.0.0/8 -j DROP",
+		"-d 10.0.0.0/8 -p tcp -m tcp --dport 8080 -j DROP",
+		"-o eth0 -p tcp -m tcp --dport 8080 -j DROP",
+		"-s 172.17.0.0/16 -p tcp -m tcp --dport 8080 -j DROP",
+		"-s 172.17.0.2/32 -j DROP",
+		"-i docker0 -j DROP",
+		// Bans.
+		"-s 198.51.100.2/32 -j DROP",
+		"-s 10.1.2.3/32 -i eth0 -j REJECT --reject-with icmp-port-unreachable",
+		"-m set --match-set crowdsec-blacklists src -j DROP",
+		"-i eth0 -m set --match-set crowdsec-blacklists src -j DROP",
+		// Everything.
+		"-j DROP",
+	} {
+		text := "-A DOCKER-USER " + strings.ReplaceAll(rules, "; ", "\n-A DOCKER-USER ") + "\n"
+		text = strings.Replace(healthy, "-A DOCKER-USER -j RETURN\n", text, 1)
+		if found := Run(context.Background(), look(t, text, packet.IPv4), prove.Limits{}); len(found) > 0 {
+			t.Errorf("%s: a false alarm:\n%s", rules, Text(found))
+		}
+	}
+}
+
+// Rules of other tools before the jump to DOCKER-USER let nobody reach containers from
+// outside; a rule beside them that does is named, and not they.
+func TestBeforeTheJump(t *testing.T) {
+	const tailscale = "-A FORWARD -j ts-forward\n-A ts-forward -i tailscale0 -j MARK --set-xmark 0x40000/0xff0000\n-A ts-forward -m mark --mark 0x40000/0xff0000 -j ACCEPT\n" +
+		"-A ts-forward -s 100.64.0.0/10 -o tailscale0 -j DROP\n-A ts-forward -o tailscale0 -j ACCEPT\n"
+	const libvirt = "-A FORWARD -j LIBVIRT_FWI\n-A FORWARD -j LIBVIRT_FWO\n-A LIBVIRT_FWI -d 192.168.122.0/24 -o virbr0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n" +
+		"-A LIBVIRT_FWI -o virbr0 -j REJECT --reject-with icmp-port-unreachable\n-A LIBVIRT_FWO -s 192.168.122.0/24 -i virbr0 -j ACCEPT\n"
+	for _, engine := range []string{"engine-20.10-two-networks.iptables-save", "engine-29-published-8080.iptables-save"} {
+		for _, test := range []struct{ before, named string }{
+			{tailscale, ""},
+			{libvirt, ""},
+			{"-A FORWARD -i docker0 -j ACCEPT\n", ""},
+			{"-A FORWARD -i eth0 -o eth1 -j ACCEPT\n", ""},
+			{tailscale + "-A FORWARD -o docker0 -j ACCEPT\n", "-A FORWARD -o docker0 -j ACCEPT"},
+			{libvirt + "-A FORWARD -p tcp -m tcp --dport 80 -j ACCEPT\n", "-A FORWARD -p tcp -m tcp --dport 80 -j ACCEPT"},
+			{"-A FORWARD -d 172.17.0.2/32 -j ACCEPT\n" + tailscale, "-A FORWARD -d 172.17.0.2/32 -j ACCEPT"},
+		} {
+			text := strings.Replace(capture(t, engine), ":DOCKER-USER - [0:0]\n", ":DOCKER-USER - [0:0]\n:ts-forward - [0:0]\n:LIBVIRT_FWI - [0:0]\n:LIBVIRT_FWO - [0:0]\n", 1)
+			text = strings.Replace(text, "-A FORWARD -j DOCKER-USER\n", test.before+"-A FORWARD -j DOCKER-USER\n", 1)
+			found := Run(context.Background(), look(t, text, packet.IPv4), prove.Limits{})
+			switch {
+			case test.named == "" && len(found) > 0:
+				t.Errorf("%s, %s: a false alarm:\n%s", engine, test.before, Text(found))
+			case test.named != "" && (len(found) != 1 || found[0].Code != "SD004" || !strings.HasSuffix(found[0].Summary, ": "+test.named)):
+				t.Errorf("%s, %s: want SD004 about %s, got:\n%s", engine, test.before, test.named, Text(found))
+			}
+		}
+	}
+}
+
+// A rule of INPUT whose destination conntrack has no words for is described.
+func TestInputWithoutFix(t *testing.T) {
+	healthy := capture(t, "engine-20.10-two-networks.iptables-save")
+	for _, rule := range []string{
+		"-p tcp -m addrtype --dst-type LOCAL -m tcp --dport 8080 -j DROP",
+		"-p tcp -m iprange --dst-range 198.51.100.1-198.51.100.9 -m tcp --dport 8080 -j DROP",
+		"! -d 198.51.100.2/32 -p tcp -m tcp --dport 8080 -j DROP",
+	} {
+		text := strings.Replace(healthy, "-A FORWARD -j DOCKER-USER\n", "-A INPUT "+rule+"\n-A FORWARD -j DOCKER-USER\n", 1)
+		found := Run(context.Background(), look(t, text, packet.IPv4), prove.Limits{})
+		if len(found) != 1 || found[0].Code != "SD006" || found[0].Fix != nil || !strings.HasPrefix(found[0].Advice, "say it in DOCKER-USER") {
+			t.Errorf("%s: %s", rule, Text(found))
+		}
 	}
 }
 

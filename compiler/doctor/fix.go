@@ -32,21 +32,31 @@ func closes(c *prove.Change) bool { return c.Effect == prove.Closed }
 func opens(c *prove.Change) bool { return c.Effect == prove.Opened }
 
 // asksUser: packets that were accepted before DOCKER-USER are denied by it, or left to
-// the rules after it.
-func asksUser(c *prove.Change) bool { return closes(c) || c.Old.IsOpen() && c.New.IsOpen() }
+// the rules after it; those that were denied are still, if in its way.
+func asksUser(c *prove.Change) bool { return !opens(c) }
 
 // changesNothing is the promise of a fix for rules that do nothing.
 func changesNothing(*prove.Change) bool { return false }
 
-// proved carries edits out on a table, and returns it; nil when they do not load,
-// or change something else than is promised. changed reports whether they change
-// the meaning at all.
+// proved carries edits of DOCKER-USER out on a table, and returns it; nil when they
+// do not load, or change something else than is promised. changed reports whether
+// they change the meaning at all.
 func (d *doctor) proved(t *iptables.Table, f packet.Family, edits []edit, as promise) (after *iptables.Table, changed bool) {
-	after = edited(t, f, edits)
+	return d.provedOn(prove.Side{Table: t}, f, edits, as)
+}
+
+// provedWhole does the same for edits of FORWARD and INPUT: there it counts what the
+// rules of Docker and the host do with the packets.
+func (d *doctor) provedWhole(t *iptables.Table, f packet.Family, edits []edit, as promise) (after *iptables.Table, changed bool) {
+	return d.provedOn(prove.Side{Table: t, Whole: true}, f, edits, as)
+}
+
+func (d *doctor) provedOn(now prove.Side, f packet.Family, edits []edit, as promise) (after *iptables.Table, changed bool) {
+	after = edited(now.Table, f, edits)
 	if after == nil {
 		return nil, false
 	}
-	changes, err := prove.Changes(d.ctx, prove.Side{Table: t}, prove.Side{Table: after}, f, d.limits)
+	changes, err := prove.Changes(d.ctx, now, prove.Side{Table: after, Whole: now.Whole}, f, d.limits)
 	if err != nil || slices.ContainsFunc(changes, func(c *prove.Change) bool { return !as(c) || !c.Old.Known() || !c.New.Known() }) {
 		return nil, false
 	}
@@ -96,55 +106,7 @@ func shellWord(w string) string {
 	return "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
 }
 
-// spec is the words of a rule without its chain.
-func spec(r *iptables.Rule) []string {
-	words, err := iptables.Words(r.Spec())
-	if err != nil {
-		return nil // it was read, so its text is one that is read
-	}
-	return words
-}
-
-// without leaves out an option with its value, and -m with its module where
-// that has no other option. The second result is false where the option is not
-// there or has a "!".
-func without(words []string, names ...string) ([]string, bool) {
-	at := slices.IndexFunc(words, func(w string) bool { return slices.Contains(names, w) })
-	if at < 0 || at+1 >= len(words) || at > 0 && words[at-1] == "!" {
-		return nil, false
-	}
-	rest := slices.Concat(words[:at], words[at+2:])
-	if at >= 2 && words[at-2] == "-m" && (at == len(rest) || slices.Contains([]string{"-m", "-j", "-g"}, rest[at])) {
-		rest = slices.Delete(rest, at-2, at)
-	}
-	return rest, true
-}
-
-// original adds conntrack's options: those of the original destination that are
-// given, and the original direction. It is false for a rule about answers.
-func original(words []string, options ...string) ([]string, bool) {
-	if at := slices.Index(words, "--ctdir"); at >= 0 {
-		if at+1 < len(words) && words[at+1] != "ORIGINAL" {
-			return nil, false
-		}
-	} else {
-		options = append(slices.Clone(options), "--ctdir", "ORIGINAL")
-	}
-	if at := slices.Index(words, "conntrack"); at > 0 && words[at-1] == "-m" {
-		end := at + slices.IndexFunc(words[at:], func(w string) bool { return w == "--ctdir" || w == "-m" || w == "-j" || w == "-g" })
-		if end < at {
-			return nil, false
-		}
-		return slices.Insert(slices.Clone(words), end, options...), true
-	}
-	at := slices.IndexFunc(words, func(w string) bool { return w == "-j" || w == "-g" })
-	if at < 0 {
-		return nil, false
-	}
-	return slices.Insert(slices.Clone(words), at, append([]string{"-m", "conntrack"}, options...)...), true
-}
-
-// outside is the words bound to the outside: one rule for each interface where they
+// outsideRules is the words bound to the outside: one rule for each interface where they
 // name none.
 func (d *doctor) outsideRules(words []string, bound bool) [][]string {
 	if bound {

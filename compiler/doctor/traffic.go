@@ -20,7 +20,7 @@ func (d *doctor) traffic(l *docker.Layout, fix []string) []string {
 		return []string{"packets' addresses are not rewritten as they should be"}
 	}
 	var list []string
-	for _, x := range d.flows(l) {
+	for _, x := range d.flows(l, d.interfaces()[0]) {
 		was, now := d.verdict(before, x.packet, l.Tables.Family), d.verdict(after, x.packet, l.Tables.Family)
 		if said(was) != said(now) && was != 0 && now != 0 {
 			list = append(list, fmt.Sprintf("%s: %s now, %s when it is fixed", x.what, said(was), said(now)))
@@ -33,16 +33,45 @@ func (d *doctor) traffic(l *docker.Layout, fix []string) []string {
 }
 
 type packetFlow struct {
-	what   string
-	packet packet.Packet
+	what    string
+	packet  packet.Packet
+	opening *packet.Packet // of an answer: the packet that opened its connection
 }
 
-// flows are the packets that matter, for each published port and each bridge.
-func (d *doctor) flows(l *docker.Layout) []packetFlow {
-	outside := "eth0"
-	if len(d.host.Interfaces) > 0 {
-		outside = d.host.Interfaces[0]
+// overUDP is a packet of a container's connection, to a resolver.
+func (x packetFlow) overUDP() packetFlow {
+	const dns = 53
+	x.what += " over udp"
+	udp := func(p *packet.Packet) {
+		p.Protocol, p.TCPFlags, p.OrigPort = packet.UDP, 0, dns
+		if p.Reply {
+			p.Sport = dns
+		} else {
+			p.Dport = dns
+		}
 	}
+	return x.changed(udp)
+}
+
+// atPort is a packet of a container's connection to a port of a server.
+func (x packetFlow) atPort(port int) packetFlow {
+	x.what += fmt.Sprintf(", at port %d", port)
+	return x.changed(func(p *packet.Packet) { p.OrigPort = port })
+}
+
+func (x packetFlow) changed(change func(*packet.Packet)) packetFlow {
+	change(&x.packet)
+	if x.opening != nil {
+		opening := *x.opening
+		change(&opening)
+		x.opening = &opening
+	}
+	return x
+}
+
+// flows are the packets that matter, for each published port and each bridge, with
+// one interface to the outside.
+func (d *doctor) flows(l *docker.Layout, outside string) []packetFlow {
 	client, server := netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("198.51.100.2")
 	if l.Tables.Family == packet.IPv6 {
 		client, server = netip.MustParseAddr("2001:db8:ffff::9"), netip.MustParseAddr("2001:db8::2")
@@ -57,8 +86,8 @@ func (d *doctor) flows(l *docker.Layout) []packetFlow {
 		back := in
 		back.In, back.Out, back.State, back.TCPFlags, back.Reply = p.Bridge, outside, packet.Established, packet.ACK, true
 		back.Source, back.Dest, back.Sport, back.Dport = p.To.Addr(), client, int(p.To.Port()), 40000
-		list = append(list, packetFlow{fmt.Sprintf("new connections to %d/%s", p.Port, p.Protocol), in},
-			packetFlow{fmt.Sprintf("answers from %d/%s", p.Port, p.Protocol), back})
+		list = append(list, packetFlow{fmt.Sprintf("new connections to %d/%s", p.Port, p.Protocol), in, nil},
+			packetFlow{fmt.Sprintf("answers from %d/%s", p.Port, p.Protocol), back, &in})
 	}
 	for _, n := range l.Networks {
 		container := client
@@ -73,15 +102,15 @@ func (d *doctor) flows(l *docker.Layout) []packetFlow {
 		direct := out
 		direct.In, direct.Out, direct.Dest, direct.Source = outside, n.Bridge, container, client
 		direct.OrigDst = container
-		list = append(list, packetFlow{"connections of the containers of " + n.Bridge + " to the outside", out},
-			packetFlow{"answers to the containers of " + n.Bridge, answer},
-			packetFlow{"connections from outside to unpublished ports of " + n.Bridge, direct})
+		list = append(list, packetFlow{"connections of the containers of " + n.Bridge + " to the outside", out, nil},
+			packetFlow{"answers to the containers of " + n.Bridge, answer, &out},
+			packetFlow{"connections from outside to unpublished ports of " + n.Bridge, direct, nil})
 		for _, m := range l.Networks {
 			if m != n && len(m.Subnets) > 0 {
 				across := out
 				across.Out, across.Dest = m.Bridge, m.Subnets[0].Addr().Next().Next()
 				across.OrigDst = across.Dest
-				list = append(list, packetFlow{fmt.Sprintf("connections from %s to %s", n.Bridge, m.Bridge), across})
+				list = append(list, packetFlow{fmt.Sprintf("connections from %s to %s", n.Bridge, m.Bridge), across, nil})
 			}
 		}
 	}

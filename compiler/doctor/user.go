@@ -2,6 +2,8 @@ package doctor
 
 import (
 	"fmt"
+	"iter"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,7 +34,7 @@ func (d *doctor) user(t docker.Tables) {
 // next adds the first finding that was not seen yet, and returns the table with
 // its fix carried out.
 func (d *doctor) next(l *docker.Layout, seen map[string]bool) (*iptables.Table, bool) {
-	for _, p := range d.proposals(l) {
+	for p := range d.proposals(l) {
 		key := p.Code + p.Summary
 		if seen[key] {
 			continue
@@ -45,40 +47,56 @@ func (d *doctor) next(l *docker.Layout, seen map[string]bool) (*iptables.Table, 
 	return nil, false
 }
 
-// proposals are all that may be wrong, first in DOCKER-USER.
-func (d *doctor) proposals(l *docker.Layout) []*proposal {
-	var list []*proposal
-	add := func(p *proposal) {
-		if p != nil {
-			list = append(list, p)
-		}
+// proposals are all that may be wrong, first in DOCKER-USER. Each is worked out when it
+// is asked for.
+func (d *doctor) proposals(l *docker.Layout) iter.Seq[*proposal] {
+	return func(yield func(*proposal) bool) {
+		_ = d.proposeUser(l, yield) && d.proposeInput(l, yield)
 	}
-	if c := l.Tables.Filter.Chain(iptables.DockerUser); c != nil {
-		over := -1
-		for i, r := range c.Rules {
-			if over >= 0 {
-				add(d.neverMet(l, c, over, i))
-				continue
-			}
-			if unconditional(r) {
-				over = i
-			}
-			add(d.rewritten(l, c, i))
-			add(d.rewrittenAddress(l, c, i))
-			add(d.cuts(l, c, i))
-			add(d.negated(l, c, i))
-		}
-	}
-	if c := l.Tables.Filter.Chain("INPUT"); c != nil {
-		for i := range c.Rules {
-			add(d.input(l, c, i))
-		}
-	}
-	return list
 }
 
-// lineOf is where a rule stands in what was read; 0 for one that a fix has made.
-func (d *doctor) lineOf(l *docker.Layout, chain string, r *iptables.Rule) string {
+// proposeUser is false when no more is asked for.
+func (d *doctor) proposeUser(l *docker.Layout, yield func(*proposal) bool) bool {
+	c := l.Tables.Filter.Chain(iptables.DockerUser)
+	if c == nil {
+		return true
+	}
+	over := -1
+	for i, r := range c.Rules {
+		if over >= 0 {
+			if p := d.neverMet(l, c, over, i); p != nil && !yield(p) {
+				return false
+			}
+			continue
+		}
+		if unconditional(r) {
+			over = i
+		}
+		for _, look := range []func(*docker.Layout, *iptables.Chain, int) *proposal{d.rewritten, d.rewrittenAddress, d.cuts, d.negated} {
+			if p := look(l, c, i); p != nil && !yield(p) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (d *doctor) proposeInput(l *docker.Layout, yield func(*proposal) bool) bool {
+	c := l.Tables.Filter.Chain("INPUT")
+	if c == nil {
+		return true
+	}
+	for i := range c.Rules {
+		if p := d.input(l, c, i); p != nil && !yield(p) {
+			return false
+		}
+	}
+	return true
+}
+
+// placeOf is where a rule stands in what was read, without a line for one that a fix
+// has made.
+func (d *doctor) placeOf(l *docker.Layout, chain string, r *iptables.Rule) string {
 	line := 0
 	for _, t := range d.host.Families {
 		if t.Family != l.Tables.Family || t.Filter == nil || t.Filter.Chain(chain) == nil {
@@ -109,7 +127,7 @@ func closed(r *iptables.Rule) bool { return r.Target.Name == "DROP" || r.Target.
 // one does is taken out. What else was meant nobody can tell.
 func (d *doctor) neverMet(l *docker.Layout, c *iptables.Chain, end, i int) *proposal {
 	r, last := c.Rules[i], c.Rules[end]
-	p := &proposal{as: changesNothing, Finding: Finding{Code: "SD010", Summary: "a rule of DOCKER-USER is never met: " + r.String(c.Name), Place: d.lineOf(l, c.Name, r),
+	p := &proposal{as: changesNothing, Finding: Finding{Code: "SD010", Summary: "a rule of DOCKER-USER is never met: " + r.String(c.Name), Place: d.placeOf(l, c.Name, r),
 		Detail: "The rule before it, " + last.String(c.Name) + ", ends the chain for every packet.", Traffic: []string{"none"},
 		Advice: "put it before that rule if it is meant, or take it out"}}
 	number := fmt.Sprint(i + 1)
@@ -134,9 +152,6 @@ func option(b *iptables.Body, names ...string) (value string, found bool) {
 	}
 	return "", false
 }
-
-// destinationPorts are the options that ask for the port that a packet has now.
-var destinationPorts = []string{"--dport", "--dports"}
 
 // portsOf are the parts of a rule's list of destination ports; none where it asks
 // for none, or for all but some.
@@ -195,18 +210,11 @@ func decides(r *iptables.Rule) promise {
 	return nil
 }
 
-// asOriginal is a rule, asked for parts of its list as original ports.
-func (d *doctor) asOriginal(r *iptables.Rule, parts []string, also ...string) [][]string {
-	bare, ok := without(spec(r), destinationPorts...)
-	if !ok {
-		return nil
-	}
+// originals are the rules that ask what a rule asks of the original destination,
+// bound to the outside.
+func (d *doctor) originals(r *iptables.Rule, what asked) [][]string {
 	var list [][]string
-	for _, part := range parts {
-		words, ok := original(bare, append(also, "--ctorigdstport", part)...)
-		if !ok {
-			return nil
-		}
+	for _, words := range asOriginal(r, what) {
 		list = append(list, d.outsideRules(words, r.In.Name != "")...)
 	}
 	return list
@@ -219,22 +227,47 @@ func (d *doctor) rewritten(l *docker.Layout, c *iptables.Chain, i int) *proposal
 	r := c.Rules[i]
 	port, parts := about(l, r, true)
 	as := decides(r)
-	if port == nil || as == nil || ofContainers(l, r) {
+	if port == nil || as == nil || ofContainers(l, r) || d.ofServers(r, port) {
 		return nil
 	}
 	p := &proposal{as: as, moot: true, Finding: Finding{Code: "SD007",
 		Summary: fmt.Sprintf("a rule of DOCKER-USER asks for the published port %d, which packets no longer have there: %s", port.Port, r.String(c.Name)),
-		Place:   d.lineOf(l, c.Name, r),
+		Place:   d.placeOf(l, c.Name, r),
 		Detail:  fmt.Sprintf("After DNAT they have the container's port, %d. Only conntrack still knows the original one.", port.To.Port()),
 		Traffic: []string{fmt.Sprintf("the rule matches no connection to %d/%s", port.Port, port.Protocol)},
 		Advice:  "ask for --ctorigdstport of -m conntrack, with --ctdir ORIGINAL, in a rule before this one"}}
-	p.edits = insert(c.Name, i, d.asOriginal(r, parts))
+	p.edits = insert(c.Name, i, d.originals(r, asked{ports: parts, address: r.Dest.Prefix.IsValid() && !r.Dest.Prefix.Contains(port.To.Addr())}))
 	return p
 }
 
 // ofContainers reports whether a rule is about what containers send.
 func ofContainers(l *docker.Layout, r *iptables.Rule) bool {
-	return slices.ContainsFunc(l.Networks, func(n *docker.Network) bool { return r.In.Name == n.Bridge && !r.In.Not })
+	return slices.ContainsFunc(l.Networks, func(n *docker.Network) bool {
+		return r.In.Name == n.Bridge && !r.In.Not || slices.ContainsFunc(n.Subnets, func(s netip.Prefix) bool { return within(r.Source, s) })
+	})
+}
+
+// within reports whether a rule's sources are all in a network.
+func within(s iptables.Source, network netip.Prefix) bool {
+	return s.Prefix.IsValid() && !s.Not && s.Prefix.Bits() >= network.Bits() && network.Contains(s.Prefix.Addr())
+}
+
+// ofServers reports whether a rule with a destination port is about servers
+// elsewhere: it asks for a network that the published port's container is not in,
+// from anywhere, or for what leaves by an outside interface.
+func (d *doctor) ofServers(r *iptables.Rule, port *docker.Published) bool {
+	if !r.Out.Not && slices.Contains(d.interfaces(), r.Out.Name) {
+		return true
+	}
+	to := r.Dest.Prefix
+	return to.IsValid() && !r.Dest.Not && r.In.Name == "" && !to.IsSingleIP() && !to.Contains(port.To.Addr())
+}
+
+// asksContainerPort reports whether a rule may be met by packets to a container's
+// port, whatever their address.
+func asksContainerPort(r *iptables.Rule, port *docker.Published) bool {
+	parts := portsOf(r)
+	return parts == nil || slices.ContainsFunc(parts, func(p string) bool { return holds(p, int(port.To.Port())) })
 }
 
 // rewrittenAddress finds rules that ask for the host address of a published port,
@@ -246,100 +279,20 @@ func (d *doctor) rewrittenAddress(l *docker.Layout, c *iptables.Chain, i int) *p
 		return nil
 	}
 	for _, port := range l.Published {
-		if !port.Address.IsValid() || !r.Dest.Prefix.Contains(port.Address) || r.Dest.Prefix.Contains(port.To.Addr()) {
+		if !port.Address.IsValid() || !r.Dest.Prefix.Contains(port.Address) || r.Dest.Prefix.Contains(port.To.Addr()) || !asksContainerPort(r, port) {
 			continue
 		}
-		prefix := r.Dest.Prefix.String()
-		host := strings.TrimSuffix(prefix, fmt.Sprintf("/%d", port.Address.BitLen()))
+		host := bareHost(r)
 		p := &proposal{as: as, moot: true, Finding: Finding{Code: "SD007",
 			Summary: fmt.Sprintf("a rule of DOCKER-USER asks for the host address %s, which packets no longer have there: %s", host, r.String(c.Name)),
-			Place:   d.lineOf(l, c.Name, r),
+			Place:   d.placeOf(l, c.Name, r),
 			Detail:  fmt.Sprintf("After DNAT they have the container's address, %s. Only conntrack still knows the original one.", port.To.Addr()),
 			Traffic: []string{fmt.Sprintf("the rule matches no connection to %d/%s", port.Port, port.Protocol)},
 			Advice:  "ask for --ctorigdst of -m conntrack, with --ctdir ORIGINAL, in a rule before this one"}}
-		bare, ok := without(spec(r), "-d")
-		if !ok {
-			return p
-		}
-		words, ok := original(bare, "--ctorigdst", host)
-		if ok {
-			p.edits = insert(c.Name, i, d.outsideRules(words, r.In.Name != ""))
-		}
+		p.edits = insert(c.Name, i, d.originals(r, asked{address: true}))
 		return p
 	}
 	return nil
-}
-
-// cuts finds rules that keep strangers out and cut answers as well: they are bound
-// to no interface or no direction. A rule about a destination is meant for
-// what containers send there, and one that takes no answer cuts none.
-func (d *doctor) cuts(l *docker.Layout, c *iptables.Chain, i int) *proposal {
-	r := c.Rules[i]
-	dir, bound := option(r.Body, "--ctdir")
-	if !closed(r) || bound && dir == "ORIGINAL" && r.In.Name != "" || unconditional(r) || toDestination(r) || ofContainers(l, r) {
-		return nil
-	}
-	if slices.ContainsFunc(l.Networks, func(n *docker.Network) bool { return r.Out.Name == n.Bridge }) {
-		return nil // about traffic to containers: it is meant
-	}
-	off := edited(l.Tables.Filter, l.Tables.Family, []edit{{"-D", c.Name, fmt.Sprint(i + 1)}})
-	var cut []string
-	answers := false
-	for _, x := range d.cuttable(l) {
-		if was, now := d.verdict(l.Tables.Filter, x.packet, l.Tables.Family), d.verdict(off, x.packet, l.Tables.Family); !was.IsOpen() && now.IsOpen() {
-			cut = append(cut, x.what+": "+said(was)+" by this rule")
-			answers = answers || x.packet.Reply
-		}
-	}
-	if !answers {
-		return nil
-	}
-	p := &proposal{as: opens, Finding: Finding{Code: "SD008", Summary: "a rule of DOCKER-USER cuts more than new connections from outside: " + r.String(c.Name),
-		Place:   d.lineOf(l, c.Name, r),
-		Detail:  "Both directions of every connection pass here, and what containers start themselves. A rule about published ports needs -i with the outside interface, and --ctdir ORIGINAL.",
-		Traffic: cut, Advice: "bind the rule to the outside interface and to --ctdir ORIGINAL of -m conntrack"}}
-	if words, ok := original(spec(r)); ok {
-		rules := d.outsideRules(words, r.In.Name != "")
-		p.edits = append([]edit{append(edit{"-R", c.Name, fmt.Sprint(i + 1)}, rules[0]...)}, insert(c.Name, i+1, rules[1:])...)
-	}
-	return p
-}
-
-// toDestination reports whether a rule asks where packets go: an address, or a set
-// of them.
-func toDestination(r *iptables.Rule) bool {
-	if r.Dest.Prefix.IsValid() || len(r.Masks) > 0 {
-		return true
-	}
-	for _, m := range r.Matches {
-		for _, o := range m.Options {
-			if o.Name == "--dst-range" || o.Name == "--dst-type" || o.Name == "--match-set" && strings.Contains(o.Values[1], "dst") {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// cuttable are the packets that a rule about published ports must leave alone.
-func (d *doctor) cuttable(l *docker.Layout) []packetFlow {
-	var list []packetFlow
-	for _, x := range d.flows(l) {
-		if strings.HasPrefix(x.what, "answers") || strings.HasPrefix(x.what, "connections of the containers") {
-			list = append(list, x)
-		}
-		if strings.HasPrefix(x.what, "connections of the containers") || strings.HasPrefix(x.what, "answers to the containers") {
-			for _, p := range l.Published {
-				if p.Port > 0 {
-					same := x
-					same.what += fmt.Sprintf(", at port %d", p.Port)
-					same.packet.OrigPort = p.Port
-					list = append(list, same)
-				}
-			}
-		}
-	}
-	return list
 }
 
 // negated finds rules that deny all but one source each: together they deny
@@ -364,7 +317,7 @@ func (d *doctor) negated(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 		sources = append(sources, c.Rules[j].Source.Prefix.String())
 	}
 	p := &proposal{as: opens, Finding: Finding{Code: "SD009", Summary: fmt.Sprintf("%d negated rules deny everybody: all but %s", len(same), strings.Join(sources, ", and all but ")),
-		Place:   d.lineOf(l, c.Name, c.Rules[same[1]]),
+		Place:   d.placeOf(l, c.Name, c.Rules[same[1]]),
 		Detail:  "Each drops what the others let through. Let the sources in one by one, and deny the rest with one rule.",
 		Traffic: []string{"every source is denied, " + strings.Join(sources, " and ") + " as well"},
 		Advice:  "let each source through with a rule of its own, and deny the rest after them"}}
@@ -414,34 +367,21 @@ func (d *doctor) input(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 	}
 	p := &proposal{as: closes, moot: true, Finding: Finding{Code: "SD006",
 		Summary: fmt.Sprintf("a rule of INPUT is about the published port %d/%s, and does nothing to its clients: %s", port.Port, port.Protocol, r.String(c.Name)),
-		Place:   d.lineOf(l, c.Name, r),
+		Place:   d.placeOf(l, c.Name, r),
 		Detail:  "Their packets are rewritten to the container's address and pass FORWARD, never INPUT.",
 		Traffic: []string{fmt.Sprintf("connections to %d/%s are served as if the rule were not there", port.Port, port.Protocol)},
-		Advice:  "INPUT lets some sources in before this rule: say all of it in DOCKER-USER, with --ctorigdstport and --ctdir ORIGINAL of -m conntrack"}}
+		Advice:  "say it in DOCKER-USER, with --ctorigdstport and --ctdir ORIGINAL of -m conntrack"}}
 	if l.Tables.Filter.Chain(iptables.DockerUser) == nil {
 		p.Advice = "the chain DOCKER-USER, where such a rule belongs, is not there"
 		return p
 	}
-	rules := d.asOriginal(r, parts)
-	if r.Dest.Prefix.IsValid() {
-		rules = nil
-		if !r.Dest.Not {
-			bare, _ := without(spec(r), "-d")
-			if ports, ok := without(bare, destinationPorts...); ok {
-				for _, part := range parts {
-					if words, ok := original(ports, "--ctorigdst", strings.TrimSuffix(r.Dest.Prefix.String(), fmt.Sprintf("/%d", l.Tables.Family.Bits())), "--ctorigdstport", part); ok {
-						rules = append(rules, d.outsideRules(words, r.In.Name != "")...)
-					}
-				}
-			}
-		}
-	}
-	edits := insert(iptables.DockerUser, 0, rules)
+	edits := insert(iptables.DockerUser, 0, d.originals(r, asked{address: true, ports: parts}))
 	if excepted(c.Rules[:i], parts) {
 		// That there is something to find is asked all the same.
 		if _, changed := d.proved(l.Tables.Filter, l.Tables.Family, edits, closes); !changed && len(edits) > 0 {
 			return nil
 		}
+		p.Advice = "INPUT lets some sources in before this rule: say all of it in DOCKER-USER, with --ctorigdstport and --ctdir ORIGINAL of -m conntrack"
 		return p
 	}
 	p.edits = edits
@@ -503,7 +443,7 @@ func (d *doctor) openProxy(p *exposure.Port, w exposure.Way) {
 	i := slices.IndexFunc(d.host.Families, func(t docker.Tables) bool { return t.Family == w.Family })
 	if i >= 0 && d.host.Families[i].Filter != nil {
 		edits := []edit{{"-I", "INPUT", "-i", w.Interface, "-p", p.Protocol, "-m", "conntrack", "--ctorigdstport", fmt.Sprint(p.Port), "--ctdir", "ORIGINAL", "-j", "DROP"}}
-		if after, _ := d.proved(d.host.Families[i].Filter, w.Family, edits, closes); after != nil {
+		if after, changed := d.provedWhole(d.host.Families[i].Filter, w.Family, edits, closes); after != nil && changed {
 			f.Fix = commands(w.Family, edits)
 		}
 	}

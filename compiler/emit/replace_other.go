@@ -15,3 +15,17 @@ func Replace(path string, content []byte, mode fs.FileMode) error {
 	}
 	return os.WriteFile(path, content, mode)
 }
+
+// inPlace is content that is written when it replaces what is there.
+type inPlace struct {
+	path    string
+	content []byte
+	mode    fs.FileMode
+}
+
+func prepare(path string, content []byte, mode fs.FileMode) (pending, error) {
+	return inPlace{path, content, mode}, nil
+}
+
+func (p inPlace) CloseAtomicallyReplace() error { return Replace(p.path, p.content, p.mode) }
+func (p inPlace) Cleanup() error                { return nil }

@@ -19,6 +19,17 @@ import (
 // place first, under a name with a dot in front; one that an earlier run was
 // killed at is removed.
 func Replace(path string, content []byte, mode fs.FileMode) error {
+	file, err := prepare(path, content, mode)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.Cleanup() }()
+	return file.CloseAtomicallyReplace()
+}
+
+// prepare writes and syncs the file that is to replace another, so that nothing but
+// the rename is left to do: a disk that is full is full now.
+func prepare(path string, content []byte, mode fs.FileMode) (pending, error) {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		path = real
 	} else if target, err := os.Readlink(path); err == nil { // of a file that is not there yet
@@ -31,16 +42,20 @@ func Replace(path string, content []byte, mode fs.FileMode) error {
 	removeLeft(dir, filepath.Base(path))
 	file, err := renameio.NewPendingFile(path, renameio.WithTempDir(dir), renameio.WithStaticPermissions(mode), renameio.WithExistingPermissions())
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer file.Cleanup()
-	if _, err := file.Write(content); err != nil {
-		return err
+	_, err = file.Write(content)
+	if err == nil {
+		err = keepOwner(file.File, path)
 	}
-	if err := keepOwner(file.File, path); err != nil {
-		return err
+	if err == nil {
+		err = file.Sync()
 	}
-	return file.CloseAtomicallyReplace()
+	if err != nil {
+		_ = file.Cleanup() // of the error before it there is more to say
+		return nil, err
+	}
+	return file, nil
 }
 
 // keepOwner gives a file the owner and group of the one that it replaces.

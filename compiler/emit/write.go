@@ -100,29 +100,52 @@ func Generated(text []byte) bool {
 	return slices.ContainsFunc(madeBy, func(start string) bool { return bytes.HasPrefix(line, []byte("# "+start)) })
 }
 
+// pending is a file that is written, and takes its place when it is told to.
+type pending interface {
+	CloseAtomicallyReplace() error
+	Cleanup() error // of one that did not take its place
+}
+
 // Write writes the files into a folder, which it makes when it is missing, and
-// gives the names of those that changed. It replaces what is there, whoever made
-// it: CheckForeign asks before.
-func Write(dir string, files []File) ([]string, error) {
+// gives the names of those that changed. All are written before the first takes its
+// place: where one does not fit on the disk, none changes. It replaces what is
+// there, whoever made it: CheckForeign asks before.
+func Write(dir string, files []File) (names []string, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	names, err := Changed(dir, files)
-	if err != nil {
+	if names, err = Changed(dir, files); err != nil {
 		return nil, err
 	}
+	var ready []pending
+	defer func() {
+		for _, p := range ready {
+			_ = p.Cleanup() // of the error before it there is more to say
+		}
+	}()
 	for _, f := range files {
 		if !slices.Contains(names, f.Name) {
 			continue
 		}
-		// Boot files are root's alone where distributions keep them.
-		mode := fs.FileMode(0o600)
-		if f.Executable {
-			mode = 0o755
-		}
-		if err := Replace(filepath.Join(dir, f.Name), f.Bytes, mode); err != nil {
+		p, err := prepare(filepath.Join(dir, f.Name), f.Bytes, f.mode())
+		if err != nil {
 			return nil, fmt.Errorf("%s: %w", f.Name, err)
+		}
+		ready = append(ready, p)
+	}
+	for _, p := range ready {
+		if err := p.CloseAtomicallyReplace(); err != nil {
+			return nil, err
 		}
 	}
 	return names, nil
+}
+
+// mode is that of a new file: boot files are root's alone where distributions keep
+// them.
+func (f *File) mode() fs.FileMode {
+	if f.Executable {
+		return 0o755
+	}
+	return 0o600
 }

@@ -206,10 +206,11 @@ func (t *Turn) Current() (map[packet.Family][]string, error) {
 	return all, nil
 }
 
-// Remember notes that rules were loaded by Seawall.
+// Remember notes that rules were loaded by Seawall. What it noted before stays where it
+// cannot.
 func (t *Turn) Remember(rules map[packet.Family][]string) error {
 	for f, list := range rules {
-		if err := os.WriteFile(t.memory(f), []byte(strings.Join(list, "\n")+"\n"), 0o600); err != nil {
+		if err := emit.Replace(t.memory(f), []byte(strings.Join(list, "\n")+"\n"), 0o600); err != nil {
 			return err
 		}
 	}

@@ -17,6 +17,10 @@ import (
 type Side struct {
 	Policy *schema.Document
 	Table  *iptables.Table
+	// Whole is for a table that is compared from the first rule of FORWARD and INPUT
+	// to their policies: what Docker and the host do after the policy's chain counts
+	// as well.
+	Whole bool
 }
 
 // Effect is what a change does for the packets that it is about.
@@ -101,7 +105,11 @@ func (q *question) reader(s Side, lists *meaning.Lists) func(packet.Hook) (diagr
 		r := meaning.NewReader(q.Store, q.space, s.Policy, lists)
 		return func(hook packet.Hook) (diagram.Ref, error) { return r.Hook(hook), nil }
 	}
-	return iptables.NewReader(q.Store, q.space, s.Table).Hook
+	r := iptables.NewReader(q.Store, q.space, s.Table)
+	if s.Whole {
+		return r.Whole
+	}
+	return r.Hook
 }
 
 // externals are the interfaces that both sides take for the outside; nil when

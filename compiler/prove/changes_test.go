@@ -87,3 +87,24 @@ func sideOf(t *rapid.T, doc *schema.Document, family packet.Family) prove.Side {
 	}
 	return prove.Side{Table: file.Table("filter")}
 }
+
+// What Docker and the host do after the policy's chain is a change of whole tables
+// alone, in FORWARD and in INPUT.
+func TestChangesOfWholeTables(t *testing.T) {
+	const head = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:DOCKER-USER - [0:0]\n-A FORWARD -j DOCKER-USER\n"
+	table := func(rules string) *iptables.Table {
+		f, err := iptables.Parse([]byte(head+rules+"COMMIT\n"), iptables.Options{Family: packet.IPv4})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f.Table("filter")
+	}
+	for _, rule := range []string{"-A FORWARD -i eth0 -j DROP\n", "-A INPUT -i eth0 -p tcp -j DROP\n"} {
+		for whole, want := range map[bool]int{false: 0, true: 1} {
+			list, err := prove.Changes(context.Background(), prove.Side{Table: table(""), Whole: whole}, prove.Side{Table: table(rule), Whole: whole}, packet.IPv4, prove.Limits{})
+			if err != nil || len(list) != want || want > 0 && list[0].Effect != prove.Closed {
+				t.Errorf("%s whole %t: %d changes, %v; want %d", rule, whole, len(list), err, want)
+			}
+		}
+	}
+}

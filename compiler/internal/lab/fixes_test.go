@@ -18,10 +18,13 @@ import (
 	"github.com/seawall/seawall/compiler/prove"
 )
 
-// broken is a host of the capture engine-20.10-two-networks, which publishes 8080 to
-// port 80, 5353/udp to 53, and 198.51.100.2:5432 to 5432, with rules of people in
-// it.
+// broken is a host of a capture with rules of people in it. That of
+// engine-20.10-two-networks publishes 8080 to port 80, 5353/udp to 53, and
+// 198.51.100.2:5432 to 80; that of engine-29-published-8080 publishes 8080 to port 80.
 type broken struct {
+	capture              string // the first by default
+	six                  bool   // IPv6 is looked at as well: no network has it, so docker-proxy serves it
+	input6               string // rules of INPUT for IPv6
 	user, input, forward string // rules of DOCKER-USER before its RETURN, of INPUT, and of FORWARD before the jump
 	after                string // rules of DOCKER-USER after its RETURN
 	codes                string // what doctor finds
@@ -48,13 +51,29 @@ var brokenHosts = []broken{
 	{user: "-A DOCKER-USER ! -s 192.0.2.0/24 -i eth0 -p tcp -m tcp --dport 8000:8100 -j DROP\n", codes: "SD007", change: "closed 8000-8100/tcp"},
 	{user: "-A DOCKER-USER -i eth0 -p udp -m udp --dport 5353 -m conntrack --ctstate NEW -j REJECT --reject-with icmp-port-unreachable\n", codes: "SD007", change: "closed 5353/udp"},
 	{user: "-A DOCKER-USER -d 198.51.100.2/32 -i eth0 -p tcp -m conntrack --ctdir ORIGINAL -j DROP\n", codes: "SD007", change: "closed tcp"},
+	{user: "-A DOCKER-USER -d 198.51.100.2/32 -i eth0 -p tcp -m tcp --dport 5432 -j DROP\n", codes: "SD007", change: "closed 5432/tcp"},
+	{user: "-A DOCKER-USER -d 10.0.0.0/8 -p tcp -m tcp --dport 8080 -j DROP\n"},
 	// SD008: answers are cut; what is meant is left alone.
 	{user: "-A DOCKER-USER ! -s 192.0.2.0/24 -p tcp -m conntrack --ctorigdstport 8080 -j DROP\n", codes: "SD008", change: "opened 8080/tcp"},
 	{user: "-A DOCKER-USER ! -s 192.0.2.0/24 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 -j DROP\n", codes: "SD008", change: "opened 8080/tcp"},
 	{user: "-A DOCKER-USER -i eth0 ! -s 192.0.2.0/24 -j DROP\n", codes: "SD008", change: "opened every port"},
 	{user: "-A DOCKER-USER -p tcp -m comment --comment \"a 'b' $c\" -j REJECT --reject-with tcp-reset\n", codes: "SD008", change: "opened tcp"},
 	{user: "-A DOCKER-USER ! -s 192.0.2.0/24 -j DROP\n", codes: "SD008", change: "opened every port"},
+	{user: "-A DOCKER-USER -s 10.0.0.0/8 -i eth0 -j DROP\n", codes: "SD008", change: "opened every port"},
+	{user: "-A DOCKER-USER -s 10.0.0.0/8 -j DROP\n", codes: "SD008", change: "opened every port"},
+	{user: "-A DOCKER-USER -s 172.16.0.0/12 -j REJECT --reject-with icmp-port-unreachable\n", codes: "SD008", change: "opened every port"},
+	{user: "-A DOCKER-USER -s 10.0.0.0/8 -i eth0 -p udp -m comment --comment \"the `lan`\" -j DROP\n", codes: "SD008", change: "opened udp"},
+	{user: "-A DOCKER-USER -i eth0 -m iprange --src-range 10.0.0.5-10.0.9.255 -j DROP\n", codes: "SD008", change: "opened every port"},
+	{user: "-A DOCKER-USER -s 10.1.0.0/16 -j RETURN\n-A DOCKER-USER -s 10.0.0.0/8 -i eth0 -j DROP\n-A DOCKER-USER -s 192.168.0.0/16 -i eth0 -j DROP\n", codes: "SD008 SD008", change: "opened every port"},
+	{user: "-A DOCKER-USER -o eth0 -j DROP\n", codes: "SD008", change: "opened every port"},
+	{user: "-A DOCKER-USER -s 10.0.0.0/8 -j RETURN\n-A DOCKER-USER -j DROP\n", codes: "SD008", change: "opened every port"},
 	{user: "-A DOCKER-USER -d 203.0.113.0/24 -j DROP\n"},
+	{user: "-A DOCKER-USER -s 10.1.2.3/32 -j DROP\n"},
+	{user: "-A DOCKER-USER -m set --match-set bad src -j DROP\n"},
+	{user: "-A DOCKER-USER -s 10.0.0.0/8 -i eth0 -m conntrack --ctstate NEW -j DROP\n"},
+	{user: "-A DOCKER-USER -s 10.0.0.0/8 -i eth0 -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -j DROP\n"},
+	{user: "-A DOCKER-USER -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN\n-A DOCKER-USER -s 10.0.0.0/8 -i eth0 -j DROP\n"},
+	{user: "-A DOCKER-USER -d 10.0.0.0/8 -j DROP\n-A DOCKER-USER -s 10.0.0.0/8 -j DROP\n"},
 	{user: "-A DOCKER-USER -d 172.17.0.0/16 -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -j DROP\n"},
 	{user: "-A DOCKER-USER -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -i eth0 -j DROP\n"},
 	{user: "-A DOCKER-USER -m set --match-set bad dst -j DROP\n"},
@@ -74,26 +93,44 @@ var brokenHosts = []broken{
 	{forward: "-A FORWARD -j DOCKER-USER\n", codes: "SD003"},
 	{forward: "-A FORWARD -j DOCKER-USER\n-A FORWARD -j DOCKER-USER\n", codes: "SD003"},
 	{user: "-A DOCKER-USER -j LOG\n", forward: "-A FORWARD -j DOCKER-USER\n", codes: "SD003"},
-	{user: "-A DOCKER-USER -s 10.0.0.0/8 -i eth0 -j DROP\n", forward: "-A FORWARD -j DOCKER-USER\n", codes: "SD003"},
+	{user: "-A DOCKER-USER -s 10.0.0.0/8 -i eth0 -j DROP\n", forward: "-A FORWARD -j DOCKER-USER\n", codes: "SD003 SD008", change: "opened every port"},
 	{forward: "-A FORWARD -j DOCKER-USER\n-A FORWARD -o lo -j DROP\n", codes: "SD003"},
 	{user: "-A DOCKER-USER -i eth0 -m conntrack --ctdir ORIGINAL -j DROP\n", forward: "-A FORWARD -p tcp -m tcp --dport 80 -j ACCEPT\n", codes: "SD004", change: "closed tcp"},
 	{user: "-A DOCKER-USER -s 10.0.0.0/8 -i eth0 -p udp -m conntrack --ctorigdstport 5353 --ctdir ORIGINAL -j REJECT --reject-with icmp-port-unreachable\n", forward: "-A FORWARD -m comment --comment \"mine: $(x)\" -j ACCEPT\n", codes: "SD004", change: "closed 5353/udp"},
 	{user: "-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n", forward: "-A FORWARD -i eth0 -j ACCEPT\n", codes: "SD004", change: "closed 8080/tcp"},
 	{user: "-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n", forward: "-A FORWARD -s 10.0.0.0/8 -j ACCEPT\n", codes: "SD004", change: "closed 8080/tcp"},
 	{user: "-A DOCKER-USER -i eth0 -m conntrack --ctorigdstport 8000 --ctdir ORIGINAL -p tcp -j ACCEPT\n", forward: "-A FORWARD -s 6.6.6.6/32 -j DROP\n-A FORWARD -p udp -j ACCEPT\n", codes: "SD004", left: "SD004"},
+	{forward: "-A FORWARD -i virbr0 -j ACCEPT\n-A FORWARD -o virbr0 -j ACCEPT\n"},
+	{user: "-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n", forward: "-A FORWARD -i virbr0 -j ACCEPT\n-A FORWARD -o docker0 -j ACCEPT\n", codes: "SD004", change: "closed 8080/tcp"},
+	// SD004 and SD007 where Docker has its DOCKER-FORWARD (28 and later), also when that
+	// came before the jump, as a reload of firewalld leaves it.
+	{capture: modern, user: "-A DOCKER-USER -i eth0 -m conntrack --ctdir ORIGINAL -j DROP\n", forward: "-A FORWARD -p tcp -m tcp --dport 80 -j ACCEPT\n", codes: "SD004", change: "closed tcp"},
+	{capture: modern, user: "-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n", forward: "-A FORWARD -i eth0 -j ACCEPT\n", codes: "SD004", change: "closed 8080/tcp"},
+	{capture: modern, user: "-A DOCKER-USER ! -s 192.0.2.0/24 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j REJECT --reject-with tcp-reset\n", forward: "-A FORWARD -j DOCKER-FORWARD\n", codes: "SD004", change: "closed 8080/tcp"},
+	{capture: modern, user: "-A DOCKER-USER -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n", codes: "SD007", change: "closed 8080/tcp"},
+	{capture: modern, user: "-A DOCKER-USER -s 10.0.0.0/8 -i eth0 -j DROP\n", codes: "SD008", change: "opened every port tcp udp"},
+	{capture: modern, user: "-A DOCKER-USER -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN\n-A DOCKER-USER -s 10.0.0.0/8 -i eth0 -j DROP\n"},
+	// SD005: closed over DNAT, and open over docker-proxy.
+	{six: true, user: "-A DOCKER-USER ! -s 192.0.2.0/24 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n", codes: "SD005", change: "IPv6: closed 8080/tcp"},
+	{six: true, user: "-A DOCKER-USER -s 192.0.2.0/24 -i eth0 -p udp -m conntrack --ctorigdstport 5353 --ctdir ORIGINAL -j REJECT --reject-with icmp-port-unreachable\n", codes: "SD005", change: "IPv6: closed 5353/udp"},
+	{six: true, user: "-A DOCKER-USER -s 192.0.2.0/24 -i eth0 -j RETURN\n-A DOCKER-USER -i eth0 -m conntrack --ctdir ORIGINAL -j DROP\n", codes: "SD005 SD005", change: "IPv6: closed 5353/udp 8080/tcp"},
+	{six: true, input6: "-A INPUT -i lo -j ACCEPT\n-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n-A INPUT -p tcp -m tcp --dport 8080 -j ACCEPT\n", user: "-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n", codes: "SD005", change: "IPv6: closed 8080/tcp"},
+	{six: true, capture: modern, user: "-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n", codes: "SD005", change: "IPv6: closed 8080/tcp"},
+	{six: true, user: "-A DOCKER-USER -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n", codes: "SD007", left: "SD005", change: "closed 8080/tcp"},
+	{six: true, input6: "-A INPUT -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n", user: "-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n"},
+	{six: true, input6: "-A INPUT -s 2001:db8::/32 -i eth0 -p tcp -m tcp --dport 8080 -j ACCEPT\n-A INPUT -i eth0 -j DROP\n", user: "-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n"},
 	// Several, in the order in which they are printed.
 	{user: "-A DOCKER-USER -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n-A DOCKER-USER ! -s 192.0.2.0/24 -p udp -j DROP\n", input: "-A INPUT -i eth0 -p udp -m udp --dport 5353 -j DROP\n", after: "-A DOCKER-USER -s 11.0.0.0/8 -i eth0 -p tcp -m conntrack --ctorigdstport 8000 --ctdir ORIGINAL -j DROP\n",
 		codes: "SD007 SD008 SD010 SD006", change: "closed 5353/udp 8000/tcp 8080/tcp, opened udp"},
 }
 
+// modern is the capture of an engine with a DOCKER-FORWARD of its own.
+const modern = "engine-29-published-8080"
+
 // Each command that doctor prints is run in a namespace. The rules then mean what the
 // finding says and nothing else, and doctor is silent.
 func TestFixes(t *testing.T) {
 	Need(t)
-	healthy, err := os.ReadFile("../../../testdata/captures/engine-20.10-two-networks.iptables-save")
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, b := range Backends {
 		t.Run(string(b), func(t *testing.T) {
 			t.Parallel()
@@ -112,7 +149,7 @@ func TestFixes(t *testing.T) {
 				}
 			}
 			for i, x := range brokenHosts {
-				wrong := fixed(t, n, b, bin, string(healthy), x)
+				wrong := fixed(t, n, b, bin, x)
 				if wrong != "" {
 					t.Errorf("%d: %+v\n%s", i, x, wrong)
 				}
@@ -122,25 +159,94 @@ func TestFixes(t *testing.T) {
 	}
 }
 
-// host builds the rules of a broken host.
-func (x broken) host(healthy string) string {
-	text := strings.Replace(healthy, "-A DOCKER-USER -j RETURN\n", x.user+"-A DOCKER-USER -j RETURN\n"+x.after, 1)
+// The command of SD014 switches forwarding on: the setting belongs to the network
+// namespace, and the machine's own stays as it is.
+func TestForwardingFix(t *testing.T) {
+	Need(t, "sysctl")
+	const file = "/proc/sys/net/ipv4/ip_forward"
+	own, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := NewNamespace(t, "forwarding")
+	n.Sysctl("net.ipv4.ip_forward=0")
+	f, err := iptables.Parse([]byte(broken{}.host(t, packet.IPv4)), iptables.Options{Family: packet.IPv4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := func() []doctor.Finding {
+		on := strings.TrimSpace(n.Must("cat", file)) == "1"
+		h := &doctor.Host{Families: []docker.Tables{docker.TablesOf(f)}, Interfaces: []string{"eth0"},
+			Facts: doctor.Facts{Live: true, Forwarding: map[int]bool{4: on}}}
+		return doctor.Run(context.Background(), h, prove.Limits{})
+	}
+	before := found()
+	if len(before) != 1 || before[0].Code != "SD014" || len(before[0].Fix) != 1 {
+		t.Fatalf("without forwarding:\n%s", doctor.Text(before))
+	}
+	n.Must("sh", "-e", "-c", before[0].Fix[0])
+	if after := found(); len(after) > 0 {
+		t.Errorf("after the fix:\n%s", doctor.Text(after))
+	}
+	if now, err := os.ReadFile(file); err != nil || string(now) != string(own) {
+		t.Errorf("the machine's own setting was %q, and is %q (%v)", own, now, err)
+	}
+}
+
+// host builds the rules of a broken host, of one family.
+func (x broken) host(t *testing.T, f packet.Family) string {
+	t.Helper()
+	name := x.capture
+	if name == "" {
+		name = "engine-20.10-two-networks"
+	}
+	suffix := map[packet.Family]string{packet.IPv4: ".iptables-save", packet.IPv6: ".ip6tables-save"}[f]
+	src, err := os.ReadFile("../../../testdata/captures/" + name + suffix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(src)
+	if f == packet.IPv6 {
+		return strings.Replace(text, "COMMIT\n", x.input6+"COMMIT\n", 1) // its filter table is the first
+	}
+	if end := "-A DOCKER-USER -j RETURN\n"; strings.Contains(text, end) {
+		text = strings.Replace(text, end, x.user+end+x.after, 1)
+	} else {
+		text = strings.Replace(text, "-A FORWARD -j DOCKER-FORWARD\n", "-A FORWARD -j DOCKER-FORWARD\n"+x.user, 1)
+	}
+	if strings.Contains(x.forward, "-j DOCKER-FORWARD") {
+		text = strings.Replace(text, "-A FORWARD -j DOCKER-FORWARD\n", "", 1)
+	}
 	return strings.Replace(text, "-A FORWARD -j DOCKER-USER\n", x.input+x.forward+"-A FORWARD -j DOCKER-USER\n", 1)
 }
 
-// fixed loads a host, runs what doctor prints, and says what is wrong then.
-func fixed(t *testing.T, n *Namespace, b Backend, bin, healthy string, x broken) string {
-	t.Helper()
-	if said, err := n.Run(strings.NewReader(x.host(healthy)), b.Command(packet.IPv4, "-restore")); err != nil {
-		return said
+// families are those that are looked at.
+func (x broken) families() []packet.Family {
+	if x.six {
+		return packet.Families[:]
 	}
-	read := func() (*iptables.File, []doctor.Finding) {
-		f, err := iptables.Parse([]byte(n.Must(b.Command(packet.IPv4, "-save"))), iptables.Options{Family: packet.IPv4})
-		if err != nil {
-			t.Fatal(err)
+	return []packet.Family{packet.IPv4}
+}
+
+// fixed loads a host, runs what doctor prints, and says what is wrong then.
+func fixed(t *testing.T, n *Namespace, b Backend, bin string, x broken) string {
+	t.Helper()
+	for _, f := range x.families() {
+		if said, err := n.Run(strings.NewReader(x.host(t, f)), b.Command(f, "-restore")); err != nil {
+			return said
 		}
-		h := &doctor.Host{Families: []docker.Tables{docker.TablesOf(f)}, Interfaces: []string{"eth0"}}
-		return f, doctor.Run(context.Background(), h, prove.Limits{})
+	}
+	read := func() ([]*iptables.File, []doctor.Finding) {
+		var files []*iptables.File
+		h := &doctor.Host{Interfaces: []string{"eth0"}}
+		for _, family := range x.families() {
+			f, err := iptables.Parse([]byte(n.Must(b.Command(family, "-save"))), iptables.Options{Family: family})
+			if err != nil {
+				t.Fatal(err)
+			}
+			files, h.Families = append(files, f), append(h.Families, docker.TablesOf(f))
+		}
+		return files, doctor.Run(context.Background(), h, prove.Limits{})
 	}
 	before, found := read()
 	var codes, commands, left []string
@@ -169,17 +275,29 @@ func fixed(t *testing.T, n *Namespace, b Backend, bin, healthy string, x broken)
 	return ""
 }
 
-// meaningChanged is what changed in the filter table: effects, and ports or protocols.
-func meaningChanged(t *testing.T, before, after *iptables.File) string {
+// meaningChanged is what changed in the filter tables: effects, and ports or
+// protocols.
+func meaningChanged(t *testing.T, before, after []*iptables.File) string {
 	t.Helper()
-	list, err := prove.Changes(context.Background(), prove.Side{Table: before.Table("filter")}, prove.Side{Table: after.Table("filter")}, packet.IPv4, prove.Limits{})
+	var text []string
+	for i := range before {
+		if changed := filterChanged(t, before[i], after[i]); changed != "" {
+			text = append(text, map[packet.Family]string{packet.IPv6: "IPv6: "}[before[i].Family]+changed)
+		}
+	}
+	return strings.Join(text, ", ")
+}
+
+func filterChanged(t *testing.T, before, after *iptables.File) string {
+	t.Helper()
+	list, err := prove.Changes(context.Background(), prove.Side{Table: before.Table("filter"), Whole: true}, prove.Side{Table: after.Table("filter"), Whole: true}, before.Family, prove.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	effects := map[string][]string{}
 	for _, c := range list {
-		if c.Old.IsOpen() && c.New.IsOpen() {
-			continue // accepted before DOCKER-USER, or by the same rule after it
+		if c.Old.IsOpen() == c.New.IsOpen() {
+			continue // accepted, or denied, by another rule
 		}
 		ports := c.Ports
 		if len(ports) == 0 {

@@ -1,0 +1,277 @@
+package doctor
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/seawall/seawall/compiler/docker"
+	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/packet"
+	"github.com/seawall/seawall/compiler/prove"
+)
+
+// cuts finds rules that keep strangers out and cut answers as well: they are bound
+// to no interface or no direction. A rule about a destination is meant for
+// what containers send there, a ban for everything, and one that takes no answer
+// cuts none.
+func (d *doctor) cuts(l *docker.Layout, c *iptables.Chain, i int) *proposal {
+	r := c.Rules[i]
+	if _, directed := option(r.Body, "--ctdir"); directed {
+		return nil // with ORIGINAL it takes no answer, with REPLY it asks for them in so many words
+	}
+	if !closed(r) || toDestination(r) || ofContainers(l, r) || banned(r) {
+		return nil
+	}
+	if slices.ContainsFunc(l.Networks, func(n *docker.Network) bool { return r.Out.Name == n.Bridge }) {
+		return nil // about traffic to containers: it is meant
+	}
+	off := edited(l.Tables.Filter, l.Tables.Family, []edit{{"-D", c.Name, fmt.Sprint(i + 1)}})
+	cut, own := d.cutBy(l, r, off)
+	if len(cut) == 0 {
+		return nil
+	}
+	p := &proposal{as: opens, Finding: Finding{Code: "SD008", Summary: "a rule of DOCKER-USER cuts more than new connections from outside: " + r.String(c.Name),
+		Place:   d.placeOf(l, c.Name, r),
+		Detail:  "Both directions of every connection pass here, and what containers start themselves. A rule about who comes in needs -i with the outside interface, and --ctdir ORIGINAL.",
+		Traffic: cut, Advice: "bind the rule to the outside interface and to --ctdir ORIGINAL of -m conntrack"}}
+	if words, ok := original(spec(r)); ok {
+		bound := r.In.Name != "" || r.Out.Name != "" || !own // the direction alone spares answers
+		rules := d.outsideRules(words, bound)
+		p.edits = append([]edit{append(edit{"-R", c.Name, fmt.Sprint(i + 1)}, rules[0]...)}, insert(c.Name, i+1, rules[1:])...)
+	}
+	return p
+}
+
+// cutBy is what a rule cuts beside new connections from outside, in words; nothing
+// where it cuts no answer. own reports that connections which containers open are
+// among it. off is the table without the rule.
+func (d *doctor) cutBy(l *docker.Layout, r *iptables.Rule, off *iptables.Table) (cut []string, own bool) {
+	t, family := l.Tables.Filter, l.Tables.Family
+	answers := false
+	for _, x := range d.cuttable(l, r) {
+		if atEveryPort(cut, x) {
+			continue
+		}
+		if unconditional(r) && x.packet.Reply {
+			// It closes everything, which may be meant, unless something gets in.
+			opened := false
+			if x, opened = d.answered(t, x, family); !opened {
+				continue
+			}
+		}
+		was, now := d.verdict(t, x.packet, family), d.verdict(off, x.packet, family)
+		if was.IsOpen() || !now.IsOpen() {
+			continue
+		}
+		cut = append(cut, x.what+": "+said(was)+" by this rule")
+		own, answers = own || !x.packet.Reply, answers || x.packet.Reply
+	}
+	if answers {
+		return cut, own
+	}
+	return d.cutNetwork(l, r, off), false
+}
+
+// atEveryPort reports whether a packet to one port is like one to any, which is cut.
+func atEveryPort(cut []string, x packetFlow) bool {
+	base, _, one := strings.Cut(x.what, ", at port")
+	return one && slices.ContainsFunc(cut, func(c string) bool { return strings.HasPrefix(c, base+": ") || strings.HasPrefix(c, base+" from ") })
+}
+
+// answered is an answer to a client that gets in, or of a connection that the
+// container may open; false where there is none.
+func (d *doctor) answered(t *iptables.Table, x packetFlow, f packet.Family) (packetFlow, bool) {
+	if !x.opening.DNAT || d.opened(t, x, f) {
+		return x, d.opened(t, x, f)
+	}
+	parts, err := prove.Through(d.ctx, t, *x.opening, f, d.limits)
+	i := slices.IndexFunc(parts, func(p prove.ReachPart) bool { return p.Verdict.IsOpen() })
+	if err != nil || i < 0 {
+		return x, false
+	}
+	x.packet.Dest = parts[i].First
+	return x, true
+}
+
+// cutNetwork is the answers that a rule cuts which keeps a network out, where
+// containers may open connections to it. A rule that is met by no answer, or
+// stands beside one that lets containers open nothing there, cuts none.
+func (d *doctor) cutNetwork(l *docker.Layout, r *iptables.Rule, off *iptables.Table) []string {
+	if !fromNetwork(r) {
+		return nil
+	}
+	var cut []string
+	t, family := l.Tables.Filter, l.Tables.Family
+	for _, x := range d.containerFlows(l, r) {
+		if !x.packet.Reply || atEveryPort(cut, x) {
+			continue
+		}
+		for _, part := range d.closedSources(t, off, x.packet, family) {
+			at := slices.IndexFunc([]netip.Addr{part.First, part.Last}, func(a netip.Addr) bool { return d.opened(t, x.from(a), family) })
+			if part.First != part.Last && at >= 0 {
+				cut = append(cut, fmt.Sprintf("%s from %s: %s by this rule", x.what, networkOf(r, part), said(part.Verdict)))
+				break
+			}
+		}
+	}
+	return cut
+}
+
+// banned reports whether a rule keeps out one address, or those of a list that
+// somebody keeps: nobody misses their answers.
+func banned(r *iptables.Rule) bool {
+	if r.Source.Prefix.IsSingleIP() && !r.Source.Not {
+		return true
+	}
+	for _, m := range r.Matches {
+		for _, o := range m.Options {
+			if o.Name == "--match-set" && !o.Not && strings.Contains(o.Values[1], "src") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// fromNetwork reports whether a rule asks for sources of a network.
+func fromNetwork(r *iptables.Rule) bool {
+	if r.Source.Prefix.IsValid() && !r.Source.Not {
+		return true
+	}
+	for _, m := range r.Matches {
+		for _, o := range m.Options {
+			if o.Name == "--src-range" && !o.Not {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// networkOf is the sources of a part as the rule has them.
+func networkOf(r *iptables.Rule, part prove.ReachPart) string {
+	if r.Source.Prefix.IsValid() {
+		return r.Source.Prefix.String()
+	}
+	return part.First.String() + "-" + part.Last.String()
+}
+
+// closedSources are the sources of a packet that are denied, and would be let
+// through without the rule that off lacks.
+func (d *doctor) closedSources(t, off *iptables.Table, p packet.Packet, f packet.Family) []prove.ReachPart {
+	was, err := prove.Through(d.ctx, t, p, f, d.limits)
+	if err != nil {
+		return nil
+	}
+	now, err := prove.Through(d.ctx, off, p, f, d.limits)
+	if err != nil {
+		return nil
+	}
+	var list []prove.ReachPart
+	for len(was) > 0 && len(now) > 0 {
+		a, b := was[0], now[0]
+		both := prove.ReachPart{First: later(a.First, b.First), Last: earlier(a.Last, b.Last), Verdict: a.Verdict}
+		if a.Verdict.Known() && !a.Verdict.IsOpen() && b.Verdict.IsOpen() {
+			list = append(list, both)
+		}
+		if a.Last == both.Last {
+			was = was[1:]
+		}
+		if b.Last == both.Last {
+			now = now[1:]
+		}
+	}
+	return list
+}
+
+func later(a, b netip.Addr) netip.Addr {
+	if a.Less(b) {
+		return b
+	}
+	return a
+}
+
+func earlier(a, b netip.Addr) netip.Addr {
+	if a.Less(b) {
+		return a
+	}
+	return b
+}
+
+// opened reports whether the connection that an answer belongs to gets through.
+func (d *doctor) opened(t *iptables.Table, x packetFlow, f packet.Family) bool {
+	return x.opening != nil && d.verdict(t, *x.opening, f).IsOpen()
+}
+
+// from is an answer from another server, and the connection to it.
+func (x packetFlow) from(server netip.Addr) packetFlow {
+	opening := *x.opening
+	opening.Dest, opening.OrigDst = server, server
+	x.packet.Source, x.packet.OrigDst, x.opening = server, server, &opening
+	return x
+}
+
+// toDestination reports whether a rule asks where packets go: an address, or a set
+// of them.
+func toDestination(r *iptables.Rule) bool {
+	return r.Dest.Prefix.IsValid() || asksElsewhere(r)
+}
+
+// asksElsewhere reports whether a rule asks where packets go in other words than a
+// prefix of -d.
+func asksElsewhere(r *iptables.Rule) bool {
+	if slices.ContainsFunc(r.Masks, func(m iptables.Masked) bool { return m.Dest }) {
+		return true
+	}
+	for _, m := range r.Matches {
+		for _, o := range m.Options {
+			if o.Name == "--dst-range" || o.Name == "--dst-type" || o.Name == "--match-set" && strings.Contains(o.Values[1], "dst") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// cuttable are the packets that a rule about who comes in must leave alone.
+func (d *doctor) cuttable(l *docker.Layout, r *iptables.Rule) []packetFlow {
+	var list []packetFlow
+	for _, x := range d.flows(l, d.outsideOf(r)) {
+		if strings.HasPrefix(x.what, "answers from") {
+			list = append(list, x)
+		}
+	}
+	return append(list, d.containerFlows(l, r)...)
+}
+
+// containerFlows are the connections that containers open to the outside, and their
+// answers, also at the ports that are published here. A rule about udp alone meets
+// none but those of udp.
+func (d *doctor) containerFlows(l *docker.Layout, r *iptables.Rule) []packetFlow {
+	var list []packetFlow
+	for _, x := range d.flows(l, d.outsideOf(r)) {
+		if !strings.HasPrefix(x.what, "connections of the containers") && !strings.HasPrefix(x.what, "answers to the containers") {
+			continue
+		}
+		if r.Protocol.Name == packet.UDP.String() && !r.Protocol.Not {
+			x = x.overUDP()
+		}
+		list = append(list, x)
+		for _, p := range l.Published {
+			if p.Port > 0 {
+				list = append(list, x.atPort(p.Port))
+			}
+		}
+	}
+	return list
+}
+
+// outsideOf is the outside interface that a rule is about.
+func (d *doctor) outsideOf(r *iptables.Rule) string {
+	if !r.In.Not && slices.Contains(d.interfaces(), r.In.Name) {
+		return r.In.Name
+	}
+	return d.interfaces()[0]
+}
