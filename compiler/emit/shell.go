@@ -298,8 +298,8 @@ fi
 const Jumps = `# jumps STATE FROM TO "OTHERS PLACE...": lines that take every "-j TO" out of FROM
 # and put it where it was, or first when other rules of FROM came or went.
 jumps() {
-	from=$2 to=$3 were=${4%% *} others=0 there=0
-	places=${4#"$were"}
+	from=$2 to=$3 before=${4%% *} others=0 there=0
+	places=${4#"$before"}
 	while read -r line; do
 		case $line in
 		"-A $from -j $to") there=$((there + 1)) ;;
@@ -312,7 +312,7 @@ STATE
 		printf -- '-D %s -j %s\n' "$from" "$to"
 		there=$((there - 1))
 	done
-	if [ "$others" = "$were" ]; then
+	if [ "$others" = "$before" ]; then
 		for at in $places; do
 			printf -- '-I %s %s -j %s\n' "$from" "$at" "$to"
 		done
