@@ -167,6 +167,11 @@ same() {
 	[ "$one" = "$other" ]
 }
 
+# moved FROM TO: what jumps says when it cannot put a jump where it was.
+moved() {
+	say "other rules of $1 came or went meanwhile; the jump to $2 stands first"
+}
+
 {{.Jumps}}
 # places HEADS FROM TO: for jumps, how many other rules FROM has, and where "-j TO"
 # stands.
@@ -317,6 +322,7 @@ STATE
 			printf -- '-I %s %s -j %s\n' "$from" "$at" "$to"
 		done
 	elif [ -n "$places" ]; then
+		moved "$from" "$to"
 		printf -- '-I %s -j %s\n' "$from" "$to"
 	fi
 }

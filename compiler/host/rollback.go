@@ -45,7 +45,7 @@ type Rollback struct {
 // It removes the folder where nobody else is left to do so.
 const watch = `dir=$1 seconds=$2
 # What is written later has its place from the start: the disk may be full by then.
-if ! mkdir -m 700 "$dir.new" || ! : >"$dir.new/here" || ! : >"$dir.new/said" || ! : >"$dir.new/said-new" || ! : >"$dir.new/notes" ||
+if ! mkdir -m 700 "$dir.new" || ! true >"$dir.new/here" || ! true >"$dir.new/said" || ! true >"$dir.new/said-new" || ! true >"$dir.new/notes" ||
 	! mv "$dir.new" "$dir" || ! cd "$dir"; then
 	rm -rf "$dir.new"
 	exit 1
@@ -61,7 +61,7 @@ exec 4<&-
 back() {
 	for try in 1 2 3 4 5 6; do
 		if sh ./back.sh >said 2>&1; then
-			: >said
+			true >said
 			break
 		fi
 		sleep "$try"

@@ -43,6 +43,11 @@ note() {
 	[ "$action" = --test ] || printf '%s\n' "$*" >>notes
 }
 
+# moved FROM TO: what jumps says when it cannot put a jump where it was.
+moved() {
+	note "IPv$family: other rules of $1 came or went meanwhile; the jump to $2 stands first."
+}
+
 # state COMMAND: the current chains, and the rules of those with the jumps.
 state() {
 	all=$("$1" -w 10 -S) || return 1

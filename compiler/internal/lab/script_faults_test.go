@@ -150,16 +150,21 @@ func TestEveryFaultOfTheScript(t *testing.T) {
 func everyFault(t *testing.T, w *world, s scenario) {
 	f := newFaulty(t, w.backend)
 	old, fresh := scriptOf(t, s.old, s.layout), scriptOf(t, s.new, s.layout)
+	var saved [2]string
 	reset := func() (was [2]string) {
 		t.Helper()
-		if s.behind {
-			w.jumpsBehind()
+		if saved[0] != "" && s.layout != lower.IPSet { // the sets come and go with the script
+			w.restore(saved)
+			return w.sortedRules()
 		}
 		if said, code, _ := f.run(w, "dash", old, fault{}); code != 0 {
 			t.Fatalf("the first policy is not loaded: %s", said)
 		}
 		if s.behind {
 			w.jumpsBehind()
+		}
+		for i, family := range packet.Families {
+			saved[i] = w.backend.Save(w.top.Host, family, "filter")
 		}
 		return w.sortedRules()
 	}
@@ -250,6 +255,18 @@ func chainName(line string) string {
 		return f[1]
 	}
 	return line
+}
+
+// restore loads what Save printed.
+func (w *world) restore(saved [2]string) {
+	w.t.Helper()
+	for i, family := range packet.Families {
+		c := w.top.Host.Command(w.backend.Command(family, "")+"-restore", "-w")
+		c.Stdin = strings.NewReader(saved[i])
+		if said, err := c.CombinedOutput(); err != nil {
+			w.t.Fatalf("%v: %s", err, said)
+		}
+	}
 }
 
 // jumpsBehind puts a rule of somebody else before each jump.
