@@ -73,11 +73,11 @@ func (e *BaseError) Error() string { return fmt.Sprintf("the base for %s: %v", e
 func (e *BaseError) Unwrap() error { return e.Err }
 
 // LostRulesError is the error for a base file in which others put rules into the
-// chains that would be Seawall's.
+// chains, or into a block, that would be Seawall's. It has a line at least.
 type LostRulesError struct{ Lines []emit.Line }
 
 func (e *LostRulesError) Error() string {
-	return fmt.Sprintf("line %d is a rule of others in a chain of Seawall's: %s", e.Lines[0].Number, e.Lines[0].Text)
+	return fmt.Sprintf("line %d is a rule that Seawall did not write, and would be lost: %s", e.Lines[0].Number, e.Lines[0].Text)
 }
 
 // Compile lowers a document, emits the files of a format, and proves each of
