@@ -16,7 +16,9 @@ package compiler
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/seawall/seawall/compiler/emit"
 	"github.com/seawall/seawall/compiler/ipset"
@@ -133,7 +135,7 @@ func (o *Output) splice(opt Options) error {
 		}
 		family := f.Families[0]
 		if _, err := iptables.Parse(opt.base(family), iptables.Options{Family: family}); err != nil {
-			return &BaseError{File: f.Name, Err: err}
+			return &BaseError{File: f.Name, Err: lineEnds(err)}
 		}
 		if lost := emit.Lost(opt.base(family)); lost != nil && !opt.Force {
 			return &BaseError{File: f.Name, Err: &LostRulesError{lost}}
@@ -148,6 +150,16 @@ func (o *Output) splice(opt Options) error {
 		o.Files[i] = spliced
 	}
 	return nil
+}
+
+// lineEnds says of a line that does not load because of its CR LF that this is why:
+// what else is wrong with it cannot be seen.
+func lineEnds(err error) error {
+	wrong, ok := errors.AsType[*iptables.Error](err)
+	if !ok || !strings.HasSuffix(wrong.Text, "\r") {
+		return err
+	}
+	return &iptables.Error{Line: wrong.Line, Text: wrong.Text, Detail: "the line ends in CR LF, which iptables-restore does not take; sed -i 's/\\r$//' FILE makes it LF"}
 }
 
 // prove reads each file back and compares it with the policy.

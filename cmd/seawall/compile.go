@@ -152,10 +152,18 @@ func (f *compileFlags) leaveOut(c *cobra.Command, out *compiler.Output) {
 
 // notOurs says what to do about files that are somebody else's.
 func (f *compileFlags) notOurs(err error) error {
-	if e, ok := errors.AsType[*emit.ForeignError](err); ok {
+	e, ok := errors.AsType[*emit.ForeignError](err)
+	switch {
+	case !ok:
+		return fmt.Errorf("cannot write into %s: %w", f.outDir, err)
+	case f.base == "":
 		return fmt.Errorf("%w, so nothing was written.\n\nSplice the policy into them with --base, write into another folder, or replace them with --force", e)
 	}
-	return fmt.Errorf("cannot write into %s: %w", f.outDir, err)
+	base := e.Paths[0]
+	if len(e.Paths) > 1 {
+		base = f.outDir
+	}
+	return fmt.Errorf("%w, so nothing was written. The base %s does not have all of its lines.\n\nSplice into it with --base %s, write into another folder, or replace it with --force", e, f.base, base)
 }
 
 // readBase reads the boot files to splice into.
@@ -185,7 +193,11 @@ func (f *compileFlags) readBase(opt *compiler.Options) error {
 		return nil
 	}
 	for name, base := range map[string]*[]byte{"iptables": &opt.Base4, "ip6tables": &opt.Base6} {
-		text, err := os.ReadFile(filepath.Join(f.base, name))
+		path := filepath.Join(f.base, name)
+		if err := emit.CheckRegular(path); err != nil {
+			return fmt.Errorf("--base: %w", err)
+		}
+		text, err := os.ReadFile(path)
 		if err != nil {
 			return fmt.Errorf("--base: %w", err)
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seawall/seawall/compiler/doctor"
+	"github.com/seawall/seawall/compiler/emit"
 	"github.com/seawall/seawall/compiler/lint"
 	"github.com/seawall/seawall/schema"
 	"github.com/spf13/cobra"
@@ -41,7 +42,7 @@ commands, the language and the findings.`,
 				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 					return err
 				}
-				if err := os.WriteFile(path, text, 0o644); err != nil {
+				if err := emit.Replace(path, text, 0o644); err != nil {
 					return err
 				}
 			}

@@ -19,6 +19,9 @@ import (
 // place first, under a name with a dot in front; one that an earlier run was
 // killed at is removed.
 func Replace(path string, content []byte, mode fs.FileMode) error {
+	if err := CheckRegular(path); err != nil {
+		return err
+	}
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		path = real
 	} else if target, err := os.Readlink(path); err == nil { // of a file that is not there yet

@@ -28,17 +28,60 @@ func Changed(dir string, files []File) ([]string, error) {
 
 // holds reports whether a file is there with these bytes.
 func holds(name string, want []byte) (bool, error) {
-	info, err := os.Stat(name)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return false, nil
-	case err != nil:
+	info, err := statRegular(name)
+	if info == nil || info.Size() != int64(len(want)) {
 		return false, err
-	case info.Mode().IsRegular() && info.Size() != int64(len(want)):
-		return false, nil
 	}
 	got, err := os.ReadFile(name)
 	return bytes.Equal(got, want), err
+}
+
+// statRegular describes a regular file, or what a symbolic link leads to; nil when
+// nothing is there. Anything else is an error: a pipe is waited for without end, a
+// device may have no end, and replacing either would take it off the host.
+func statRegular(name string) (fs.FileInfo, error) {
+	info, err := os.Stat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, &NotRegularError{name, info.Mode()}
+	}
+	return info, nil
+}
+
+// CheckRegular returns a *NotRegularError for a path that names something else than
+// a file, and nil where nothing is.
+func CheckRegular(name string) error {
+	_, err := statRegular(name)
+	return err
+}
+
+// NotRegularError is the error for a file to be written whose place is taken by
+// something that is no file.
+type NotRegularError struct {
+	Path string
+	Mode fs.FileMode
+}
+
+func (e *NotRegularError) Error() string {
+	return e.Path + " is " + kind(e.Mode) + ", not a regular file"
+}
+
+func kind(m fs.FileMode) string {
+	switch {
+	case m.IsDir():
+		return "a folder"
+	case m&fs.ModeNamedPipe != 0:
+		return "a named pipe"
+	case m&fs.ModeSocket != 0:
+		return "a socket"
+	case m&fs.ModeDevice != 0:
+		return "a device"
+	}
+	return "something special"
 }
 
 // ForeignError is the error for files that are there already, and that Seawall
@@ -55,16 +98,19 @@ func (e *ForeignError) Error() string {
 
 // CheckForeign returns a *ForeignError when Write would replace files that Seawall
 // did not generate. A file that is spliced may replace the one that it was made
-// from, and an earlier one that Seawall spliced.
+// from, and one of which it has every line that Seawall did not write.
 func CheckForeign(dir string, files []File) error {
 	var foreign []string
 	for _, f := range files {
 		path := filepath.Join(dir, f.Name)
-		there, err := os.ReadFile(path)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
+		info, err := statRegular(path)
+		if err != nil {
+			return err
+		} else if info == nil {
 			continue
-		case err != nil:
+		}
+		there, err := os.ReadFile(path)
+		if err != nil {
 			return err
 		}
 		if !f.mayReplace(there) {
@@ -79,12 +125,55 @@ func CheckForeign(dir string, files []File) error {
 
 func (f *File) mayReplace(there []byte) bool {
 	switch {
-	case len(bytes.TrimSpace(there)) == 0, bytes.Equal(there, f.Bytes), Generated(there):
+	case len(bytes.TrimSpace(there)) == 0, bytes.Equal(there, f.Bytes):
 		return true
-	case f.Base != nil:
-		return bytes.Equal(there, f.Base) || bytes.Contains(there, []byte("\n"+beginMark)) || bytes.HasPrefix(there, []byte(beginMark))
+	case f.Base != nil && bytes.Equal(there, f.Base):
+		return true
+	case hasBlock(there):
+		return f.Base != nil && keepsOthers(f.Bytes, there)
 	}
-	return false
+	return Generated(there)
+}
+
+// hasBlock reports whether Seawall's part of a file stands between marks: then the
+// rest is somebody's, also when its first line says that Seawall generated it.
+func hasBlock(text []byte) bool {
+	return bytes.HasPrefix(text, []byte(beginMark)) || bytes.Contains(text, []byte("\n"+beginMark))
+}
+
+// keepsOthers reports whether a new text has, in their tables and their order, all
+// lines of an old one that Seawall did not write.
+func keepsOthers(text, old []byte) bool {
+	s := &splicer{lines: lines(old), generated: Generated(old)}
+	others, err := s.withoutOwn()
+	if err != nil || len(Lost(old)) > 0 {
+		return false
+	}
+	rest := withTables(lines(text))
+	for _, line := range withTables(others) {
+		at := slices.Index(rest, line)
+		if at < 0 {
+			return false
+		}
+		rest = rest[at+1:]
+	}
+	return true
+}
+
+// withTables are the lines that are not empty, each after the name of its table.
+func withTables(list []string) []string {
+	var named []string
+	table := ""
+	for _, line := range list {
+		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, "*") {
+			table = line
+		}
+		if line != "" {
+			named = append(named, table+" "+line)
+		}
+	}
+	return named
 }
 
 // madeBy begins the first comment of every file, and did before version 2.
