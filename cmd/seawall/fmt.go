@@ -105,7 +105,10 @@ func fmtFiles(c *cobra.Command, path string, check, diff bool) error {
 }
 
 func rewrite(name string, out []byte) error {
-	return emit.Replace(name, out, 0o644)
+	if err := emit.Replace(name, out, 0o644); err != nil {
+		return fmt.Errorf("cannot write %s: %w", name, err)
+	}
+	return nil
 }
 
 // printDiff writes the lines that change, those that go before those that come.
