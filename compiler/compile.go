@@ -16,7 +16,9 @@ package compiler
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/seawall/seawall/compiler/emit"
 	"github.com/seawall/seawall/compiler/ipset"
@@ -73,11 +75,11 @@ func (e *BaseError) Error() string { return fmt.Sprintf("the base for %s: %v", e
 func (e *BaseError) Unwrap() error { return e.Err }
 
 // LostRulesError is the error for a base file in which others put rules into the
-// chains that would be Seawall's.
+// chains, or into a block, that would be Seawall's. It has a line at least.
 type LostRulesError struct{ Lines []emit.Line }
 
 func (e *LostRulesError) Error() string {
-	return fmt.Sprintf("line %d is a rule of others in a chain of Seawall's: %s", e.Lines[0].Number, e.Lines[0].Text)
+	return fmt.Sprintf("line %d is a rule that Seawall did not write, and would be lost: %s", e.Lines[0].Number, e.Lines[0].Text)
 }
 
 // Compile lowers a document, emits the files of a format, and proves each of
@@ -133,7 +135,7 @@ func (o *Output) splice(opt Options) error {
 		}
 		family := f.Families[0]
 		if _, err := iptables.Parse(opt.base(family), iptables.Options{Family: family}); err != nil {
-			return &BaseError{File: f.Name, Err: err}
+			return &BaseError{File: f.Name, Err: lineEnds(err)}
 		}
 		if lost := emit.Lost(opt.base(family)); lost != nil && !opt.Force {
 			return &BaseError{File: f.Name, Err: &LostRulesError{lost}}
@@ -148,6 +150,16 @@ func (o *Output) splice(opt Options) error {
 		o.Files[i] = spliced
 	}
 	return nil
+}
+
+// lineEnds says of a line that does not load because of its CR LF that this is why:
+// what else is wrong with it cannot be seen.
+func lineEnds(err error) error {
+	wrong, ok := errors.AsType[*iptables.Error](err)
+	if !ok || !strings.HasSuffix(wrong.Text, "\r") {
+		return err
+	}
+	return &iptables.Error{Line: wrong.Line, Text: wrong.Text, Detail: "the line ends in CR LF, which iptables-restore does not take; sed -i 's/\\r$//' FILE makes it LF"}
 }
 
 // prove reads each file back and compares it with the policy.

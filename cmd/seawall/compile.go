@@ -121,7 +121,7 @@ func (f *compileFlags) run(c *cobra.Command, args []string) error {
 	loaded.Files = nil // the parsed bodies are many times as large as what is needed from here
 	out, err := compiler.Compile(c.Context(), loaded.Document, opt)
 	if err != nil {
-		return unproved(err)
+		return f.unproved(err)
 	}
 	for _, n := range out.Notes {
 		fmt.Fprintf(c.ErrOrStderr(), "Note: %s\n", n)
@@ -152,10 +152,18 @@ func (f *compileFlags) leaveOut(c *cobra.Command, out *compiler.Output) {
 
 // notOurs says what to do about files that are somebody else's.
 func (f *compileFlags) notOurs(err error) error {
-	if e, ok := errors.AsType[*emit.ForeignError](err); ok {
+	e, ok := errors.AsType[*emit.ForeignError](err)
+	switch {
+	case !ok:
+		return cannotWrite(f.outDir, err, takesOutDir)
+	case f.base == "":
 		return fmt.Errorf("%w, so nothing was written.\n\nSplice the policy into them with --base, write into another folder, or replace them with --force", e)
 	}
-	return cannotWrite(f.outDir, err, takesOutDir)
+	base := e.Paths[0]
+	if len(e.Paths) > 1 {
+		base = f.outDir
+	}
+	return fmt.Errorf("%w, so nothing was written. The base %s does not have all of its lines.\n\nSplice into it with --base %s, write into another folder, or replace it with --force", e, f.base, base)
 }
 
 // readBase reads the boot files to splice into.
@@ -186,6 +194,9 @@ func (f *compileFlags) readBase(opt *compiler.Options) error {
 	}
 	for i, base := range []*[]byte{&opt.Base4, &opt.Base6} {
 		path := filepath.Join(f.base, []string{"iptables", "ip6tables"}[i])
+		if err := emit.CheckRegular(path); err != nil {
+			return fmt.Errorf("--base: %w", err)
+		}
 		text, err := os.ReadFile(path)
 		if err != nil {
 			return cannotRead(path, err, takesBase)
@@ -195,29 +206,50 @@ func (f *compileFlags) readBase(opt *compiler.Options) error {
 	return nil
 }
 
-// lostRules names the rules that a splice would take out, and the ways on.
-func lostRules(e *compiler.LostRulesError) error {
+// lostRules names the rules that a splice would take out, each after where it
+// stands, and the ways on.
+func lostRules(e *compiler.LostRulesError, where string) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "rules in the base that Seawall did not write would be lost, so nothing was written.\n\n")
+	block := false
 	for i, l := range e.Lines {
-		if i == maxLost {
-			fmt.Fprintf(&b, "  and %d more\n", len(e.Lines)-maxLost)
-			break
+		block = block || l.Block
+		if i < maxLost {
+			fmt.Fprintf(&b, "  %s%d: %s\n", where, l.Number, printable(l.Text))
 		}
-		fmt.Fprintf(&b, "  line %d: %s\n", l.Number, l.Text)
+	}
+	if more := len(e.Lines) - maxLost; more > 0 {
+		fmt.Fprintf(&b, "  and %d more\n", more)
 	}
 	b.WriteString("\nSay what they mean in the policy (seawall import shows how) and delete them, or replace them with --force.")
+	if block {
+		b.WriteString("\nA block from \"# seawall: begin\" to \"# seawall: end\" is Seawall's: rules of other chains are kept below it.")
+	}
 	return errors.New(b.String())
 }
 
 // maxLost is how many of the rules are shown that would be lost.
 const maxLost = 10
 
+// unproved is unproved for a base that the user named.
+func (f *compileFlags) unproved(err error) error {
+	base, isBase := errors.AsType[*compiler.BaseError](err)
+	lost, isLost := errors.AsType[*compiler.LostRulesError](err)
+	if !isBase || !isLost {
+		return unproved(err)
+	}
+	name := f.base
+	if f.only == 0 {
+		name = filepath.Join(f.base, base.File)
+	}
+	return lostRules(lost, name+":")
+}
+
 // unproved explains why nothing was written.
 func unproved(err error) error {
 	var base *compiler.BaseError
 	if lost, ok := errors.AsType[*compiler.LostRulesError](err); ok {
-		return lostRules(lost)
+		return lostRules(lost, "line ")
 	}
 	if errors.As(err, &base) {
 		return atLine("the base for "+base.File, base.Err)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seawall/seawall/compiler/doctor"
+	"github.com/seawall/seawall/compiler/emit"
 	"github.com/seawall/seawall/compiler/lint"
 	"github.com/seawall/seawall/schema"
 	"github.com/spf13/cobra"
@@ -40,7 +41,7 @@ commands, the language and the findings.`,
 				path := filepath.Join(args[0], name)
 				err := os.MkdirAll(filepath.Dir(path), 0o755)
 				if err == nil {
-					err = os.WriteFile(path, text, 0o644)
+					err = emit.Replace(path, text, 0o644)
 				}
 				if err != nil {
 					return cannotWrite(args[0], err, takesDocs)

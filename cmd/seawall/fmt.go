@@ -69,6 +69,9 @@ func fmtFiles(c *cobra.Command, path string, check, diff bool) error {
 	}
 	failed, changed := false, false
 	for _, name := range names {
+		if err := emit.CheckRegular(name); err != nil && !check {
+			return fmt.Errorf("cannot format: %w", err)
+		}
 		src, err := os.ReadFile(name)
 		if err != nil {
 			return cannotRead(name, err, takesPolicy)

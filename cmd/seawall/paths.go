@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/seawall/seawall/compiler/emit"
 )
 
 // What a user may name, for messages about what cannot be read.
@@ -55,12 +57,19 @@ func badFolder(verb, dir string, err error, takes string) error {
 		why = file + " is a file, not a folder"
 	case errors.Is(err, fs.ErrPermission):
 		takes = "Name another folder, or run it as a user who may use that one"
+	case isIrregular(err):
+		takes = "Move it, or name another folder"
 	case named && at.Path != dir && isFolder(at.Path):
 		why, takes = at.Path+" is a folder, not a file", "Move it, or name another folder"
 	case errors.Is(err, syscall.ENOSPC):
 		takes = "Nothing there was changed. Free some space, or name another folder"
 	}
 	return fmt.Errorf("cannot %s %s: %s. %s", verb, dir, why, takes)
+}
+
+func isIrregular(err error) bool {
+	_, ok := errors.AsType[*emit.NotRegularError](err)
+	return ok
 }
 
 func isFolder(path string) bool {

@@ -110,6 +110,12 @@ func lineError(name string, line int, text, detail string) error {
 	if text == "" {
 		return fmt.Errorf("%s:%d: %s", name, line, detail)
 	}
+	return fmt.Errorf("%s:%d: %s\n\n  %d: %s", name, line, detail, line, printable(text))
+}
+
+// printable is a line of a file for a terminal: without control characters, and not
+// all of a long one.
+func printable(text string) string {
 	text = strings.Map(func(c rune) rune {
 		if c < ' ' && c != '\t' || c == 0x7f {
 			return '?'
@@ -119,7 +125,7 @@ func lineError(name string, line int, text, detail string) error {
 	if len(text) > maxShown {
 		text = strings.ToValidUTF8(text[:maxShown], "?") + "…"
 	}
-	return fmt.Errorf("%s:%d: %s\n\n  %d: %s", name, line, detail, line, text)
+	return text
 }
 
 // readInput reads a file that the user named, or standard input.

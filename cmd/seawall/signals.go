@@ -11,7 +11,7 @@ import (
 )
 
 // Ctrl-C and a request to end have one of three meanings here: most commands give up
-// (interruptible), watch ends its work (untilStopped), and apply decides about the
+// (interruptible), watch ends its work (untilStopped, in react.go), and apply decides about the
 // rules that it has loaded (requests).
 
 // patience is how long a command may take to end after Ctrl-C.
@@ -41,19 +41,13 @@ func interruptible(errOut io.Writer) (context.Context, func()) {
 	}
 }
 
-// untilStopped takes signals over for a command that ends its work well with them.
-func untilStopped() (context.Context, context.CancelFunc) {
-	signal.Reset(os.Interrupt, syscall.SIGTERM)
-	return signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-}
-
 // requests takes signals over for a command that decides itself what they end. The
 // terminal may be lost (SIGHUP), and a closed output is an error of its own. The
 // second function gives the signals back.
 func requests() (<-chan os.Signal, func()) {
 	signal.Reset(os.Interrupt, syscall.SIGTERM)
 	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 	signal.Ignore(syscall.SIGPIPE)
 	return signals, func() { signal.Stop(signals) }
 }

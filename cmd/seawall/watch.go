@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os/exec"
 	"time"
 
 	"github.com/moby/moby/client"
@@ -31,7 +30,10 @@ func watchCommand() *cobra.Command {
 		Short: "Tell when the live rules no longer implement the policy",
 		Long: `Compare the rules that the kernel holds with a policy, on an interval and when
 Docker starts, stops or connects something. On drift it ends with exit 2; with
---exec it runs a command instead and goes on, such as the policy's script.`,
+--exec it runs a command instead and goes on, such as the policy's script.
+
+TERM, INT and HUP end it with exit 0. A command that runs gets the same signal, and
+is killed two seconds later.`,
 		Example: `  seawall watch policy.hcl
   seawall watch policy.hcl --exec 'sh /etc/seawall/seawall.sh' --json
   seawall watch policy.hcl --once`,
@@ -80,7 +82,7 @@ func (f *watchFlags) watch(c *cobra.Command, args []string) error {
 		return err
 	}
 	now, w := host.ThisHost(), c.OutOrStdout()
-	ctx, stop := untilStopped()
+	ctx, stop := untilStopped(c.Context())
 	defer stop()
 	changes := f.events(ctx)
 	tick := time.NewTicker(f.interval)
@@ -90,6 +92,8 @@ func (f *watchFlags) watch(c *cobra.Command, args []string) error {
 	for {
 		drifted, err := f.look(ctx, w, now, loaded.Document)
 		switch {
+		case ctx.Err() != nil:
+			return f.ended(ctx)
 		case err != nil:
 			return err
 		case !drifted && (!held || f.once):
@@ -100,19 +104,31 @@ func (f *watchFlags) watch(c *cobra.Command, args []string) error {
 			if f.run == "" {
 				return exitCode(exitDiffers)
 			}
-			f.react(w)
+			f.react(ctx, w)
 		}
-		if f.once {
+		switch {
+		case ctx.Err() != nil:
+			return f.ended(ctx)
+		case f.once:
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			return f.ended(ctx)
 		case <-tick.C:
 		case <-changes:
 			time.Sleep(time.Second) // Docker writes its rules one after the other
 		}
 	}
+}
+
+// ended is how a watch ends that was asked to: well, but for one that was to look
+// once and has no answer.
+func (f *watchFlags) ended(ctx context.Context) error {
+	if f.once {
+		return context.Cause(ctx)
+	}
+	return nil
 }
 
 // look compares once, and logs each difference.
@@ -124,8 +140,9 @@ func (f *watchFlags) look(ctx context.Context, w io.Writer, now *host.Host, doc 
 	return len(list) > 0, err
 }
 
-func (f *watchFlags) react(w io.Writer) {
-	out, err := exec.Command("sh", "-c", f.run).CombinedOutput()
+// react runs the command of --exec, and logs how it ended.
+func (f *watchFlags) react(ctx context.Context, w io.Writer) {
+	out, err := shell(ctx, f.run)
 	if err != nil {
 		f.log(w, event{Event: "failed", What: fmt.Sprintf("%s: %v: %s", f.run, err, out)})
 		return

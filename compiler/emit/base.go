@@ -27,7 +27,7 @@ const (
 // What the file itself has of Seawall's chains (declarations, -N, rules, plain
 // jumps) is replaced; the notes name those lines for the user.
 func Splice(base []byte, c *Chains, f packet.Family) (File, []string, error) {
-	s := &splicer{chains: c, table: c.Table(f), lines: lines(base), end: "\n"}
+	s := &splicer{chains: c, table: c.Table(f), lines: lines(base), end: "\n", generated: Generated(base)}
 	if slices.ContainsFunc(s.lines, func(l string) bool { return !strings.HasPrefix(l, "#") && strings.HasSuffix(l, "\r\n") }) {
 		s.end = "\r\n"
 		s.note("the file has CRLF line ends, which iptables-restore refuses; they were kept")
@@ -47,37 +47,53 @@ func Splice(base []byte, c *Chains, f packet.Family) (File, []string, error) {
 type Line struct {
 	Number int
 	Text   string
+	Block  bool // it stands between the marks of a block
 }
 
-// Lost returns the rules of a base file that others put into Seawall's chains,
-// and that Splice would take out. A file that Seawall generated as a whole has
+// Lost returns the rules of a base file that others put into Seawall's chains or
+// into a block of Seawall's, and that Splice would take out; nil when there are
 // none.
 func Lost(base []byte) []Line {
-	if Generated(base) {
-		return nil
-	}
-	s := &splicer{lines: lines(base)}
+	s := &splicer{lines: lines(base), generated: Generated(base)}
 	if _, err := s.withoutOwn(); err != nil {
 		return nil // Splice says what is wrong with the marks
 	}
-	return slices.DeleteFunc(s.own, func(l Line) bool { return !ownRule(l.Text) })
+	lost := slices.DeleteFunc(s.own, func(l Line) bool { return !l.Block && !ownRule(l.Text) })
+	if len(lost) == 0 {
+		return nil
+	}
+	return lost
 }
 
-// ownRule reports whether a line puts a rule into one of Seawall's chains. The
-// RETURN that Docker puts at the end of DOCKER-USER says nothing.
-func ownRule(text string) bool {
+// withoutCounters are the words of a rule, without the counters before them.
+func withoutCounters(text string) []string {
 	fields := strings.Fields(text)
 	if len(fields) > 0 && strings.HasPrefix(fields[0], "[") {
-		fields = fields[1:]
+		return fields[1:]
 	}
-	if len(fields) < 3 || !iptables.Owned(fields[1]) || len(fields) == 4 && fields[2] == "-j" && fields[3] == "RETURN" {
-		return false
+	return fields
+}
+
+// ownRule reports whether a line puts a rule into one of Seawall's chains.
+func ownRule(text string) bool {
+	fields := withoutCounters(text)
+	return len(fields) > 2 && iptables.Owned(fields[1]) && slices.Contains([]string{"-A", "--append", "-I", "--insert"}, fields[0])
+}
+
+// idle is the number of the line from which on DOCKER-USER has no rule but a plain
+// RETURN. Docker appends one, and every saved host has it; it says nothing.
+func idle(list []string) int {
+	for i, line := range slices.Backward(list) {
+		fields := withoutCounters(line)
+		if len(fields) > 1 && fields[1] == iptables.DockerUser && !plainReturn(fields) && strings.HasPrefix(fields[0], "-") {
+			return i + 2
+		}
 	}
-	switch fields[0] {
-	case "-A", "--append", "-I", "--insert":
-		return true
-	}
-	return false
+	return 1
+}
+
+func plainReturn(fields []string) bool {
+	return len(fields) == 4 && fields[0] == "-A" && fields[1] == iptables.DockerUser && (fields[2] == "-j" || fields[2] == "--jump") && fields[3] == "RETURN"
 }
 
 type splicer struct {
@@ -85,8 +101,11 @@ type splicer struct {
 	table  *iptables.Table
 	lines  []string // each with its line end
 	end    string
-	own    []Line // outside of the marks, for Seawall's chains
+	own    []Line // for Seawall's chains outside of the marks, and all that is not Seawall's within them
 	notes  []string
+	// generated says that Seawall made the file as a whole, so that its own lines
+	// stand outside of marks.
+	generated bool
 }
 
 func (s *splicer) note(format string, args ...any) {
@@ -111,7 +130,7 @@ func (s *splicer) run() ([]byte, error) {
 		return nil, err
 	}
 	for _, l := range s.own {
-		s.note("line %d was replaced: %s", l.Number, l.Text)
+		s.note("line %d was %s: %s", l.Number, map[bool]string{false: "replaced", true: "removed"}[l.Block], l.Text)
 	}
 	first, commit := filterTable(kept)
 	if commit < 0 {
@@ -135,15 +154,17 @@ func (s *splicer) run() ([]byte, error) {
 }
 
 // withoutOwn drops the lines that are Seawall's: its blocks of an earlier
-// time, and what was written by hand for its chains.
+// time, and what was written by hand for its chains. It remembers the lines that
+// Seawall did not write, but for a RETURN that ends DOCKER-USER anyway.
 func (s *splicer) withoutOwn() ([]string, error) {
 	var kept []string
-	table, inside := "", false
+	table, inside, known, quiet := "", false, written{}, idle(s.lines)
 	for i, line := range s.lines {
 		text := strings.TrimRight(line, "\r\n")
+		returns := i+1 >= quiet && plainReturn(withoutCounters(text))
 		switch {
 		case strings.HasPrefix(text, beginMark):
-			inside = true
+			inside, known = true, written{}
 			continue
 		case strings.HasPrefix(text, endMark):
 			if !inside {
@@ -152,11 +173,16 @@ func (s *splicer) withoutOwn() ([]string, error) {
 			inside = false
 			continue
 		case inside:
+			if !returns && !known.line(text) {
+				s.own = append(s.own, Line{i + 1, text, true})
+			}
 			continue
 		case strings.HasPrefix(text, "*"):
 			table = strings.TrimSpace(text[1:])
 		case table == "filter" && ownLine(text):
-			s.own = append(s.own, Line{i + 1, text})
+			if !returns && !(s.generated && known.line(text)) {
+				s.own = append(s.own, Line{i + 1, text, false})
+			}
 			continue
 		}
 		kept = append(kept, line)
@@ -170,10 +196,7 @@ func (s *splicer) withoutOwn() ([]string, error) {
 // ownLine reports whether a line of the filter table declares or fills one of
 // Seawall's chains, or is the plain jump to one.
 func ownLine(text string) bool {
-	fields := strings.Fields(text)
-	if len(fields) > 0 && strings.HasPrefix(fields[0], "[") {
-		fields = fields[1:] // counters
-	}
+	fields := withoutCounters(text)
 	if len(fields) == 0 {
 		return false
 	}

@@ -10,6 +10,9 @@ import (
 // Replace gives a file new content. A file that is there keeps its mode, a new
 // one gets mode. It is written in place: there is no rename at one moment here.
 func Replace(path string, content []byte, mode fs.FileMode) error {
+	if err := CheckRegular(path); err != nil {
+		return err
+	}
 	if info, err := os.Stat(path); err == nil {
 		mode = info.Mode().Perm()
 	}

@@ -30,6 +30,9 @@ func Replace(path string, content []byte, mode fs.FileMode) error {
 // prepare writes and syncs the file that is to replace another, so that nothing but
 // the rename is left to do: a disk that is full is full now.
 func prepare(path string, content []byte, mode fs.FileMode) (pending, error) {
+	if err := CheckRegular(path); err != nil {
+		return nil, err
+	}
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		path = real
 	} else if target, err := os.Readlink(path); err == nil { // of a file that is not there yet
