@@ -105,6 +105,13 @@ var foreigners = []struct {
 	// -m tcp needs -p tcp; with "! -p udp" nf_tables loads something else.
 	{"a match of another protocol", foreign{rules: "-A DOCKER-USER -p udp -m tcp --sport 65000 -j ACCEPT\n"}, refused},
 	{"a match without its protocol", foreign{rules: "-A DOCKER-USER -m tcp --sport 65000 -j ACCEPT\n"}, refused},
+	// The first "6" leaves the line out; what follows it is not read.
+	{"a line of the other family, and of this one", foreign{rules: "-A DOCKER-USER -i eth0 -64 -j DROP\n"}, equal},
+	{"a rule of the other family that would let in", foreign{rules: "-A DOCKER-USER -i eth0 -64 -j ACCEPT\n"}, equal},
+	// 0.0.0.255 is a mask with holes, which iptables takes for a single address.
+	{"a mask that is no length", foreign{rules: "-A DOCKER-USER -p tcp -m conntrack --ctorigdst 198.0.0.0/255 -j ACCEPT\n"}, undecided},
+	{"a value joined to -s", foreign{rules: "-A DOCKER-USER -i eth1 -s10.0.0.1 -j RETURN\n"}, undecided},
+	{"a name of no interface", foreign{rules: "-A DOCKER-USER -i a/b -j ACCEPT\n"}, equal},
 	{"a match of every other protocol", foreign{rules: "-A DOCKER-USER ! -p tcp -m tcp --sport 65000 -j ACCEPT\n"}, undecided},
 	{"a target that nobody knows, where nothing comes", foreign{late: "-A OUTPUT -j ACCPET\n"}, undecided},
 	{"a target that is a match", foreign{late: "-A OUTPUT -j tcp\n"}, refused},

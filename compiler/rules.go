@@ -76,7 +76,7 @@ func readScript(name string, src []byte, opt ReadOptions) ([]*Rules, error) {
 		if opt.Family != 0 && opt.Family != family {
 			continue
 		}
-		f, err := iptables.Parse(s.Rules(family), iptables.Options{Family: family, NoFlush: true})
+		f, err := iptables.Parse(s.Rules(family), iptables.Options{Family: family, NoFlush: true, Before: s.Before(family)})
 		if err != nil {
 			return nil, err
 		}

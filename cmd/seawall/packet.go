@@ -49,11 +49,11 @@ func packetFlags(p packet.Packet) string {
 	if p.Protocol != packet.TCP && p.Protocol != packet.UDP && p.Protocol != packet.SCTP {
 		text += " --protocol " + p.Protocol.Name()
 	}
-	text += " --in " + p.In
+	text += " --in " + shellWord(p.In)
 	if p.Hook == packet.Input {
 		text += " --chain input"
 	} else {
-		text += " --out " + p.Out
+		text += " --out " + shellWord(p.Out)
 	}
 	if p.State != packet.New {
 		text += " --state " + strings.ToLower(string(p.State))
@@ -80,13 +80,15 @@ func packetFlags(p packet.Packet) string {
 	return text
 }
 
-// shellWord quotes the brackets of an IPv6 address, which a shell would take for
-// a pattern.
+// shellWord quotes a word for a POSIX shell: the brackets of an IPv6 address, and
+// whatever stands in the names of files and interfaces.
 func shellWord(text string) string {
-	if strings.Contains(text, "[") {
-		return "'" + text + "'"
+	if text != "" && !strings.ContainsFunc(text, func(r rune) bool {
+		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=.,:/@%", r)
+	}) {
+		return text
 	}
-	return text
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
 func endpointText(p packet.Packet) string {
@@ -180,7 +182,7 @@ func (p *packetText) packet(doc *schema.Document) (packet.Packet, error) {
 	var out packet.Packet
 	from, err := netip.ParseAddr(p.from)
 	switch {
-	case p.from == "" || p.to == "":
+	case p.from == "" || p.to == "" && p.protocol == "":
 		return out, fmt.Errorf("say --from ADDRESS and --to [ADDRESS:]PORT[/PROTOCOL]")
 	case err != nil || from.Zone() != "" || from.Is4In6():
 		return out, fmt.Errorf("--from takes an address, and %q is none", p.from)
@@ -230,6 +232,12 @@ var zeroPort = regexp.MustCompile(`^(|.*:)0(/[a-z]+)?$`)
 
 // target reads --to and --protocol.
 func (p *packetText) target(out *packet.Packet) error {
+	if p.protocol != "" { // such a packet has no port
+		if a, err := netip.ParseAddr(p.to); err == nil || p.to == "" {
+			out.OrigDst = a
+			return p.otherProtocol(out)
+		}
+	}
 	// Port 0 is none that a policy can name, but a packet can have it.
 	text := zeroPort.ReplaceAllString(p.to, "${1}1$2")
 	e, err := schema.ParseEndpoint(text)
@@ -243,6 +251,11 @@ func (p *packetText) target(out *packet.Packet) error {
 	if text != p.to {
 		out.OrigPort = 0
 	}
+	return p.otherProtocol(out)
+}
+
+// otherProtocol reads --protocol, and gives a packet a destination that has none.
+func (p *packetText) otherProtocol(out *packet.Packet) error {
 	if p.protocol != "" {
 		n, ok := packet.ParseProtocol(p.protocol)
 		if !ok {

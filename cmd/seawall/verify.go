@@ -89,7 +89,7 @@ func verify(c *cobra.Command, doc *schema.Document, path string, files []string,
 
 // printUnknown is for rules that would implement the policy if the file loads.
 func printUnknown(w io.Writer, f *compiler.Rules, list []string) {
-	fmt.Fprintf(w, "%s: undecided, for %v: iptables-restore may refuse the file. If these are names of extensions\nthat the host has, the file implements the policy:\n", f.Name, f.Family())
+	fmt.Fprintf(w, "%s: undecided, for %v: iptables-restore may refuse the file. Where it loads, it implements the policy:\n", f.Name, f.Family())
 	for _, text := range list {
 		fmt.Fprintf(w, "  %s\n", text)
 	}
@@ -122,7 +122,7 @@ func printDifferences(w io.Writer, doc *schema.Document, path, name string, f *c
 			fmt.Fprintf(w, "   it cannot be decided: %s\n", unsure(file))
 		}
 		fmt.Fprintf(w, "   for example %s\n", d.Example)
-		fmt.Fprintf(w, "   $ seawall explain %s --rules %s %s\n", path, name, packetFlags(d.Example))
+		fmt.Fprintf(w, "   $ seawall explain %s --rules %s %s\n", shellWord(path), shellWord(name), packetFlags(d.Example))
 	}
 	if result.More > 0 {
 		fmt.Fprintf(w, "\nand %d more.\n", result.More)

@@ -380,7 +380,10 @@ func heredoc(t *iptables.Table) string {
 // Script is what a script of this format carries.
 type Script struct {
 	V4, V6 []byte // for iptables-restore --noflush
-	Sets   []byte // for ipset restore; nil for none
+	// Before4 and Before6 are how many lines of the script stand before those of V4
+	// and V6.
+	Before4, Before6 int
+	Sets             []byte // for ipset restore; nil for none
 }
 
 // Rules are the rules of one family.
@@ -400,11 +403,26 @@ func ReadScript(src []byte) (*Script, error) {
 	if !ok || !bytes.Equal(p.script(), src) {
 		return nil, fmt.Errorf("only a seawall.sh as compile writes it can be judged; this script is another one, or was changed, and may do anything")
 	}
-	s := &Script{V4: section(p.RulesV4), V6: section(p.RulesV6)}
+	s := &Script{V4: section(p.RulesV4), V6: section(p.RulesV6), Before4: linesBefore(src, endV4), Before6: linesBefore(src, endV6)}
 	if p.Sets != "" {
 		s.Sets = []byte(p.Sets)
 	}
 	return s, nil
+}
+
+// linesBefore counts the lines before the one that opens a here-document, which is
+// "*filter" in the section.
+func linesBefore(src []byte, end string) int {
+	text, _, _ := bytes.Cut(src, []byte("<<'"+end+"'\n"))
+	return bytes.Count(text, []byte("\n"))
+}
+
+// Before is how many lines of the script stand before the rules of one family.
+func (s *Script) Before(f packet.Family) int {
+	if f == packet.IPv6 {
+		return s.Before6
+	}
+	return s.Before4
 }
 
 func section(rules string) []byte { return []byte("*filter\n" + rules + "COMMIT\n") }

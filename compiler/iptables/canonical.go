@@ -85,7 +85,7 @@ func (p *parser) tail(tail []byte) (*Body, *Chain) {
 	}
 	r := p.reader(words)
 	r.command, r.chain = 'A', "-"
-	if r.read() != nil || r.other || len(r.sources) > 0 || len(r.dests) > 1 || len(words)+2 > maxWords {
+	if r.read() != nil || r.other || r.versions != "" || len(r.sources) > 0 || len(r.dests) > 1 || len(words)+2 > maxWords {
 		return nil, nil
 	}
 	list := r.rules(p.line, "")

@@ -27,6 +27,9 @@ func (p *parser) command(line string, ended bool) error {
 	if err := r.read(); err != nil {
 		return err
 	}
+	if r.versions != "" {
+		p.file.versions = append(p.file.versions, fmt.Sprintf("table %s, line %d: %s is refused by iptables 1.8.9, which takes the word as a whole for the value; later versions read it: %s", p.table.Name, p.line, Quote(r.versions), line))
+	}
 	if r.other && (r.command == 0 || strings.IndexByte("ADI", r.command) >= 0) {
 		return nil
 	}
@@ -149,10 +152,18 @@ func (r *ruleReader) checkOptions() error {
 	}
 	for _, c := range r.set {
 		if !strings.ContainsRune(allowed, c) {
-			return refused("-%c does not go with -%c", c, r.command)
+			return refused("%s does not go with -%c", optionName(c), r.command)
 		}
 	}
 	return nil
+}
+
+// optionName is one of iptables' own options by its letter; --line-numbers has none.
+func optionName(c rune) string {
+	if c == '0' {
+		return "--line-numbers"
+	}
+	return "-" + string(c)
 }
 
 // checkTable refuses what has no place in the chain or in the table.
@@ -410,7 +421,7 @@ func (c *Chain) insert(rules []*Rule, number int) error {
 		c.Rules = append(c.Rules, rules...)
 		return nil
 	case number > len(c.Rules)+1:
-		return refused("the chain %s has %d rules, so none can be inserted as its %d", c.Name, len(c.Rules), number)
+		return refused("the chain %s has %s, so none can be inserted as number %d", c.Name, countRules(len(c.Rules)), number)
 	}
 	c.Rules = slices.Insert(c.Rules, number-1, rules...)
 	return nil
@@ -444,9 +455,16 @@ func (c *Chain) remove(number, line int) error {
 func (c *Chain) hasRule(number int) error {
 	switch {
 	case number < 1 || number > len(c.Rules):
-		return refused("the chain %s has %d rules, and no rule %d", c.Name, len(c.Rules), number)
+		return refused("the chain %s has %s, and no rule %d", c.Name, countRules(len(c.Rules)), number)
 	}
 	return nil
+}
+
+func countRules(n int) string {
+	if n == 1 {
+		return "1 rule"
+	}
+	return fmt.Sprintf("%d rules", n)
 }
 
 // rules are the rules of a line: one for each source and destination.

@@ -155,8 +155,8 @@ func (c *conditions) interpret(b *Body) match.Cases {
 func (c *conditions) basics(b *Body) match.Cases {
 	var x diagram.Box
 	x[packet.Dest] = c.address(b.Dest, packet.Dest)
-	x[packet.In] = c.Not(b.In.Not, packet.In, c.Interfaces(b.In.Name))
-	x[packet.Out] = c.Not(b.Out.Not, packet.Out, c.Interfaces(b.Out.Name))
+	x[packet.In] = c.Not(b.In.Not, packet.In, c.interfaces(b.In.Name))
+	x[packet.Out] = c.Not(b.Out.Not, packet.Out, c.interfaces(b.Out.Name))
 	if b.Protocol.Name != "" {
 		p, ok := packet.ParseProtocol(b.Protocol.Name)
 		if !ok {
@@ -173,6 +173,15 @@ func (c *conditions) basics(b *Body) match.Cases {
 		return match.Never
 	}
 	return match.Cases{{Box: x}}
+}
+
+// interfaces is the set of -i or -o. iptables takes names that the kernel gives to
+// no interface (net/core/dev.c, dev_valid_name).
+func (c *conditions) interfaces(name string) diagram.Set {
+	if strings.ContainsAny(name, "/: \t\n\v\f\r") || name == "." || name == ".." {
+		return diagram.None
+	}
+	return c.Interfaces(name)
 }
 
 // address is the set of a -s or -d.

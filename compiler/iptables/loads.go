@@ -6,14 +6,16 @@ import (
 	"github.com/seawall/seawall/compiler/iptables/match"
 )
 
-// Whether a file loads is decided by the reader, but for two things: an extension
-// that Seawall has never heard of, and the values of a few rare modules.
+// Whether a file loads is decided by the reader, but for three things: an extension
+// that Seawall has never heard of, words that versions of iptables read differently,
+// and the values of a few rare modules.
 
-// Unknown are the rules that name an extension of which nobody has heard, one
-// line each. The rule is undecided for the packets that reach it; what is more, a
-// mistyped name is no extension, and iptables-restore refuses the whole file.
+// Unknown are the rules that name an extension of which nobody has heard, and those
+// that some versions of iptables refuse, one line each. An
+// unknown extension is undecided for the packets that reach it; what is more, a
+// mistyped name is none, and iptables-restore refuses the whole file.
 func (f *File) Unknown() []string {
-	return f.uses(func(kind match.Kind, u *Match) string {
+	return append(f.versions, f.uses(func(kind match.Kind, u *Match) string {
 		if u.Module != nil || match.OutOfTree(kind, u.Name) {
 			return ""
 		}
@@ -21,7 +23,7 @@ func (f *File) Unknown() []string {
 			return "neither a chain nor a target of iptables has the name " + u.Name
 		}
 		return "no match of iptables has the name " + u.Name
-	})
+	})...)
 }
 
 // notChecked are the rules with a module of which iptables or the kernel looks at

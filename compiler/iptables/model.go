@@ -42,6 +42,9 @@ type File struct {
 	Tables []*Table
 	// NoFlush says that the file adds to what the kernel has; see Options.
 	NoFlush bool
+	// versions are lines that some versions of iptables refuse.
+	versions []string
+	before   int // lines before the text in its file
 }
 
 // Table returns the table of this name, or nil.

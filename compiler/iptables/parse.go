@@ -33,6 +33,8 @@ type Options struct {
 	// ChainsOnly is for those who ask what rules do, and never print them: rules
 	// do not keep their words. It takes less memory.
 	ChainsOnly bool
+	// Before is how many lines stand before the text in the file that it is from.
+	Before int
 }
 
 // Parse reads the text of iptables-save, of a file for iptables-restore, or of
@@ -42,7 +44,7 @@ type Options struct {
 func Parse(src []byte, opt Options) (*File, error) {
 	p := &parser{Options: opt, file: &File{Source: src, Family: opt.Family}, bodies: map[string]*Body{}, announced: map[string]bool{}, missing: map[string]bool{}}
 	p.NoFlush = !p.Flush && (p.NoFlush || !declaresBuiltin(src))
-	p.file.NoFlush = p.NoFlush
+	p.file.NoFlush, p.file.before, p.line = p.NoFlush, opt.Before, opt.Before
 	if !opt.ChainsOnly {
 		p.text = string(src)
 	}
@@ -308,6 +310,7 @@ func validChain(name string) error {
 // Text is a line of the file that was read, from 1.
 func (f *File) Text(line int) string {
 	lines := bytes.Split(f.Source, []byte("\n"))
+	line -= f.before
 	if line < 1 || line > len(lines) {
 		return ""
 	}

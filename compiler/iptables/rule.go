@@ -56,6 +56,7 @@ type ruleReader struct {
 	loaded               []int  // the modules in use, in the order of loading
 	unknown              string // the first module that is not known
 	doubt                string // words that may be something else than they seem
+	versions             string // a word that some versions of iptables refuse
 }
 
 // read reads all words. The error says why iptables would refuse the line.
@@ -107,6 +108,9 @@ func (r *ruleReader) otherLine() error {
 	if r.command == 'R' || r.command == 'C' {
 		return refused("-%c in a line that is for the other family: the back ends differ in what it does", r.command)
 	}
+	if r.unknown != "" { // looked for before the rest of the line is left out
+		return refused("%s: there is no extension of that name", r.unknown)
+	}
 	return nil
 }
 
@@ -147,6 +151,9 @@ func (r *ruleReader) longOption(w string) error {
 		return refused("--%s takes no value", f.name())
 	case joined:
 		v = &value
+		if f.basic != nil {
+			r.joinedWord(f.basic.val, w)
+		}
 	case arg == required:
 		if r.next >= len(r.words) {
 			return refused("--%s needs a value", f.name())
@@ -160,13 +167,21 @@ func (r *ruleReader) longOption(w string) error {
 	return r.moduleOption(f, v)
 }
 
+// joinedWord notes that 1.8.9 takes a word as a whole for the value, and refuses
+// it, where later versions read the option with its value.
+func (r *ruleReader) joinedWord(c byte, word string) {
+	if strings.IndexByte("sdpj", c) >= 0 {
+		r.versions = orElse(r.versions, word)
+	}
+}
+
 // giveUp leaves the rest of the words unread: an option of a module that is not
 // known may take any of them for its value.
 func (r *ruleReader) giveUp() { r.body.Unread = join(r.words[r.next-1:]) }
 
 // shortOptions reads -x, -xyz or -xVALUE.
 func (r *ruleReader) shortOptions(cluster string) error {
-	for len(cluster) > 0 {
+	for len(cluster) > 0 && !r.other {
 		c := cluster[0]
 		cluster = cluster[1:]
 		arg, ok := short[c]
@@ -180,6 +195,7 @@ func (r *ruleReader) shortOptions(cluster string) error {
 		case cluster != "":
 			value := cluster
 			v, cluster, joined = &value, "", true
+			r.joinedWord(c, "-"+string(c)+value)
 		case arg == required:
 			if r.next >= len(r.words) {
 				return refused("-%c needs a value", c)

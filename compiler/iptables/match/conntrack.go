@@ -163,9 +163,9 @@ func hostMask(f packet.Family, text string) (netip.Prefix, bool) {
 	if slash {
 		var ok bool
 		if bits, ok = WholeNumber(length, 0, bits); !ok {
-			mask, _ := Address(f, length)
+			mask, known := HostAddress(f, length)
 			n, contiguous := MaskLength(mask)
-			if !contiguous {
+			if !known || !contiguous {
 				return netip.Prefix{}, false
 			}
 			bits = uint64(n)

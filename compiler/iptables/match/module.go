@@ -14,6 +14,7 @@
 package match
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -371,6 +372,8 @@ func (m *Module) Takes(h Head, o *Option, g Given, before []Given) string {
 		return g.Name + " cannot be negated"
 	case !o.Many && slices.ContainsFunc(before, func(b Given) bool { return b.Name == g.Name }):
 		return g.Name + " may stand once in a match"
+	case (o.Value == Host || o.Value == HostMask) && looksLikeService(strings.SplitN(g.Values[0], "/", 2)[0]):
+		return fmt.Sprintf("%s takes an address; the name %q would be looked up when the file is loaded, and be another address each time", g.Name, g.Values[0])
 	case !o.valid(h.Family, g.Values):
 		return g.Name + " does not take " + quoteValues(g.Values)
 	case o.Ports != nil && o.Ports(g.Values[0]) && !slices.Contains(withPorts, h.Protocol):

@@ -411,7 +411,7 @@ var modules = []Module{
 		{Name: "label", Value: String, Required: true, Min: 1}, // cut silently after 27 bytes
 		{Name: "alarm", Value: None},
 	}},
-	{Name: "LED", Kind: TargetKind, Families: Both, Options: []Option{
+	{Name: "LED", Kind: TargetKind, Families: Both, Check: "Few kernels have it.", Options: []Option{
 		{Name: "led-trigger-id", Value: String, Required: true, Max: 16},
 		{Name: "led-delay", Value: String}, // milliseconds, or a word that begins with inf
 		{Name: "led-always-blink", Value: None},
@@ -525,7 +525,7 @@ var modules = []Module{
 		{Name: "ttl-dec", Value: Uint8, Excludes: []string{"ttl-set", "ttl-inc"}, Min: 1},
 		{Name: "ttl-inc", Value: Uint8, Excludes: []string{"ttl-set", "ttl-dec"}, Min: 1},
 	}},
-	{Name: "ULOG", Kind: TargetKind, Families: Only4, Options: []Option{
+	{Name: "ULOG", Kind: TargetKind, Families: Only4, Check: "The kernel has it no longer.", Options: []Option{
 		{Name: "ulog-nlgroup", Value: Uint8, Min: 1, Max: 32},
 		{Name: "ulog-prefix", Value: Line, Min: 1}, // cut silently after 31 bytes
 		{Name: "ulog-cprange", Value: Uint64},

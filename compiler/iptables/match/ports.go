@@ -56,7 +56,7 @@ func decimalPort(text string) (n int, known, ok bool) {
 		v, err := strconv.ParseUint(digits, 10, 16)
 		return int(v), err == nil, true
 	}
-	return 0, false, looksLikeService(text)
+	return 0, false, text == "" || looksLikeService(text)
 }
 
 // portPair reads PORT or PORT:PORT, where either side may be empty.

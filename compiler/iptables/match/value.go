@@ -114,7 +114,7 @@ func (o *Option) validForm(f packet.Family, values []string) bool {
 		return validHost(f, text)
 	case HostMask:
 		address, length, slash := strings.Cut(text, "/")
-		_, mask := Address(f, length)
+		_, mask := HostAddress(f, length)
 		return validHost(f, address) && (!slash || mask || validLength(f, length))
 	case Protocol:
 		_, ok := packet.ParseProtocolExactly(text)
