@@ -355,7 +355,7 @@ func noBase(f packet.Family, values []string) bool {
 
 // isName reports whether a text may be the name of a service.
 func isName(text string) bool {
-	return text != "" && !isDigit(text[0], 10) && !strings.ContainsAny(text, ":,/ ")
+	return text != "" && text[0] != '-' && !isDigit(text[0], 10) && !strings.ContainsAny(text, ":,/ ")
 }
 
 // natParts splits [ADDRESS[-ADDRESS]][:PORTS], where an IPv6 address with ports

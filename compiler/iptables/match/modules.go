@@ -172,7 +172,7 @@ var modules = []Module{
 	{Name: "mac", Kind: MatchKind, Families: Both, Hooks: from("PREROUTING", "INPUT", "FORWARD"), Options: []Option{
 		{Name: "mac-source", Value: EtherMAC, Not: true, Required: true},
 	}},
-	{Name: "mh", Kind: MatchKind, Families: Only6, Options: []Option{
+	{Name: "mh", Kind: MatchKind, Families: Only6, Protocols: []packet.Protocol{packet.MH}, Options: []Option{
 		{Name: "mh-type", Value: String, Not: true}, // TYPE[:TYPE], numbers or abbreviated names; low > high is refused
 	}},
 	{Name: "nfacct", Kind: MatchKind, Families: Both, Options: []Option{
@@ -183,7 +183,7 @@ var modules = []Module{
 		{Name: "ttl", Value: Uint32, Max: 2},
 		{Name: "log", Value: Uint32, Max: 2},
 	}},
-	{Name: "owner", Kind: MatchKind, Families: Both, OneOf: []string{"uid-owner", "gid-owner", "socket-exists", "suppl-groups"}, Hooks: from("OUTPUT", "POSTROUTING"), Options: []Option{
+	{Name: "owner", Kind: MatchKind, Families: Both, OneOf: []string{"uid-owner", "gid-owner", "socket-exists", "suppl-groups"}, Refuse: refuseOwner, Hooks: from("OUTPUT", "POSTROUTING"), Options: []Option{
 		{Name: "uid-owner", Value: String, Not: true, Valid: validOwners}, // user name, or ID[-ID] or ID[:ID] up to 4294967294
 		{Name: "gid-owner", Value: String, Not: true, Valid: validOwners}, // group name, or ID[-ID] or ID[:ID] up to 4294967294
 		{Name: "socket-exists", Value: None, Not: true},
@@ -296,7 +296,7 @@ var modules = []Module{
 		{Name: "icase", Value: None},
 	}},
 	{Name: "tcpmss", Kind: MatchKind, Families: Both, Protocols: []packet.Protocol{packet.TCP}, Options: []Option{
-		{Name: "mss", Value: Uint16Range, Not: true, Required: true}, // low > high is refused
+		{Name: "mss", Value: Uint16Range, Not: true, Required: true, Valid: ascending}, // low > high is refused
 	}},
 	{Name: "time", Kind: MatchKind, Families: Both, Refuse: refuseTime, Options: []Option{
 		{Name: "datestart", Value: String, Valid: validDate}, // YYYY[-MM[-DD[Thh[:mm[:ss]]]]], 1970 to 2038
@@ -372,7 +372,7 @@ var modules = []Module{
 		{Name: "random", Value: None},
 		{Name: "persistent", Value: None},
 	}},
-	{Name: "DNPT", Kind: TargetKind, Families: Only6, Hooks: from("PREROUTING", "OUTPUT"), Options: []Option{
+	{Name: "DNPT", Kind: TargetKind, Families: Only6, Refuse: refusePrefixes, Hooks: from("PREROUTING", "OUTPUT"), Options: []Option{
 		{Name: "src-pfx", Value: HostMask, Required: true},
 		{Name: "dst-pfx", Value: HostMask, Required: true},
 	}},
@@ -482,7 +482,7 @@ var modules = []Module{
 		{Name: "random-fully", Value: None},
 		{Name: "persistent", Value: None},
 	}},
-	{Name: "SNPT", Kind: TargetKind, Families: Only6, Hooks: from("INPUT", "POSTROUTING"), Options: []Option{
+	{Name: "SNPT", Kind: TargetKind, Families: Only6, Refuse: refusePrefixes, Hooks: from("INPUT", "POSTROUTING"), Options: []Option{
 		{Name: "src-pfx", Value: HostMask, Required: true},
 		{Name: "dst-pfx", Value: HostMask, Required: true},
 	}},

@@ -1,6 +1,9 @@
 package match
 
 import (
+	"strconv"
+	"strings"
+
 	"github.com/seawall/seawall/compiler/packet"
 )
 
@@ -161,6 +164,38 @@ func refuseTime(_ Head, u *Use) string {
 func refuseCgroup(_ Head, u *Use) string {
 	if (u.Option("--path") == nil) == (u.Option("--cgroup") == nil) {
 		return "cgroup needs one of --path and --cgroup"
+	}
+	return ""
+}
+
+// refuseOwner: --suppl-groups is about the group before it.
+func refuseOwner(_ Head, u *Use) string {
+	group := false
+	for _, g := range u.Options {
+		switch {
+		case g.Name == "--gid-owner":
+			group = true
+		case g.Name == "--suppl-groups" && !group:
+			return "--suppl-groups needs --gid-owner before it"
+		}
+	}
+	return ""
+}
+
+// refusePrefixes is ip6t_npt_checkentry: both prefixes have one length.
+func refusePrefixes(_ Head, u *Use) string {
+	var lengths []string
+	for _, name := range []string{"--src-pfx", "--dst-pfx"} {
+		_, length, slash := strings.Cut(u.Option(name).Values[0], "/")
+		if n, ok := WholeNumber(length, 0, 128); slash && ok {
+			length = strconv.Itoa(int(n))
+		} else if !slash {
+			length = "128"
+		}
+		lengths = append(lengths, length)
+	}
+	if lengths[0] != lengths[1] {
+		return "--src-pfx and --dst-pfx need prefixes of one length"
 	}
 	return ""
 }
