@@ -146,7 +146,7 @@ func (s *stops) run(r *rand.Rand) {
 	s.t.Helper()
 	s.reset()
 	within := []string{"0", "1s", "2s"}[r.IntN(3)]
-	how := []string{"KILL", "INT", "HUP", "the terminal closes", "confirmed"}[r.IntN(5)]
+	how := []string{"KILL", "INT", "HUP", "the terminal closes", "confirmed", "QUIT"}[r.IntN(6)]
 	after := time.Duration(r.IntN(1200)) * time.Millisecond
 	another := r.IntN(2) == 0
 	what := fmt.Sprintf("--confirm-within %s, %s after %v, another %v", within, how, after, another)
@@ -205,7 +205,7 @@ func (s *stops) run(r *rand.Rand) {
 
 // stop stops an apply. What ended before cannot be stopped.
 func (s *stops) stop(how string, c *exec.Cmd, master *os.File) {
-	signals := map[string]os.Signal{"KILL": syscall.SIGKILL, "INT": os.Interrupt, "HUP": syscall.SIGHUP}
+	signals := map[string]os.Signal{"KILL": syscall.SIGKILL, "INT": os.Interrupt, "HUP": syscall.SIGHUP, "QUIT": syscall.SIGQUIT}
 	var err error
 	switch how {
 	case "the terminal closes":
