@@ -61,7 +61,7 @@ func newFaulty(t *testing.T, b Backend) *faulty {
 		if strings.HasSuffix(name, "-restore") || name == "ipset" {
 			half = ""
 		}
-		text := fmt.Sprintf("#!/bin/dash\nread -r n <%[1]s/count\nn=$((n + 1))\necho $n >%[1]s/count\n[ %[4]s != six-restore ] || echo $n >%[1]s/last\ncase \" $FAULTS \" in\n*\" $n \"*)\n\tcase $HOW in\n\t*half*)\n%[2]s\t;;\n\t*work*) %[3]s \"$@\" ;;\n\tesac\n\techo \"fault $n\" >&2\n\texit 4\nesac\nexec %[3]s \"$@\"\n", f.dir, half, path, name)
+		text := fmt.Sprintf("#!/bin/dash\nread -r n <%[1]s/count\nn=$((n + 1))\necho $n >%[1]s/count\ncase \" $FAULTS \" in\n*\" $n \"*)\n\tcase $HOW in\n\t*half*)\n%[2]s\t;;\n\t*work*) %[3]s \"$@\" ;;\n\tesac\n\techo \"fault $n\" >&2\n\texit 4\nesac\nexec %[3]s \"$@\"\n", f.dir, half, path)
 		if err := os.WriteFile(filepath.Join(f.dir, name), []byte(text), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -179,15 +179,17 @@ func everyFault(t *testing.T, w *world, s scenario) {
 		if code != 0 || n < 10 {
 			t.Fatalf("%s: without a fault: exit %d after %d commands: %s", shell, code, n, said)
 		}
-		for _, x := range faults(n+2, f.number(t, "last")) {
+		try := func(x fault) (commands int) {
 			was := reset()
-			said, code, _ := f.run(w, shell, fresh, x)
+			said, code, commands := f.run(w, shell, fresh, x)
 			runs++
 			if why := s.judge(w, was, said, code); why != "" {
 				wrong++
 				t.Errorf("%s, commands %v fail %s: %s\nexit %d: %s", shell, x.at, x.how, why, code, said)
 			}
+			return commands
 		}
+		eachFault(n, try)
 	}
 	results.add("faults of the script, "+string(w.backend)+", "+s.name, runs, wrong)
 }
@@ -195,22 +197,26 @@ func everyFault(t *testing.T, w *world, s scenario) {
 // runsOf is a number that differs from test to test, and not from run to run.
 func runsOf(t *testing.T) int { return len(t.Name()) }
 
-// faults are every command alone, and every pair of them: in a short run those with
-// the load of IPv6, which the script takes back.
-func faults(n, load int) []fault {
-	var list []fault
+// eachFault tries every command alone, and with every other one that runs after it
+// all the same: after most faults the script ends, and a second one is never met. A
+// short run takes a part of the ways in which they fail, and of the pairs.
+func eachFault(n int, try func(fault) (commands int)) {
+	ways := []failure{before, half, after}
 	for i := 1; i <= n; i++ {
-		list = append(list, fault{[]int{i}, []failure{half, after}[i%2]})
-		if *long {
-			list = append(list, fault{[]int{i}, before}, fault{[]int{i}, []failure{after, half}[i%2]})
-		}
-		for j := i + 1; j <= n; j++ {
-			if *long || i == load || j == load {
-				list = append(list, fault{[]int{i, j}, []failure{before, half, after}[(i+j)%3]})
+		for k, how := range ways {
+			if !*long && k != i%3 {
+				continue
+			}
+			for j := try(fault{[]int{i}, how}); j > i; j-- {
+				switch {
+				case *long:
+					try(fault{[]int{i, j}, ways[(k+j)%3]})
+				case (i+j)%3 == 0:
+					try(fault{[]int{i, j}, how})
+				}
 			}
 		}
 	}
-	return list
 }
 
 // judge compares what the script said with what the kernel holds.
