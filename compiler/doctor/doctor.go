@@ -98,6 +98,8 @@ type doctor struct {
 	limits prove.Limits
 	host   *Host
 	found  []Finding
+	// carried are the edits of the filter tables whose commands are printed.
+	carried map[packet.Family][]edit
 }
 
 func (d *doctor) add(f Finding) { d.found = append(d.found, f) }

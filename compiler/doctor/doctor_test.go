@@ -292,6 +292,27 @@ func TestBeforeTheJump(t *testing.T) {
 	}
 }
 
+// The jump is put first before the other one goes, by its number: after each command
+// there is one.
+func TestJumpIsNeverGone(t *testing.T) {
+	for _, jump := range []string{"-A FORWARD -j DOCKER-USER\n", "-A FORWARD -i eth0 -j DOCKER-USER\n", "-A FORWARD -j DOCKER-USER\n-A FORWARD -j DOCKER-USER\n"} {
+		text := strings.Replace(capture(t, "engine-29-published-8080.iptables-save"), "-A FORWARD -j DOCKER-USER\n-A FORWARD -j DOCKER-FORWARD\n", "-A FORWARD -j DOCKER-FORWARD\n"+jump, 1)
+		var fix []string
+		for _, f := range Run(context.Background(), look(t, text, packet.IPv4), prove.Limits{}) {
+			fix = append(fix, f.Fix...)
+		}
+		for _, c := range fix {
+			text = carryOut(text, []string{c})
+			if at := jumps(look(t, text, packet.IPv4).Families[0].Filter); len(at) == 0 {
+				t.Errorf("%s: no jump after %s", jump, c)
+			}
+		}
+		if again := Run(context.Background(), look(t, text, packet.IPv4), prove.Limits{}); len(fix) == 0 || len(again) > 0 {
+			t.Errorf("%s: %s, and then\n%s", jump, fix, Text(again))
+		}
+	}
+}
+
 // A rule of INPUT whose destination conntrack has no words for is described.
 func TestInputWithoutFix(t *testing.T) {
 	healthy := capture(t, "engine-20.10-two-networks.iptables-save")

@@ -27,6 +27,8 @@ type broken struct {
 	input6               string // rules of INPUT for IPv6
 	user, input, forward string // rules of DOCKER-USER before its RETURN, of INPUT, and of FORWARD before the jump
 	after                string // rules of DOCKER-USER after its RETURN
+	chains               string // names of chains that people made
+	jump                 string // the jump of FORWARD to DOCKER-USER, where it has other words
 	codes                string // what doctor finds
 	left                 string // what it finds after the commands: findings without a command
 	change               string // what the commands change, by hand: effects and ports
@@ -110,6 +112,13 @@ var brokenHosts = []broken{
 	{capture: modern, user: "-A DOCKER-USER -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n", codes: "SD007", change: "closed 8080/tcp"},
 	{capture: modern, user: "-A DOCKER-USER -s 10.0.0.0/8 -i eth0 -j DROP\n", codes: "SD008", change: "opened every port tcp udp"},
 	{capture: modern, user: "-A DOCKER-USER -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN\n-A DOCKER-USER -s 10.0.0.0/8 -i eth0 -j DROP\n"},
+	// The jump that came late goes. Where DOCKER-USER says nothing, the commands change
+	// nothing.
+	{capture: modern, forward: "-A FORWARD -j DOCKER-FORWARD\n", codes: "SD004"},
+	{capture: modern, user: "-A DOCKER-USER -j RETURN\n", forward: "-A FORWARD -j DOCKER-FORWARD\n", codes: "SD004"},
+	{capture: modern, user: "-A DOCKER-USER -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN\n", forward: "-A FORWARD -j DOCKER-FORWARD\n-A FORWARD -s 10.0.0.0/8 -j DROP\n", codes: "SD004"},
+	{capture: modern, user: "-A DOCKER-USER -i eth0 -m conntrack --ctdir ORIGINAL -j DROP\n", forward: "-A FORWARD -j DOCKER-FORWARD\n-A FORWARD -j DOCKER-USER\n", codes: "SD003 SD004", change: "closed every port tcp"},
+	{user: "-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n", jump: "-A FORWARD -m comment --comment \"it's $(mine)\" -j DOCKER-USER\n", forward: "-A FORWARD -i eth0 -j ACCEPT\n", codes: "SD002 SD003", change: "closed 8080/tcp"},
 	// SD005: closed over DNAT, and open over docker-proxy.
 	{six: true, user: "-A DOCKER-USER ! -s 192.0.2.0/24 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n", codes: "SD005", change: "IPv6: closed 8080/tcp"},
 	{six: true, user: "-A DOCKER-USER -s 192.0.2.0/24 -i eth0 -p udp -m conntrack --ctorigdstport 5353 --ctdir ORIGINAL -j REJECT --reject-with icmp-port-unreachable\n", codes: "SD005", change: "IPv6: closed 5353/udp"},
@@ -217,7 +226,15 @@ func (x broken) host(t *testing.T, f packet.Family) string {
 	if strings.Contains(x.forward, "-j DOCKER-FORWARD") {
 		text = strings.Replace(text, "-A FORWARD -j DOCKER-FORWARD\n", "", 1)
 	}
-	return strings.Replace(text, "-A FORWARD -j DOCKER-USER\n", x.input+x.forward+"-A FORWARD -j DOCKER-USER\n", 1)
+	for _, c := range strings.Fields(x.chains) {
+		text = strings.Replace(text, ":DOCKER-USER - [0:0]\n", ":DOCKER-USER - [0:0]\n:"+c+" - [0:0]\n", 1)
+	}
+	jump := "-A FORWARD -j DOCKER-USER\n"
+	own := jump
+	if x.jump != "" {
+		own = x.jump
+	}
+	return strings.Replace(text, jump, x.input+x.forward+own, 1)
 }
 
 // families are those that are looked at.
