@@ -329,6 +329,25 @@ func TestInputWithoutFix(t *testing.T) {
 	}
 }
 
+// A finding names every port that its fix changes.
+func TestPortsAreNamed(t *testing.T) {
+	healthy := capture(t, "engine-20.10-two-networks.iptables-save")
+	for _, test := range []struct{ before, user, says string }{
+		{"-A INPUT -i eth0 -p tcp -m multiport --dports 8080,5432 -j DROP\n", "", "the published ports 8080/tcp and 5432/tcp, and does nothing to their clients"},
+		{"-A INPUT -i eth0 -p tcp -m multiport --dports 22,5432 -j DROP\n", "", "the published port 5432/tcp, and does nothing to its clients"},
+		{"-A INPUT -i eth0 -p tcp -m tcp --dport 5000:9000 -j DROP\n", "", "8080/tcp and 5432/tcp"},
+		{"-A INPUT -i eth0 -p tcp -m tcp --dport 5000:9000 -j DROP\n", "", "all ports of 5000:9000"},
+		{"", "-A DOCKER-USER -i eth0 -p tcp -m multiport --dports 8080,5432 -j DROP\n", "the published ports 8080 and 5432"},
+		{"", "-A DOCKER-USER -i eth0 -p tcp -m multiport --dports 8080,5432 -j DROP\n", "no connection to 8080/tcp and 5432/tcp"},
+	} {
+		text := strings.Replace(healthy, "-A FORWARD -j DOCKER-USER\n", test.before+"-A FORWARD -j DOCKER-USER\n"+test.user, 1)
+		found := Run(context.Background(), look(t, text, packet.IPv4), prove.Limits{})
+		if len(found) != 1 || !strings.Contains(Text(found), test.says) {
+			t.Errorf("want %q, got:\n%s", test.says, Text(found))
+		}
+	}
+}
+
 // What a live host says beside its rules.
 func TestFacts(t *testing.T) {
 	host := look(t, capture(t, "engine-29-published-8080.iptables-save"), packet.IPv4)

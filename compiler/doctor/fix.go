@@ -157,6 +157,11 @@ type proposal struct {
 	as    promise
 	// moot: without a change of the meaning there is nothing wrong.
 	moot bool
+	// The rule that the finding is about, one that denies or one that lets in, and its
+	// chain; where that is one of DOCKER-USER's.
+	denies, allows *iptables.Rule
+	chain          *iptables.Chain
+	rules          [][]string // of SD007: what should be asked
 }
 
 // propose proves a proposal's fix, and adds its finding to the list. It returns the
@@ -166,10 +171,18 @@ func (d *doctor) propose(l *docker.Layout, p *proposal) (after *iptables.Table, 
 	after, changed := d.proved(t, l.Tables.Family, p.edits, p.as)
 	switch {
 	case after == nil:
+		d.remember(l, p)
 		d.add(p.Finding)
 		return t, true
 	case !changed && p.moot:
 		return t, false
+	}
+	if p.denies != nil && !d.foresees {
+		if a := d.shutsOut(l, p, after); a != nil {
+			p.Advice = "first see to the rule that lets some in and does not match either, " + a.Spec() + "; then " + p.Advice
+			d.add(p.Finding)
+			return t, true
+		}
 	}
 	p.Fix, p.Advice = commands(l.Tables.Family, p.edits), ""
 	d.add(p.Finding)
