@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -99,7 +100,7 @@ func (d *doctor) allowance(t, end docker.Tables, s standing) (now, then *iptable
 	}
 	d.tell(p)
 	p.Traffic = append(p.Traffic, "a rule after it that does match keeps out whom this one lets in")
-	p.as, p.allows, p.chain = opens, c.Rules[i], c
+	p.as = opens
 	p.edits = insert(c.Name, i+1, returning(p.rules))
 	soft := edited(then, t.Family, insert(cEnd.Name, iEnd+1, returning(pEnd.rules)))
 	if soft != nil && d.same(after, soft, t.Family) {
@@ -148,26 +149,6 @@ func (d *doctor) tell(p *proposal) {
 	d.told[p.Code+p.Summary] = true
 }
 
-// unfixed is a rule that lets somebody in, or may, and has no fix that is printed.
-type unfixed struct {
-	family packet.Family
-	at     standing
-	rule   *iptables.Rule
-	rules  [][]string // what it asks, of the original destination
-}
-
-// remember keeps a rule without a fix in mind.
-func (d *doctor) remember(l *docker.Layout, p *proposal) {
-	r := p.allows
-	if r == nil && p.denies != nil && mayAllow(l.Tables.Filter, p.denies, 0) {
-		r = p.denies
-	}
-	if r == nil || p.chain == nil {
-		return
-	}
-	d.unfixed = append(d.unfixed, unfixed{l.Tables.Family, standingOf(p.chain, slices.Index(p.chain.Rules, r)), r, p.rules})
-}
-
 // mayAllow reports whether a rule may let somebody past the rules after it.
 func mayAllow(t *iptables.Table, r *iptables.Rule, depth int) bool {
 	c := chainOf(t, r)
@@ -180,49 +161,99 @@ func mayAllow(t *iptables.Table, r *iptables.Rule, depth int) bool {
 	return slices.ContainsFunc(c.Rules, func(r *iptables.Rule) bool { return mayAllow(t, r, depth+1) })
 }
 
-// before reports whether a rule stands before another, as far as one can tell:
-// those of other chains may.
-func before(c *iptables.Chain, i int, p *proposal) bool {
-	return p.chain == nil || c.Name != p.chain.Name || i < slices.Index(p.chain.Rules, p.denies)
-}
-
-// shutsOut is a rule that lets somebody in, and has no fix, whom a fix would deny; nil
-// where there is none.
+// shutsOut is a rule that may let in whom a fix denies, and does not match what it
+// says; nil where there is none. All rules are asked at once: nobody may be denied
+// whom the chains would let in if each rule of them matched what it says.
 func (d *doctor) shutsOut(l *docker.Layout, p *proposal, after *iptables.Table) *iptables.Rule {
 	t, family := l.Tables.Filter, l.Tables.Family
-	for _, a := range d.unfixed {
-		c, i := a.at.in(t)
-		if a.family != family || i < 0 || a.rule.Spec() == p.denies.Spec() || !before(c, i, p) {
-			continue
-		}
-		first := edited(after, family, insert(iptables.DockerUser, 0, letIn(a.rules)))
-		if first == nil {
-			return a.rule
-		}
-		changes, err := prove.Changes(d.ctx, prove.Side{Table: after}, prove.Side{Table: first}, family, d.limits)
-		if err != nil || slices.ContainsFunc(changes, func(c *prove.Change) bool { return opens(c) || !c.New.Known() }) {
-			return a.rule
-		}
-	}
+	var first *iptables.Rule
 	for _, c := range userChains(l) {
 		for i, a := range c.Rules {
-			if a != p.denies && before(c, i, p) && !closed(a) && mayAllow(t, a, 0) && d.unclear(l, c, i, p.denies) {
+			if a == p.denies || closed(a) || !mayAllow(t, a, 0) {
+				continue
+			}
+			if before(c, i, p) && d.unclear(l, c, i, p.denies) {
 				return a
 			}
+			if first == nil && d.misdirected(l, c, i) != nil {
+				first = a
+			}
 		}
+	}
+	if first == nil {
+		return nil
+	}
+	next := *l
+	next.Tables.Filter = after
+	meant := d.both(l, d.asMeant(&next))
+	if meant == nil {
+		return first
+	}
+	changes, err := prove.Changes(d.ctx, prove.Side{Table: meant}, prove.Side{Table: after}, family, d.limits)
+	if err != nil || slices.ContainsFunc(changes, func(c *prove.Change) bool { return closes(c) || !c.Old.Known() || !c.New.Known() }) {
+		return first
 	}
 	return nil
 }
 
-// letIn are rules that return, whatever they did.
-func letIn(rules [][]string) [][]string {
-	var list [][]string
-	for _, words := range rules {
-		if at := slices.IndexFunc(words, func(w string) bool { return w == "-j" || w == "-g" }); at >= 0 {
-			list = append(list, append(slices.Clone(words[:at]), "-j", "RETURN"))
+// before reports whether a rule stands before the one of a proposal, as far as one can
+// tell: those of other chains may.
+func before(c *iptables.Chain, i int, p *proposal) bool {
+	return p.chain == nil || c.Name != p.chain.Name || i < slices.Index(p.chain.Rules, p.denies)
+}
+
+// asMeant is a filter table in which every rule of people matches what it says; nil
+// where it does not load.
+func (d *doctor) asMeant(l *docker.Layout) *iptables.Table {
+	var edits []edit
+	for _, c := range userChains(l) {
+		for i := range slices.Backward(c.Rules) {
+			if p := d.misdirected(l, c, i); p != nil {
+				edits = append(edits, p.edits...)
+			}
 		}
 	}
-	return list
+	if len(edits) == 0 {
+		return l.Tables.Filter
+	}
+	return edited(l.Tables.Filter, l.Tables.Family, edits)
+}
+
+// both is a filter table that lets in what a table does and another does as well; nil
+// where it does not load. The chains of the other are copied, and ask the table where
+// they accept.
+func (d *doctor) both(l *docker.Layout, other *iptables.Table) *iptables.Table {
+	if other == nil {
+		return nil
+	}
+	t := l.Tables.Filter
+	own, accepted := freeChain(t, "OWN"), freeChain(t, "ACCEPTED")
+	edits := []edit{{"-N", own}, {"-N", accepted}, {"-A", accepted, "-j", own}, {"-A", accepted, "-j", "ACCEPT"}}
+	for _, r := range t.Chain(iptables.DockerUser).Rules {
+		edits = append(edits, append(edit{"-A", own}, spec(r)...))
+	}
+	meant := *l
+	meant.Tables.Filter = other
+	copies := map[string]string{}
+	for n, c := range userChains(&meant) {
+		copies[c.Name] = freeChain(t, fmt.Sprintf("MEANT-%d", n))
+		edits = append(edits, edit{"-N", copies[c.Name]})
+	}
+	for _, c := range userChains(&meant) {
+		for _, r := range c.Rules {
+			words := spec(r)
+			if at := slices.IndexFunc(words, func(w string) bool { return w == "-j" || w == "-g" }); at >= 0 {
+				if r.Target.Name == "ACCEPT" {
+					words[at+1] = accepted
+				} else if name := copies[r.Target.Name]; name != "" {
+					words[at+1] = name
+				}
+			}
+			edits = append(edits, append(edit{"-A", copies[c.Name]}, words...))
+		}
+	}
+	return edited(t, l.Tables.Family, append(edits, edit{"-F", iptables.DockerUser},
+		edit{"-A", iptables.DockerUser, "-j", copies[iptables.DockerUser]}, edit{"-A", iptables.DockerUser, "-j", own}))
 }
 
 // unclear reports whether a rule asks for the ports of one that denies, in words that

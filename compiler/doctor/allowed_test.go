@@ -46,6 +46,7 @@ func TestNobodyIsShutOut(t *testing.T) {
 		{what: "several ports", rules: "-A DOCKER-USER -s 10.0.0.1/32 -p tcp -m multiport --dports 22,8080 -j ACCEPT\n-A DOCKER-USER -p tcp -m multiport --dports 8000:8100,9000 -j REJECT --reject-with tcp-reset\n", fixed: true},
 		{what: "all but one", rules: "-A DOCKER-USER -s 10.0.0.1/32 -p tcp -m tcp --dport 8080 -j ACCEPT\n-A DOCKER-USER ! -s 10.0.0.2/32 -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n", fixed: true},
 		{what: "all but one, and all but another", rules: "-A DOCKER-USER ! -s 10.0.0.1/32 -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n-A DOCKER-USER ! -s 10.0.0.2/32 -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n", fixed: true},
+		{what: "all but one, and all but another in other words", rules: "-A DOCKER-USER ! -s 10.0.0.1/32 -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n-A DOCKER-USER ! -s 10.0.0.2/32 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n"},
 		{what: "a range", rules: "-A DOCKER-USER -p tcp -m iprange --src-range 10.0.0.1-10.0.0.2 -m tcp --dport 8080 -j RETURN\n" + drop, fixed: true},
 		{what: "goto a chain that returns", chains: "OFFICE", rules: "-A OFFICE -s 10.0.0.0/30 -j RETURN\n-A OFFICE -j DROP\n-A DOCKER-USER -s 10.0.0.0/24 -p tcp -m tcp --dport 8080 -g OFFICE\n" + drop, fixed: true},
 		{what: "goto a chain that only returns", chains: "OFFICE", rules: "-A OFFICE -j RETURN\n-A DOCKER-USER -s 10.0.0.0/24 -p tcp -m tcp --dport 8080 -g OFFICE\n" + drop, fixed: true},

@@ -104,7 +104,6 @@ type doctor struct {
 	// carried are the edits of the filter tables whose commands are printed.
 	carried map[packet.Family][]edit
 	told    map[string]bool // findings of rules that let somebody in, by code and summary
-	unfixed []unfixed
 	// foresees is for a doctor that is asked how the tables would stand with all fixes.
 	foresees bool
 }

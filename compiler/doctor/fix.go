@@ -157,11 +157,11 @@ type proposal struct {
 	as    promise
 	// moot: without a change of the meaning there is nothing wrong.
 	moot bool
-	// The rule that the finding is about, one that denies or one that lets in, and its
-	// chain; where that is one of DOCKER-USER's.
-	denies, allows *iptables.Rule
-	chain          *iptables.Chain
-	rules          [][]string // of SD007: what should be asked
+	// The rule that the finding is about, where its fix denies, and its chain, where that
+	// is one of DOCKER-USER's.
+	denies *iptables.Rule
+	chain  *iptables.Chain
+	rules  [][]string // of SD007: what should be asked
 }
 
 // propose proves a proposal's fix, and adds its finding to the list. It returns the
@@ -171,7 +171,6 @@ func (d *doctor) propose(l *docker.Layout, p *proposal) (after *iptables.Table, 
 	after, changed := d.proved(t, l.Tables.Family, p.edits, p.as)
 	switch {
 	case after == nil:
-		d.remember(l, p)
 		d.add(p.Finding)
 		return t, true
 	case !changed && p.moot:
@@ -179,7 +178,7 @@ func (d *doctor) propose(l *docker.Layout, p *proposal) (after *iptables.Table, 
 	}
 	if p.denies != nil && !d.foresees {
 		if a := d.shutsOut(l, p, after); a != nil {
-			p.Advice = "first see to the rule that lets some in and does not match either, " + a.Spec() + "; then " + p.Advice
+			p.Advice = "first see to what lets some in and does not match either, such as " + a.Spec() + "; then " + p.Advice
 			d.add(p.Finding)
 			return t, true
 		}

@@ -29,7 +29,13 @@ func (d *doctor) originals(l *docker.Layout, c *iptables.Chain, r *iptables.Rule
 // leads to a chain of people, is not looked at.
 func (d *doctor) misdirected(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 	r := c.Rules[i]
-	if !closed(r) && r.Target.Name != "RETURN" && r.Target.Name != "ACCEPT" && !leadsToPeople(l, r) || ofContainers(l, r) {
+	if !closed(r) && r.Target.Name != "RETURN" && r.Target.Name != "ACCEPT" && !leadsToPeople(l, r) {
+		return nil
+	}
+	elsewhere := func(r *iptables.Rule) bool {
+		return ofContainers(l, r) || !r.Out.Not && slices.Contains(d.interfaces(), r.Out.Name) || ofAnswers(r)
+	}
+	if elsewhere(r) || everyCaller(l, c, elsewhere) {
 		return nil
 	}
 	if p := d.rewrittenPort(l, c, i); p != nil {
@@ -49,6 +55,9 @@ func (d *doctor) denied(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 		return nil
 	}
 	p.as, p.denies, p.moot = closes, r, true
+	if other := d.negatedBeside(l, c, i, p); other != nil {
+		p.edits, p.Advice = nil, "beside "+other.Spec()+" a rule that matches denies everybody: let each source through with a rule of its own, and deny the rest after them"
+	}
 	if closed(r) {
 		return p
 	}
@@ -66,11 +75,43 @@ func (d *doctor) denied(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 	return p
 }
 
+// negatedBeside is another rule of the chain that denies all but one source, as the one
+// at an index would where it matched: nobody would get in then (SD009).
+func (d *doctor) negatedBeside(l *docker.Layout, c *iptables.Chain, i int, p *proposal) *iptables.Rule {
+	r := c.Rules[i]
+	if !r.Source.Not || !closed(r) {
+		return nil
+	}
+	for j, other := range c.Rules {
+		if j == i || !other.Source.Not || !closed(other) || other.Source == r.Source {
+			continue
+		}
+		says := [][]string{spec(other)}
+		if q := d.misdirected(l, c, j); q != nil {
+			says = append(says, q.rules...)
+		}
+		if slices.ContainsFunc(says, func(theirs []string) bool {
+			return slices.ContainsFunc(p.rules, func(own []string) bool { return slices.Equal(butSource(own), butSource(theirs)) })
+		}) {
+			return other
+		}
+	}
+	return nil
+}
+
+// butSource is the words of a rule after "! -s X".
+func butSource(words []string) []string {
+	if len(words) > 3 && words[0] == "!" && words[1] == "-s" {
+		return words[3:]
+	}
+	return words
+}
+
 // rewrittenPort finds rules that ask for a published port.
 func (d *doctor) rewrittenPort(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 	r := c.Rules[i]
 	ports, parts := about(l, r, true)
-	if len(ports) == 0 || d.ofServers(r, ports[0]) {
+	if len(ports) == 0 || ofServers(r, ports[0]) {
 		return nil
 	}
 	first := ports[0]
@@ -101,13 +142,23 @@ func within(s iptables.Source, network netip.Prefix) bool {
 	return s.Prefix.IsValid() && !s.Not && s.Prefix.Bits() >= network.Bits() && network.Contains(s.Prefix.Addr())
 }
 
+// ofAnswers reports whether a rule asks for the ports of servers elsewhere: clients
+// have none of their own.
+func ofAnswers(r *iptables.Rule) bool {
+	for _, m := range r.Matches {
+		for _, o := range m.Options {
+			if (o.Name == "--sport" || o.Name == "--sports") && len(o.Values) == 1 && !o.Not && !strings.Contains(o.Values[0], ":") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // ofServers reports whether a rule with a destination port is about servers
 // elsewhere: it asks for a network that the published port's container is not in,
-// from anywhere, or for what leaves by an outside interface.
-func (d *doctor) ofServers(r *iptables.Rule, port *docker.Published) bool {
-	if !r.Out.Not && slices.Contains(d.interfaces(), r.Out.Name) {
-		return true
-	}
+// from anywhere.
+func ofServers(r *iptables.Rule, port *docker.Published) bool {
 	to := r.Dest.Prefix
 	return to.IsValid() && !r.Dest.Not && r.In.Name == "" && !to.IsSingleIP() && !to.Contains(port.To.Addr())
 }
@@ -143,7 +194,8 @@ func (d *doctor) rewrittenAddress(l *docker.Layout, c *iptables.Chain, i int) *p
 	return nil
 }
 
-// denialsIn are the edits for the rules of a chain that deny.
+// denialsIn are the edits for the rules of a chain that deny; none where together they
+// would deny everybody.
 func (d *doctor) denialsIn(l *docker.Layout, chain string) []edit {
 	var list []edit
 	c := l.Tables.Filter.Chain(chain)
@@ -151,9 +203,14 @@ func (d *doctor) denialsIn(l *docker.Layout, chain string) []edit {
 		if !closed(r) {
 			continue
 		}
-		if p := d.misdirected(l, c, i); p != nil {
-			list = append(list, p.edits...)
+		p := d.misdirected(l, c, i)
+		if p == nil {
+			continue
 		}
+		if d.negatedBeside(l, c, i, p) != nil {
+			return nil
+		}
+		list = append(list, p.edits...)
 	}
 	return list
 }

@@ -196,7 +196,8 @@ func holds(part string, port int) bool {
 }
 
 // about are the published ports of a rule's protocol that the parts of its list hold,
-// with those parts that hold one.
+// with those parts that hold one; where they are rewritten, those whose packets it
+// does not match by the container's port.
 func about(l *docker.Layout, r *iptables.Rule, rewritten bool) (ports []*docker.Published, parts []string) {
 	if r.Protocol.Not {
 		return nil, nil
@@ -204,7 +205,7 @@ func about(l *docker.Layout, r *iptables.Rule, rewritten bool) (ports []*docker.
 	for _, part := range portsOf(r) {
 		found := false
 		for _, p := range l.Published {
-			if p.Port == 0 || p.Protocol != r.Protocol.Name || rewritten && p.Port == int(p.To.Port()) || !holds(part, p.Port) {
+			if p.Port == 0 || p.Protocol != r.Protocol.Name || rewritten && asksContainerPort(r, p) || !holds(part, p.Port) {
 				continue
 			}
 			found = true
