@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"math/rand/v2"
 	"net/netip"
 	"strings"
 	"testing"
@@ -105,6 +106,46 @@ func TestNobodyIsShutOut(t *testing.T) {
 				t.Errorf("another finding after the commands:\n%s\nthen:\n%s", said, Text(again))
 			}
 		})
+	}
+}
+
+// The same of rules that nobody would write: after no command is a client shut out that
+// would be let in if every rule matched what it says.
+func TestNobodyIsShutOutByAnything(t *testing.T) {
+	base := strings.Replace(capture(t, "engine-20.10-two-networks.iptables-save"), ":DOCKER-USER - [0:0]\n", ":DOCKER-USER - [0:0]\n:A - [0:0]\n:B - [0:0]\n", 1)
+	meant := strings.NewReplacer("-m tcp --dport 8080", "-m conntrack --ctorigdstport 8080 --ctdir ORIGINAL", "-m multiport --dports 443,8080", "-m conntrack --ctorigdstport 8080 --ctdir ORIGINAL")
+	commands := 0
+	for seed := range uint64(80) {
+		r := rand.New(rand.NewPCG(9, seed))
+		pick := func(x ...string) string { return x[r.IntN(len(x))] }
+		rules := ""
+		add := func(most int, chain string, targets ...string) {
+			for range r.IntN(most) + 1 {
+				rules += "-A " + chain + pick("", " -s 10.0.0.1/32", " -s 10.0.0.0/24", " ! -s 10.0.0.1/32", " ! -s 10.0.0.2/32", " ! -s 10.0.0.0/24") + pick("", " -i eth0") +
+					pick("", " -p tcp -m tcp --dport 8080", " -p tcp -m tcp --dport 8080", " -p tcp -m multiport --dports 443,8080", " -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL", " -p tcp -m tcp --dport 80") + pick(targets...) + "\n"
+			}
+		}
+		add(2, "B", " -j ACCEPT", " -j RETURN", " -j DROP")
+		add(2, "A", " -j ACCEPT", " -j RETURN", " -j DROP", " -j B", " -g B")
+		add(4, "DOCKER-USER", " -j ACCEPT", " -j RETURN", " -j DROP", " -j DROP", " -j A", " -g A", " -j B")
+		text := strings.Replace(base, "-A DOCKER-USER -j RETURN\n", rules, 1)
+		wanted := strings.Replace(base, "-A DOCKER-USER -j RETURN\n", meant.Replace(rules), 1)
+		found := Run(context.Background(), look(t, text, packet.IPv4), prove.Limits{})
+		for _, f := range found {
+			for _, c := range f.Fix {
+				commands++
+				after := carryOut(text, []string{c})
+				for _, client := range []string{"10.0.0.1", "10.0.0.2", "10.0.1.1", "203.0.113.9"} {
+					if letsIn(t, text, client, packet.IPv4) && !letsIn(t, after, client, packet.IPv4) && letsIn(t, wanted, client, packet.IPv4) {
+						t.Errorf("%d: %s shuts %s out\n%s%s", seed, c, client, rules, Text(found))
+					}
+				}
+				text = after
+			}
+		}
+	}
+	if commands < 40 {
+		t.Errorf("only %d commands", commands)
 	}
 }
 

@@ -97,7 +97,7 @@ func calledBeside(l *docker.Layout, c *iptables.Chain) beside {
 		}
 		_, in := callers(l.Tables.Filter, seen[n])
 		for _, x := range in {
-			if !slices.Contains(own, x) {
+			if !slices.Contains(own, x) && called(l.Tables.Filter, x, nil) {
 				return true
 			}
 			if !slices.Contains(seen, x) {
@@ -106,6 +106,15 @@ func calledBeside(l *docker.Layout, c *iptables.Chain) beside {
 		}
 	}
 	return false
+}
+
+// called reports whether a way leads to a chain from one that netfilter calls.
+func called(t *iptables.Table, c *iptables.Chain, on []*iptables.Chain) bool {
+	if t.Builtin(c.Name) || slices.Contains(on, c) {
+		return t.Builtin(c.Name)
+	}
+	_, in := callers(t, c)
+	return slices.ContainsFunc(in, func(x *iptables.Chain) bool { return called(t, x, append(on, c)) })
 }
 
 // leaves takes a proposal's fix away where its chain has work elsewhere, of which the

@@ -18,7 +18,7 @@ import (
 // cuts none.
 func (d *doctor) cuts(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 	r := c.Rules[i]
-	if !closed(r) || meant(l, r) || everyCaller(l, c, func(r *iptables.Rule) bool { return meant(l, r) }) {
+	if !closed(r) || meant(l, r) || everyCaller(l, c, func(r *iptables.Rule) bool { return meant(l, r) }) || fromNetwork(r) && listed(c) {
 		return nil
 	}
 	off := edited(l.Tables.Filter, l.Tables.Family, []edit{{"-D", c.Name, fmt.Sprint(i + 1)}})
@@ -152,6 +152,21 @@ func banned(r *iptables.Rule) bool {
 		}
 	}
 	return false
+}
+
+// blocklist is from how many networks on a called chain is a list of them.
+const blocklist = 10
+
+// listed reports whether a chain that DOCKER-USER calls is a list of networks that
+// somebody keeps out: nobody misses their answers.
+func listed(c *iptables.Chain) bool {
+	n := 0
+	for _, r := range c.Rules {
+		if closed(r) && fromNetwork(r) {
+			n++
+		}
+	}
+	return c.Name != iptables.DockerUser && n >= blocklist
 }
 
 // fromNetwork reports whether a rule asks for sources of a network.

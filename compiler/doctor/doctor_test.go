@@ -347,6 +347,7 @@ func TestCalledChainsAreHealthy(t *testing.T) {
 		{"EGRESS", "-A DOCKER-USER -i docker0 -o eth0 -j EGRESS\n-A EGRESS -d 198.51.100.0/24 -j RETURN\n-A EGRESS -j REJECT --reject-with icmp-port-unreachable\n"},
 		{"LOGS", "-A DOCKER-USER -p tcp -m tcp --dport 8080 -j LOGS\n-A LOGS -j LOG --log-prefix \"web \"\n"},
 		{"OPEN", "-A DOCKER-USER -p tcp -m tcp --dport 8080 -j OPEN\n-A OPEN -j ACCEPT\n"},
+		{"BLOCKLIST", "-A DOCKER-USER -j BLOCKLIST\n" + strings.Repeat("-A BLOCKLIST -s 192.0.2.0/24 -j DROP\n", 10)},
 		{"UNUSED", "-A UNUSED ! -s 10.0.0.0/8 -j DROP\n"},
 	} {
 		for _, engine := range []string{"engine-20.10-two-networks.iptables-save", "engine-29-published-8080.iptables-save"} {

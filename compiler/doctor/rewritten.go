@@ -55,7 +55,7 @@ func (d *doctor) denied(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 		return nil
 	}
 	p.as, p.denies, p.moot = closes, r, true
-	if other := d.negatedBeside(l, c, i, p); other != nil {
+	if other := d.negatedBeside(l, c, r, p.rules); other != nil {
 		p.edits, p.Advice = nil, "beside "+other.Spec()+" a rule that matches denies everybody: let each source through with a rule of its own, and deny the rest after them"
 	}
 	if closed(r) {
@@ -75,15 +75,14 @@ func (d *doctor) denied(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 	return p
 }
 
-// negatedBeside is another rule of the chain that denies all but one source, as the one
-// at an index would where it matched: nobody would get in then (SD009).
-func (d *doctor) negatedBeside(l *docker.Layout, c *iptables.Chain, i int, p *proposal) *iptables.Rule {
-	r := c.Rules[i]
+// negatedBeside is a rule of a chain that denies all but one source, as another one
+// with these words would: nobody would get in then (SD009).
+func (d *doctor) negatedBeside(l *docker.Layout, c *iptables.Chain, r *iptables.Rule, rules [][]string) *iptables.Rule {
 	if !r.Source.Not || !closed(r) {
 		return nil
 	}
 	for j, other := range c.Rules {
-		if j == i || !other.Source.Not || !closed(other) || other.Source == r.Source {
+		if !other.Source.Not || !closed(other) || other.Source == r.Source {
 			continue
 		}
 		says := [][]string{spec(other)}
@@ -91,7 +90,7 @@ func (d *doctor) negatedBeside(l *docker.Layout, c *iptables.Chain, i int, p *pr
 			says = append(says, q.rules...)
 		}
 		if slices.ContainsFunc(says, func(theirs []string) bool {
-			return slices.ContainsFunc(p.rules, func(own []string) bool { return slices.Equal(butSource(own), butSource(theirs)) })
+			return slices.ContainsFunc(rules, func(own []string) bool { return slices.Equal(butSource(own), butSource(theirs)) })
 		}) {
 			return other
 		}
@@ -199,6 +198,9 @@ func (d *doctor) rewrittenAddress(l *docker.Layout, c *iptables.Chain, i int) *p
 func (d *doctor) denialsIn(l *docker.Layout, chain string) []edit {
 	var list []edit
 	c := l.Tables.Filter.Chain(chain)
+	if calledBeside(l, c) {
+		return nil
+	}
 	for i, r := range slices.Backward(c.Rules) {
 		if !closed(r) {
 			continue
@@ -207,7 +209,7 @@ func (d *doctor) denialsIn(l *docker.Layout, chain string) []edit {
 		if p == nil {
 			continue
 		}
-		if d.negatedBeside(l, c, i, p) != nil {
+		if d.negatedBeside(l, c, r, p.rules) != nil {
 			return nil
 		}
 		list = append(list, p.edits...)

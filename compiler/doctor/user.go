@@ -363,6 +363,10 @@ func (d *doctor) input(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 		end = len(user)
 	}
 	p.edits = insert(iptables.DockerUser, end, rules)
+	if other := d.negatedBeside(l, l.Tables.Filter.Chain(iptables.DockerUser), r, rules); other != nil {
+		p.edits, p.Advice = nil, "beside "+other.Spec()+" in DOCKER-USER the same rule denies everybody there: let each source through with a rule of its own, and deny the rest after them"
+		return p
+	}
 	let := "INPUT lets some sources in before this rule"
 	if !excepted(c.Rules[:i], parts) {
 		// What DOCKER-USER lets in by rules of its own stays let in.

@@ -158,6 +158,7 @@ var brokenHosts = []broken{
 	{capture: modern, user: "-A DOCKER-USER -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN\n", forward: "-A FORWARD -j DOCKER-FORWARD\n-A FORWARD -s 10.0.0.0/8 -j DROP\n", codes: "SD004"},
 	{capture: modern, user: "-A DOCKER-USER -i eth0 -m conntrack --ctdir ORIGINAL -j DROP\n", forward: "-A FORWARD -j DOCKER-FORWARD\n-A FORWARD -j DOCKER-USER\n", codes: "SD003 SD004", change: "closed every port tcp"},
 	{user: "-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n", jump: "-A FORWARD -m comment --comment \"it's $(mine)\" -j DOCKER-USER\n", forward: "-A FORWARD -i eth0 -j ACCEPT\n", codes: "SD002 SD003", change: "closed 8080/tcp"},
+	{capture: modern, jump: "-A FORWARD -i eth0 -j DOCKER-USER\n", forward: "-A FORWARD -j DOCKER-FORWARD\n", codes: "SD002 SD003"},
 	// SD005: closed over DNAT, and open over docker-proxy.
 	{six: true, user: "-A DOCKER-USER ! -s 192.0.2.0/24 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n", codes: "SD005", change: "IPv6: closed 8080/tcp"},
 	{six: true, user: "-A DOCKER-USER -s 192.0.2.0/24 -i eth0 -p udp -m conntrack --ctorigdstport 5353 --ctdir ORIGINAL -j REJECT --reject-with icmp-port-unreachable\n", codes: "SD005", change: "IPv6: closed 5353/udp"},
