@@ -99,7 +99,7 @@ func (d *doctor) allowance(t, end docker.Tables, s standing) (now, then *iptable
 		return now, then // it would let nobody in, whatever else is fixed
 	}
 	d.tell(p)
-	p.Traffic = append(p.Traffic, "a rule after it that does match keeps out whom this one lets in")
+	p.Traffic = append(p.Traffic, "a later rule keeps those out that this one lets in, now or once it is fixed")
 	p.as = opens
 	p.edits = insert(c.Name, i+1, returning(p.rules))
 	soft := edited(then, t.Family, insert(cEnd.Name, iEnd+1, returning(pEnd.rules)))
@@ -166,16 +166,13 @@ func mayAllow(t *iptables.Table, r *iptables.Rule, depth int) bool {
 // whom the chains would let in if each rule of them matched what it says.
 func (d *doctor) shutsOut(l *docker.Layout, p *proposal, after *iptables.Table) *iptables.Rule {
 	t, family := l.Tables.Filter, l.Tables.Family
+	if a := d.unclearBefore(l, p); a != nil {
+		return a
+	}
 	var first *iptables.Rule
 	for _, c := range userChains(l) {
 		for i, a := range c.Rules {
-			if a == p.denies || closed(a) || !mayAllow(t, a, 0) {
-				continue
-			}
-			if before(c, i, p) && d.unclear(l, c, i, p.denies) {
-				return a
-			}
-			if first == nil && d.misdirected(l, c, i) != nil {
+			if first == nil && a != p.denies && !closed(a) && mayAllow(t, a, 0) && d.misdirected(l, c, i) != nil {
 				first = a
 			}
 		}
@@ -192,6 +189,18 @@ func (d *doctor) shutsOut(l *docker.Layout, p *proposal, after *iptables.Table) 
 	changes, err := prove.Changes(d.ctx, prove.Side{Table: meant}, prove.Side{Table: after}, family, d.limits)
 	if err != nil || slices.ContainsFunc(changes, func(c *prove.Change) bool { return closes(c) || !c.Old.Known() || !c.New.Known() }) {
 		return first
+	}
+	return nil
+}
+
+// unclearBefore is such a rule that cannot be asked of the original destination.
+func (d *doctor) unclearBefore(l *docker.Layout, p *proposal) *iptables.Rule {
+	for _, c := range userChains(l) {
+		for i, a := range c.Rules {
+			if a != p.denies && !closed(a) && mayAllow(l.Tables.Filter, a, 0) && before(c, i, p) && d.unclear(l, c, i, p.denies) {
+				return a
+			}
+		}
 	}
 	return nil
 }

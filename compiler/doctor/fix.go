@@ -171,6 +171,11 @@ func (d *doctor) propose(l *docker.Layout, p *proposal) (after *iptables.Table, 
 	after, changed := d.proved(t, l.Tables.Family, p.edits, p.as)
 	switch {
 	case after == nil:
+		if p.denies != nil && !d.foresees {
+			if a := d.unclearBefore(l, p); a != nil {
+				p.Advice = firstSee(a) + p.Advice
+			}
+		}
 		d.add(p.Finding)
 		return t, true
 	case !changed && p.moot:
@@ -178,7 +183,7 @@ func (d *doctor) propose(l *docker.Layout, p *proposal) (after *iptables.Table, 
 	}
 	if p.denies != nil && !d.foresees {
 		if a := d.shutsOut(l, p, after); a != nil {
-			p.Advice = "first see to what lets some in and does not match either, such as " + a.Spec() + "; then " + p.Advice
+			p.Advice = firstSee(a) + p.Advice
 			d.add(p.Finding)
 			return t, true
 		}
@@ -186,4 +191,9 @@ func (d *doctor) propose(l *docker.Layout, p *proposal) (after *iptables.Table, 
 	p.Fix, p.Advice = commands(l.Tables.Family, p.edits), ""
 	d.add(p.Finding)
 	return after, true
+}
+
+// firstSee is what comes before what a finding says to do.
+func firstSee(a *iptables.Rule) string {
+	return "first see to what lets some in and does not match either, such as " + a.Spec() + "; then "
 }
