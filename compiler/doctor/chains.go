@@ -7,6 +7,7 @@ import (
 
 	"github.com/seawall/seawall/compiler/docker"
 	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
 )
 
@@ -68,6 +69,8 @@ func (d *doctor) missingChain(l *docker.Layout, table, name string, expected []d
 	f.Traffic = d.traffic(l, fix)
 	if table == "nat" && unknownPorts(l) {
 		f.Fix, f.Advice = []string{restart}, "" // which ports of the host they were, the daemon alone knows
+	} else {
+		d.carry(l.Tables.Family, words(fix))
 	}
 	d.add(f)
 }
@@ -99,17 +102,17 @@ func quoted(list []string) []string {
 	return out
 }
 
+// carry remembers edits whose commands are printed.
+func (d *doctor) carry(f packet.Family, edits []edit) {
+	if d.carried == nil {
+		d.carried = map[packet.Family][]edit{}
+	}
+	d.carried[f] = append(d.carried[f], edits...)
+}
+
 // fixedChains is a family's tables with the fixes of what was found in it so far.
 func (d *doctor) fixedChains(t docker.Tables) docker.Tables {
-	var edits []edit
-	for _, f := range d.found {
-		for _, c := range f.Fix {
-			if strings.HasPrefix(c, command(t.Family)+" ") {
-				edits = append(edits, words([]string{c})...)
-			}
-		}
-	}
-	if after := edited(t.Filter, t.Family, edits); after != nil {
+	if after := edited(t.Filter, t.Family, d.carried[t.Family]); after != nil {
 		t.Filter = after
 	}
 	return t
@@ -133,6 +136,7 @@ var purpose = map[string]string{
 
 func (d *doctor) missingRule(l *docker.Layout, e docker.Expected) {
 	fix := []string{e.Command(command(l.Tables.Family))}
+	d.carry(l.Tables.Family, words(fix))
 	d.add(Finding{Code: "SD002", Summary: fmt.Sprintf("a rule of Docker is gone: -A %s %s", e.Chain, e.Rule),
 		Place:   place(l.Tables.Family, "table "+e.Table+", "+e.Chain, 0),
 		Detail:  strings.ToUpper(e.Why[:1]) + e.Why[1:] + ".",
@@ -162,52 +166,72 @@ func (d *doctor) unrewritten(l *docker.Layout) {
 }
 
 // userJump looks at the jump from FORWARD: it must be there once, and come
-// first.
+// first. The numbers of its commands are those after the fixes of what was found
+// before.
 func (d *doctor) userJump(l *docker.Layout) {
-	c := l.Tables.Filter.Chain("FORWARD")
-	if c == nil || l.Tables.Filter.Chain(iptables.DockerUser) == nil {
+	now := *l
+	now.Tables = d.fixedChains(l.Tables)
+	c := now.Tables.Filter.Chain("FORWARD")
+	if c == nil || now.Tables.Filter.Chain(iptables.DockerUser) == nil {
 		return
 	}
-	var at []int
-	for i, r := range c.Rules {
-		if r.Target.Name == iptables.DockerUser {
-			at = append(at, i)
-		}
-	}
+	at := jumps(now.Tables.Filter)
 	if len(at) > 1 {
-		second := c.Rules[at[1]]
+		line := 0
+		if was := jumps(l.Tables.Filter); len(was) > 1 {
+			line = int(l.Tables.Filter.Chain("FORWARD").Rules[was[1]].Line)
+		}
 		var edits []edit
 		for _, n := range slices.Backward(at[1:]) {
 			edits = append(edits, edit{"-D", "FORWARD", fmt.Sprint(n + 1)})
 		}
-		f := Finding{Code: "SD003", Summary: "FORWARD jumps to DOCKER-USER more than once", Place: place(l.Tables.Family, "FORWARD", int(second.Line)),
+		f := Finding{Code: "SD003", Summary: "FORWARD jumps to DOCKER-USER more than once", Place: place(l.Tables.Family, "FORWARD", line),
 			Detail:  "The rules are walked again for each jump: it costs time, and log rules log twice.",
 			Traffic: []string{"no verdict changes; each packet meets the rules twice"}, Advice: "leave the first of these jumps"}
-		if after, _ := d.provedWhole(l.Tables.Filter, l.Tables.Family, edits, changesNothing); after != nil {
-			f.Fix, f.Advice = commands(l.Tables.Family, edits), ""
+		if after, _ := d.provedWhole(now.Tables.Filter, now.Tables.Family, edits, changesNothing); after != nil {
+			f.Fix, f.Advice = commands(now.Tables.Family, edits), ""
+			d.carry(now.Tables.Family, edits)
+			now.Tables.Filter = after
 		}
 		d.add(f)
 	}
 	if len(at) > 0 {
-		d.beforeJump(l, c, at[0])
+		d.beforeJump(&now, now.Tables.Filter.Chain("FORWARD"), at[0])
 	}
 }
 
+// jumps are the rules of FORWARD that lead to DOCKER-USER.
+func jumps(t *iptables.Table) []int {
+	var at []int
+	if c := t.Chain("FORWARD"); c != nil {
+		for i, r := range c.Rules {
+			if r.Target.Name == iptables.DockerUser {
+				at = append(at, i)
+			}
+		}
+	}
+	return at
+}
+
 // beforeJump finds a rule of FORWARD before the jump to DOCKER-USER that lets packets
-// from outside pass to containers.
+// from outside pass to containers. The jump is put first, and then the other one taken
+// out by its number: at no moment is there none.
 func (d *doctor) beforeJump(l *docker.Layout, c *iptables.Chain, jump int) {
-	tables := command(l.Tables.Family)
 	for i, r := range c.Rules[:jump] {
 		if !d.passesBy(l, c, jump, i) {
 			continue
 		}
-		fix := []string{tables + " -D FORWARD -j DOCKER-USER", tables + " -I FORWARD 1 -j DOCKER-USER"}
+		first, last := append(edit{"-I", "FORWARD", "1"}, spec(c.Rules[jump])...), edit{"-D", "FORWARD", fmt.Sprint(jump + 2)}
+		edits := []edit{first, last}
 		f := Finding{Code: "SD004", Summary: "a rule before the jump to DOCKER-USER can accept packets: " + r.String("FORWARD"),
-			Place:   place(l.Tables.Family, "FORWARD", int(r.Line)),
+			Place:   d.placeOf(l, "FORWARD", r),
 			Detail:  "What it accepts never meets the user's rules. The jump has to be the first rule of FORWARD.",
-			Traffic: d.traffic(l, fix), Advice: "make the jump the first rule of FORWARD; DOCKER-USER then lets in what a rule before it denies"}
-		if after, _ := d.provedWhole(l.Tables.Filter, l.Tables.Family, words(fix), asksUser); after != nil {
-			f.Fix, f.Advice = fix, ""
+			Traffic: d.changed(l, edited(l.Tables.Filter, l.Tables.Family, edits)), Advice: "make the jump the first rule of FORWARD; DOCKER-USER then lets in what a rule before it denies"}
+		if twice, _ := d.provedWhole(l.Tables.Filter, l.Tables.Family, []edit{first}, asksUser); twice != nil {
+			if after, _ := d.provedWhole(twice, l.Tables.Family, []edit{last}, changesNothing); after != nil {
+				f.Fix, f.Advice = commands(l.Tables.Family, edits), ""
+				d.carry(l.Tables.Family, edits)
+			}
 		}
 		d.add(f)
 		return

@@ -18,30 +18,49 @@ import (
 // cuts none.
 func (d *doctor) cuts(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 	r := c.Rules[i]
-	if _, directed := option(r.Body, "--ctdir"); directed {
-		return nil // with ORIGINAL it takes no answer, with REPLY it asks for them in so many words
-	}
-	if !closed(r) || toDestination(r) || ofContainers(l, r) || banned(r) {
+	if !closed(r) || meant(l, r) || everyCaller(l, c, func(r *iptables.Rule) bool { return meant(l, r) }) || fromNetwork(r) && listed(c) {
 		return nil
-	}
-	if slices.ContainsFunc(l.Networks, func(n *docker.Network) bool { return r.Out.Name == n.Bridge }) {
-		return nil // about traffic to containers: it is meant
 	}
 	off := edited(l.Tables.Filter, l.Tables.Family, []edit{{"-D", c.Name, fmt.Sprint(i + 1)}})
 	cut, own := d.cutBy(l, r, off)
 	if len(cut) == 0 {
 		return nil
 	}
-	p := &proposal{as: opens, Finding: Finding{Code: "SD008", Summary: "a rule of DOCKER-USER cuts more than new connections from outside: " + r.String(c.Name),
+	p := &proposal{as: opens, Finding: Finding{Code: "SD008", Summary: "a rule of " + inWords(c) + " cuts more than new connections from outside: " + r.String(c.Name),
 		Place:   d.placeOf(l, c.Name, r),
 		Detail:  "Both directions of every connection pass here, and what containers start themselves. A rule about who comes in needs -i with the outside interface, and --ctdir ORIGINAL.",
 		Traffic: cut, Advice: "bind the rule to the outside interface and to --ctdir ORIGINAL of -m conntrack"}}
 	if words, ok := original(spec(r)); ok {
-		bound := r.In.Name != "" || r.Out.Name != "" || !own // the direction alone spares answers
+		bound := r.In.Name != "" || r.Out.Name != "" || !own || boundByCallers(l, c) // the direction alone spares answers
 		rules := d.outsideRules(words, bound)
 		p.edits = append([]edit{append(edit{"-R", c.Name, fmt.Sprint(i + 1)}, rules[0]...)}, insert(c.Name, i+1, rules[1:])...)
 	}
 	return p
+}
+
+// meant reports whether a rule cuts what it is about: answers in so many words, what
+// containers send, or what is banned; or takes none with --ctdir ORIGINAL.
+func meant(l *docker.Layout, r *iptables.Rule) bool {
+	_, directed := option(r.Body, "--ctdir")
+	return directed || toDestination(r) || ofContainers(l, r) || banned(r) ||
+		slices.ContainsFunc(l.Networks, func(n *docker.Network) bool { return r.Out.Name == n.Bridge })
+}
+
+// cutTogether is what rules cut that deny the same, all but a source each.
+func (d *doctor) cutTogether(l *docker.Layout, c *iptables.Chain, same []int) (cut []string, own bool) {
+	r := c.Rules[same[0]]
+	if meant(l, r) || everyCaller(l, c, func(r *iptables.Rule) bool { return meant(l, r) }) {
+		return nil, false
+	}
+	var edits []edit
+	for _, j := range slices.Backward(same) {
+		edits = append(edits, edit{"-D", c.Name, fmt.Sprint(j + 1)})
+	}
+	cut, own = d.cutBy(l, r, edited(l.Tables.Filter, l.Tables.Family, edits))
+	for i := range cut {
+		cut[i] = strings.Replace(cut[i], "by this rule", "by these rules", 1)
+	}
+	return cut, own
 }
 
 // cutBy is what a rule cuts beside new connections from outside, in words; nothing
@@ -133,6 +152,21 @@ func banned(r *iptables.Rule) bool {
 		}
 	}
 	return false
+}
+
+// blocklist is from how many networks on a called chain is a list of them.
+const blocklist = 10
+
+// listed reports whether a chain that DOCKER-USER calls is a list of networks that
+// somebody keeps out: nobody misses their answers.
+func listed(c *iptables.Chain) bool {
+	n := 0
+	for _, r := range c.Rules {
+		if closed(r) && fromNetwork(r) {
+			n++
+		}
+	}
+	return c.Name != iptables.DockerUser && n >= blocklist
 }
 
 // fromNetwork reports whether a rule asks for sources of a network.

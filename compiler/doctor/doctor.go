@@ -4,6 +4,9 @@
 //
 //	chains.go  SD001 to SD004: what belongs to Docker, and is gone or misplaced
 //	user.go    SD005 to SD010: rules that people wrote, and that do something else
+//	called.go  the chains of people that DOCKER-USER calls
+//	rewritten.go SD007 of them: rules that ask for what packets no longer have
+//	allowed.go what lets somebody in, whom no fix may shut out
 //	cuts.go    SD008 of them: rules that cut answers
 //	facts.go   SD011 to SD016: what the host says beside its rules
 //	traffic.go what a finding changes for packets, by the evaluator
@@ -98,6 +101,11 @@ type doctor struct {
 	limits prove.Limits
 	host   *Host
 	found  []Finding
+	// carried are the edits of the filter tables whose commands are printed.
+	carried map[packet.Family][]edit
+	told    map[string]bool // findings of rules that let somebody in, by code and summary
+	// foresees is for a doctor that is asked how the tables would stand with all fixes.
+	foresees bool
 }
 
 func (d *doctor) add(f Finding) { d.found = append(d.found, f) }

@@ -292,6 +292,27 @@ func TestBeforeTheJump(t *testing.T) {
 	}
 }
 
+// The jump is put first before the other one goes, by its number: after each command
+// there is one.
+func TestJumpIsNeverGone(t *testing.T) {
+	for _, jump := range []string{"-A FORWARD -j DOCKER-USER\n", "-A FORWARD -i eth0 -j DOCKER-USER\n", "-A FORWARD -j DOCKER-USER\n-A FORWARD -j DOCKER-USER\n"} {
+		text := strings.Replace(capture(t, "engine-29-published-8080.iptables-save"), "-A FORWARD -j DOCKER-USER\n-A FORWARD -j DOCKER-FORWARD\n", "-A FORWARD -j DOCKER-FORWARD\n"+jump, 1)
+		var fix []string
+		for _, f := range Run(context.Background(), look(t, text, packet.IPv4), prove.Limits{}) {
+			fix = append(fix, f.Fix...)
+		}
+		for _, c := range fix {
+			text = carryOut(text, []string{c})
+			if at := jumps(look(t, text, packet.IPv4).Families[0].Filter); len(at) == 0 {
+				t.Errorf("%s: no jump after %s", jump, c)
+			}
+		}
+		if again := Run(context.Background(), look(t, text, packet.IPv4), prove.Limits{}); len(fix) == 0 || len(again) > 0 {
+			t.Errorf("%s: %s, and then\n%s", jump, fix, Text(again))
+		}
+	}
+}
+
 // A rule of INPUT whose destination conntrack has no words for is described.
 func TestInputWithoutFix(t *testing.T) {
 	healthy := capture(t, "engine-20.10-two-networks.iptables-save")
@@ -304,6 +325,60 @@ func TestInputWithoutFix(t *testing.T) {
 		found := Run(context.Background(), look(t, text, packet.IPv4), prove.Limits{})
 		if len(found) != 1 || found[0].Code != "SD006" || found[0].Fix != nil || !strings.HasPrefix(found[0].Advice, "say it in DOCKER-USER") {
 			t.Errorf("%s: %s", rule, Text(found))
+		}
+	}
+}
+
+// Chains of other tools and of people that DOCKER-USER calls, and that are right.
+func TestCalledChainsAreHealthy(t *testing.T) {
+	const ufw = "-A DOCKER-USER -j ufw-user-forward\n-A DOCKER-USER -s 10.0.0.0/8 -j RETURN\n-A DOCKER-USER -s 172.16.0.0/12 -j RETURN\n-A DOCKER-USER -s 192.168.0.0/16 -j RETURN\n" +
+		"-A DOCKER-USER -p udp -m udp --sport 53 --dport 1024:65535 -j RETURN\n" +
+		"-A DOCKER-USER -d 192.168.0.0/16 -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -j ufw-docker-logging-deny\n-A DOCKER-USER -d 10.0.0.0/8 -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -j ufw-docker-logging-deny\n" +
+		"-A DOCKER-USER -d 172.16.0.0/12 -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -j ufw-docker-logging-deny\n-A DOCKER-USER -d 192.168.0.0/16 -p udp -m udp --dport 0:32767 -j ufw-docker-logging-deny\n" +
+		"-A DOCKER-USER -d 10.0.0.0/8 -p udp -m udp --dport 0:32767 -j ufw-docker-logging-deny\n-A DOCKER-USER -d 172.16.0.0/12 -p udp -m udp --dport 0:32767 -j ufw-docker-logging-deny\n" +
+		"-A ufw-docker-logging-deny -m limit --limit 3/min --limit-burst 10 -j LOG --log-prefix \"[UFW DOCKER BLOCK] \"\n-A ufw-docker-logging-deny -j DROP\n"
+	for _, test := range []struct{ chains, rules string }{
+		{"ufw-user-forward ufw-docker-logging-deny", "-A FORWARD -j ufw-user-forward\n" + ufw + "-A ufw-user-forward -d 172.17.0.2/32 -p tcp -m tcp --dport 80 -j ACCEPT\n"},
+		{"f2b-a f2b-b", "-A DOCKER-USER -p tcp -j f2b-a\n-A DOCKER-USER -p tcp -m multiport --dports 8080,443 -j f2b-b\n-A f2b-a -s 203.0.113.7/32 -j REJECT --reject-with icmp-port-unreachable\n-A f2b-a -j RETURN\n-A f2b-b -j RETURN\n"},
+		{"CROWDSEC_CHAIN", "-A DOCKER-USER -j CROWDSEC_CHAIN\n-A CROWDSEC_CHAIN -m set --match-set crowdsec-blacklists src -j DROP\n"},
+		{"IN", "-A DOCKER-USER -i eth0 -m conntrack --ctdir ORIGINAL -j IN\n-A IN -s 10.0.0.0/8 -j RETURN\n-A IN -j DROP\n"},
+		{"IN", "-A DOCKER-USER -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN\n-A DOCKER-USER -i eth0 -j IN\n-A IN -s 10.0.0.0/8 -j RETURN\n-A IN -j DROP\n"},
+		{"IN", "-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -g IN\n-A IN ! -s 10.0.0.0/8 -j DROP\n"},
+		{"EGRESS", "-A DOCKER-USER -i docker0 -o eth0 -j EGRESS\n-A EGRESS -d 198.51.100.0/24 -j RETURN\n-A EGRESS -j REJECT --reject-with icmp-port-unreachable\n"},
+		{"LOGS", "-A DOCKER-USER -p tcp -m tcp --dport 8080 -j LOGS\n-A LOGS -j LOG --log-prefix \"web \"\n"},
+		{"OPEN", "-A DOCKER-USER -p tcp -m tcp --dport 8080 -j OPEN\n-A OPEN -j ACCEPT\n"},
+		{"BLOCKLIST", "-A DOCKER-USER -j BLOCKLIST\n" + strings.Repeat("-A BLOCKLIST -s 192.0.2.0/24 -j DROP\n", 10)},
+		{"UNUSED", "-A UNUSED ! -s 10.0.0.0/8 -j DROP\n"},
+	} {
+		for _, engine := range []string{"engine-20.10-two-networks.iptables-save", "engine-29-published-8080.iptables-save"} {
+			text := capture(t, engine)
+			for _, c := range strings.Fields(test.chains) {
+				text = strings.Replace(text, ":DOCKER-USER - [0:0]\n", ":DOCKER-USER - [0:0]\n:"+c+" - [0:0]\n", 1)
+			}
+			head, tail, _ := strings.Cut(text, "-A FORWARD -j DOCKER-USER\n")
+			text = head + "-A FORWARD -j DOCKER-USER\n" + test.rules + tail
+			if found := Run(context.Background(), look(t, text, packet.IPv4), prove.Limits{}); len(found) > 0 {
+				t.Errorf("%s: a false alarm:\n%s", test.rules, Text(found))
+			}
+		}
+	}
+}
+
+// A finding names every port that its fix changes.
+func TestPortsAreNamed(t *testing.T) {
+	healthy := capture(t, "engine-20.10-two-networks.iptables-save")
+	for _, test := range []struct{ before, user, says string }{
+		{"-A INPUT -i eth0 -p tcp -m multiport --dports 8080,5432 -j DROP\n", "", "the published ports 8080/tcp and 5432/tcp, and does nothing to their clients"},
+		{"-A INPUT -i eth0 -p tcp -m multiport --dports 22,5432 -j DROP\n", "", "the published port 5432/tcp, and does nothing to its clients"},
+		{"-A INPUT -i eth0 -p tcp -m tcp --dport 5000:9000 -j DROP\n", "", "8080/tcp and 5432/tcp"},
+		{"-A INPUT -i eth0 -p tcp -m tcp --dport 5000:9000 -j DROP\n", "", "all ports of 5000:9000"},
+		{"", "-A DOCKER-USER -i eth0 -p tcp -m multiport --dports 8080,5432 -j DROP\n", "the published ports 8080 and 5432"},
+		{"", "-A DOCKER-USER -i eth0 -p tcp -m multiport --dports 8080,5432 -j DROP\n", "no connection to 8080/tcp and 5432/tcp"},
+	} {
+		text := strings.Replace(healthy, "-A FORWARD -j DOCKER-USER\n", test.before+"-A FORWARD -j DOCKER-USER\n"+test.user, 1)
+		found := Run(context.Background(), look(t, text, packet.IPv4), prove.Limits{})
+		if len(found) != 1 || !strings.Contains(Text(found), test.says) {
+			t.Errorf("want %q, got:\n%s", test.says, Text(found))
 		}
 	}
 }

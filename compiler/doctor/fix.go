@@ -157,6 +157,11 @@ type proposal struct {
 	as    promise
 	// moot: without a change of the meaning there is nothing wrong.
 	moot bool
+	// The rule that the finding is about, where its fix denies, and its chain, where that
+	// is one of DOCKER-USER's.
+	denies *iptables.Rule
+	chain  *iptables.Chain
+	rules  [][]string // of SD007: what should be asked
 }
 
 // propose proves a proposal's fix, and adds its finding to the list. It returns the
@@ -166,12 +171,29 @@ func (d *doctor) propose(l *docker.Layout, p *proposal) (after *iptables.Table, 
 	after, changed := d.proved(t, l.Tables.Family, p.edits, p.as)
 	switch {
 	case after == nil:
+		if p.denies != nil && !d.foresees {
+			if a := d.unclearBefore(l, p); a != nil {
+				p.Advice = firstSee(a) + p.Advice
+			}
+		}
 		d.add(p.Finding)
 		return t, true
 	case !changed && p.moot:
 		return t, false
 	}
+	if p.denies != nil && !d.foresees {
+		if a := d.shutsOut(l, p, after); a != nil {
+			p.Advice = firstSee(a) + p.Advice
+			d.add(p.Finding)
+			return t, true
+		}
+	}
 	p.Fix, p.Advice = commands(l.Tables.Family, p.edits), ""
 	d.add(p.Finding)
 	return after, true
+}
+
+// firstSee is what comes before what a finding says to do.
+func firstSee(a *iptables.Rule) string {
+	return "first see to what lets some in and does not match either, such as " + a.Spec() + "; then "
 }

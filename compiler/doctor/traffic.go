@@ -15,7 +15,13 @@ import (
 // start themselves. Each is evaluated over the chains as they stand and as they
 // would be.
 func (d *doctor) traffic(l *docker.Layout, fix []string) []string {
-	before, after := l.Tables.Filter, edited(l.Tables.Filter, l.Tables.Family, words(fix))
+	return d.changed(l, edited(l.Tables.Filter, l.Tables.Family, words(fix)))
+}
+
+// changed is what another filter table would change for them; nil is a fix of another
+// table.
+func (d *doctor) changed(l *docker.Layout, after *iptables.Table) []string {
+	before := l.Tables.Filter
 	if after == nil {
 		return []string{"packets' addresses are not rewritten as they should be"}
 	}

@@ -3,7 +3,6 @@ package doctor
 import (
 	"fmt"
 	"iter"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,33 +15,47 @@ import (
 // maxFindings ends the search on a host where every rule is wrong.
 const maxFindings = 100
 
-// user looks at the rules that people wrote, in DOCKER-USER and INPUT. Each fix is
-// carried out before the next finding is looked for, so that the commands are
-// right in the order in which they are printed.
+// user looks at the rules that people wrote, in DOCKER-USER, the chains that it calls,
+// and INPUT. Each fix is carried out before the next finding is looked for, so that the
+// commands are right in the order in which they are printed: first those that let
+// somebody in.
 func (d *doctor) user(t docker.Tables) {
-	seen := map[string]bool{}
+	d.walk(d.allowances(t))
+}
+
+// walk finds all but the rules that let somebody in, and returns the tables with the
+// fixes.
+func (d *doctor) walk(t docker.Tables) docker.Tables {
+	seen, moot := map[string]bool{}, map[string]bool{}
+	again := false
 	for range maxFindings {
-		l := docker.Look(t)
-		after, found := d.next(l, seen)
-		if !found {
-			return
+		after, found := d.next(docker.Look(t), seen, moot)
+		switch {
+		case found:
+			t.Filter, again = after, true
+		case again:
+			clear(moot) // a fix may have given a meaning to what had none
+			again = false
+		default:
+			return t
 		}
-		t.Filter = after
 	}
+	return t
 }
 
 // next adds the first finding that was not seen yet, and returns the table with
-// its fix carried out.
-func (d *doctor) next(l *docker.Layout, seen map[string]bool) (*iptables.Table, bool) {
+// its fix carried out. What is moot is not asked again.
+func (d *doctor) next(l *docker.Layout, seen, moot map[string]bool) (*iptables.Table, bool) {
 	for p := range d.proposals(l) {
 		key := p.Code + p.Summary
-		if seen[key] {
+		if seen[key] || moot[key] || d.told[key] {
 			continue
 		}
-		seen[key] = true
 		if after, found := d.propose(l, p); found {
+			seen[key] = true
 			return after, true
 		}
+		moot[key] = true
 	}
 	return nil, false
 }
@@ -51,20 +64,22 @@ func (d *doctor) next(l *docker.Layout, seen map[string]bool) (*iptables.Table, 
 // is asked for.
 func (d *doctor) proposals(l *docker.Layout) iter.Seq[*proposal] {
 	return func(yield func(*proposal) bool) {
-		_ = d.proposeUser(l, yield) && d.proposeInput(l, yield)
+		for _, c := range userChains(l) {
+			if !d.proposeUser(l, c, yield) {
+				return
+			}
+		}
+		d.proposeInput(l, yield)
 	}
 }
 
 // proposeUser is false when no more is asked for.
-func (d *doctor) proposeUser(l *docker.Layout, yield func(*proposal) bool) bool {
-	c := l.Tables.Filter.Chain(iptables.DockerUser)
-	if c == nil {
-		return true
-	}
-	over := -1
+func (d *doctor) proposeUser(l *docker.Layout, c *iptables.Chain, yield func(*proposal) bool) bool {
+	over, own := -1, calledBeside(l, c)
 	for i, r := range c.Rules {
 		if over >= 0 {
-			if p := d.neverMet(l, c, over, i); p != nil && !yield(p) {
+			p := d.neverMet(l, c, over, i)
+			if p.chain = c; !yield(own.leaves(p)) {
 				return false
 			}
 			continue
@@ -72,8 +87,12 @@ func (d *doctor) proposeUser(l *docker.Layout, yield func(*proposal) bool) bool 
 		if unconditional(r) {
 			over = i
 		}
-		for _, look := range []func(*docker.Layout, *iptables.Chain, int) *proposal{d.rewritten, d.rewrittenAddress, d.cuts, d.negated} {
-			if p := look(l, c, i); p != nil && !yield(p) {
+		for _, look := range []func(*docker.Layout, *iptables.Chain, int) *proposal{d.negated, d.denied, d.cuts} {
+			p := look(l, c, i)
+			if p == nil {
+				continue
+			}
+			if p.chain = c; !yield(own.leaves(p)) {
 				return false
 			}
 		}
@@ -81,17 +100,16 @@ func (d *doctor) proposeUser(l *docker.Layout, yield func(*proposal) bool) bool 
 	return true
 }
 
-func (d *doctor) proposeInput(l *docker.Layout, yield func(*proposal) bool) bool {
+func (d *doctor) proposeInput(l *docker.Layout, yield func(*proposal) bool) {
 	c := l.Tables.Filter.Chain("INPUT")
 	if c == nil {
-		return true
+		return
 	}
 	for i := range c.Rules {
 		if p := d.input(l, c, i); p != nil && !yield(p) {
-			return false
+			return
 		}
 	}
-	return true
 }
 
 // placeOf is where a rule stands in what was read, without a line for one that a fix
@@ -127,7 +145,7 @@ func closed(r *iptables.Rule) bool { return r.Target.Name == "DROP" || r.Target.
 // one does is taken out. What else was meant nobody can tell.
 func (d *doctor) neverMet(l *docker.Layout, c *iptables.Chain, end, i int) *proposal {
 	r, last := c.Rules[i], c.Rules[end]
-	p := &proposal{as: changesNothing, Finding: Finding{Code: "SD010", Summary: "a rule of DOCKER-USER is never met: " + r.String(c.Name), Place: d.placeOf(l, c.Name, r),
+	p := &proposal{as: changesNothing, Finding: Finding{Code: "SD010", Summary: "a rule of " + inWords(c) + " is never met: " + r.String(c.Name), Place: d.placeOf(l, c.Name, r),
 		Detail: "The rule before it, " + last.String(c.Name) + ", ends the chain for every packet.", Traffic: []string{"none"},
 		Advice: "put it before that rule if it is meant, or take it out"}}
 	number := fmt.Sprint(i + 1)
@@ -135,7 +153,7 @@ func (d *doctor) neverMet(l *docker.Layout, c *iptables.Chain, end, i int) *prop
 	switch {
 	case closed(r) && !closed(last) && dir == "ORIGINAL" && r.In.Name != "" && !r.In.Not:
 		p.edits = []edit{{"-D", c.Name, number}, append(edit{"-I", c.Name, fmt.Sprint(end + 1)}, spec(r)...)}
-		p.as = closes
+		p.as, p.denies = closes, r
 	case closed(r) && closed(last), r.Target.Name == last.Target.Name:
 		p.edits = []edit{{"-D", c.Name, number}}
 	}
@@ -177,122 +195,64 @@ func holds(part string, port int) bool {
 	return err == nil && err2 == nil && first <= port && port <= last
 }
 
-// about is the first published port of a rule's protocol that one of the parts of
-// its list holds, with those parts that hold one.
-func about(l *docker.Layout, r *iptables.Rule, rewritten bool) (port *docker.Published, parts []string) {
+// about are the published ports of a rule's protocol that the parts of its list hold,
+// with those parts that hold one; where they are rewritten, those whose packets it
+// does not match by the container's port.
+func about(l *docker.Layout, r *iptables.Rule, rewritten bool) (ports []*docker.Published, parts []string) {
 	if r.Protocol.Not {
 		return nil, nil
 	}
 	for _, part := range portsOf(r) {
+		found := false
 		for _, p := range l.Published {
-			if p.Port == 0 || p.Protocol != r.Protocol.Name || rewritten && p.Port == int(p.To.Port()) || !holds(part, p.Port) {
+			if p.Port == 0 || p.Protocol != r.Protocol.Name || rewritten && asksContainerPort(r, p) || !holds(part, p.Port) {
 				continue
 			}
-			if port == nil {
-				port = p
+			found = true
+			if !slices.ContainsFunc(ports, func(q *docker.Published) bool { return q.Port == p.Port }) {
+				ports = append(ports, p)
 			}
+		}
+		if found {
 			parts = append(parts, part)
-			break
 		}
 	}
-	return port, parts
+	return ports, parts
 }
 
-// decides is what a rule does with packets, as the promise of another one like it;
-// nil for one that does neither.
-func decides(r *iptables.Rule) promise {
-	switch {
-	case closed(r):
-		return closes
-	case !r.Target.Goto && (r.Target.Name == "RETURN" || r.Target.Name == "ACCEPT"):
-		return opens
+// portNames are published ports in a sentence.
+func portNames(ports []*docker.Published) string {
+	names := make([]string, len(ports))
+	for i, p := range ports {
+		names[i] = fmt.Sprintf("%d/%s", p.Port, p.Protocol)
 	}
-	return nil
+	return list(names)
 }
 
-// originals are the rules that ask what a rule asks of the original destination,
-// bound to the outside.
-func (d *doctor) originals(r *iptables.Rule, what asked) [][]string {
-	var list [][]string
-	for _, words := range asOriginal(r, what) {
-		list = append(list, d.outsideRules(words, r.In.Name != "")...)
+// inRanges says that a fix is about more than the ports that are published, where a
+// rule asks for ranges.
+func inRanges(parts []string) string {
+	ranges := slices.DeleteFunc(slices.Clone(parts), func(p string) bool { return !strings.Contains(p, ":") })
+	if len(ranges) == 0 {
+		return ""
 	}
-	return list
+	return " The fix is about all ports of " + list(ranges) + ", as the rule is."
 }
 
-// rewritten finds rules that ask for a published port where the packet has the
-// container's already. The rule stays: it is right for packets that are not
-// rewritten.
-func (d *doctor) rewritten(l *docker.Layout, c *iptables.Chain, i int) *proposal {
-	r := c.Rules[i]
-	port, parts := about(l, r, true)
-	as := decides(r)
-	if port == nil || as == nil || ofContainers(l, r) || d.ofServers(r, port) {
-		return nil
+// list is names in a sentence.
+func list(names []string) string {
+	if len(names) < 2 {
+		return strings.Join(names, "")
 	}
-	p := &proposal{as: as, moot: true, Finding: Finding{Code: "SD007",
-		Summary: fmt.Sprintf("a rule of DOCKER-USER asks for the published port %d, which packets no longer have there: %s", port.Port, r.String(c.Name)),
-		Place:   d.placeOf(l, c.Name, r),
-		Detail:  fmt.Sprintf("After DNAT they have the container's port, %d. Only conntrack still knows the original one.", port.To.Port()),
-		Traffic: []string{fmt.Sprintf("the rule matches no connection to %d/%s", port.Port, port.Protocol)},
-		Advice:  "ask for --ctorigdstport of -m conntrack, with --ctdir ORIGINAL, in a rule before this one"}}
-	p.edits = insert(c.Name, i, d.originals(r, asked{ports: parts, address: r.Dest.Prefix.IsValid() && !r.Dest.Prefix.Contains(port.To.Addr())}))
-	return p
+	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
 }
 
-// ofContainers reports whether a rule is about what containers send.
-func ofContainers(l *docker.Layout, r *iptables.Rule) bool {
-	return slices.ContainsFunc(l.Networks, func(n *docker.Network) bool {
-		return r.In.Name == n.Bridge && !r.In.Not || slices.ContainsFunc(n.Subnets, func(s netip.Prefix) bool { return within(r.Source, s) })
-	})
-}
-
-// within reports whether a rule's sources are all in a network.
-func within(s iptables.Source, network netip.Prefix) bool {
-	return s.Prefix.IsValid() && !s.Not && s.Prefix.Bits() >= network.Bits() && network.Contains(s.Prefix.Addr())
-}
-
-// ofServers reports whether a rule with a destination port is about servers
-// elsewhere: it asks for a network that the published port's container is not in,
-// from anywhere, or for what leaves by an outside interface.
-func (d *doctor) ofServers(r *iptables.Rule, port *docker.Published) bool {
-	if !r.Out.Not && slices.Contains(d.interfaces(), r.Out.Name) {
-		return true
+// plural is its letter, for more than one.
+func plural(ports []*docker.Published) string {
+	if len(ports) > 1 {
+		return "s"
 	}
-	to := r.Dest.Prefix
-	return to.IsValid() && !r.Dest.Not && r.In.Name == "" && !to.IsSingleIP() && !to.Contains(port.To.Addr())
-}
-
-// asksContainerPort reports whether a rule may be met by packets to a container's
-// port, whatever their address.
-func asksContainerPort(r *iptables.Rule, port *docker.Published) bool {
-	parts := portsOf(r)
-	return parts == nil || slices.ContainsFunc(parts, func(p string) bool { return holds(p, int(port.To.Port())) })
-}
-
-// rewrittenAddress finds rules that ask for the host address of a published port,
-// where the packet has the container's already.
-func (d *doctor) rewrittenAddress(l *docker.Layout, c *iptables.Chain, i int) *proposal {
-	r := c.Rules[i]
-	as := decides(r)
-	if !r.Dest.Prefix.IsValid() || r.Dest.Not || as == nil || ofContainers(l, r) {
-		return nil
-	}
-	for _, port := range l.Published {
-		if !port.Address.IsValid() || !r.Dest.Prefix.Contains(port.Address) || r.Dest.Prefix.Contains(port.To.Addr()) || !asksContainerPort(r, port) {
-			continue
-		}
-		host := bareHost(r)
-		p := &proposal{as: as, moot: true, Finding: Finding{Code: "SD007",
-			Summary: fmt.Sprintf("a rule of DOCKER-USER asks for the host address %s, which packets no longer have there: %s", host, r.String(c.Name)),
-			Place:   d.placeOf(l, c.Name, r),
-			Detail:  fmt.Sprintf("After DNAT they have the container's address, %s. Only conntrack still knows the original one.", port.To.Addr()),
-			Traffic: []string{fmt.Sprintf("the rule matches no connection to %d/%s", port.Port, port.Protocol)},
-			Advice:  "ask for --ctorigdst of -m conntrack, with --ctdir ORIGINAL, in a rule before this one"}}
-		p.edits = insert(c.Name, i, d.originals(r, asked{address: true}))
-		return p
-	}
-	return nil
+	return ""
 }
 
 // negated finds rules that deny all but one source each: together they deny
@@ -322,6 +282,17 @@ func (d *doctor) negated(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 		Traffic: []string{"every source is denied, " + strings.Join(sources, " and ") + " as well"},
 		Advice:  "let each source through with a rule of its own, and deny the rest after them"}}
 	words := spec(r.WithSource(iptables.Source{}))
+	rules := [][]string{words}
+	if cut, own := d.cutTogether(l, c, same); len(cut) > 0 {
+		// The chain would cut answers as the rules do.
+		p.Detail += " Both directions of every connection pass here, and what containers start themselves: a rule about who comes in needs -i with the outside interface, and --ctdir ORIGINAL."
+		p.Traffic = append(p.Traffic, cut...)
+		bare, ok := original(words)
+		if !ok {
+			return p
+		}
+		rules = d.outsideRules(bare, r.In.Name != "" || r.Out.Name != "" || !own || boundByCallers(l, c))
+	}
 	target := slices.Index(words, "-j")
 	if target < 0 {
 		return p
@@ -331,10 +302,16 @@ func (d *doctor) negated(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 	for _, s := range sources {
 		p.edits = append(p.edits, edit{"-A", chain, "-s", s, "-j", "RETURN"})
 	}
-	p.edits = append(p.edits, append(edit{"-A", chain}, append(slices.Clone(protocolWords(words)), words[target:]...)...),
-		append(append(edit{"-R", c.Name, fmt.Sprint(i + 1)}, words[:target]...), "-j", chain))
+	p.edits = append(p.edits, append(edit{"-A", chain}, append(slices.Clone(protocolWords(words)), words[target:]...)...))
+	for n, rule := range rules {
+		how := edit{"-R", c.Name, fmt.Sprint(i + 1)}
+		if n > 0 {
+			how = edit{"-I", c.Name, fmt.Sprint(i + 1 + n)}
+		}
+		p.edits = append(p.edits, append(append(how, rule[:slices.Index(rule, "-j")]...), "-j", chain))
+	}
 	for _, j := range slices.Backward(same[1:]) {
-		p.edits = append(p.edits, edit{"-D", c.Name, fmt.Sprint(j + 1)})
+		p.edits = append(p.edits, edit{"-D", c.Name, fmt.Sprint(j + len(rules))})
 	}
 	return p
 }
@@ -361,31 +338,63 @@ func freeChain(t *iptables.Table, name string) string {
 // docker-proxy's clients.
 func (d *doctor) input(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 	r := c.Rules[i]
-	port, parts := about(l, r, false)
-	if port == nil || !closed(r) {
+	ports, parts := about(l, r, false)
+	if len(ports) == 0 || !closed(r) {
 		return nil
 	}
-	p := &proposal{as: closes, moot: true, Finding: Finding{Code: "SD006",
-		Summary: fmt.Sprintf("a rule of INPUT is about the published port %d/%s, and does nothing to its clients: %s", port.Port, port.Protocol, r.String(c.Name)),
+	its := "its"
+	if len(ports) > 1 {
+		its = "their"
+	}
+	p := &proposal{as: closes, moot: true, denies: r, Finding: Finding{Code: "SD006",
+		Summary: fmt.Sprintf("a rule of INPUT is about the published port%s %s, and does nothing to %s clients: %s", plural(ports), portNames(ports), its, r.String(c.Name)),
 		Place:   d.placeOf(l, c.Name, r),
-		Detail:  "Their packets are rewritten to the container's address and pass FORWARD, never INPUT.",
-		Traffic: []string{fmt.Sprintf("connections to %d/%s are served as if the rule were not there", port.Port, port.Protocol)},
+		Detail:  "Their packets are rewritten to the container's address and pass FORWARD, never INPUT." + inRanges(parts),
+		Traffic: []string{"connections to " + portNames(ports) + " are served as if the rule were not there"},
 		Advice:  "say it in DOCKER-USER, with --ctorigdstport and --ctdir ORIGINAL of -m conntrack"}}
 	if l.Tables.Filter.Chain(iptables.DockerUser) == nil {
 		p.Advice = "the chain DOCKER-USER, where such a rule belongs, is not there"
 		return p
 	}
-	edits := insert(iptables.DockerUser, 0, d.originals(r, asked{address: true, ports: parts}))
-	if excepted(c.Rules[:i], parts) {
-		// That there is something to find is asked all the same.
-		if _, changed := d.proved(l.Tables.Filter, l.Tables.Family, edits, closes); !changed && len(edits) > 0 {
-			return nil
-		}
-		p.Advice = "INPUT lets some sources in before this rule: say all of it in DOCKER-USER, with --ctorigdstport and --ctdir ORIGINAL of -m conntrack"
+	rules := d.originals(l, c, r, asked{address: true, ports: parts})
+	user := l.Tables.Filter.Chain(iptables.DockerUser).Rules
+	end := slices.IndexFunc(user, unconditional)
+	if end < 0 {
+		end = len(user)
+	}
+	p.edits = insert(iptables.DockerUser, end, rules)
+	if other := d.negatedBeside(l, l.Tables.Filter.Chain(iptables.DockerUser), r, rules); other != nil {
+		p.edits, p.Advice = nil, "beside "+other.Spec()+" in DOCKER-USER the same rule denies everybody there: let each source through with a rule of its own, and deny the rest after them"
 		return p
 	}
-	p.edits = edits
+	let := "INPUT lets some sources in before this rule"
+	if !excepted(c.Rules[:i], parts) {
+		// What DOCKER-USER lets in by rules of its own stays let in.
+		if !d.idle(l, p.edits) || !d.servesStrangers(l, ports) {
+			return p
+		}
+		p.edits, let = insert(iptables.DockerUser, 0, rules), "DOCKER-USER lets them in"
+	}
+	// That there is something to find is asked all the same.
+	if _, changed := d.proved(l.Tables.Filter, l.Tables.Family, p.edits, closes); !changed && len(p.edits) > 0 {
+		return nil
+	}
+	p.edits, p.Advice = nil, let+": say all of it in DOCKER-USER, with --ctorigdstport and --ctdir ORIGINAL of -m conntrack"
 	return p
+}
+
+// servesStrangers reports whether an address that no rule names gets in to one of the
+// ports.
+func (d *doctor) servesStrangers(l *docker.Layout, ports []*docker.Published) bool {
+	for _, in := range d.interfaces() {
+		for _, x := range d.flows(l, in) {
+			if x.packet.DNAT && !x.packet.Reply && slices.ContainsFunc(ports, func(p *docker.Published) bool { return x.packet.OrigPort == p.Port }) &&
+				d.verdict(l.Tables.Filter, x.packet, l.Tables.Family).IsOpen() {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // excepted reports whether rules before one let somebody in to its ports.

@@ -27,6 +27,8 @@ type broken struct {
 	input6               string // rules of INPUT for IPv6
 	user, input, forward string // rules of DOCKER-USER before its RETURN, of INPUT, and of FORWARD before the jump
 	after                string // rules of DOCKER-USER after its RETURN
+	chains               string // names of chains that people made
+	jump                 string // the jump of FORWARD to DOCKER-USER, where it has other words
 	codes                string // what doctor finds
 	left                 string // what it finds after the commands: findings without a command
 	change               string // what the commands change, by hand: effects and ports
@@ -43,6 +45,9 @@ var brokenHosts = []broken{
 	{input: "-A INPUT -i eth0 -p udp -m udp --dport 5353 -j DROP\n", codes: "SD006", change: "closed 5353/udp"},
 	{input: "-A INPUT -i eth0 -p tcp -m multiport --dports 22,5432,8080 -m comment --comment \"$(touch /tmp/x) 'y'\" -j DROP\n", codes: "SD006", change: "closed 5432/tcp 8080/tcp"},
 	{input: "-A INPUT -s 10.1.1.1/32 -i eth0 -p tcp -m tcp --dport 8080 -j ACCEPT\n-A INPUT -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n", codes: "SD006", left: "SD006"},
+	{input: "-A INPUT -i eth0 -p tcp -m multiport --dports 8080,5432 -j DROP\n", codes: "SD006", change: "closed 5432/tcp 8080/tcp"},
+	{input: "-A INPUT -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n", user: "-A DOCKER-USER -s 10.0.0.1/32 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j RETURN\n", codes: "SD006", change: "closed 8080/tcp"},
+	{input: "-A INPUT -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n", user: "-A DOCKER-USER -s 10.0.0.1/32 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j RETURN\n-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n"},
 	// SD007: a port or an address that packets no longer have.
 	{user: "-A DOCKER-USER -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n", codes: "SD007", change: "closed 8080/tcp"},
 	{user: "-A DOCKER-USER -i eth0 -p tcp -m multiport --dports 8080,3000 -j DROP\n", codes: "SD007", change: "closed 8080/tcp"},
@@ -53,6 +58,28 @@ var brokenHosts = []broken{
 	{user: "-A DOCKER-USER -d 198.51.100.2/32 -i eth0 -p tcp -m conntrack --ctdir ORIGINAL -j DROP\n", codes: "SD007", change: "closed tcp"},
 	{user: "-A DOCKER-USER -d 198.51.100.2/32 -i eth0 -p tcp -m tcp --dport 5432 -j DROP\n", codes: "SD007", change: "closed 5432/tcp"},
 	{user: "-A DOCKER-USER -d 10.0.0.0/8 -p tcp -m tcp --dport 8080 -j DROP\n"},
+	// Some are let in and the rest is dropped, and neither rule matches: what lets in
+	// comes first. Where that cannot be proved, neither is printed.
+	{user: "-A DOCKER-USER -s 10.0.0.1/32 -p tcp -m tcp --dport 8080 -j ACCEPT\n-A DOCKER-USER -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n", codes: "SD007 SD007", change: "closed 8080/tcp"},
+	{user: "-A DOCKER-USER -s 10.0.0.1/32 -i eth0 -p tcp -m tcp --dport 8080 -j RETURN\n-A DOCKER-USER -s 10.0.0.2/32 -i eth0 -p tcp -m multiport --dports 8080,9000 -j RETURN\n-A DOCKER-USER -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n", codes: "SD007 SD007 SD007", change: "closed 8080/tcp"},
+	{capture: modern, user: "-A DOCKER-USER -s 10.0.0.1/32 -p tcp -m tcp --dport 8080 -j ACCEPT\n-A DOCKER-USER ! -s 10.0.0.2/32 -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n", codes: "SD007 SD007", change: "closed 8080/tcp"},
+	{user: "-A DOCKER-USER -s 10.0.0.0/24 -d 198.51.100.2/32 -i eth0 -p tcp -m tcp --dport 5432 -j ACCEPT\n-A DOCKER-USER -d 198.51.100.2/32 -i eth0 -p tcp -m tcp --dport 5432 -j DROP\n", codes: "SD007 SD007", change: "closed 5432/tcp"},
+	{user: "-A DOCKER-USER -s 10.0.0.1/32 -p tcp -m tcp --dport 8080 -j ACCEPT\n-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n", codes: "SD007", change: "opened 8080/tcp"},
+	{chains: "OFFICE", user: "-A OFFICE -j RETURN\n-A DOCKER-USER -s 10.0.0.0/24 -p tcp -m tcp --dport 8080 -g OFFICE\n-A DOCKER-USER -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n", codes: "SD007 SD007", change: "closed 8080/tcp"},
+	{chains: "OFFICE", user: "-A OFFICE -s 10.0.0.1/32 -j ACCEPT\n-A DOCKER-USER -p tcp -m tcp --dport 8080 -j OFFICE\n-A DOCKER-USER -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n", codes: "SD007 SD007", left: "SD007 SD007"},
+	{user: "-A DOCKER-USER -p tcp -m set --match-set bad src -m tcp --dport 8080 -j RETURN\n-A DOCKER-USER -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n", codes: "SD007 SD007", left: "SD007 SD007"},
+	{user: "-A DOCKER-USER -s 10.0.0.1/32 -p tcp -m tcp ! --dport 80 -j RETURN\n-A DOCKER-USER -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n", codes: "SD007", left: "SD007"},
+	{input: "-A INPUT -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n", user: "-A DOCKER-USER -s 10.0.0.1/32 -p tcp -m tcp --dport 8080 -j ACCEPT\n", codes: "SD007 SD006", change: "closed 8080/tcp"},
+	{user: "-A DOCKER-USER -s 10.0.0.1/32 -p tcp -m tcp --dport 8080 -j ACCEPT\n"},
+	{user: "-A DOCKER-USER -s 10.0.0.1/32 -p tcp -m tcp --dport 8080 -j ACCEPT\n-A DOCKER-USER -i eth0 -p tcp -m tcp --dport 80 -j DROP\n", codes: "SD007", change: "opened 8080/tcp"},
+	// SD007 in chains that DOCKER-USER calls.
+	{chains: "WEB", user: "-A WEB -s 10.0.0.1/32 -p tcp -m tcp --dport 8080 -j ACCEPT\n-A WEB -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n-A DOCKER-USER -j WEB\n", codes: "SD007 SD007", change: "closed 8080/tcp"},
+	{chains: "WEB", user: "-A WEB -s 10.0.0.1/32 -j RETURN\n-A WEB -j DROP\n-A DOCKER-USER -i eth0 -p tcp -m tcp --dport 8080 -j WEB\n", codes: "SD007", change: "closed 8080/tcp"},
+	{chains: "WEB", user: "-A WEB -p tcp -m tcp --dport 8080 -j DROP\n-A DOCKER-USER -i eth0 -p tcp -m tcp --dport 8080 -j WEB\n", codes: "SD007", change: "closed 8080/tcp"},
+	{chains: "WEB", user: "-A WEB -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n-A DOCKER-USER -j WEB\n-A INPUT -j WEB\n", codes: "SD007", left: "SD007"},
+	{chains: "f2b-web", user: "-A f2b-web -s 10.0.0.1/32 -j REJECT --reject-with icmp-port-unreachable\n-A f2b-web -j RETURN\n-A DOCKER-USER -p tcp -m multiport --dports 8080,443 -j f2b-web\n", codes: "SD007", left: "SD007"},
+	{chains: "f2b-web", user: "-A f2b-web -j RETURN\n-A DOCKER-USER -p tcp -m multiport --dports 8080,443 -j f2b-web\n"},
+	{chains: "f2b-web", user: "-A f2b-web -s 10.0.0.1/32 -j REJECT --reject-with icmp-port-unreachable\n-A f2b-web -j RETURN\n-A DOCKER-USER -p tcp -j f2b-web\n"},
 	// SD008: answers are cut; what is meant is left alone.
 	{user: "-A DOCKER-USER ! -s 192.0.2.0/24 -p tcp -m conntrack --ctorigdstport 8080 -j DROP\n", codes: "SD008", change: "opened 8080/tcp"},
 	{user: "-A DOCKER-USER ! -s 192.0.2.0/24 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 -j DROP\n", codes: "SD008", change: "opened 8080/tcp"},
@@ -77,7 +104,21 @@ var brokenHosts = []broken{
 	{user: "-A DOCKER-USER -d 172.17.0.0/16 -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -j DROP\n"},
 	{user: "-A DOCKER-USER -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -i eth0 -j DROP\n"},
 	{user: "-A DOCKER-USER -m set --match-set bad dst -j DROP\n"},
+	// SD008 in chains that DOCKER-USER calls.
+	{chains: "WEB", user: "-A WEB ! -s 10.0.0.0/8 -j DROP\n-A DOCKER-USER -j WEB\n", codes: "SD008", change: "opened every port"},
+	{chains: "WEB", user: "-A WEB -s 10.0.0.1/32 -j RETURN\n-A WEB -j DROP\n-A DOCKER-USER -j WEB\n", codes: "SD008", change: "opened every port"},
+	{chains: "A B", user: "-A B ! -s 10.0.0.0/8 -p tcp -j DROP\n-A A -j B\n-A DOCKER-USER -i eth0 -j A\n", codes: "SD008", change: "opened tcp"},
+	{chains: "WEB", user: "-A WEB ! -s 10.0.0.0/8 -j DROP\n-A DOCKER-USER -i eth0 -m conntrack --ctdir ORIGINAL -j WEB\n"},
+	{chains: "WEB", user: "-A WEB ! -s 10.0.0.0/8 -j DROP\n-A DOCKER-USER -i eth0 -m conntrack --ctstate NEW -j WEB\n"},
+	{chains: "OUT", user: "-A OUT -d 203.0.113.0/24 -j RETURN\n-A OUT -j DROP\n-A DOCKER-USER -i docker0 -j OUT\n"},
+	{chains: "LAN", user: "-A LAN -m limit --limit 3/min -j LOG --log-prefix \"x \"\n-A LAN -j DROP\n-A DOCKER-USER -d 172.17.0.0/16 -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -j LAN\n"},
+	// SD010 in one.
+	{chains: "WEB", user: "-A WEB -j RETURN\n-A WEB -s 10.0.0.0/8 -i eth0 -m conntrack --ctdir ORIGINAL -j DROP\n-A DOCKER-USER -j WEB\n", codes: "SD010", change: "closed every port"},
 	// SD009: all but one, and all but another.
+	{user: "-A DOCKER-USER ! -s 10.0.0.1/32 -j DROP\n-A DOCKER-USER ! -s 10.0.0.2/32 -j DROP\n", codes: "SD009", change: "opened every port"},
+	{user: "-A DOCKER-USER ! -s 10.0.0.1/32 -i eth0 -p tcp -j DROP\n-A DOCKER-USER ! -s 10.0.0.2/32 -i eth0 -p tcp -j DROP\n", codes: "SD009", change: "opened tcp"},
+	{user: "-A DOCKER-USER ! -s 10.0.0.1/32 -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n-A DOCKER-USER ! -s 10.0.0.2/32 -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n", codes: "SD009 SD007", change: "closed 8080/tcp, opened tcp"},
+	{chains: "WEB", user: "-A WEB ! -s 10.0.0.1/32 -j DROP\n-A WEB ! -s 10.0.0.2/32 -j DROP\n-A DOCKER-USER -j WEB\n", codes: "SD009", change: "opened every port"},
 	{user: "-A DOCKER-USER ! -s 192.0.2.1/32 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n-A DOCKER-USER ! -s 192.0.2.2/32 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n", codes: "SD009", change: "opened 8080/tcp"},
 	{user: "-A DOCKER-USER ! -s 192.0.2.1/32 -i eth0 -m conntrack --ctdir ORIGINAL -j DROP\n-A DOCKER-USER ! -s 192.0.2.2/32 -i eth0 -m conntrack --ctdir ORIGINAL -j DROP\n-A DOCKER-USER ! -s 10.0.0.0/8 -i eth0 -m conntrack --ctdir ORIGINAL -j DROP\n", codes: "SD009", change: "opened every port"},
 	{user: "-A DOCKER-USER ! -s 192.0.2.1/32 -i eth0 -p tcp -m conntrack --ctdir ORIGINAL -j REJECT --reject-with tcp-reset\n-A DOCKER-USER ! -s 192.0.2.2/32 -i eth0 -p tcp -m conntrack --ctdir ORIGINAL -j REJECT --reject-with tcp-reset\n", codes: "SD009", change: "opened tcp"},
@@ -110,6 +151,14 @@ var brokenHosts = []broken{
 	{capture: modern, user: "-A DOCKER-USER -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n", codes: "SD007", change: "closed 8080/tcp"},
 	{capture: modern, user: "-A DOCKER-USER -s 10.0.0.0/8 -i eth0 -j DROP\n", codes: "SD008", change: "opened every port tcp udp"},
 	{capture: modern, user: "-A DOCKER-USER -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN\n-A DOCKER-USER -s 10.0.0.0/8 -i eth0 -j DROP\n"},
+	// The jump that came late goes. Where DOCKER-USER says nothing, the commands change
+	// nothing.
+	{capture: modern, forward: "-A FORWARD -j DOCKER-FORWARD\n", codes: "SD004"},
+	{capture: modern, user: "-A DOCKER-USER -j RETURN\n", forward: "-A FORWARD -j DOCKER-FORWARD\n", codes: "SD004"},
+	{capture: modern, user: "-A DOCKER-USER -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN\n", forward: "-A FORWARD -j DOCKER-FORWARD\n-A FORWARD -s 10.0.0.0/8 -j DROP\n", codes: "SD004"},
+	{capture: modern, user: "-A DOCKER-USER -i eth0 -m conntrack --ctdir ORIGINAL -j DROP\n", forward: "-A FORWARD -j DOCKER-FORWARD\n-A FORWARD -j DOCKER-USER\n", codes: "SD003 SD004", change: "closed every port tcp"},
+	{user: "-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n", jump: "-A FORWARD -m comment --comment \"it's $(mine)\" -j DOCKER-USER\n", forward: "-A FORWARD -i eth0 -j ACCEPT\n", codes: "SD002 SD003", change: "closed 8080/tcp"},
+	{capture: modern, jump: "-A FORWARD -i eth0 -j DOCKER-USER\n", forward: "-A FORWARD -j DOCKER-FORWARD\n", codes: "SD002 SD003"},
 	// SD005: closed over DNAT, and open over docker-proxy.
 	{six: true, user: "-A DOCKER-USER ! -s 192.0.2.0/24 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n", codes: "SD005", change: "IPv6: closed 8080/tcp"},
 	{six: true, user: "-A DOCKER-USER -s 192.0.2.0/24 -i eth0 -p udp -m conntrack --ctorigdstport 5353 --ctdir ORIGINAL -j REJECT --reject-with icmp-port-unreachable\n", codes: "SD005", change: "IPv6: closed 5353/udp"},
@@ -217,7 +266,15 @@ func (x broken) host(t *testing.T, f packet.Family) string {
 	if strings.Contains(x.forward, "-j DOCKER-FORWARD") {
 		text = strings.Replace(text, "-A FORWARD -j DOCKER-FORWARD\n", "", 1)
 	}
-	return strings.Replace(text, "-A FORWARD -j DOCKER-USER\n", x.input+x.forward+"-A FORWARD -j DOCKER-USER\n", 1)
+	for _, c := range strings.Fields(x.chains) {
+		text = strings.Replace(text, ":DOCKER-USER - [0:0]\n", ":DOCKER-USER - [0:0]\n:"+c+" - [0:0]\n", 1)
+	}
+	jump := "-A FORWARD -j DOCKER-USER\n"
+	own := jump
+	if x.jump != "" {
+		own = x.jump
+	}
+	return strings.Replace(text, jump, x.input+x.forward+own, 1)
 }
 
 // families are those that are looked at.

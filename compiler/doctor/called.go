@@ -1,0 +1,135 @@
+package doctor
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/seawall/seawall/compiler/docker"
+	"github.com/seawall/seawall/compiler/iptables"
+)
+
+// longList is from how many rules on a chain is somebody's list, and not looked into.
+const longList = 200
+
+// userChains are DOCKER-USER and the chains of people that it calls, each after those
+// that call it. Docker's own chains and Seawall's are not among them.
+func userChains(l *docker.Layout) []*iptables.Chain {
+	t := l.Tables.Filter
+	root := t.Chain(iptables.DockerUser)
+	if root == nil {
+		return nil
+	}
+	list := []*iptables.Chain{root}
+	for n := 0; n < len(list); n++ {
+		for _, r := range list[n].Rules {
+			if c := chainOf(t, r); c != nil && ofPeople(c) && !slices.Contains(list, c) {
+				list = append(list, c)
+			}
+		}
+	}
+	return slices.DeleteFunc(list, func(c *iptables.Chain) bool { return c != root && len(c.Rules) > longList })
+}
+
+// chainOf is the chain that a rule leads to, or nil.
+func chainOf(t *iptables.Table, r *iptables.Rule) *iptables.Chain {
+	if r.To != nil {
+		return r.To
+	}
+	return t.Chain(r.Target.Name)
+}
+
+// ofPeople reports whether a chain is neither Docker's nor Seawall's.
+func ofPeople(c *iptables.Chain) bool {
+	return !strings.HasPrefix(c.Name, "DOCKER") && !iptables.Owned(c.Name)
+}
+
+// leadsToPeople reports whether a rule leads to a chain that people made.
+func leadsToPeople(l *docker.Layout, r *iptables.Rule) bool {
+	c := chainOf(l.Tables.Filter, r)
+	return c != nil && ofPeople(c)
+}
+
+// callers are the rules that lead to a chain, with the chains that they stand in.
+func callers(t *iptables.Table, c *iptables.Chain) (rules []*iptables.Rule, in []*iptables.Chain) {
+	for _, other := range t.Chains {
+		for _, r := range other.Rules {
+			if chainOf(t, r) == c {
+				rules, in = append(rules, r), append(in, other)
+			}
+		}
+	}
+	return rules, in
+}
+
+// everyCaller reports whether every way from DOCKER-USER to a chain has a rule of a
+// kind; false for DOCKER-USER itself.
+func everyCaller(l *docker.Layout, c *iptables.Chain, kind func(*iptables.Rule) bool) bool {
+	return everyWay(l, c, kind, nil)
+}
+
+func everyWay(l *docker.Layout, c *iptables.Chain, kind func(*iptables.Rule) bool, on []*iptables.Chain) bool {
+	if c.Name == iptables.DockerUser || slices.Contains(on, c) {
+		return false
+	}
+	rules, in := callers(l.Tables.Filter, c)
+	for i, r := range rules {
+		if !kind(r) && !everyWay(l, in[i], kind, append(on, c)) {
+			return false
+		}
+	}
+	return len(rules) > 0
+}
+
+// boundByCallers reports whether a chain gets packets of certain interfaces only.
+func boundByCallers(l *docker.Layout, c *iptables.Chain) bool {
+	return everyCaller(l, c, func(r *iptables.Rule) bool { return r.In.Name != "" })
+}
+
+// beside says that a chain has callers beside DOCKER-USER and its chains.
+type beside bool
+
+// calledBeside looks for them.
+func calledBeside(l *docker.Layout, c *iptables.Chain) beside {
+	own, seen := userChains(l), []*iptables.Chain{c}
+	for n := 0; n < len(seen); n++ {
+		if seen[n].Name == iptables.DockerUser {
+			continue
+		}
+		_, in := callers(l.Tables.Filter, seen[n])
+		for _, x := range in {
+			if !slices.Contains(own, x) && called(l.Tables.Filter, x, nil) {
+				return true
+			}
+			if !slices.Contains(seen, x) {
+				seen = append(seen, x)
+			}
+		}
+	}
+	return false
+}
+
+// called reports whether a way leads to a chain from one that netfilter calls.
+func called(t *iptables.Table, c *iptables.Chain, on []*iptables.Chain) bool {
+	if t.Builtin(c.Name) || slices.Contains(on, c) {
+		return t.Builtin(c.Name)
+	}
+	_, in := callers(t, c)
+	return slices.ContainsFunc(in, func(x *iptables.Chain) bool { return called(t, x, append(on, c)) })
+}
+
+// leaves takes a proposal's fix away where its chain has work elsewhere, of which the
+// proof would say nothing.
+func (b beside) leaves(p *proposal) *proposal {
+	if b {
+		p.edits = nil
+	}
+	return p
+}
+
+// inWords is a chain in a sentence.
+func inWords(c *iptables.Chain) string {
+	if c.Name == iptables.DockerUser {
+		return c.Name
+	}
+	return c.Name + ", which DOCKER-USER calls,"
+}
