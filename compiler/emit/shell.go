@@ -83,6 +83,7 @@ jump() {
 			fi
 			;;
 		"-A $2 "*) at=$((at + 1)) ;;
+		*) ;;
 		esac
 	done <<STATE
 $1
@@ -181,6 +182,7 @@ places() {
 		case $line in
 		"-A $2 -j $3") at=$((at + 1)) list="$list $at" ;;
 		"-A $2 "*) at=$((at + 1)) others=$((others + 1)) ;;
+		*) ;;
 		esac
 	done <<HEADS
 $1
@@ -200,6 +202,7 @@ $name "*) ;;
 			*) printf '%s\n' "${name#:}" ;;
 			esac
 			;;
+		*) ;;
 		esac
 	done <<HEADS
 $2
@@ -309,6 +312,7 @@ jumps() {
 		case $line in
 		"-A $from -j $to") there=$((there + 1)) ;;
 		"-A $from "*) others=$((others + 1)) ;;
+		*) ;;
 		esac
 	done <<STATE
 $1

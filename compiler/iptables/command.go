@@ -92,43 +92,53 @@ func (r *ruleReader) check() error {
 	if len(r.chain) > maxChain {
 		return refused("%q is too long for the name of a chain, which has at most %d bytes", r.chain, maxChain)
 	}
-	b := r.body
-	for i := range b.Matches {
-		u := &b.Matches[i]
-		if u.Module == nil || b.Unread != "" {
+	for _, u := range r.body.uses() {
+		if u.Module == nil {
 			continue
 		}
 		if why := u.Module.Refuses(r.head(), u); why != "" {
 			return refused("%s", why)
 		}
-		if in := u.Module.Tables(); in != nil && !slices.Contains(in, r.table.Name) {
-			return refused("-m %s has a place in the table %s alone", u.Name, strings.Join(in, " or "))
-		}
-		*r.hooked = *r.hooked || u.Module.Hooks != nil
-		switch fits := u.Module.Fits(r.proto, b.Protocol.Not); {
-		case fits:
-		case !b.Protocol.Not || !u.Module.Native:
-			return refused("-m %s needs -p %s", u.Name, u.Module.Protocols[0])
-		default:
-			b.Unread = u.String() + " without -p " + u.Module.Protocols[0].String()
-		}
 	}
-	if t := b.Target; t.Module != nil && b.Unread == "" {
-		if in := t.Module.Tables(); in != nil && !slices.Contains(in, r.table.Name) {
-			return refused("%s has a place in the table %s alone", t.Name, strings.Join(in, " or "))
+	if r.isRule() {
+		if err := r.checkPlaces(); err != nil {
+			return err
 		}
-		if !t.Module.Fits(r.proto, b.Protocol.Not) {
-			return refused("%s needs -p %s", t.Name, t.Module.Protocols[0])
-		}
-		if why := t.Module.Refuses(r.head(), t.use()); why != "" {
-			return refused("%s", why)
-		}
-		*r.hooked = *r.hooked || t.Module.Hooks != nil
 	}
 	if (len(r.sources) > 1 || len(r.dests) > 1) && (r.notSource || r.notDest) {
 		return refused("\"!\" is not allowed with a list of addresses")
 	}
 	return r.checkTable()
+}
+
+// isRule reports whether the command is about a rule.
+func (r *ruleReader) isRule() bool { return strings.IndexByte("ACDIR", r.command) >= 0 }
+
+// checkPlaces refuses modules that the kernel does not take in the table, or for
+// the protocol.
+func (r *ruleReader) checkPlaces() error {
+	b := r.body
+	for _, u := range b.uses() {
+		if u.Module == nil {
+			continue
+		}
+		name := "-m " + u.Name
+		if u.Module.Kind == match.TargetKind {
+			name = u.Name
+		}
+		if in := u.Module.Tables(); in != nil && !slices.Contains(in, r.table.Name) {
+			return refused("%s has a place in the table %s alone", name, strings.Join(in, " or "))
+		}
+		*r.hooked = *r.hooked || u.Module.Hooks != nil
+		switch fits := u.Module.Fits(r.proto, b.Protocol.Not); {
+		case fits:
+		case b.Protocol.Not && u.Module.Native:
+			b.Unread = u.String() + " without -p " + u.Module.Protocols[0].String()
+		default:
+			return refused("%s needs -p %s", name, u.Module.Protocols[0])
+		}
+	}
+	return nil
 }
 
 // checkOptions refuses options that a command does not have (xshared.c,
@@ -168,7 +178,7 @@ func optionName(c rune) string {
 
 // checkTable refuses what has no place in the chain or in the table.
 func (r *ruleReader) checkTable() error {
-	rule := strings.IndexByte("ACDIR", r.command) >= 0
+	rule := r.isRule()
 	switch {
 	case rule && (r.chain == "PREROUTING" || r.chain == "INPUT") && r.body.Out.Name != "":
 		return refused("-o cannot match in %s", r.chain)

@@ -204,7 +204,7 @@ var mistakes = []struct{ text, want string }{
 	{"*filter\n-A INPUT --dport 80 -j DROP\nCOMMIT\n", "line 2: --dport is not an option of iptables or of a module that the rule loads"},
 	{"*filter\n-A INPUT -s\nCOMMIT\n", "line 2: -s needs a value"},
 	{"*filter\n:INPUT ACCEPT\n-A INPUT -j DROP\n-R INPUT 1 -s 1.1.1.1,2.2.2.2 -j DROP\nCOMMIT\n", "line 4: -R takes no list of addresses"},
-	{"*filter\n:INPUT ACCEPT\n-A INPUT -j DROP\n-R INPUT 2 -j DROP\nCOMMIT\n", "line 4: the chain INPUT has 1 rules, and no rule 2"},
+	{"*filter\n:INPUT ACCEPT\n-A INPUT -j DROP\n-R INPUT 2 -j DROP\nCOMMIT\n", "line 4: the chain INPUT has 1 rule, and no rule 2"},
 	{"*filter\n-A INPUT ! -j DROP\nCOMMIT\n", "line 2: -j cannot be negated"},
 	{"*filter\n:X\nCOMMIT\n", `line 2: a chain is declared as ":NAME POLICY [PACKETS:BYTES]"`},
 	{"*filter\n-A INPUT -p 6 -p6 -j DROP\nCOMMIT\n", "line 2: -p may stand once in a rule"},

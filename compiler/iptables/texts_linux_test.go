@@ -41,12 +41,11 @@ var disagreements = []struct {
 	why     string
 }{
 	{true, "a name would be looked up", "host names are refused: they are other addresses each time"},
-	{true, "has no place in a rules file", "-h, -V and -M: the first two end a load with status 0"},
+	{true, "has no place in a rules file", "-h and -V end a load with status 0"},
 	{true, "takes what follows for a line of its own", "the rest of a long line is another line to iptables"},
 	{true, "a byte of value 0", "what follows a NUL is dropped"},
-	{true, "has to be the first word of a line", "-4 and -6 in the middle of a line"},
 	{true, "does not take", "values that iptables reads in a surprising way: ports above 65535 and empty ones, addresses of getaddrinfo"},
-	{true, "depends on what", "with --noflush the kernel's own rules have numbers too"},
+	{true, "needs -p", "iptables finds that out at the commit, when a later line may have taken the rule away"},
 	{true, "cannot start with", "names with - or ! at the front: legacy alone takes them"},
 	{true, "is not the name of a chain", "names with odd blanks: legacy alone takes them"},
 	{true, "is not a protocol", "mptcp and its like have numbers above 255, and match nothing"},
@@ -54,6 +53,7 @@ var disagreements = []struct {
 	{true, "is a built-in chain, to which no rule can lead", "iptables finds that out at the commit, when a later line may have taken the rule away"},
 	{true, "has 0 rules, and no rule", "-D CHAIN NUMBER after -F of all chains: nf_tables alone deletes a rule that is gone"},
 	{false, "No chain/target/match by that name", "with --noflush a chain may be in the kernel"},
+	{false, "does a matching rule exist in that chain", "with --noflush a chain may have the rule already"},
 	{false, "does not exist", "with --noflush a chain may be in the kernel; a target may be an extension that is not here"},
 	{false, "is not a chain", "with --noflush a chain may be in the kernel"},
 	{false, "Couldn't load", "a match or target that this iptables has not: undecided"},

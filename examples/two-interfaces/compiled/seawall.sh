@@ -90,28 +90,28 @@ state() {
 }
 
 # jump STATE FROM TO: lines that make "-j TO" the first rule of FROM, and the
-# only one of its kind.
+# only one of its kind. They name no number: other rules may come meanwhile.
 jump() {
-	at=0 first=no gone=
+	at=0 there=0 first=no
 	while read -r line; do
 		case $line in
+		"-A $2 -j $3")
+			at=$((at + 1)) there=$((there + 1))
+			if [ "$at" = 1 ]; then
+				first=yes
+			fi
+			;;
 		"-A $2 "*) at=$((at + 1)) ;;
-		*) continue ;;
+		*) ;;
 		esac
-		if [ "$line" != "-A $2 -j $3" ]; then
-			continue
-		elif [ "$at" = 1 ]; then
-			first=yes
-		else
-			gone="$at $gone" # the last one first, or the numbers would move
-		fi
 	done <<STATE
 $1
 STATE
-	for at in $gone; do
-		printf -- '-D %s %s\n' "$2" "$at"
-	done
-	if [ "$first" = no ]; then
+	if [ "$there" != 1 ] || [ "$first" = no ]; then
+		while [ "$there" -gt 0 ]; do
+			printf -- '-D %s -j %s\n' "$2" "$3"
+			there=$((there - 1))
+		done
 		printf -- '-I %s -j %s\n' "$2" "$3"
 	fi
 }
@@ -167,10 +167,132 @@ load() {
 	printf '%s\n' "$text" | "$command-restore" -w 10 --noflush "$@"
 }
 
-# saved COMMAND: lines that bring back the chains and jumps as they are now.
-saved() {
+# kept COMMAND: what a load may change, as iptables-save prints it, and the other
+# rules of the chains with the jumps.
+kept() {
 	all=$("$1-save" -t filter) || return 1
-	printf '%s\n' "$all" | sed -n -e '/^:DOCKER-USER /p' -e '/^:SEAWALL-/p' -e '/^-A DOCKER-USER /p' -e '/^-A SEAWALL-/p'
+	printf '%s\n' "$all" | sed -n -e '/^:DOCKER-USER /p' -e '/^:SEAWALL-/p' -e '/^-A DOCKER-USER /p' -e '/^-A SEAWALL-/p' \
+		-e '/^-A FORWARD /p' -e '/^-A INPUT /p'
+}
+
+# heads KEPT: the part with the names of chains, and the jumps.
+heads() {
+	printf '%s\n' "$1" | sed -n -e '/^:/p' -e '/^-A FORWARD /p' -e '/^-A INPUT /p'
+}
+
+# same KEPT KEPT: the chains may stand in another order.
+same() {
+	one=$(printf '%s\n' "$1" | sort) || return 1
+	other=$(printf '%s\n' "$2" | sort) || return 1
+	[ "$one" = "$other" ]
+}
+
+# moved FROM TO: what jumps says when it cannot put a jump where it was.
+moved() {
+	say "other rules of $1 came or went meanwhile; the jump to $2 stands first"
+}
+
+# jumps STATE FROM TO "OTHERS PLACE...": lines that take every "-j TO" out of FROM
+# and put it where it was, or first when other rules of FROM came or went.
+jumps() {
+	from=$2 to=$3 before=${4%% *} others=0 there=0
+	places=${4#"$before"}
+	while read -r line; do
+		case $line in
+		"-A $from -j $to") there=$((there + 1)) ;;
+		"-A $from "*) others=$((others + 1)) ;;
+		*) ;;
+		esac
+	done <<STATE
+$1
+STATE
+	while [ "$there" -gt 0 ]; do
+		printf -- '-D %s -j %s\n' "$from" "$to"
+		there=$((there - 1))
+	done
+	if [ "$others" = "$before" ]; then
+		for at in $places; do
+			printf -- '-I %s %s -j %s\n' "$from" "$at" "$to"
+		done
+	elif [ -n "$places" ]; then
+		moved "$from" "$to"
+		printf -- '-I %s -j %s\n' "$from" "$to"
+	fi
+}
+
+# places HEADS FROM TO: for jumps, how many other rules FROM has, and where "-j TO"
+# stands.
+places() {
+	others=0 at=0 list=
+	while read -r line; do
+		case $line in
+		"-A $2 -j $3") at=$((at + 1)) list="$list $at" ;;
+		"-A $2 "*) at=$((at + 1)) others=$((others + 1)) ;;
+		*) ;;
+		esac
+	done <<HEADS
+$1
+HEADS
+	printf '%s%s\n' "$others" "$list"
+}
+
+# fresh HEADS HEADS: the chains of the second that the first has not.
+fresh() {
+	while read -r name rest; do
+		case $name in
+		:*)
+			case "
+$1" in
+			*"
+$name "*) ;;
+			*) printf '%s\n' "${name#:}" ;;
+			esac
+			;;
+		*) ;;
+		esac
+	done <<HEADS
+$2
+HEADS
+}
+
+# back COMMAND KEPT: brings that back, where something is not as it was.
+back() {
+	now=$(kept "$1") || now=$(kept "$1") || return 1
+	if same "$2" "$now"; then
+		return 0
+	fi
+	heads=$(heads "$now") || heads=$(heads "$now") || return 1
+	were=$(heads "$2") || were=$(heads "$2") || return 1
+	rules=$(printf '%s\n' "$2" | sed -e '/^-A FORWARD /d' -e '/^-A INPUT /d') ||
+		rules=$(printf '%s\n' "$2" | sed -e '/^-A FORWARD /d' -e '/^-A INPUT /d') || return 1
+	gone=$(fresh "$were" "$heads")
+	text=$(
+		echo '*filter'
+		if [ -n "$rules" ]; then
+			printf '%s\n' "$rules"
+		fi
+		jumps "$heads" FORWARD DOCKER-USER "$(places "$were" FORWARD DOCKER-USER)"
+		jumps "$heads" INPUT SEAWALL-INPUT "$(places "$were" INPUT SEAWALL-INPUT)"
+		for chain in $gone; do
+			printf -- '-F %s\n' "$chain"
+		done
+		for chain in $gone; do
+			printf -- '-X %s\n' "$chain"
+		done
+		echo COMMIT
+	)
+	try=1
+	while [ "$try" -le 2 ]; do
+		if printf '%s\n' "$text" | "$1-restore" -w 10 --noflush; then
+			return 0
+		fi
+		now=$(kept "$1") || now=$(kept "$1") || return 1
+		if same "$2" "$now" || same "$2" "$now"; then
+			return 0
+		fi
+		try=$((try + 1))
+	done
+	return 1
 }
 
 for command in "$IPTABLES" "$IP6TABLES"; do
@@ -187,24 +309,24 @@ if ! load "$IPTABLES" rules_v4 "$chains_v4" --test || ! load "$IP6TABLES" rules_
 	exit 1
 fi
 
-if ! before=$(saved "$IPTABLES"); then
+if ! before_v4=$(kept "$IPTABLES") || ! before_v6=$(kept "$IP6TABLES"); then
 	say 'the current rules cannot be read; nothing was changed'
 	exit 1
 fi
 trap '' HUP INT TERM # what has begun comes to its end
 if ! load "$IPTABLES" rules_v4 "$chains_v4"; then
-	say 'IPv4 could not be loaded; nothing was changed'
+	# Some of what can go wrong does so after the kernel has the rules.
+	if back "$IPTABLES" "$before_v4"; then
+		say 'IPv4 could not be loaded; both families have their previous rules'
+	else
+		say 'IPv4 could not be loaded, and could not be taken back: it may have the new rules; IPv6 has its previous rules'
+	fi
 	exit 1
 fi
 if ! load "$IP6TABLES" rules_v6 "$chains_v6"; then
-	if {
-		echo '*filter'
-		for chain in $chains_v4; do
-			printf ':%s - [0:0]\n' "$chain"
-		done
-		printf '%s\n' "$before"
-		echo COMMIT
-	} | "$IPTABLES-restore" -w 10 --noflush; then
+	if ! back "$IP6TABLES" "$before_v6"; then
+		say 'IPv6 could not be loaded, and could not be taken back: it may have the new rules; IPv4 has the new rules'
+	elif back "$IPTABLES" "$before_v4"; then
 		say 'IPv6 could not be loaded; both families have their previous rules'
 	else
 		say 'IPv6 could not be loaded and has its previous rules; IPv4 could not be taken back and has the new ones'
