@@ -145,18 +145,46 @@ type parser struct {
 // declaresBuiltin reports whether a file has a line such as ":INPUT ACCEPT",
 // or -P INPUT.
 func declaresBuiltin(src []byte) bool {
-	for _, list := range builtins {
-		for _, name := range list {
-			for _, verb := range []string{":", "-P "} {
-				start := []byte(verb + name + " ")
-				if bytes.HasPrefix(src, start) || bytes.Contains(src, append([]byte("\n"), start...)) {
-					return true
-				}
-			}
+	for len(src) > 0 {
+		if name := declared(src); name != nil && builtinNames[string(name)] {
+			return true
 		}
+		end := bytes.IndexByte(src, '\n')
+		if end < 0 {
+			return false
+		}
+		src = src[end+1:]
 	}
 	return false
 }
+
+// declared is the name of the chain that a text's first line declares or gives a
+// policy; nil for another line.
+func declared(src []byte) []byte {
+	rest, ok := bytes.CutPrefix(src, []byte(":"))
+	if !ok {
+		if rest, ok = bytes.CutPrefix(src, []byte("-P ")); !ok {
+			return nil
+		}
+	}
+	rest = rest[:min(len(rest), maxChain+1)]
+	end := bytes.IndexAny(rest, " \t\n")
+	if end < 0 {
+		return nil
+	}
+	return rest[:end]
+}
+
+// builtinNames are the names of all built-in chains.
+var builtinNames = func() map[string]bool {
+	names := map[string]bool{}
+	for _, list := range builtins {
+		for _, name := range list {
+			names[name] = true
+		}
+	}
+	return names
+}()
 
 // maxChain is the length of the longest name of a chain.
 const maxChain = 28
