@@ -47,7 +47,7 @@ func (p *packetText) register(c *cobra.Command) {
 func packetFlags(p packet.Packet) string {
 	text := fmt.Sprintf("--from %s --to %s", p.Source, shellWord(endpointText(p)))
 	if p.Protocol != packet.TCP && p.Protocol != packet.UDP && p.Protocol != packet.SCTP {
-		text += " --protocol " + p.Protocol.Name()
+		text += " --protocol " + p.Protocol.Number()
 	}
 	text += " --in " + shellWord(p.In)
 	if p.Hook == packet.Input {

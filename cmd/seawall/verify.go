@@ -77,6 +77,10 @@ func verify(c *cobra.Command, doc *schema.Document, path string, files []string,
 			default:
 				differs = true
 				printDifferences(c.OutOrStdout(), doc, path, name, f, result.Result)
+				if len(result.Unknown) > 0 {
+					fmt.Fprintln(c.OutOrStdout(), "\nWhat is more, iptables-restore may refuse the file:")
+					printLines(c.OutOrStdout(), result.Unknown)
+				}
 			}
 			printUnjudged(c.OutOrStdout(), result.Unjudged)
 		}
@@ -90,6 +94,10 @@ func verify(c *cobra.Command, doc *schema.Document, path string, files []string,
 // printUnknown is for rules that would implement the policy if the file loads.
 func printUnknown(w io.Writer, f *compiler.Rules, list []string) {
 	fmt.Fprintf(w, "%s: undecided, for %v: iptables-restore may refuse the file. Where it loads, it implements the policy:\n", f.Name, f.Family())
+	printLines(w, list)
+}
+
+func printLines(w io.Writer, list []string) {
 	for _, text := range list {
 		fmt.Fprintf(w, "  %s\n", text)
 	}

@@ -55,7 +55,11 @@ func (p Packet) Known() bool { return p.Class().Known() }
 
 // String writes the packet in one line, as verify and explain show it.
 func (p Packet) String() string {
-	text := fmt.Sprintf("%s %s from %s", p.Hook, p.Protocol.Name(), p.Source)
+	protocol := p.Protocol.String()
+	if p.Protocol == 0 { // "all" is a rule's word
+		protocol = "protocol 0"
+	}
+	text := fmt.Sprintf("%s %s from %s", p.Hook, protocol, p.Source)
 	if p.Known() {
 		text += fmt.Sprintf(" to %s (originally)", netip.AddrPortFrom(p.OrigDst, uint16(p.OrigPort)))
 	} else {

@@ -134,9 +134,9 @@ func (p Protocol) String() string {
 	return strconv.Itoa(int(p))
 }
 
-// Name is the protocol of a packet: String, but 0 for the protocol of that number,
-// where a rule's "all" is every one.
-func (p Protocol) Name() string {
+// Number is the protocol of a packet for --protocol: String, but 0 for the protocol
+// of that number, where a rule's "all" is every one.
+func (p Protocol) Number() string {
 	if p == 0 {
 		return "0"
 	}
