@@ -51,9 +51,19 @@ func parseAddress(f packet.Family, text string) (addressMask, error) {
 		return addressMask{}, notAnAddress(f, address)
 	}
 	if !contiguous {
-		return addressMask{address: a, mask: m}, nil
+		return addressMask{address: under(a, m), mask: m}, nil
 	}
 	return addressMask{prefix: netip.PrefixFrom(a, bits).Masked()}, nil
+}
+
+// under is an address without the bits beside a mask, which iptables does not keep.
+func under(a, mask netip.Addr) netip.Addr {
+	b, m := a.AsSlice(), mask.AsSlice()
+	for i := range b {
+		b[i] &= m[i]
+	}
+	masked, _ := netip.AddrFromSlice(b)
+	return masked
 }
 
 func notAnAddress(f packet.Family, text string) error {
