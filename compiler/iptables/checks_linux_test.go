@@ -37,9 +37,13 @@ var joined = []string{
 // either.
 func TestChecksOfModules(t *testing.T) {
 	needs(t)
-	text, err := os.ReadFile("testdata/checks.txt")
-	if err != nil {
-		t.Fatal(err)
+	var text []byte
+	for _, name := range []string{"testdata/checks.txt", "testdata/checks_more.txt"} {
+		part, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = append(text, part...)
 	}
 	var rules, files []string
 	for _, line := range strings.Split(strings.TrimSpace(string(text)), "\n") {
@@ -56,6 +60,7 @@ func TestChecksOfModules(t *testing.T) {
 	}
 	verdicts := map[string][]restore.Verdict{}
 	for _, backend := range []string{"nft", "legacy"} {
+		var err error
 		if verdicts[backend], err = restore.Loads(backend, 4, false, files); err != nil {
 			t.Fatal(err)
 		}
