@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/seawall/seawall/compiler/doctor"
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/schema"
 	"github.com/spf13/cobra"
@@ -45,15 +46,15 @@ func (p *packetText) register(c *cobra.Command) {
 
 // packetFlags writes a packet as the flags that say it.
 func packetFlags(p packet.Packet) string {
-	text := fmt.Sprintf("--from %s --to %s", p.Source, shellWord(endpointText(p)))
+	text := fmt.Sprintf("--from %s --to %s", p.Source, doctor.ShellWord(endpointText(p)))
 	if p.Protocol != packet.TCP && p.Protocol != packet.UDP && p.Protocol != packet.SCTP {
 		text += " --protocol " + p.Protocol.Number()
 	}
-	text += " --in " + shellWord(p.In)
+	text += " --in " + doctor.ShellWord(p.In)
 	if p.Hook == packet.Input {
 		text += " --chain input"
 	} else {
-		text += " --out " + shellWord(p.Out)
+		text += " --out " + doctor.ShellWord(p.Out)
 	}
 	if p.State != packet.New {
 		text += " --state " + strings.ToLower(string(p.State))
@@ -61,7 +62,7 @@ func packetFlags(p packet.Packet) string {
 	if p.Reply {
 		text += " --direction reply"
 	}
-	text += fmt.Sprintf(" --destination %s --source-port %d", shellWord(netip.AddrPortFrom(p.Dest, uint16(p.Dport)).String()), p.Sport)
+	text += fmt.Sprintf(" --destination %s --source-port %d", doctor.ShellWord(netip.AddrPortFrom(p.Dest, uint16(p.Dport)).String()), p.Sport)
 	if p.Protocol == packet.TCP && p.TCPFlags != packet.UsualFlags(p.State) {
 		text += " --tcp-flags " + flagWords(p.TCPFlags)
 	}
@@ -78,17 +79,6 @@ func packetFlags(p packet.Packet) string {
 		text += " --dnat"
 	}
 	return text
-}
-
-// shellWord quotes a word for a POSIX shell: the brackets of an IPv6 address, and
-// whatever stands in the names of files and interfaces.
-func shellWord(text string) string {
-	if text != "" && !strings.ContainsFunc(text, func(r rune) bool {
-		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=.,:/@%", r)
-	}) {
-		return text
-	}
-	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
 func endpointText(p packet.Packet) string {

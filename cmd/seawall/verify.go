@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/seawall/seawall/compiler"
+	"github.com/seawall/seawall/compiler/doctor"
 	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/meaning"
 	"github.com/seawall/seawall/compiler/prove"
@@ -130,7 +131,7 @@ func printDifferences(w io.Writer, doc *schema.Document, path, name string, f *c
 			fmt.Fprintf(w, "   it cannot be decided: %s\n", unsure(file))
 		}
 		fmt.Fprintf(w, "   for example %s\n", d.Example)
-		fmt.Fprintf(w, "   $ seawall explain %s --rules %s %s\n", shellWord(path), shellWord(name), packetFlags(d.Example))
+		fmt.Fprintf(w, "   $ seawall explain %s --rules %s %s\n", doctor.ShellWord(path), doctor.ShellWord(name), packetFlags(d.Example))
 	}
 	if result.More > 0 {
 		fmt.Fprintf(w, "\nand %d more.\n", result.More)

@@ -95,7 +95,7 @@ func quoted(list []string) []string {
 			continue // made of rules that were read
 		}
 		for n := range w {
-			w[n] = shellWord(w[n])
+			w[n] = ShellWord(w[n])
 		}
 		out[i] = strings.Join(w, " ")
 	}

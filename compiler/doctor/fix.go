@@ -89,7 +89,7 @@ func commands(f packet.Family, edits []edit) []string {
 	for i, e := range edits {
 		list[i] = command(f)
 		for _, w := range e {
-			list[i] += " " + shellWord(w)
+			list[i] += " " + ShellWord(w)
 		}
 	}
 	return list
@@ -98,8 +98,8 @@ func commands(f packet.Family, edits []edit) []string {
 // safe are the characters that mean nothing to a shell.
 const safe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:,+=@%"
 
-// shellWord quotes a word for a POSIX shell. A "!" by itself is a word to it.
-func shellWord(w string) string {
+// ShellWord quotes a word for a POSIX shell. A "!" by itself is a word to it.
+func ShellWord(w string) string {
 	if w == "!" || w != "" && strings.Trim(w, safe) == "" {
 		return w
 	}
