@@ -2,8 +2,13 @@
 // and what a host publishes, from what iptables-save prints. It is about Docker's
 // own rules; it knows nothing of policies.
 //
-//	docker.go  the engine, its networks and published ports, from their traces
-//	expect.go  all rules that belong to them, to be held against those there are
+//	docker.go    the published ports, from the rules that rewrite addresses and accept
+//	engine.go    the generation of the chains
+//	networks.go  the networks and their kinds, from the rules that each kind has
+//	kinds.go     the rules of each kind of network, on each engine
+//	expect.go    all rules that belong to a host, to be held against those there are
+//	said.go      the published ports that Docker says and the rules do not
+//	inspect.go   what Docker itself says of networks and containers
 //
 // Docker writes several rules for each network and each published port, in
 // different chains and tables. So what one of them says of a network can be told
@@ -12,9 +17,7 @@ package docker
 
 import (
 	"net/netip"
-	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/packet"
@@ -25,34 +28,12 @@ import (
 type Tables struct {
 	Family           packet.Family
 	Filter, Nat, Raw *iptables.Table
+	Known            *Known // what Docker says itself, nil where nothing is known
 }
 
 // TablesOf takes a file's tables.
 func TablesOf(f *iptables.File) Tables {
-	return Tables{f.Family, f.Table("filter"), f.Table("nat"), f.Table("raw")}
-}
-
-// Engine is a generation of Docker's chains (NETFILTER.md section 1).
-type Engine int
-
-// The generations: none, FORWARD with rules for each bridge (20.10 to 27), and
-// DOCKER-FORWARD (28 and later).
-const (
-	NoEngine Engine = iota
-	Classic
-	Modern
-)
-
-func (e Engine) String() string {
-	return [...]string{"no Docker", "Docker 20.10 to 27", "Docker 28 or later"}[e]
-}
-
-// Network is a bridge network.
-type Network struct {
-	Bridge   string
-	Subnets  []netip.Prefix // of this family, from the rules that masquerade it
-	Internal bool           // it has no way out, and no rules of the usual kind
-	traces   int
+	return Tables{Family: f.Family, Filter: f.Table("filter"), Nat: f.Table("nat"), Raw: f.Table("raw")}
 }
 
 // Published is a published port.
@@ -63,41 +44,33 @@ type Published struct {
 	Bridge   string
 	To       netip.AddrPort // the container
 	Proxied  bool           // docker-proxy serves it as well
+	Said     bool           // Docker says so, and no rule rewrites to it
 }
 
 // Layout is what Docker's rules say of a host, in one family.
 type Layout struct {
 	Tables    Tables
 	Engine    Engine
-	Networks  []*Network
+	Networks  []*Network // that have a way out, by bridge
+	Internal  []*Network // that have none, by bridge
 	Published []*Published
+	there     map[string]bool // the rules there are, by their key
+	options   options
 }
 
-// Look reads Docker's rules.
+// Look reads Docker's rules. What Docker says itself of a network, where that is known,
+// is taken for the truth; of the others the rules tell.
 func Look(t Tables) *Layout {
-	l := &Layout{Tables: t, Engine: engine(t)}
+	l := &Layout{Tables: t, Engine: engine(t), there: map[string]bool{}}
 	if l.Engine == NoEngine {
 		return l
 	}
-	l.networks()
+	l.index()
+	l.bridges()
 	l.published()
+	l.infer()
+	l.said()
 	return l
-}
-
-// engine tells the generation from any of its own chains, so that one that is
-// gone does not hide it.
-func engine(t Tables) Engine {
-	for _, name := range []string{"DOCKER-FORWARD", "DOCKER-CT", "DOCKER-BRIDGE", "DOCKER-INTERNAL"} {
-		if t.Filter.Chain(name) != nil {
-			return Modern
-		}
-	}
-	for _, name := range []string{"DOCKER", "DOCKER-ISOLATION-STAGE-1", "DOCKER-ISOLATION-STAGE-2"} {
-		if t.Filter.Chain(name) != nil {
-			return Classic
-		}
-	}
-	return NoEngine
 }
 
 // each calls f for every rule of a chain, nil or not.
@@ -107,74 +80,6 @@ func each(t *iptables.Table, chain string, f func(*iptables.Rule)) {
 			f(r)
 		}
 	}
-}
-
-func (l *Layout) network(bridge string) *Network {
-	for _, n := range l.Networks {
-		if n.Bridge == bridge {
-			return n
-		}
-	}
-	n := &Network{Bridge: bridge}
-	l.Networks = append(l.Networks, n)
-	return n
-}
-
-// networks finds the bridges. A bridge is one of Docker's when at least two of
-// its traces are there: a rule that somebody wrote about another interface is
-// one alone.
-func (l *Layout) networks() {
-	t := l.Tables
-	trace := func(bridge string) {
-		if bridge != "" && !strings.HasSuffix(bridge, "+") {
-			l.network(bridge).traces++
-		}
-	}
-	out := func(targets ...string) func(*iptables.Rule) {
-		return func(r *iptables.Rule) {
-			if slices.Contains(targets, r.Target.Name) && !r.Out.Not && r.In.Name == "" {
-				trace(r.Out.Name)
-			}
-		}
-	}
-	in := func(targets ...string) func(*iptables.Rule) {
-		return func(r *iptables.Rule) {
-			if slices.Contains(targets, r.Target.Name) && !r.In.Not && (r.Out.Name == "" || r.Out.Not) {
-				trace(r.In.Name)
-			}
-		}
-	}
-	if l.Engine == Classic {
-		each(t.Filter, "FORWARD", out("DOCKER"))
-		each(t.Filter, "FORWARD", in("ACCEPT"))
-		each(t.Filter, "DOCKER-ISOLATION-STAGE-1", in("DOCKER-ISOLATION-STAGE-2"))
-		each(t.Filter, "DOCKER-ISOLATION-STAGE-2", out("DROP"))
-	} else {
-		each(t.Filter, "DOCKER-BRIDGE", out("DOCKER"))
-		each(t.Filter, "DOCKER-CT", out("ACCEPT"))
-		each(t.Filter, "DOCKER-FORWARD", in("ACCEPT"))
-		each(t.Filter, "DOCKER", func(r *iptables.Rule) {
-			if r.Target.Name == "DROP" && r.In.Not && r.In.Name == r.Out.Name {
-				trace(r.Out.Name)
-			}
-		})
-	}
-	each(t.Nat, "POSTROUTING", func(r *iptables.Rule) {
-		if r.Target.Name == "MASQUERADE" && r.Out.Not && r.Source.Prefix.IsValid() {
-			trace(r.Out.Name)
-			n := l.network(r.Out.Name)
-			n.Subnets = append(n.Subnets, r.Source.Prefix)
-		}
-	})
-	for _, chain := range []string{"DOCKER-ISOLATION-STAGE-1", "DOCKER-INTERNAL"} {
-		each(t.Filter, chain, func(r *iptables.Rule) {
-			if r.Target.Name == "DROP" && (r.Source.Not || r.Dest.Not) {
-				l.network(r.In.Name + r.Out.Name).Internal = true
-			}
-		})
-	}
-	l.Networks = slices.DeleteFunc(l.Networks, func(n *Network) bool { return n.traces < 2 || n.Internal })
-	slices.SortFunc(l.Networks, func(a, b *Network) int { return strings.Compare(a.Bridge, b.Bridge) })
 }
 
 // published finds the published ports, from the rules that rewrite addresses and
@@ -204,7 +109,7 @@ func (l *Layout) published() {
 }
 
 func (l *Layout) bridgeOf(a netip.Addr) string {
-	for _, n := range l.Networks {
+	for _, n := range l.all() {
 		for _, s := range n.Subnets {
 			if s.Contains(a) {
 				return n.Bridge

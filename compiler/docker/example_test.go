@@ -35,7 +35,7 @@ COMMIT
 		fmt.Printf("port %d/%s is published for %s on %s\n", p.Port, p.Protocol, p.To, p.Bridge)
 	}
 	// Output:
-	// Docker 28 or later
+	// Docker 29 or later
 	// docker0 [172.17.0.0/16]
 	// port 8080/tcp is published for 172.17.0.2:80 on docker0
 }

@@ -3,6 +3,7 @@ package docker
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/seawall/seawall/compiler/iptables"
@@ -15,8 +16,11 @@ type Expected struct {
 	Rule         string // its canonical text after "-A CHAIN "
 	At           int    // where it has to stand: from 1, or 0 for the end
 	Why          string // what it is for
-	// Or is another form of the same rule.
-	Or string
+	// Forms are other rules that say the same, each form all of its rules.
+	Forms [][]string
+	// Untold is set where the rules that are left do not tell all of its words: Docker
+	// alone knows them.
+	Untold bool
 }
 
 // Command is the iptables command that makes the rule.
@@ -32,90 +36,133 @@ func (e Expected) Command(iptables string) string {
 }
 
 // Expected lists all chains and rules that belong to the engine, its networks and
-// published ports, as far as they show in at least one other rule.
+// published ports, as far as they show in at least one other rule or Docker says them.
 func (l *Layout) Expected() (chains map[string][]string, list []Expected) {
 	chains = map[string][]string{}
-	switch l.Engine {
-	case Classic:
-		chains["filter"] = []string{iptables.DockerUser, "DOCKER", "DOCKER-ISOLATION-STAGE-1", "DOCKER-ISOLATION-STAGE-2"}
-		list = l.classic()
-	case Modern:
-		chains["filter"] = []string{iptables.DockerUser, "DOCKER", "DOCKER-FORWARD", "DOCKER-CT", "DOCKER-BRIDGE", "DOCKER-INTERNAL"}
-		list = l.modern()
-	default:
+	if l.Engine == NoEngine || l.Engine == Flushed {
 		return chains, nil
 	}
+	chains["filter"] = l.Engine.Chains()
+	list = l.top()
 	if l.Tables.Nat != nil {
-		chains["nat"] = []string{"DOCKER"}
-		list = append(list, l.nat()...)
+		chains["nat"] = []string{chainDocker}
+		list = append(list, l.natTop()...)
+	}
+	for _, n := range l.all() {
+		list = append(list, l.rules(n, n.Kind)...)
+	}
+	if l.swarm() {
+		chains["filter"] = append(chains["filter"], chainIngress)
+		list = append(list, l.ingress()...)
+		if l.Tables.Nat != nil {
+			chains["nat"] = append(chains["nat"], chainIngress)
+		}
+	}
+	for i := range list {
+		list[i].Untold = list[i].Untold || strings.Contains(list[i].Rule, unknownSubnet)
+		list[i].At = l.place(list[i])
 	}
 	return chains, list
 }
 
-func filter(chain, rule string, at int, why string) Expected {
-	return Expected{Table: "filter", Chain: chain, Rule: rule, At: at, Why: why}
+// place is where a rule goes that has to stand at the end: before a rule for every
+// packet that ends the chain.
+func (l *Layout) place(e Expected) int {
+	c := l.Tables.Chain(e.Table, e.Chain)
+	if e.At > 0 || c == nil || len(c.Rules) == 0 {
+		return e.At
+	}
+	if words := strings.Fields(c.Rules[len(c.Rules)-1].Spec()); len(words) >= 2 && words[0] == "-j" {
+		return len(c.Rules)
+	}
+	return 0
 }
 
-func (l *Layout) classic() []Expected {
-	list := []Expected{
-		filter("FORWARD", "-j DOCKER-USER", 1, "it leads forwarded packets to the user's rules"),
-		filter("FORWARD", "-j DOCKER-ISOLATION-STAGE-1", 2, "it keeps Docker's networks apart"),
+// top are the jumps from FORWARD on that every host of the engine has.
+func (l *Layout) top() []Expected {
+	list := []Expected{filter("FORWARD", "-j DOCKER-USER", 1, "it leads forwarded packets to the user's rules")}
+	const apart = "it leads to the rules that keep networks apart"
+	switch l.Engine {
+	case Classic:
+		return append(list, filter("FORWARD", "-j DOCKER-ISOLATION-STAGE-1", 2, apart))
+	case First28:
+		set := fmt.Sprintf("-m set --match-set %sv%d dst", extBridges, l.Tables.Family)
+		return append(list,
+			filter("FORWARD", set+" -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", 2, "it lets answers to containers in"),
+			filter("FORWARD", "-j DOCKER-ISOLATION-STAGE-1", 3, apart),
+			filter("FORWARD", set+" -j DOCKER", 4, "it leads to the published ports"))
 	}
-	for _, n := range l.Networks {
-		b := n.Bridge
-		list = append(list,
-			filter("FORWARD", fmt.Sprintf("-o %s -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", b), 0, "it lets answers to the containers of "+b+" in"),
-			filter("FORWARD", fmt.Sprintf("-o %s -j DOCKER", b), 0, "it leads to the published ports of "+b),
-			filter("FORWARD", fmt.Sprintf("-i %s ! -o %[1]s -j ACCEPT", b), 0, "it lets the containers of "+b+" out"))
-		inside := filter("FORWARD", fmt.Sprintf("-i %s -o %[1]s -j ACCEPT", b), 0, "it lets the containers of "+b+" reach each other")
-		inside.Or = strings.Replace(inside.Rule, "ACCEPT", "DROP", 1)
-		list = append(list, inside,
-			filter("DOCKER-ISOLATION-STAGE-1", fmt.Sprintf("-i %s ! -o %[1]s -j DOCKER-ISOLATION-STAGE-2", b), 1, "it keeps "+b+" from other networks"),
-			filter("DOCKER-ISOLATION-STAGE-2", fmt.Sprintf("-o %s -j DROP", b), 1, "it keeps other networks from "+b))
+	first := 1
+	if l.there[key("filter", chainForward, "-j "+chainIngress)] {
+		first = 2
 	}
-	return append(list, l.accepts()...)
-}
-
-func (l *Layout) modern() []Expected {
-	list := []Expected{
-		filter("FORWARD", "-j DOCKER-USER", 1, "it leads forwarded packets to the user's rules"),
+	between := chainInternal
+	if l.Engine == Docker28 {
+		between = chainStage1
+	}
+	return append(list,
 		filter("FORWARD", "-j DOCKER-FORWARD", 2, "it leads to the rules of Docker's networks"),
-		filter("DOCKER-FORWARD", "-j DOCKER-CT", 1, "it leads to the rules that let answers in"),
-		filter("DOCKER-FORWARD", "-j DOCKER-INTERNAL", 2, "it leads to the rules that keep networks apart"),
-		filter("DOCKER-FORWARD", "-j DOCKER-BRIDGE", 3, "it leads to the published ports"),
+		filter(chainForward, "-j DOCKER-CT", first, "it leads to the rules that let answers in"),
+		filter(chainForward, "-j "+between, first+1, apart),
+		filter(chainForward, "-j DOCKER-BRIDGE", first+2, "it leads to the published ports"))
+}
+
+// outputJump is the jump to DOCKER in nat OUTPUT where docker-proxy is off.
+const outputJump = "-m addrtype --dst-type LOCAL -j DOCKER"
+
+// natTop are the jumps of the nat table.
+func (l *Layout) natTop() []Expected {
+	loopback := "127.0.0.0/8"
+	if l.Tables.Family == packet.IPv6 {
+		loopback = "::1/128"
 	}
-	for _, n := range l.Networks {
-		b := n.Bridge
-		list = append(list,
-			filter("DOCKER-CT", fmt.Sprintf("-o %s -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", b), 0, "it lets answers to the containers of "+b+" in"),
-			filter("DOCKER-BRIDGE", fmt.Sprintf("-o %s -j DOCKER", b), 0, "it leads to the published ports of "+b),
-			filter("DOCKER-FORWARD", fmt.Sprintf("-i %s -j ACCEPT", b), 0, "it lets the containers of "+b+" out"),
-			filter("DOCKER", fmt.Sprintf("! -i %s -o %[1]s -j DROP", b), 0, "it closes the ports of "+b+" that are not published"))
+	out := nat("OUTPUT", fmt.Sprintf("! -d %s %s", loopback, outputJump), 0, "it lets the host itself use published ports")
+	if l.options.hairpin {
+		out.Rule = outputJump
 	}
-	list = append(list, l.accepts()...)
-	if l.Tables.Raw == nil {
+	return []Expected{nat("PREROUTING", outputJump, 0, "it leads to the rules that rewrite published ports"), out}
+}
+
+// swarm reports whether the host has rules of swarm's ingress network.
+func (l *Layout) swarm() bool {
+	for _, table := range []string{"filter", "nat"} {
+		t := l.Tables.table(table)
+		if t.Chain(chainIngress) != nil || jumpsTo(t, "FORWARD", chainIngress) || jumpsTo(t, chainForward, chainIngress) || jumpsTo(t, "PREROUTING", chainIngress) {
+			return true
+		}
+	}
+	return false
+}
+
+// ingress are the rules of swarm's ingress network: the jumps, and for each port one
+// rule that rewrites and two that accept. They are not told by the kind of network.
+func (l *Layout) ingress() []Expected {
+	from, at := "FORWARD", 2
+	if l.Engine.forwards() && !l.there[key("filter", "FORWARD", "-j "+chainIngress)] {
+		from, at = chainForward, 1
+	}
+	list := []Expected{filter(from, "-j "+chainIngress, at, "it leads to the published ports of swarm")}
+	if l.Tables.Nat == nil {
 		return list
 	}
-	seen := map[netip.Addr]bool{}
-	for _, p := range l.Published {
-		if a := p.To.Addr(); p.Bridge != "" && !seen[a] {
-			seen[a] = true
-			list = append(list, Expected{Table: "raw", Chain: "PREROUTING", Rule: fmt.Sprintf("-d %s ! -i %s -j DROP", host(a), p.Bridge),
-				Why: fmt.Sprintf("it keeps others from the container %s by its own address", a)})
-		}
+	const jump = "-m addrtype --dst-type LOCAL -j " + chainIngress
+	list = append(list, nat("PREROUTING", jump, 1, "it leads to the rules that rewrite swarm's published ports"),
+		nat("OUTPUT", jump, 1, "it lets the host itself use swarm's published ports"))
+	if jumpsTo(l.Tables.Nat, chainIngress, "DNAT") {
+		list = append(list, nat("POSTROUTING", "-o docker_gwbridge -m addrtype --src-type LOCAL -j MASQUERADE", 0, "it lets the host itself use swarm's published ports"))
 	}
-	return list
-}
-
-// accepts are the rules that let rewritten packets in.
-func (l *Layout) accepts() []Expected {
-	var list []Expected
-	for _, p := range l.Published {
-		if p.Bridge != "" {
-			list = append(list, filter("DOCKER", fmt.Sprintf("-d %s ! -i %s -o %[2]s -p %s -m %[3]s --dport %d -j ACCEPT",
-				host(p.To.Addr()), p.Bridge, p.Protocol, p.To.Port()), 1, fmt.Sprintf("it lets packets to the published port %s in", p.name())))
+	each(l.Tables.Nat, chainIngress, func(r *iptables.Rule) {
+		port, ok := dport(r.Body)
+		if r.Target.Name != "DNAT" || !ok {
+			return
 		}
-	}
+		p := r.Protocol.Name
+		in := filter(chainIngress, fmt.Sprintf("-p %s -m %[1]s --dport %d -j ACCEPT", p, port), 1, fmt.Sprintf("it lets packets to swarm's published port %d/%s in", port, p))
+		back := filter(chainIngress, fmt.Sprintf("-p %s -m %[1]s --sport %d -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", p, port), 1, fmt.Sprintf("it lets the answers of swarm's published port %d/%s out", port, p))
+		back.Forms = [][]string{{fmt.Sprintf("-p %s -m conntrack --ctstate RELATED,ESTABLISHED -m %[1]s --sport %d -j ACCEPT", p, port)},
+			{fmt.Sprintf("-p %s -m state --state RELATED,ESTABLISHED -m %[1]s --sport %d -j ACCEPT", p, port)}}
+		list = append(list, in, back)
+	})
 	return list
 }
 
@@ -126,51 +173,30 @@ func (p *Published) name() string {
 	return fmt.Sprintf("%d/%s", p.Port, p.Protocol)
 }
 
-// nat are the rules that rewrite addresses.
-func (l *Layout) nat() []Expected {
-	nat := func(chain, rule string, at int, why string) Expected {
-		return Expected{Table: "nat", Chain: chain, Rule: rule, At: at, Why: why}
-	}
-	loopback := "127.0.0.0/8"
-	if l.Tables.Family == packet.IPv6 {
-		loopback = "::1/128"
-	}
-	out := nat("OUTPUT", fmt.Sprintf("! -d %s -m addrtype --dst-type LOCAL -j DOCKER", loopback), 0, "it lets the host itself use published ports")
-	out.Or = "-m addrtype --dst-type LOCAL -j DOCKER" // without docker-proxy
-	list := []Expected{nat("PREROUTING", "-m addrtype --dst-type LOCAL -j DOCKER", 0, "it leads to the rules that rewrite published ports"), out}
-	proxied := false
-	for _, p := range l.Published {
-		proxied = proxied || p.Proxied
-	}
-	for _, n := range l.Networks {
-		for _, s := range n.Subnets {
-			list = append(list, nat("POSTROUTING", fmt.Sprintf("-s %s ! -o %s -j MASQUERADE", s, n.Bridge), 0, "it gives the containers of "+n.Bridge+" the host's address on their way out"))
-		}
-		if l.Engine == Classic && proxied {
-			list = append(list, nat("DOCKER", fmt.Sprintf("-i %s -j RETURN", n.Bridge), 1, "it leaves the containers of "+n.Bridge+" to docker-proxy"))
-		}
-	}
-	if l.Engine != Classic {
-		return list
-	}
-	for _, p := range l.Published {
-		list = append(list, nat("POSTROUTING", fmt.Sprintf("-s %s -d %[1]s -p %s -m %[2]s --dport %d -j MASQUERADE", host(p.To.Addr()), p.Protocol, p.To.Port()), 0,
-			"it lets the container "+p.To.Addr().String()+" reach its own published port"))
-	}
-	return list
-}
-
 func host(a netip.Addr) string { return netip.PrefixFrom(a, a.BitLen()).String() }
 
-// Has reports whether a table has a rule, in one of its forms.
-func (t Tables) Has(e Expected) bool {
-	found := false
-	each(t.table(e.Table), e.Chain, func(r *iptables.Rule) {
-		text := r.Spec()
-		found = found || text == e.Rule || e.Or != "" && text == e.Or
-	})
-	return found
+// find returns the keys of the rules that are there for an expected one, in one of its
+// forms; nil where there is none.
+func (l *Layout) find(e Expected) []string {
+	if e.Untold {
+		return nil
+	}
+	for _, form := range append([][]string{{e.Rule}}, e.Forms...) {
+		var keys []string
+		for _, rule := range form {
+			if id := key(e.Table, e.Chain, rule); l.there[id] {
+				keys = append(keys, id)
+			}
+		}
+		if len(form) > 0 && len(keys) == len(form) {
+			return keys
+		}
+	}
+	return nil
 }
+
+// Has reports whether a rule is there, in one of its forms.
+func (l *Layout) Has(e Expected) bool { return l.find(e) != nil }
 
 func (t Tables) table(name string) *iptables.Table {
 	return map[string]*iptables.Table{"filter": t.Filter, "nat": t.Nat, "raw": t.Raw}[name]
@@ -178,3 +204,12 @@ func (t Tables) table(name string) *iptables.Table {
 
 // Chain gives a chain of one of the tables, or nil.
 func (t Tables) Chain(table, name string) *iptables.Chain { return t.table(table).Chain(name) }
+
+// NetworkOf is the network with a way out that a bridge is of, or nil.
+func (l *Layout) NetworkOf(bridge string) *Network {
+	i := slices.IndexFunc(l.Networks, func(n *Network) bool { return n.Bridge == bridge })
+	if i < 0 {
+		return nil
+	}
+	return l.Networks[i]
+}

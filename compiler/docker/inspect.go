@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/seawall/seawall/compiler/packet"
 )
 
 // Known is what Docker itself says of its networks and containers, beside the rules:
@@ -15,6 +17,9 @@ import (
 type Known struct {
 	Networks   []KnownNetwork
 	Containers []KnownContainer
+	// Raw is set where the daemon is known to write its drops to the raw table, as 28 and
+	// later do unless they are told otherwise.
+	Raw bool
 }
 
 // KnownNetwork is a network as docker network inspect has it.
@@ -40,9 +45,10 @@ type KnownContainer struct {
 // port of the host.
 type KnownPort struct {
 	Protocol  string
-	Container int        // the container's port
-	Address   netip.Addr // the host address, the zero Addr for every one
-	Host      int        // the host's port, 0 for none
+	Container int           // the container's port
+	Address   netip.Addr    // the host address, the zero Addr for every one
+	Family    packet.Family // of the host address, where Docker says it
+	Host      int           // the host's port, 0 for none
 }
 
 // inspected is what is read of an object of either command.
@@ -108,8 +114,11 @@ func (x inspected) container() KnownContainer {
 		for _, b := range bindings {
 			p := KnownPort{Protocol: protocol, Container: port}
 			p.Host, _ = strconv.Atoi(b.HostPort) // none, on a routed network
-			if a, err := netip.ParseAddr(b.HostIp); err == nil && !a.IsUnspecified() {
-				p.Address = a.Unmap()
+			if a, err := netip.ParseAddr(b.HostIp); err == nil {
+				p.Family = familyOf(a)
+				if !a.IsUnspecified() {
+					p.Address = a.Unmap()
+				}
 			}
 			c.Ports = append(c.Ports, p)
 		}
@@ -124,10 +133,20 @@ func (x inspected) container() KnownContainer {
 		if a.Host != b.Host {
 			return a.Host - b.Host
 		}
+		if a.Family != b.Family {
+			return int(a.Family) - int(b.Family)
+		}
 		return a.Address.Compare(b.Address)
 	})
-	c.Ports = slices.Compact(c.Ports) // every address is listed once for each family
+	c.Ports = slices.Compact(c.Ports)
 	return c
+}
+
+func familyOf(a netip.Addr) packet.Family {
+	if a.Unmap().Is4() {
+		return packet.IPv4
+	}
+	return packet.IPv6
 }
 
 // bridgeName is the option that names a network's bridge.

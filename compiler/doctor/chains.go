@@ -17,6 +17,10 @@ func (d *doctor) chains(l *docker.Layout) {
 	if l.Engine == docker.NoEngine {
 		return
 	}
+	if l.Engine == docker.Flushed {
+		d.flushed(l)
+		return
+	}
 	t := l.Tables
 	chains, expected := l.Expected()
 	gone := map[string]bool{}
@@ -29,14 +33,20 @@ func (d *doctor) chains(l *docker.Layout) {
 		}
 	}
 	for _, e := range expected {
-		if !t.Has(e) && !gone[e.Table+" "+e.Chain] && !leadsToGone(e, gone) {
+		if !l.Has(e) && !gone[e.Table+" "+e.Chain] && !leadsToGone(e, gone) {
 			d.missingRule(l, e)
 		}
 	}
-	if t.Nat != nil {
-		d.unrewritten(l)
-	}
 	d.userJump(l)
+}
+
+// flushed is a host of whose chains the nat table has Docker's, and the filter table
+// none: something has replaced it.
+func (d *doctor) flushed(l *docker.Layout) {
+	d.add(Finding{Code: "SD001", Summary: "Docker's filter chains are all gone", Place: place(l.Tables.Family, "table filter", 0),
+		Detail:  "The nat table still rewrites published ports, but nothing in the filter table decides about them. Something has replaced it while Docker ran: a plain iptables-restore, a restart of iptables.service, a firewall's reload.",
+		Traffic: []string{"no rule of DOCKER-USER acts, and FORWARD's policy decides about published ports and what containers send"},
+		Fix:     []string{restart}})
 }
 
 func leadsToGone(e docker.Expected, gone map[string]bool) bool {
@@ -57,9 +67,10 @@ func (d *doctor) missingChain(l *docker.Layout, table, name string, expected []d
 	if table != "filter" {
 		option = " -t " + table
 	}
-	fix := []string{fmt.Sprintf("%s%s -N %s", tables, option, name)}
+	fix, untold := []string{fmt.Sprintf("%s%s -N %s", tables, option, name)}, false
 	for _, e := range expected {
-		if e.Table == table && (e.Chain == name || strings.HasSuffix(e.Rule, "-j "+name)) && !l.Tables.Has(e) && l.Tables.Chain(table, e.Chain) != nil || e.Table == table && e.Chain == name {
+		if e.Table == table && (e.Chain == name || strings.HasSuffix(e.Rule, "-j "+name)) && !l.Has(e) && l.Tables.Chain(table, e.Chain) != nil || e.Table == table && e.Chain == name {
+			untold = untold || e.Untold
 			fix = append(fix, e.Command(tables))
 		}
 	}
@@ -67,8 +78,8 @@ func (d *doctor) missingChain(l *docker.Layout, table, name string, expected []d
 		Detail: purpose[name] + " Something has deleted it, or flushed the table while Docker ran: that has to be found, or it comes back.",
 		Fix:    quoted(fix), Advice: restart + " makes all of Docker's chains again"}
 	f.Traffic = d.traffic(l, fix)
-	if table == "nat" && unknownPorts(l) {
-		f.Fix, f.Advice = []string{restart}, "" // which ports of the host they were, the daemon alone knows
+	if untold {
+		f.Fix, f.Advice = []string{restart}, "" // which ports or networks they were, the daemon alone knows
 	} else {
 		d.carry(l.Tables.Family, words(fix))
 	}
@@ -118,10 +129,6 @@ func (d *doctor) fixedChains(t docker.Tables) docker.Tables {
 	return t
 }
 
-func unknownPorts(l *docker.Layout) bool {
-	return slices.ContainsFunc(l.Published, func(p *docker.Published) bool { return p.Port == 0 })
-}
-
 // purpose is what each chain is for (NETFILTER.md section 7).
 var purpose = map[string]string{
 	"DOCKER-USER":              "It has the user's rules, first of all.",
@@ -132,38 +139,36 @@ var purpose = map[string]string{
 	"DOCKER-INTERNAL":          "It keeps Docker's networks apart.",
 	"DOCKER-ISOLATION-STAGE-1": "It keeps Docker's networks apart.",
 	"DOCKER-ISOLATION-STAGE-2": "It keeps Docker's networks apart.",
+	"DOCKER-INGRESS":           "It has the published ports of swarm.",
 }
 
 func (d *doctor) missingRule(l *docker.Layout, e docker.Expected) {
+	if e.Untold {
+		d.untoldRule(l, e)
+		return
+	}
 	fix := []string{e.Command(command(l.Tables.Family))}
 	d.carry(l.Tables.Family, words(fix))
 	d.add(Finding{Code: "SD002", Summary: fmt.Sprintf("a rule of Docker is gone: -A %s %s", e.Chain, e.Rule),
 		Place:   place(l.Tables.Family, "table "+e.Table+", "+e.Chain, 0),
-		Detail:  strings.ToUpper(e.Why[:1]) + e.Why[1:] + ".",
+		Detail:  capital(e.Why) + ".",
 		Traffic: d.traffic(l, fix), Fix: quoted(fix)})
 }
 
-// unrewritten finds published ports whose DNAT rule is gone: their other rules
-// do not say which port of the host it was.
-func (d *doctor) unrewritten(l *docker.Layout) {
-	for _, n := range l.Networks {
-		if len(n.Subnets) == 0 {
-			d.add(Finding{Code: "SD002", Summary: "no rule gives the containers of " + n.Bridge + " the host's address on their way out", Place: place(l.Tables.Family, "table nat, POSTROUTING", 0),
-				Detail:  "Docker makes a MASQUERADE rule for each network, unless it was made with com.docker.network.bridge.enable_ip_masquerade=false.",
-				Traffic: []string{"connections of the containers of " + n.Bridge + " to the outside leave with an address that nobody can answer"},
-				Fix:     []string{restart}})
-		}
+// untoldRule is a rule that is gone, and of which the others do not tell every word:
+// which port of the host was published, which subnet a network has.
+func (d *doctor) untoldRule(l *docker.Layout, e docker.Expected) {
+	traffic := "packets' addresses are not rewritten as they should be"
+	if e.Table == "filter" {
+		traffic = "packets to and from the network's containers"
 	}
-	for _, p := range l.Published {
-		if p.Port == 0 && l.Tables.Chain("nat", "DOCKER") != nil {
-			d.add(Finding{Code: "SD002", Summary: fmt.Sprintf("the rule that publishes the container's port %s/%s is gone", p.To, p.Protocol),
-				Place:   place(l.Tables.Family, "table nat, DOCKER", 0),
-				Detail:  "DOCKER in the filter table lets packets to it in, but nothing in the nat table sends packets there.",
-				Traffic: []string{fmt.Sprintf("connections to the published port do not reach %s; docker-proxy serves them past DOCKER-USER, if it runs", p.To)},
-				Fix:     []string{restart}})
-		}
-	}
+	d.add(Finding{Code: "SD002", Summary: fmt.Sprintf("a rule of Docker is gone from %s: %s", e.Chain, e.Why),
+		Place:   place(l.Tables.Family, "table "+e.Table+", "+e.Chain, 0),
+		Detail:  "Other rules still speak of it, but do not tell all of its words.",
+		Traffic: []string{traffic}, Fix: []string{restart}})
 }
+
+func capital(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
 
 // userJump looks at the jump from FORWARD: it must be there once, and come
 // first. The numbers of its commands are those after the fixes of what was found

@@ -1,0 +1,62 @@
+package docker
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// said adds the published ports that Docker says of running containers, and no rule
+// does. A port whose container has several addresses to which it could be sent is
+// left out: which one it is, Docker does not say.
+func (l *Layout) said() {
+	if l.Tables.Known == nil {
+		return
+	}
+	for _, c := range l.Tables.Known.Containers {
+		if !c.Running {
+			continue
+		}
+		for _, p := range c.Ports {
+			if p.Family == l.Tables.Family {
+				l.saidPort(c, p)
+			}
+		}
+	}
+}
+
+func (l *Layout) saidPort(c KnownContainer, p KnownPort) {
+	var to []netip.Addr
+	var networks []*Network
+	for _, a := range c.Addresses {
+		if n := l.networkOf(a); n != nil && (n.Kind.Mode == Routed) == (p.Host == 0) {
+			to, networks = append(to, a), append(networks, n)
+		}
+	}
+	for _, x := range l.Published {
+		if x.Protocol != p.Protocol || int(x.To.Port()) != p.Container || !slices.Contains(c.Addresses, x.To.Addr()) {
+			continue
+		}
+		switch {
+		case x.Port == p.Host && x.Address == p.Address:
+			return // a rule says so
+		case x.Port == 0 && len(to) == 1 && x.To.Addr() == to[0]:
+			// It is let in, and nothing is sent there.
+			x.Port, x.Address, x.Said, x.Proxied = p.Host, p.Address, true, !l.options.hairpin
+			return
+		}
+	}
+	if len(to) == 1 {
+		l.Published = append(l.Published, &Published{Protocol: p.Protocol, Address: p.Address, Port: p.Host, Bridge: networks[0].Bridge,
+			To: netip.AddrPortFrom(to[0], uint16(p.Container)), Proxied: !l.options.hairpin && p.Host > 0, Said: true})
+	}
+}
+
+// networkOf is the network with a way out that has an address, or nil.
+func (l *Layout) networkOf(a netip.Addr) *Network {
+	for _, n := range l.Networks {
+		if slices.Contains(n.Members, a) || slices.ContainsFunc(n.Subnets, func(s netip.Prefix) bool { return s.Contains(a) }) {
+			return n
+		}
+	}
+	return nil
+}
