@@ -17,9 +17,10 @@ import (
 type Known struct {
 	Networks   []KnownNetwork
 	Containers []KnownContainer
-	// Raw is set where the daemon is known to write its drops to the raw table, as 28 and
-	// later do unless they are told otherwise.
-	Raw bool
+	// Raw and Direct are set where the daemon is known to drop in the raw table, as 28 and
+	// later do unless they are told otherwise: what comes for ports of the loopback from
+	// elsewhere, and what comes for containers by their own addresses.
+	Raw, Direct bool
 }
 
 // KnownNetwork is a network as docker network inspect has it.

@@ -252,8 +252,8 @@ func (l *Layout) daemonOptions() options {
 			o.direct = o.direct || r.In.Name != "lo"
 		}
 	})
-	if k := l.Tables.Known; k != nil && k.Raw && l.Engine != Classic {
-		o.raw, o.direct = true, true
+	if k := l.Tables.Known; k != nil && l.Engine != Classic {
+		o.raw, o.direct = o.raw || k.Raw, o.direct || k.Direct
 	}
 	return o
 }

@@ -91,14 +91,14 @@ func carryOut(text string, commands []string) string {
 // captured, and its networks, whose kinds a test of package docker has by hand.
 func knownOf(t *testing.T, name string, family packet.Family) *docker.Known {
 	t.Helper()
-	k := &docker.Known{Raw: true}
+	k := &docker.Known{}
 	prefix, _, _ := strings.Cut(name, ".ip")
 	if src, err := os.ReadFile(filepath.Join("../../testdata/captures", prefix+".inspect.json")); err == nil {
 		if k, err = docker.ParseInspect(src); err != nil {
 			t.Fatal(err)
 		}
-		k.Raw = true
 	}
+	k.Raw, k.Direct = true, true
 	l := docker.Look(look(t, capture(t, name), family).Families[0])
 	for _, n := range append(slices.Clone(l.Networks), l.Internal...) {
 		options, subnets := map[string]string{}, n.Subnets
