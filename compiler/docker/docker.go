@@ -55,13 +55,14 @@ type Layout struct {
 	Internal  []*Network // that have none, by bridge
 	Published []*Published
 	there     map[string]bool // the rules there are, by their key
+	forms     map[string]bool // those of them that some kind of network has
 	options   options
 }
 
 // Look reads Docker's rules. What Docker says itself of a network, where that is known,
 // is taken for the truth; of the others the rules tell.
 func Look(t Tables) *Layout {
-	l := &Layout{Tables: t, Engine: engine(t), there: map[string]bool{}}
+	l := &Layout{Tables: t, Engine: engine(t), there: map[string]bool{}, forms: map[string]bool{}}
 	if l.Engine == NoEngine {
 		return l
 	}

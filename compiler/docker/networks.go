@@ -175,6 +175,9 @@ func (l *Layout) fit(n *Network) (traces int) {
 			}
 		}
 	}
+	for id := range present {
+		l.forms[id] = true
+	}
 	best := -1
 	for i, k := range kinds {
 		missing, explained := 0, map[string]bool{}

@@ -38,6 +38,7 @@ func (d *doctor) chains(l *docker.Layout) {
 		}
 	}
 	d.userJump(l)
+	d.foreign(l)
 }
 
 // flushed is a host of whose chains the nat table has Docker's, and the filter table

@@ -8,6 +8,7 @@
 //	rewritten.go SD007 of them: rules that ask for what packets no longer have
 //	allowed.go what lets somebody in, whom no fix may shut out
 //	cuts.go    SD008 of them: rules that cut answers
+//	foreign.go SD015: rules of others among Docker's
 //	facts.go   SD011 to SD016: what the host says beside its rules
 //	traffic.go what a finding changes for packets, by the evaluator
 //	fix.go     commands that are proved before they are printed
@@ -58,6 +59,7 @@ var Codes = []struct{ Code, Title, Why string }{
 	{"SD012", "Both back ends of iptables have rules", "A packet has to pass both, and each command shows one."},
 	{"SD013", "Docker uses its nftables back end", "There is no DOCKER-USER then."},
 	{"SD014", "The host does not forward IPv4", "No client reaches a container over DNAT."},
+	{"SD015", "A rule of others changes what Docker's rules do", "Docker flushes its own chains when it starts, and expects its own rules there alone."},
 	{"SD016", "firewalld or ufw is active", "Their zones and rules do not filter published ports."},
 }
 

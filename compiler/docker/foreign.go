@@ -1,0 +1,81 @@
+package docker
+
+import (
+	"strings"
+
+	"github.com/seawall/seawall/compiler/iptables"
+)
+
+// Foreign is a rule that is none of Docker's, in a chain that Docker writes to.
+type Foreign struct {
+	Table, Chain string
+	Index        int // in the chain, from 0
+	Rule         *iptables.Rule
+	Own          bool // the chain is Docker's own, which nobody else writes to
+}
+
+// Foreign lists the rules in the chains that Docker writes to and that it did not make,
+// but for the jump to DOCKER-USER.
+func (l *Layout) Foreign() []Foreign {
+	_, expected := l.Expected()
+	mine := map[string]bool{}
+	for _, e := range expected {
+		for _, id := range l.find(e) {
+			mine[id] = true
+		}
+	}
+	var list []Foreign
+	for _, table := range []string{"raw", "nat", "filter"} {
+		t := l.Tables.table(table)
+		if t == nil {
+			continue
+		}
+		for _, c := range t.Chains {
+			if !writesTo(table, c.Name) {
+				continue
+			}
+			for i, r := range c.Rules {
+				id := key(table, c.Name, r.Spec())
+				if !mine[id] && !l.forms[id] && !special(table, c.Name, r) {
+					list = append(list, Foreign{table, c.Name, i, r, own(c.Name)})
+				}
+			}
+		}
+	}
+	return list
+}
+
+// writesTo reports whether Docker writes to a chain of a table.
+func writesTo(table, chain string) bool {
+	if own(chain) {
+		return true
+	}
+	for _, name := range builtins[table] {
+		if name == chain {
+			return true
+		}
+	}
+	return false
+}
+
+// special reports whether a rule is one that Docker makes in some case that is not told
+// by a network's kind: the end of a chain of older engines, what is published, links
+// between containers, the mark that lets packets in (bridge-accept-fwmark), trusted
+// interfaces, and what it does on WSL.
+func special(table, chain string, r *iptables.Rule) bool {
+	spec, target := r.Spec(), r.Target.Name
+	switch table + " " + chain {
+	case "nat " + chainDocker, "nat " + chainIngress:
+		return target == "DNAT" || spec == "-j RETURN" || r.In.Name == "loopback0"
+	case "raw PREROUTING":
+		return r.Dest.Prefix.IsSingleIP() && !r.Dest.Not && (target == "DROP" && r.In.Not || target == "ACCEPT" && r.In.Name != "")
+	case "filter " + chainForward:
+		return strings.HasPrefix(spec, "-m mark --mark ") && target == "ACCEPT"
+	case "filter " + chainDocker:
+		_, to := dport(r.Body)
+		return target == "ACCEPT" && r.Dest.Prefix.IsSingleIP() && !r.Dest.Not && (to || r.Source.Prefix.IsSingleIP())
+	case "filter FORWARD":
+		return target == iptables.DockerUser
+	}
+	return own(chain) && spec == "-j RETURN" || chain == chainIngress
+}

@@ -1,0 +1,93 @@
+package doctor
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/seawall/seawall/compiler/docker"
+)
+
+// foreign finds rules that people or other tools put into Docker's chains and into
+// FORWARD, and that change what Docker's rules do with its own traffic: answers are cut,
+// containers cannot reach anything, unpublished ports and other networks are open. In
+// FORWARD, a rule about who reaches a published port, and one about a container network,
+// is taken to be meant.
+func (d *doctor) foreign(l *docker.Layout) {
+	list := slices.DeleteFunc(l.Foreign(), func(f docker.Foreign) bool { return f.Table != "filter" })
+	t := d.fixedChains(l.Tables)
+	if len(list) == 0 || t.Filter == nil {
+		return
+	}
+	var without []edit
+	for _, f := range slices.Backward(list) {
+		without = append(without, edit{"-D", f.Chain, fmt.Sprint(f.Index + 1)})
+	}
+	if len(d.differences(l, without, nil)) == 0 {
+		return
+	}
+	for _, f := range list {
+		changed := d.differences(l, []edit{{"-D", f.Chain, fmt.Sprint(f.Index + 1)}}, func(x packetFlow, opens bool) bool { return f.Own || d.harm(l, f, x, opens) })
+		if len(changed) > 0 {
+			d.foreignRule(l, f, changed)
+		}
+	}
+}
+
+// differences is what edits change for Docker's own traffic, in words; of what wanted
+// does not take, nothing.
+func (d *doctor) differences(l *docker.Layout, edits []edit, wanted func(x packetFlow, opens bool) bool) []string {
+	before := l.Tables.Filter
+	after := edited(before, l.Tables.Family, edits)
+	if after == nil {
+		return nil
+	}
+	var list []string
+	for _, x := range d.flows(l, d.interfaces()[0]) {
+		was, now := d.verdict(before, x.packet, l.Tables.Family), d.verdict(after, x.packet, l.Tables.Family)
+		if was == 0 || now == 0 || was.IsOpen() == now.IsOpen() || !was.Known() || !now.Known() {
+			continue
+		}
+		if wanted == nil || wanted(x, was.IsOpen()) {
+			list = append(list, fmt.Sprintf("%s: %s now, %s without it", x.what, said(was), said(now)))
+		}
+	}
+	return list
+}
+
+// harm reports whether a rule in FORWARD is wrong because of what it does to a packet.
+func (d *doctor) harm(l *docker.Layout, f docker.Foreign, x packetFlow, opens bool) bool {
+	fresh := x.packet.DNAT && !x.packet.Reply
+	if opens {
+		// Before the jump to DOCKER-USER that is another finding.
+		at := jumps(l.Tables.Filter)
+		return !fresh && len(at) > 0 && f.Index > at[0]
+	}
+	about := slices.ContainsFunc(append(slices.Clone(l.Networks), l.Internal...), func(n *docker.Network) bool {
+		return f.Rule.In.Name == n.Bridge || f.Rule.Out.Name == n.Bridge
+	})
+	return !fresh && !about && !ofContainers(l, f.Rule) && !toDestination(f.Rule)
+}
+
+func (d *doctor) foreignRule(l *docker.Layout, f docker.Foreign, changed []string) {
+	where := "Docker's chain " + f.Chain
+	detail := "Nobody but Docker writes to this chain: it flushes it when it starts, and expects its own rules there alone. What is meant for its packets belongs in DOCKER-USER."
+	if !f.Own {
+		where, detail = f.Chain, "It comes to packets before Docker's rules do, or after them, and changes what they decide. What is meant for Docker's packets belongs in DOCKER-USER."
+	}
+	x := Finding{Code: "SD015", Summary: fmt.Sprintf("a rule in %s changes what Docker's rules do: %s", where, f.Rule.String(f.Chain)),
+		Place: d.placeOf(l, f.Chain, f.Rule), Detail: detail, Traffic: changed, Advice: "take it out, or say in DOCKER-USER what it is for"}
+	words := spec(f.Rule)
+	edits := []edit{append(edit{"-D", f.Chain}, words...)}
+	now := d.fixedChains(l.Tables)
+	opening := strings.HasSuffix(changed[0], "let in without it")
+	as := closes
+	if opening {
+		as = opens
+	}
+	if after, some := d.provedWhole(now.Filter, now.Family, edits, as); after != nil && some {
+		x.Fix, x.Advice = commands(now.Family, edits), ""
+		d.carry(now.Family, edits)
+	}
+	d.add(x)
+}
