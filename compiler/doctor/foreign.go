@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/seawall/seawall/compiler/docker"
+	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/prove"
 )
 
 // foreign finds rules that people or other tools put into Docker's chains and into
@@ -27,17 +29,38 @@ func (d *doctor) foreign(l *docker.Layout) {
 		return
 	}
 	for _, f := range list {
-		changed := d.differences(l, []edit{{"-D", f.Chain, fmt.Sprint(f.Index + 1)}}, func(x packetFlow, opens bool) bool { return f.Own || d.harm(l, f, x, opens) })
+		off := []edit{{"-D", f.Chain, fmt.Sprint(f.Index + 1)}}
+		changed := d.differences(l, off, func(x packetFlow, opens bool) bool { return f.Own || d.harm(l, f, x, opens) })
 		if len(changed) > 0 {
 			d.foreignRule(l, f, changed)
 		}
 	}
 }
 
+// dropsRest is FORWARD as Docker makes it where it switches forwarding on: its own
+// chains have to work with that policy as well.
+var dropsRest = edit{"-P", "FORWARD", "DROP"}
+
 // differences is what edits change for Docker's own traffic, in words; of what wanted
-// does not take, nothing.
+// does not take, nothing. Without a difference as FORWARD's policy is, DROP is tried.
 func (d *doctor) differences(l *docker.Layout, edits []edit, wanted func(x packetFlow, opens bool) bool) []string {
 	before := l.Tables.Filter
+	if list := d.differencesOf(l, before, edits, wanted); len(list) > 0 {
+		return list
+	}
+	var list []string
+	if strict := edited(before, l.Tables.Family, []edit{dropsRest}); strict != nil && before.Chain("FORWARD") != nil && before.Chain("FORWARD").Policy != "DROP" {
+		for _, text := range d.differencesOf(l, strict, edits, wanted) {
+			list = append(list, text+", with FORWARD's policy DROP")
+		}
+	}
+	return list
+}
+
+// maxTraffic is how many of its differences a finding lists.
+const maxTraffic = 6
+
+func (d *doctor) differencesOf(l *docker.Layout, before *iptables.Table, edits []edit, wanted func(x packetFlow, opens bool) bool) []string {
 	after := edited(before, l.Tables.Family, edits)
 	if after == nil {
 		return nil
@@ -52,21 +75,24 @@ func (d *doctor) differences(l *docker.Layout, edits []edit, wanted func(x packe
 			list = append(list, fmt.Sprintf("%s: %s now, %s without it", x.what, said(was), said(now)))
 		}
 	}
+	if n := len(list) - maxTraffic; n > 1 {
+		list = append(list[:maxTraffic], fmt.Sprintf("and %d more like these", n))
+	}
 	return list
 }
 
-// harm reports whether a rule in FORWARD is wrong because of what it does to a packet.
+// harm reports whether a rule in FORWARD is wrong because of what it does to a packet:
+// it opens what Docker keeps shut, or cuts what no rule about clients is about.
 func (d *doctor) harm(l *docker.Layout, f docker.Foreign, x packetFlow, opens bool) bool {
-	fresh := x.packet.DNAT && !x.packet.Reply
 	if opens {
 		// Before the jump to DOCKER-USER that is another finding.
 		at := jumps(l.Tables.Filter)
-		return !fresh && len(at) > 0 && f.Index > at[0]
+		return (x.kind == unasked || x.kind == across) && len(at) > 0 && f.Index > at[0]
 	}
 	about := slices.ContainsFunc(append(slices.Clone(l.Networks), l.Internal...), func(n *docker.Network) bool {
 		return f.Rule.In.Name == n.Bridge || f.Rule.Out.Name == n.Bridge
 	})
-	return !fresh && !about && !ofContainers(l, f.Rule) && !toDestination(f.Rule)
+	return (x.kind == answer || x.kind == outwards || x.kind == answerBack) && !about && !ofContainers(l, f.Rule) && !toDestination(f.Rule)
 }
 
 func (d *doctor) foreignRule(l *docker.Layout, f docker.Foreign, changed []string) {
@@ -80,12 +106,11 @@ func (d *doctor) foreignRule(l *docker.Layout, f docker.Foreign, changed []strin
 	words := spec(f.Rule)
 	edits := []edit{append(edit{"-D", f.Chain}, words...)}
 	now := d.fixedChains(l.Tables)
-	opening := strings.HasSuffix(changed[0], "let in without it")
-	as := closes
-	if opening {
-		as = opens
+	as := func(c *prove.Change) bool { return !opens(c) }
+	if strings.Contains(changed[0], "let in without it") {
+		as = func(c *prove.Change) bool { return !closes(c) }
 	}
-	if after, some := d.provedWhole(now.Filter, now.Family, edits, as); after != nil && some {
+	if after, some := d.provedWhole(now.Filter, now.Family, edits, as); after != nil && (some || f.Own) {
 		x.Fix, x.Advice = commands(now.Family, edits), ""
 		d.carry(now.Family, edits)
 	}

@@ -38,7 +38,20 @@ func (d *doctor) changed(l *docker.Layout, after *iptables.Table) []string {
 	return list
 }
 
+// flowKind is what a packet is to Docker.
+type flowKind int
+
+const (
+	inwards    flowKind = iota // a client's to a published port
+	answer                     // the container's to that client
+	outwards                   // a container's to the outside
+	answerBack                 // to that container
+	unasked                    // from outside to a port that is not published
+	across                     // between networks
+)
+
 type packetFlow struct {
+	kind    flowKind
 	what    string
 	packet  packet.Packet
 	opening *packet.Packet // of an answer: the packet that opened its connection
@@ -92,8 +105,8 @@ func (d *doctor) flows(l *docker.Layout, outside string) []packetFlow {
 		back := in
 		back.In, back.Out, back.State, back.TCPFlags, back.Reply = p.Bridge, outside, packet.Established, packet.ACK, true
 		back.Source, back.Dest, back.Sport, back.Dport = p.To.Addr(), client, int(p.To.Port()), 40000
-		list = append(list, packetFlow{fmt.Sprintf("new connections to %d/%s", p.Port, p.Protocol), in, nil},
-			packetFlow{fmt.Sprintf("answers from %d/%s", p.Port, p.Protocol), back, &in})
+		list = append(list, packetFlow{inwards, fmt.Sprintf("new connections to %d/%s", p.Port, p.Protocol), in, nil},
+			packetFlow{answer, fmt.Sprintf("answers from %d/%s", p.Port, p.Protocol), back, &in})
 	}
 	for _, n := range l.Networks {
 		container := client
@@ -108,19 +121,34 @@ func (d *doctor) flows(l *docker.Layout, outside string) []packetFlow {
 		direct := out
 		direct.In, direct.Out, direct.Dest, direct.Source = outside, n.Bridge, container, client
 		direct.OrigDst = container
-		list = append(list, packetFlow{"connections of the containers of " + n.Bridge + " to the outside", out, nil},
-			packetFlow{"answers to the containers of " + n.Bridge, answer, &out},
-			packetFlow{"connections from outside to unpublished ports of " + n.Bridge, direct, nil})
+		list = append(list, packetFlow{outwards, "connections of the containers of " + n.Bridge + " to the outside", out, nil},
+			packetFlow{answerBack, "answers to the containers of " + n.Bridge, answer, &out},
+			packetFlow{unasked, "connections from outside to unpublished ports of " + n.Bridge, direct, nil})
 		for _, m := range l.Networks {
 			if m != n && len(m.Subnets) > 0 {
-				across := out
-				across.Out, across.Dest = m.Bridge, m.Subnets[0].Addr().Next().Next()
-				across.OrigDst = across.Dest
-				list = append(list, packetFlow{fmt.Sprintf("connections from %s to %s", n.Bridge, m.Bridge), across, nil})
+				over := out
+				over.Out, over.Dest = m.Bridge, m.Subnets[0].Addr().Next().Next()
+				over.OrigDst = over.Dest
+				list = append(list, packetFlow{across, fmt.Sprintf("connections from %s to %s", n.Bridge, m.Bridge), over, nil})
+				if p := publishedOn(l, m.Bridge); p != nil {
+					over.Dest, over.OrigDst, over.Dport, over.OrigPort = p.To.Addr(), p.To.Addr(), int(p.To.Port()), int(p.To.Port())
+					over.Protocol = protocolOf(p.Protocol)
+					list = append(list, packetFlow{across, fmt.Sprintf("connections from %s to %s by the container's own address", n.Bridge, p.To), over, nil})
+				}
 			}
 		}
 	}
 	return list
+}
+
+// publishedOn is a published port of a network.
+func publishedOn(l *docker.Layout, bridge string) *docker.Published {
+	for _, p := range l.Published {
+		if p.Bridge == bridge && p.Port > 0 {
+			return p
+		}
+	}
+	return nil
 }
 
 // verdict is what the whole chain says of a packet; 0 when that cannot be said.
