@@ -26,6 +26,7 @@ import (
 type Docker struct {
 	t       testing.TB
 	top     *Topology
+	engine  Engine
 	backend Backend
 	holder  *exec.Cmd
 	dir     string
@@ -33,24 +34,22 @@ type Docker struct {
 	flags   []string
 }
 
-// engine is the daemon that is tested: $DOCKERD, or the system's.
-func engine() string {
-	if path := os.Getenv("DOCKERD"); path != "" {
-		return path
-	}
-	return "dockerd"
-}
-
 // NeedDocker skips a test, or under CI fails it, where there is no engine.
 func NeedDocker(t testing.TB) {
 	t.Helper()
-	Need(t, engine(), "docker", "containerd")
+	Need(t, engines()[0].dockerd, "docker", "containerd")
 }
 
-// StartDocker starts an engine, and imports the echo image.
+// StartDocker starts the first engine, and imports the echo image.
 func StartDocker(t testing.TB, top *Topology, b Backend, flags ...string) *Docker {
 	t.Helper()
-	d := &Docker{t: t, top: top, backend: b, flags: flags, dir: t.TempDir()}
+	return StartEngine(t, top, engines()[0], b, flags...)
+}
+
+// StartEngine starts an engine, and imports the echo image.
+func StartEngine(t testing.TB, top *Topology, e Engine, b Backend, flags ...string) *Docker {
+	t.Helper()
+	d := &Docker{t: t, top: top, engine: e, backend: b, flags: flags, dir: t.TempDir()}
 	d.hold()
 	d.pathOfBackend()
 	d.StartDaemon()
@@ -146,10 +145,7 @@ func (d *Docker) pathOfBackend() {
 	}
 	for _, f := range []packet.Family{packet.IPv4, packet.IPv6} {
 		for _, suffix := range []string{"", "-save", "-restore"} {
-			path, err := exec.LookPath(d.backend.Command(f, suffix))
-			if err != nil {
-				d.t.Fatal(err)
-			}
+			path := d.engine.program(d.t, d.backend.Command(f, suffix))
 			plain := strings.Replace(d.backend.Command(f, suffix), "-"+string(d.backend), "", 1)
 			if err := os.Symlink(path, filepath.Join(bin, plain)); err != nil {
 				d.t.Fatal(err)
@@ -164,7 +160,11 @@ func (d *Docker) socket() string { return filepath.Join(d.dir, "docker.sock") }
 func (d *Docker) enter(program string, args ...string) *exec.Cmd {
 	pid := fmt.Sprint(d.holder.Process.Pid)
 	c := exec.Command("nsenter", append([]string{"-t", pid, "--net", "--mount", "--pid", program}, args...)...)
-	c.Env = append(os.Environ(), "PATH="+filepath.Join(d.dir, "bin")+":"+os.Getenv("PATH"))
+	path := filepath.Join(d.dir, "bin")
+	if filepath.IsAbs(d.engine.dockerd) {
+		path += ":" + filepath.Dir(d.engine.dockerd) // docker-proxy is beside it
+	}
+	c.Env = append(os.Environ(), "PATH="+path+":"+os.Getenv("PATH"))
 	return c
 }
 
@@ -176,7 +176,7 @@ func (d *Docker) StartDaemon() {
 		d.t.Fatal(err)
 	}
 	defer func() { _ = log.Close() }()
-	d.daemon = d.enter(engine(), append([]string{"--data-root", d.dir + "/data", "--exec-root", d.dir + "/exec",
+	d.daemon = d.enter(d.engine.dockerd, append([]string{"--data-root", d.dir + "/data", "--exec-root", d.dir + "/exec",
 		"-H", "unix://" + d.socket(), "-p", d.dir + "/pid", "--cgroup-parent", "/" + d.cgroup(), "--shutdown-timeout", "2"}, d.flags...)...)
 	d.daemon.Stdout, d.daemon.Stderr = log, log
 	if err := d.daemon.Start(); err != nil {
