@@ -46,7 +46,13 @@ func (l *Layout) Expected() (chains map[string][]string, list []Expected) {
 	list = l.top()
 	if l.Tables.Nat != nil {
 		chains["nat"] = []string{chainDocker}
-		list = append(list, l.natTop()...)
+		if !l.idle() {
+			list = append(list, l.natTop()...)
+		}
+	}
+	if l.withoutUser() {
+		chains["filter"] = slices.DeleteFunc(chains["filter"], func(c string) bool { return c == iptables.DockerUser })
+		list = slices.DeleteFunc(list, func(e Expected) bool { return strings.HasSuffix(e.Rule, "-j "+iptables.DockerUser) })
 	}
 	for _, n := range l.all() {
 		list = append(list, l.rules(n, n.Kind)...)
@@ -63,6 +69,21 @@ func (l *Layout) Expected() (chains map[string][]string, list []Expected) {
 		list[i].At = l.place(list[i])
 	}
 	return chains, list
+}
+
+// idle reports whether the tables are IPv6's, of an older engine that has no network with
+// IPv6 yet: it makes the jumps with the first one.
+func (l *Layout) idle() bool {
+	return l.Engine == Classic && l.Tables.Family == packet.IPv6 && len(l.Networks)+len(l.Internal) == 0
+}
+
+// withoutUser reports whether the tables are IPv6's, and the engine may be one that has
+// no DOCKER-USER there: 20.10 has none, 26 has.
+func (l *Layout) withoutUser() bool {
+	if l.Engine != Classic || l.Tables.Family != packet.IPv6 || l.Tables.Filter.Chain(iptables.DockerUser) != nil {
+		return false
+	}
+	return l.Tables.Known == nil || l.Tables.Known.Version < "26"
 }
 
 // place is where a rule goes that has to stand at the end: before a rule for every
@@ -84,6 +105,9 @@ func (l *Layout) top() []Expected {
 	const apart = "it leads to the rules that keep networks apart"
 	switch l.Engine {
 	case Classic:
+		if l.idle() {
+			return list
+		}
 		return append(list, filter("FORWARD", "-j DOCKER-ISOLATION-STAGE-1", 2, apart))
 	case First28:
 		set := fmt.Sprintf("-m set --match-set %sv%d dst", extBridges, l.Tables.Family)

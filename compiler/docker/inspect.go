@@ -15,6 +15,7 @@ import (
 // the JSON of docker inspect and docker network inspect, or the API's. A nil Known
 // says nothing.
 type Known struct {
+	Version    string // of the engine, as 28.5.2; "" where it is not known
 	Networks   []KnownNetwork
 	Containers []KnownContainer
 	// Raw and Direct are set where the daemon is known to drop in the raw table, as 28 and

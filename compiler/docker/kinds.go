@@ -11,10 +11,13 @@ import (
 // rules are all that a network of a kind has on this host's engine: its own rules, and
 // those of its containers and published ports.
 func (l *Layout) rules(n *Network, k Kind) []Expected {
-	var list []Expected
-	if k.Mode == NoGateway {
-		return append(list, l.internalRules(n, k)...)
+	switch k.Mode {
+	case NoGateway:
+		return l.internalRules(n, k)
+	case elsewhere:
+		return l.stageRules(n, k)
 	}
+	var list []Expected
 	switch l.Engine {
 	case Classic:
 		list = l.classicRules(n, k)

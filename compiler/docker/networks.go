@@ -30,9 +30,12 @@ const (
 	Unprotected             // the same, and every port by the container's own address
 	Routed                  // published ports, by the container's own address
 	NoGateway               // internal or isolated: none
+	elsewhere               // no address of this family; older engines keep it apart all the same
 )
 
-func (m Mode) String() string { return [...]string{"nat", "nat-unprotected", "routed", "internal"}[m] }
+func (m Mode) String() string {
+	return [...]string{"nat", "nat-unprotected", "routed", "internal", "none"}[m]
+}
 
 // Kind is what a network's rules depend on.
 type Kind struct {
@@ -151,7 +154,7 @@ func (l *Layout) infer() {
 	for _, n := range list {
 		traces := l.fit(n)
 		switch {
-		case n.Known && len(n.Subnets) == 0: // it has no address of this family, and no rules
+		case n.Known && len(n.Subnets) == 0, n.Kind.Mode == elsewhere: // it has no address of this family
 		case !n.Known && traces < 2:
 		case n.Kind.Mode == NoGateway:
 			l.Internal = append(l.Internal, n)
@@ -220,6 +223,9 @@ func (l *Layout) kindsOf(n *Network) []Kind {
 			}
 			list = append(list, k)
 		}
+	}
+	if l.Engine.stages() {
+		list = append(list, Kind{Mode: elsewhere})
 	}
 	return list
 }

@@ -25,12 +25,12 @@ func (d *doctor) foreign(l *docker.Layout) {
 	for _, f := range slices.Backward(list) {
 		without = append(without, edit{"-D", f.Chain, fmt.Sprint(f.Index + 1)})
 	}
-	if len(d.differences(l, without, nil)) == 0 {
+	if len(d.differences(l, without, nil, true)) == 0 {
 		return
 	}
 	for _, f := range list {
 		off := []edit{{"-D", f.Chain, fmt.Sprint(f.Index + 1)}}
-		changed := d.differences(l, off, func(x packetFlow, opens bool) bool { return f.Own || d.harm(l, f, x, opens) })
+		changed := d.differences(l, off, func(x packetFlow, opens bool) bool { return f.Own || d.harm(l, f, x, opens) }, f.Own)
 		if len(changed) > 0 {
 			d.foreignRule(l, f, changed)
 		}
@@ -42,15 +42,19 @@ func (d *doctor) foreign(l *docker.Layout) {
 var dropsRest = edit{"-P", "FORWARD", "DROP"}
 
 // differences is what edits change for Docker's own traffic, in words; of what wanted
-// does not take, nothing. Without a difference as FORWARD's policy is, DROP is tried.
-func (d *doctor) differences(l *docker.Layout, edits []edit, wanted func(x packetFlow, opens bool) bool) []string {
+// does not take, nothing. Without a difference as FORWARD's policy is, strict tries DROP.
+func (d *doctor) differences(l *docker.Layout, edits []edit, wanted func(x packetFlow, opens bool) bool, strict bool) []string {
 	before := l.Tables.Filter
 	if list := d.differencesOf(l, before, edits, wanted); len(list) > 0 {
 		return list
 	}
+	forward := before.Chain("FORWARD")
+	if !strict || forward == nil || forward.Policy == "DROP" {
+		return nil
+	}
 	var list []string
-	if strict := edited(before, l.Tables.Family, []edit{dropsRest}); strict != nil && before.Chain("FORWARD") != nil && before.Chain("FORWARD").Policy != "DROP" {
-		for _, text := range d.differencesOf(l, strict, edits, wanted) {
+	if dropping := edited(before, l.Tables.Family, []edit{dropsRest}); dropping != nil {
+		for _, text := range d.differencesOf(l, dropping, edits, wanted) {
 			list = append(list, text+", with FORWARD's policy DROP")
 		}
 	}

@@ -49,12 +49,23 @@ func StartDocker(t testing.TB, top *Topology, b Backend, flags ...string) *Docke
 // StartEngine starts an engine, and imports the echo image.
 func StartEngine(t testing.TB, top *Topology, e Engine, b Backend, flags ...string) *Docker {
 	t.Helper()
-	d := &Docker{t: t, top: top, engine: e, backend: b, flags: flags, dir: t.TempDir()}
+	d := &Docker{t: t, top: top, engine: e, backend: b, flags: flags, dir: shortDir(t)}
 	d.hold()
 	d.pathOfBackend()
 	d.StartDaemon()
 	d.importEcho()
 	return d
+}
+
+// shortDir is a folder for a test whose path is short enough for sockets in it.
+func shortDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "lab")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
 }
 
 // hold starts the first process of the engine's namespaces.
@@ -189,7 +200,8 @@ func (d *Docker) StartDaemon() {
 		time.Sleep(50 * time.Millisecond)
 	}
 	text, _ := os.ReadFile(filepath.Join(d.dir, "dockerd.log"))
-	d.t.Fatalf("dockerd does not answer:\n%s", text)
+	const last = 2000
+	d.t.Fatalf("dockerd does not answer:\n%s", text[max(0, len(text)-last):])
 }
 
 // StopDaemon ends dockerd, and with it the containers.

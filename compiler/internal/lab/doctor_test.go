@@ -21,6 +21,12 @@ import (
 // examined is what doctor says of the host as it is now.
 func (w *world) examined() []doctor.Finding {
 	w.t.Helper()
+	return doctor.Run(context.Background(), w.host(), prove.Limits{})
+}
+
+// host is the host's rules as they are now.
+func (w *world) host() *doctor.Host {
+	w.t.Helper()
 	host := &doctor.Host{Interfaces: []string{"eth0", "eth1"}}
 	for _, f := range families {
 		src := w.top.Host.Must(w.backend.Command(f, "-save"))
@@ -30,7 +36,7 @@ func (w *world) examined() []doctor.Finding {
 		}
 		host.Families = append(host.Families, docker.TablesOf(file))
 	}
-	return doctor.Run(context.Background(), host, prove.Limits{})
+	return host
 }
 
 // mend carries out what doctor says, and reports whether the engine was restarted.
