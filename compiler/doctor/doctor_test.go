@@ -147,7 +147,7 @@ func TestEveryDeletionIsFound(t *testing.T) {
 				rest = withoutChain(lines, i, strings.Fields(chain)[0])
 			}
 			deletions++
-			if len(Run(context.Background(), look(t, rest, family), prove.Limits{})) > 0 {
+			if *every && len(Run(context.Background(), look(t, rest, family), prove.Limits{})) > 0 {
 				alone++
 			}
 			list := Run(context.Background(), lookAt(rest), prove.Limits{})
@@ -173,7 +173,7 @@ func TestEveryDeletionIsFound(t *testing.T) {
 			}
 			fixed++
 		}
-		t.Logf("%s: %d deletions, %d found (%d by the rules alone), %d fixed by the commands named, %d by a restart of Docker", name, deletions, found, alone, fixed, restarts)
+		t.Logf("%s: %d deletions, %d found (%d by the rules alone, in a long run), %d fixed by the commands named, %d by a restart of Docker", name, deletions, found, alone, fixed, restarts)
 		if deletions < 10 || found != deletions || fixed+restarts != deletions {
 			t.Errorf("%s: the score is not 100%%", name)
 		}

@@ -342,7 +342,7 @@ var every = flag.Bool("doctor.every", false, "try every deletion on every kind o
 func TestEveryDeletionOnEveryKindOfNetwork(t *testing.T) {
 	hosts, deletions, found, alone := 0, 0, 0, 0
 	writtenHosts(func(name string, w *written) {
-		if hosts++; hosts%9 != 0 && !*every {
+		if hosts++; hosts%29 != 0 && !*every {
 			return
 		}
 		lines := strings.SplitAfter(w.text(), "\n")
@@ -357,7 +357,7 @@ func TestEveryDeletionOnEveryKindOfNetwork(t *testing.T) {
 			} else if w.engine != "27" || !strings.HasPrefix(line, "-A DOCKER ! -i") { // releases of 27 and before have none
 				t.Errorf("%s: not found: without %s", name, line)
 			}
-			if len(Run(context.Background(), w.host(t, rest, false), prove.Limits{})) > 0 {
+			if *every && len(Run(context.Background(), w.host(t, rest, false), prove.Limits{})) > 0 {
 				alone++
 			}
 		}
