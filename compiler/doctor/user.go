@@ -428,9 +428,17 @@ func overlap(a, b string) bool {
 }
 
 // proxy finds published ports that are closed to somebody in FORWARD, and open
-// to everybody over docker-proxy.
+// to everybody over docker-proxy. What is closed because a rule of Docker is gone is not
+// meant: the chains are asked as they stand with what was found before fixed.
 func (d *doctor) proxy() {
-	ports, err := exposure.Of(d.ctx, d.host.Families, d.host.Interfaces, d.limits)
+	var families []docker.Tables
+	for _, t := range d.host.Families {
+		families = append(families, d.fixedChains(t))
+	}
+	if slices.ContainsFunc(d.found, func(f Finding) bool { return slices.Contains(f.Fix, restart) }) {
+		return // which rules come back, Docker alone knows
+	}
+	ports, err := exposure.Of(d.ctx, families, d.host.Interfaces, d.limits)
 	if err != nil {
 		return
 	}

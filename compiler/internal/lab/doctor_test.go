@@ -39,6 +39,14 @@ func (w *world) host() *doctor.Host {
 	return host
 }
 
+// restart restarts the engine, and waits for its containers.
+func (w *world) restart() {
+	w.t.Helper()
+	w.docker.StopDaemon()
+	w.docker.StartDaemon()
+	w.docker.WaitRunning(strings.Fields(w.docker.Must("ps", "-a", "--format", "{{.Names}}"))...)
+}
+
 // mend carries out what doctor says, and reports whether the engine was restarted.
 func (w *world) mend(found []doctor.Finding) bool {
 	w.t.Helper()
@@ -47,9 +55,7 @@ func (w *world) mend(found []doctor.Finding) bool {
 		commands = append(commands, f.Fix...)
 	}
 	if slices.Contains(commands, "systemctl restart docker") {
-		w.docker.StopDaemon()
-		w.docker.StartDaemon()
-		w.docker.WaitRunning("plain", "shop")
+		w.restart()
 		return true
 	}
 	c := w.top.Host.Command("sh", "-e", "-c", strings.Join(commands, "\n"))
@@ -60,61 +66,118 @@ func (w *world) mend(found []doctor.Finding) bool {
 	return false
 }
 
-// A host with a real engine, two networks and a policy is healthy. Each of
-// Docker's rules is deleted in turn; doctor finds it, and what it names mends it.
+// A host with a real engine, networks of several kinds and a policy is healthy. Each of
+// Docker's rules and chains is deleted in turn; doctor finds it, and what it names fixes
+// it.
 func TestDoctor(t *testing.T) {
-	for _, b := range Backends {
-		t.Run(string(b), func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t, b)
-			d := w.docker
-			d.Must("network", "create", "--subnet", "172.30.0.0/24", "-o", "com.docker.network.bridge.name=br-shop", "shop")
-			d.Run("plain", []string{"-p", "8080:80"}, "80/tcp")
-			d.Run("shop", []string{"--network", "shop", "-p", "8000:80", "-p", "5353:53/udp"}, "80/tcp", "53/udp")
-			d.WaitRunning("plain", "shop")
-			w.apply(parsePolicy(openWorld), emit.Shell)
-			if found := w.examined(); len(found) > 0 {
-				t.Fatalf("the healthy host:\n%s", doctor.Text(found))
-			}
-			deletions, missed, restarts := 0, 0, 0
-			for _, table := range []string{"filter", "nat"} {
-				for _, line := range strings.Split(b.Save(w.top.Host, packet.IPv4, table), "\n") {
-					if !dockers(line) {
-						continue
-					}
-					needsRestart := strings.Contains(line, "-j DNAT") || strings.Contains(line, "-j MASQUERADE") && strings.Contains(line, "! -o")
-					if needsRestart && restarts > 0 && !*long {
-						continue // a restart takes seconds; one of each kind is tried on captures
-					}
-					deletions++
-					w.top.Host.Must("sh", "-c", b.Command(packet.IPv4, "")+" -t "+table+" -D "+strings.TrimPrefix(line, "-A "))
-					found := w.examined()
+	NeedDocker(t)
+	for i, e := range Engines(t) {
+		for j, b := range Backends {
+			t.Run(e.Name+"/"+string(b), func(t *testing.T) {
+				if i > 0 && !*long && (i+j)%2 == 1 {
+					t.Skip("a short run takes one back end of each other engine")
+				}
+				t.Parallel()
+				w := newWorldOf(t, e, b, "--experimental", "--ip6tables")
+				w.severalNetworks()
+				w.apply(parsePolicy(strings.Replace(openWorld, "9100,", "9000, 9100, 9200,", 1)), emit.Shell)
+				if found := w.examinedWith(w.known()); len(found) > 0 {
+					t.Fatalf("the healthy host:\n%s", doctor.Text(found))
+				}
+				w.deletions("doctor, " + e.Name + ", " + string(b))
+			})
+		}
+	}
+}
+
+// severalNetworks are those whose rules differ.
+func (w *world) severalNetworks() {
+	w.t.Helper()
+	d := w.docker
+	network := func(name string, options ...string) {
+		d.Must(append(append([]string{"network", "create", "-o", bridgeOption + "name=br-" + name}, options...), name)...)
+	}
+	network("shop", "--subnet", "172.30.0.0/24")
+	network("six", "--ipv6", "--subnet", "fd18::/64")
+	network("inner", "--internal")
+	network("quiet", "-o", bridgeOption+"enable_icc=false")
+	d.Run("plain", []string{"-p", "8080:80"}, "80/tcp")
+	d.Run("shop", []string{"--network", "shop", "-p", "8000:80", "-p", "5353:53/udp", "-p", "127.0.0.1:5432:80"}, "80/tcp", "53/udp")
+	d.Run("six", []string{"--network", "six", "-p", "8443:80"}, "80/tcp")
+	d.Run("inner", []string{"--network", "inner"}, "80/tcp")
+	d.Run("quiet", []string{"--network", "quiet", "-p", "9000:80"}, "80/tcp")
+	if d.engine.since("27") {
+		network("routed", "-o", bridgeOption+"gateway_mode_ipv4=routed")
+		network("open", "-o", bridgeOption+"gateway_mode_ipv4=nat-unprotected")
+		d.Run("routed", []string{"--network", "routed", "-p", "9100:80"}, "80/tcp")
+		d.Run("open", []string{"--network", "open", "-p", "9200:80"}, "80/tcp")
+	}
+}
+
+// deletions deletes every rule and chain that Docker made, one at a time.
+func (w *world) deletions(scenario string) {
+	w.t.Helper()
+	count, missed, restarts, n := 0, 0, 0, 0
+	for _, f := range families {
+		for _, table := range []string{"raw", "filter", "nat"} {
+			for _, line := range strings.Split(w.backend.Save(w.top.Host, f, table), "\n") {
+				commands := deletion(w.backend.Command(f, "")+" -w -t "+table, line, w.backend.Save(w.top.Host, f, table))
+				if n++; commands == "" || !*long && n%2 == 0 {
+					continue
+				}
+				count++
+				w.top.Host.Must("sh", "-e", "-c", commands)
+				found := w.examinedWith(w.known())
+				if len(found) == 0 {
+					missed++
+					w.t.Errorf("not found: %v without %s", f, line)
+				}
+				if w.mend(found) || len(found) == 0 {
+					restarts++
 					if len(found) == 0 {
-						missed++
-						t.Errorf("not found: without %s", line)
-						continue
-					}
-					if w.mend(found) {
-						restarts++
-					}
-					if after := w.examined(); len(after) > 0 {
-						missed++
-						t.Errorf("without %s:\n%s\nafter the mend:\n%s", line, doctor.Text(found), doctor.Text(after))
+						w.restart()
 					}
 				}
+				if after := w.examinedWith(w.known()); len(after) > 0 {
+					missed++
+					w.t.Errorf("%v without %s:\n%s\nafter the fix:\n%s", f, line, doctor.Text(found), doctor.Text(after))
+					w.restart()
+				}
 			}
-			// And all of it at once.
-			deletions++
-			w.top.Host.Must(b.Command(packet.IPv4, ""), "-F")
-			found := w.examined()
-			if !slices.ContainsFunc(found, func(f doctor.Finding) bool { return strings.Contains(f.Summary, "DOCKER-USER") }) {
-				missed++
-				t.Errorf("a flushed table:\n%s", doctor.Text(found))
-			}
-			t.Logf("%d deletions, %d missed, %d mended by a restart", deletions, missed, restarts)
-			results.add("doctor, "+string(b), deletions, missed)
-		})
+		}
 	}
+	// And all of it at once.
+	count++
+	w.top.Host.Must(w.backend.Command(packet.IPv4, ""), "-w", "-F")
+	found := w.examinedWith(w.known())
+	if !slices.ContainsFunc(found, func(f doctor.Finding) bool { return strings.Contains(f.Summary, "DOCKER-USER") }) {
+		missed++
+		w.t.Errorf("a flushed table:\n%s", doctor.Text(found))
+	}
+	w.t.Logf("%d deletions, %d missed, %d fixed by a restart", count, missed, restarts)
+	results.add(scenario, count, missed)
+}
+
+// deletion are the commands that delete what a saved line says: a rule of Docker, or a
+// chain of it with the rules that lead there; "" for one that is left alone.
+func deletion(iptables, line, saved string) string {
+	if name, isChain := strings.CutPrefix(line, ":DOCKER"); isChain {
+		chain := "DOCKER" + strings.Fields(name)[0]
+		if name[0] == ' ' {
+			chain = "DOCKER"
+		}
+		commands := iptables + " -F " + chain + "\n"
+		for _, other := range strings.Split(saved, "\n") {
+			if rule, ok := strings.CutPrefix(other, "-A "); ok && strings.HasSuffix(rule, " -j "+chain) {
+				commands += iptables + " -D " + rule + "\n"
+			}
+		}
+		return commands + iptables + " -X " + chain
+	}
+	if !dockers(line) {
+		return ""
+	}
+	return iptables + " -D " + strings.TrimPrefix(line, "-A ")
 }
 
 // dockers reports whether a saved line is a rule that Docker made and that matters.
