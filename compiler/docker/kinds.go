@@ -12,7 +12,7 @@ import (
 // those of its containers and published ports.
 func (l *Layout) rules(n *Network, k Kind) []Expected {
 	switch k.Mode {
-	case NoGateway:
+	case GatewayNone:
 		return l.internalRules(n, k)
 	case elsewhere:
 		return l.stageRules(n, k)
@@ -70,11 +70,11 @@ func iccRule(chain, b string, k Kind) Expected {
 // endOfDocker decides about what no published port of a network has accepted.
 func (l *Layout) endOfDocker(n *Network, k Kind) []Expected {
 	b := n.Bridge
-	if k.Mode == Unprotected {
+	if k.Mode == GatewayUnprotected {
 		return []Expected{filter(chainDocker, fmt.Sprintf("! -i %s -o %[1]s -j ACCEPT", b), 0, "it opens all ports of "+b+", as nat-unprotected says")}
 	}
 	list := []Expected{filter(chainDocker, fmt.Sprintf("! -i %s -o %[1]s -j DROP", b), 0, "it closes the ports of "+b+" that are not published")}
-	if k.Mode == Routed {
+	if k.Mode == GatewayRouted {
 		icmp := "icmp"
 		if l.Tables.Family == packet.IPv6 {
 			icmp = "ipv6-icmp"
@@ -114,7 +114,7 @@ func (l *Layout) stageRules(n *Network, k Kind) []Expected {
 	list := []Expected{
 		filter(chainStage1, fmt.Sprintf("-i %s ! -o %[1]s -j DOCKER-ISOLATION-STAGE-2", b), 0, "it keeps "+b+" from other networks"),
 		filter(chainStage2, fmt.Sprintf("-o %s -j DROP", b), 1, "it keeps other networks from "+b)}
-	if k.Mode == Routed {
+	if k.Mode == GatewayRouted {
 		routed := []Expected{
 			filter(chainStage1, fmt.Sprintf("-o %s -j RETURN", b), 1, "it lets other networks reach the published ports of "+b),
 			filter(chainStage1, fmt.Sprintf("-i %s -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", b), 1, "it lets the answers of "+b+" into other networks")}
@@ -177,7 +177,7 @@ func (l *Layout) natRules(n *Network, k Kind) []Expected {
 	if l.options.hairpin {
 		list = append(list, nat("POSTROUTING", fmt.Sprintf("-o %s -m addrtype --src-type LOCAL -j %s", b, target), 0, "it lets the host itself use the published ports of "+b))
 	}
-	if l.Engine != Docker29 && (k.Mode == Routed || k.Masquerade && !l.options.hairpin) {
+	if l.Engine != Docker29 && (k.Mode == GatewayRouted || k.Masquerade && !l.options.hairpin) {
 		list = append(list, nat(chainDocker, fmt.Sprintf("-i %s -j RETURN", b), 1, "it leaves the containers of "+b+" to docker-proxy"))
 	}
 	return list
@@ -198,16 +198,16 @@ func (l *Layout) portRules(n *Network, k Kind) []Expected {
 			continue
 		}
 		switch {
-		case k.Mode == Routed:
+		case k.Mode == GatewayRouted:
 		case p.Said:
 			add(l.dnatRule(p))
 		case p.Port == 0:
 			add(Expected{Table: "nat", Chain: chainDocker, Rule: "-p " + p.Protocol + " -j DNAT --to-destination " + p.To.String(), Why: "it publishes " + p.name(), Untold: true})
 		}
-		if k.Mode != Unprotected {
+		if k.Mode != GatewayUnprotected {
 			add(l.acceptRule(p))
 		}
-		if k.Mode == Routed || l.Tables.Nat == nil {
+		if k.Mode == GatewayRouted || l.Tables.Nat == nil {
 			continue
 		}
 		if l.Engine == Classic || l.options.hairpin {
@@ -263,7 +263,7 @@ func (l *Layout) rawRules(n *Network, k Kind) []Expected {
 		if p.Bridge != n.Bridge {
 			continue
 		}
-		if a := p.To.Addr(); k.Mode == NAT && l.options.direct && !seen[a] {
+		if a := p.To.Addr(); k.Mode == GatewayNAT && l.options.direct && !seen[a] {
 			seen[a] = true
 			direct(a, l.rawPorts(n, a))
 		}
@@ -273,7 +273,7 @@ func (l *Layout) rawRules(n *Network, k Kind) []Expected {
 		}
 	}
 	for _, a := range n.Members {
-		if k.Mode == NAT && l.options.direct && l.Engine.forwards() && !seen[a] {
+		if k.Mode == GatewayNAT && l.options.direct && l.Engine.forwards() && !seen[a] {
 			direct(a, l.rawPorts(n, a))
 		}
 	}

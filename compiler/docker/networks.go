@@ -26,11 +26,11 @@ type Mode int
 
 // The modes (com.docker.network.bridge.gateway_mode_ipv4 and _ipv6).
 const (
-	NAT         Mode = iota // published ports, by addresses of the host
-	Unprotected             // the same, and every port by the container's own address
-	Routed                  // published ports, by the container's own address
-	NoGateway               // internal or isolated: none
-	elsewhere               // no address of this family; older engines keep it apart all the same
+	GatewayNAT         Mode = iota // published ports, by addresses of the host
+	GatewayUnprotected             // the same, and every port by the container's own address
+	GatewayRouted                  // published ports, by the container's own address
+	GatewayNone                    // internal or isolated: none
+	elsewhere                      // no address of this family; older engines keep it apart all the same
 )
 
 func (m Mode) String() string {
@@ -156,7 +156,7 @@ func (l *Layout) infer() {
 		switch {
 		case n.Known && len(n.Subnets) == 0, n.Kind.Mode == elsewhere: // it has no address of this family
 		case !n.Known && traces < 2:
-		case n.Kind.Mode == NoGateway:
+		case n.Kind.Mode == GatewayNone:
 			l.Internal = append(l.Internal, n)
 		default:
 			l.Networks = append(l.Networks, n)
@@ -206,13 +206,13 @@ func (l *Layout) kindsOf(n *Network) []Kind {
 		return n.kinds
 	}
 	var list []Kind
-	for _, mode := range []Mode{NAT, Unprotected, Routed, NoGateway} {
-		if mode == Unprotected && l.Engine == Classic && !l.options.ends {
+	for _, mode := range []Mode{GatewayNAT, GatewayUnprotected, GatewayRouted, GatewayNone} {
+		if mode == GatewayUnprotected && l.Engine == Classic && !l.options.ends {
 			continue // older than that mode
 		}
 		for _, icc := range []bool{true, false} {
 			k := Kind{Mode: mode, ICC: icc}
-			if mode == NAT || mode == Unprotected {
+			if mode == GatewayNAT || mode == GatewayUnprotected {
 				k.Masquerade = true
 				list = append(list, k)
 				if a := l.snat(n); a.IsValid() {
@@ -294,7 +294,7 @@ func (l *Layout) hairpin() bool {
 func (k KnownNetwork) fill(n *Network, v6 bool, e Engine) {
 	n.Known = true
 	n.kinds = []Kind{k.kind(v6)}
-	if mode := n.kinds[0].Mode; e == Classic && (mode == Routed || mode == Unprotected) {
+	if mode := n.kinds[0].Mode; e == Classic && (mode == GatewayRouted || mode == GatewayUnprotected) {
 		plain := k
 		plain.Options = maps.Clone(k.Options)
 		delete(plain.Options, gatewayMode+"ipv4")
@@ -329,12 +329,12 @@ func (k KnownNetwork) kind(v6 bool) Kind {
 	kind := Kind{ICC: k.Options[prefix+"enable_icc"] != "false", Masquerade: k.Options[prefix+"enable_ip_masquerade"] != "false"}
 	switch mode {
 	case "routed":
-		kind.Mode, kind.Masquerade = Routed, false
+		kind.Mode, kind.Masquerade = GatewayRouted, false
 	case "nat-unprotected":
-		kind.Mode = Unprotected
+		kind.Mode = GatewayUnprotected
 	}
 	if k.Internal || mode == "isolated" {
-		kind.Mode, kind.Masquerade = NoGateway, false
+		kind.Mode, kind.Masquerade = GatewayNone, false
 	}
 	if a, err := netip.ParseAddr(host); err == nil && kind.Masquerade {
 		kind.SNAT = a

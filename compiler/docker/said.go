@@ -28,7 +28,7 @@ func (l *Layout) saidPort(c KnownContainer, p KnownPort) {
 	var to []netip.Addr
 	var networks []*Network
 	for _, a := range c.Addresses {
-		if n := l.networkOf(a); n != nil && (n.Kind.Mode == Routed) == (p.Host == 0) {
+		if n := l.networkOf(a); n != nil && (n.Kind.Mode == GatewayRouted) == (p.Host == 0) {
 			to, networks = append(to, a), append(networks, n)
 		}
 	}

@@ -106,11 +106,11 @@ func knownOf(t *testing.T, name string, family packet.Family) *docker.Known {
 		if !n.Kind.ICC {
 			options[bridge+"enable_icc"] = "false"
 		}
-		if n.Kind.Mode == docker.Routed {
+		if n.Kind.Mode == docker.GatewayRouted {
 			options[bridge+"gateway_mode_ipv4"] = "routed"
 			subnets = []netip.Prefix{netip.MustParsePrefix("172.22.0.0/16")}
 		}
-		k.Networks = append(k.Networks, docker.KnownNetwork{Bridge: n.Bridge, Driver: "bridge", Internal: n.Kind.Mode == docker.NoGateway, Subnets: subnets, Options: options})
+		k.Networks = append(k.Networks, docker.KnownNetwork{Bridge: n.Bridge, Driver: "bridge", Internal: n.Kind.Mode == docker.GatewayNone, Subnets: subnets, Options: options})
 	}
 	return k
 }
