@@ -3,6 +3,7 @@
 // own rules; it knows nothing of policies.
 //
 //	docker.go  the engine, its networks and published ports, from their traces
+//	ports.go   every port that Docker opens, and the networks that lead there
 //	expect.go  all rules that belong to them, to be held against those there are
 //
 // Docker writes several rules for each network and each published port, in
@@ -20,16 +21,18 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// Tables are the tables of one family that Docker writes to; nil for one that is
-// not there.
+// Tables are the tables of one family; nil for one that is not there. Docker writes to
+// Filter, Nat and Raw.
 type Tables struct {
 	Family           packet.Family
 	Filter, Nat, Raw *iptables.Table
+	Mangle, Security *iptables.Table
 }
 
 // TablesOf takes a file's tables.
 func TablesOf(f *iptables.File) Tables {
-	return Tables{f.Family, f.Table("filter"), f.Table("nat"), f.Table("raw")}
+	return Tables{Family: f.Family, Filter: f.Table("filter"), Nat: f.Table("nat"), Raw: f.Table("raw"),
+		Mangle: f.Table("mangle"), Security: f.Table("security")}
 }
 
 // Engine is a generation of Docker's chains (NETFILTER.md section 1).
