@@ -2,6 +2,7 @@ package docker
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -43,6 +44,8 @@ type KnownPort struct {
 	Container int        // the container's port
 	Address   netip.Addr // the host address, the zero Addr for every one
 	Host      int        // the host's port, 0 for none
+	// IPv4 and IPv6 are the families of the host's addresses on which it is published.
+	IPv4, IPv6 bool
 }
 
 // inspected is what is read of an object of either command.
@@ -71,6 +74,7 @@ type inspectedBinding struct{ HostIp, HostPort string }
 // understands, and needs no field but those that say which of the two an object is.
 func ParseInspect(src []byte) (*Known, error) {
 	k := &Known{}
+	others := 0
 	d := json.NewDecoder(strings.NewReader(string(src)))
 	for lists := 0; d.More() || lists == 0; lists++ {
 		var list []inspected
@@ -83,8 +87,13 @@ func ParseInspect(src []byte) (*Known, error) {
 				k.Containers = append(k.Containers, x.container())
 			case x.IPAM != nil:
 				k.Networks = append(k.Networks, x.network())
+			default:
+				others++
 			}
 		}
+	}
+	if others > 0 && len(k.Containers)+len(k.Networks) == 0 {
+		return nil, errors.New("this is a JSON list, but of neither containers nor networks, as docker inspect prints them")
 	}
 	return k, nil
 }
@@ -106,12 +115,7 @@ func (x inspected) container() KnownContainer {
 			continue
 		}
 		for _, b := range bindings {
-			p := KnownPort{Protocol: protocol, Container: port}
-			p.Host, _ = strconv.Atoi(b.HostPort) // none, on a routed network
-			if a, err := netip.ParseAddr(b.HostIp); err == nil && !a.IsUnspecified() {
-				p.Address = a.Unmap()
-			}
-			c.Ports = append(c.Ports, p)
+			c.publish(protocol, port, b)
 		}
 	}
 	slices.SortFunc(c.Ports, func(a, b KnownPort) int {
@@ -126,8 +130,27 @@ func (x inspected) container() KnownContainer {
 		}
 		return a.Address.Compare(b.Address)
 	})
-	c.Ports = slices.Compact(c.Ports) // every address is listed once for each family
 	return c
+}
+
+// publish adds a published port. One of every address is listed once for each family.
+func (c *KnownContainer) publish(protocol string, port int, b inspectedBinding) {
+	p := KnownPort{Protocol: protocol, Container: port}
+	p.Host, _ = strconv.Atoi(b.HostPort) // none, on a routed network
+	a, err := netip.ParseAddr(b.HostIp)
+	a = a.Unmap()
+	if err == nil && !a.IsUnspecified() {
+		p.Address = a
+	}
+	four, six := err != nil || a.Is4(), err != nil || a.Is6()
+	i := slices.IndexFunc(c.Ports, func(q KnownPort) bool {
+		q.IPv4, q.IPv6 = false, false
+		return q == p
+	})
+	if i < 0 {
+		i, c.Ports = len(c.Ports), append(c.Ports, p)
+	}
+	c.Ports[i].IPv4, c.Ports[i].IPv6 = c.Ports[i].IPv4 || four, c.Ports[i].IPv6 || six
 }
 
 // bridgeName is the option that names a network's bridge.
@@ -169,6 +192,22 @@ func (k *Known) NameOf(a netip.Addr) string {
 		}
 	}
 	return ""
+}
+
+// Within are the addresses of running containers that a network has, in order.
+func (k *Known) Within(network netip.Prefix) []netip.Addr {
+	var list []netip.Addr
+	if k != nil {
+		for _, c := range k.Containers {
+			for _, a := range c.Addresses {
+				if c.Running && network.Contains(a) {
+					list = append(list, a)
+				}
+			}
+		}
+	}
+	slices.SortFunc(list, netip.Addr.Compare)
+	return slices.Compact(list)
 }
 
 // Network is the network of a bridge, or nil.

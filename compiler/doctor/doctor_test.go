@@ -41,6 +41,7 @@ func capture(t *testing.T, name string) string {
 // Healthy hosts have no finding.
 func TestHealthyHosts(t *testing.T) {
 	files, err := filepath.Glob("../../testdata/captures/*-save")
+	files = slices.DeleteFunc(files, func(name string) bool { return strings.Contains(name, "-modes") })
 	if err != nil || len(files) != 4 {
 		t.Fatalf("%v, %v", files, err)
 	}

@@ -430,13 +430,13 @@ func overlap(a, b string) bool {
 // proxy finds published ports that are closed to somebody in FORWARD, and open
 // to everybody over docker-proxy.
 func (d *doctor) proxy() {
-	ports, err := exposure.Of(d.ctx, d.host.Families, d.host.Interfaces, d.limits)
+	report, err := exposure.Of(d.ctx, exposure.Host{Families: d.host.Families, Interfaces: d.host.Interfaces}, d.limits)
 	if err != nil {
 		return
 	}
-	for _, p := range ports {
+	for _, p := range report.Ports {
 		for _, w := range p.Ways {
-			if w.Proxy && w.Everybody() && restricted(p, w.Interface) {
+			if w.Proxy() && w.Everybody() && restricted(p, w.Interface) {
 				d.openProxy(p, w)
 			}
 		}
@@ -462,5 +462,5 @@ func (d *doctor) openProxy(p *exposure.Port, w exposure.Way) {
 // restricted reports whether somebody is kept from a port over DNAT on an
 // interface.
 func restricted(p *exposure.Port, in string) bool {
-	return slices.ContainsFunc(p.Ways, func(w exposure.Way) bool { return !w.Proxy && w.Interface == in && !w.Everybody() })
+	return slices.ContainsFunc(p.Ways, func(w exposure.Way) bool { return !w.Proxy() && w.Interface == in && !w.Open() })
 }

@@ -69,7 +69,8 @@ func (l Ends) Sources(holds func(End) bool) diagram.Set {
 func (l Ends) Doubts(of diagram.Set) []Place {
 	var list []Place
 	for _, e := range l {
-		if e.Doubt.Rule != nil && len(e.Sources.Intersect(of)) > 0 && !slices.Contains(list, e.Doubt) {
+		same := func(p Place) bool { return p.Table == e.Doubt.Table && p.Rule == e.Doubt.Rule }
+		if e.Doubt.Rule != nil && len(e.Sources.Intersect(of)) > 0 && !slices.ContainsFunc(list, same) {
 			list = append(list, e.Doubt)
 		}
 	}
