@@ -38,10 +38,25 @@ func NewEvaluator(s *packet.Space, t *Table, tables []*Table, destType string) *
 	return e
 }
 
+// Unknown says why parts of a packet are not known; "" for one that is.
+type Unknown struct{ Mark, Dest, In string }
+
+// of is why a property is not known.
+func (u *Unknown) of(property int) string {
+	switch {
+	case property == packet.Dest:
+		return u.Dest
+	case property == packet.In:
+		return u.In
+	case property >= packet.Mark0 && property <= packet.Mark3:
+		return u.Mark
+	}
+	return ""
+}
+
 // Match returns the sources with which a packet matches a rule, and those with which
-// it may, with the words that cannot be evaluated. NoMark says why the packet's mark is
-// not known; "" when it is.
-func (e *Evaluator) Match(r *Rule, at *diagram.Point, noMark string) (sure, unsure diagram.Set, words string) {
+// it may, with the words that cannot be evaluated.
+func (e *Evaluator) Match(r *Rule, at *diagram.Point, unknown Unknown) (sure, unsure diagram.Set, words string) {
 	sure, unsure = diagram.None, diagram.None
 	own := e.conditions.address(r.Source, packet.Source)
 	cases := e.conditions.of(r.Body).cases
@@ -51,8 +66,8 @@ func (e *Evaluator) Match(r *Rule, at *diagram.Point, noMark string) (sure, unsu
 		for p := range c.Box {
 			switch {
 			case p == packet.Source || c.Box[p] == nil:
-			case noMark != "" && p >= packet.Mark0 && p <= packet.Mark3:
-				why = orElse(why, noMark)
+			case unknown.of(p) != "":
+				why = orElse(why, unknown.of(p))
 			default:
 				holds = holds && c.Box[p].Has(at[p])
 			}

@@ -130,15 +130,21 @@ func (w *walk) rule(c *iptables.Chain, r *iptables.Rule, n *run, in flows, back 
 // match is the sources of a flow's packets with which they match a rule.
 func (w *walk) match(r *iptables.Rule, n *run, x flow) (sure, unsure diagram.Set, words string) {
 	seen := w.hook.sees(x.state)
-	noMark := ""
+	var unknown iptables.Unknown
 	if x.noMark.Rule != nil {
-		noMark = "the packet's mark, after " + x.noMark.String()
+		unknown.Mark = "the packet's mark, after " + x.noMark.String()
+	}
+	if x.redirected {
+		unknown.Dest = "the host's address, after " + x.rewrittenBy.String()
+	}
+	if w.hook.chain == "POSTROUTING" {
+		unknown.In = "the interface that a packet came in on, which not every kernel knows in POSTROUTING"
 	}
 	e, point := w.evaluator(x.destType()), w.space.Point(seen)
 	if n.rules == 1 {
-		return e.Match(r, point, noMark)
+		return e.Match(r, point, unknown)
 	}
-	sure, _, words = e.Match(&iptables.Rule{Body: r.Body}, point, noMark)
+	sure, _, words = e.Match(&iptables.Rule{Body: r.Body}, point, unknown)
 	switch {
 	case words != "":
 		return diagram.None, n.sources, words

@@ -12,6 +12,7 @@ type state struct {
 	// noMark is the rule after which the packet's mark is not known.
 	noMark      Place
 	rewrittenBy Place // the rule that changed the destination
+	redirected  bool  // to an address of the host, of which it is not known which
 }
 
 // destType is the kind of the destination, as addrtype names it.

@@ -166,18 +166,11 @@ func (w *walk) arrive(x flow) {
 		at = w.through(at, hook{t, chain, tracked})
 	}
 	if x.packet.Hook == packet.Forward {
-		at = w.through(at, hook{w.host.Mangle, "POSTROUTING", leaving})
+		at = w.through(at, hook{w.host.Mangle, "POSTROUTING", tracked})
 	}
 	for _, x := range at {
 		w.end(x, packet.Accept, Place{})
 	}
-}
-
-// leaving is how a packet shows in POSTROUTING, where it has no interface that it came
-// in on.
-func leaving(s state) packet.Packet {
-	s.packet.In = ""
-	return s.packet
 }
 
 // impossible reports whether the kernel drops packets to an address that come in on an

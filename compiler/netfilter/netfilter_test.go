@@ -100,6 +100,8 @@ func TestFollow(t *testing.T) {
 			"accept INPUT 192.0.2.1:8080: " + all + " ? -t nat -A PREROUTING -p tcp -m statistic --mode random --probability 0.5 -j DNAT --to-destination 172.17.0.3:80"}},
 		{"REDIRECT", nat("-A PREROUTING -p tcp -m tcp --dport 8080 -j REDIRECT --to-ports 9090\n") + filter("-A INPUT -s 128.0.0.0/1 -p tcp -m tcp --dport 9090 -j DROP\n-A INPUT -p tcp -m tcp --dport 8080 -j DROP\n"), []string{
 			"accept INPUT 192.0.2.1:9090: 0.0.0.0/1", "deny INPUT 192.0.2.1:9090: 128.0.0.0/1"}},
+		{"REDIRECT, and INPUT asks for the host's address", nat("-A PREROUTING -p tcp -j REDIRECT\n") + filter("-A INPUT -d 192.0.2.1/32 -p tcp -j DROP\n"), []string{
+			"accept INPUT 192.0.2.1:8080: " + all + " ? -t filter -A INPUT -d 192.0.2.1/32 -p tcp -j DROP", "deny INPUT 192.0.2.1:8080: " + all + " ? -t filter -A INPUT -d 192.0.2.1/32 -p tcp -j DROP"}},
 		{"a destination that no route leads to", nat("-A PREROUTING -p tcp -j DNAT --to-destination 10.9.9.9\n"), []string{
 			"a target that Seawall does not know FORWARD 10.9.9.9:8080: " + all + " ? -t nat -A PREROUTING -p tcp -j DNAT --to-destination 10.9.9.9"}},
 		{"the host's loopback is for lo alone", nat("-A PREROUTING -p tcp -j DNAT --to-destination 127.0.0.1\n"), []string{"deny: " + all}},

@@ -125,6 +125,7 @@ func (w *walk) rewrite(at Place, u *match.Use, x flow, next *flows) {
 	for _, a := range addresses {
 		for _, port := range ports {
 			y := x
+			y.redirected = d.Host
 			y.local = d.Host || x.local && a == x.packet.Dest
 			y.packet.Dest, y.packet.Dport, y.packet.DNAT, y.rewrittenBy = a, port, true, at
 			w.passed.add(y)
@@ -133,7 +134,7 @@ func (w *walk) rewrite(at Place, u *match.Use, x flow, next *flows) {
 }
 
 // addressesOf are those that a packet may be sent to. The address that REDIRECT takes is
-// not known, and stands as the one that the packet was sent to.
+// not known (state.redirected), and the one that the packet was sent to stays.
 func addressesOf(d match.Destination, now netip.Addr) ([]netip.Addr, bool) {
 	if !d.Addresses[0].IsValid() {
 		return []netip.Addr{now}, true
