@@ -11,44 +11,42 @@ import (
 
 func exposureCommand() *cobra.Command {
 	h := &hostFlags{}
-	format := ""
+	format, inspect := "", ""
 	c := &cobra.Command{
 		Use:   "exposure [--rules FILE]",
 		Short: "Show every published port, and who reaches it, as the chains stand",
-		Long: `Show every published port of this host, or of saved rules, and who reaches it
-from each interface: over DNAT and the whole of FORWARD, and over docker-proxy
-and the whole of INPUT, as the chains stand. The sources are worked out
-exactly, other software's rules included.
+		Long: `Show every port that Docker opens on this host, or by saved rules, and who
+reaches it from each interface: published ports, ports of routed and unprotected
+networks, and those of a swarm. The first packet of a connection is followed
+through raw, mangle, nat and filter as the kernel does it, over DNAT to FORWARD,
+or to docker-proxy and INPUT. The sources are worked out exactly, other
+software's rules included; a rule that cannot be evaluated is named.
+
+Containers are named where the Docker daemon answers, or with --inspect.
 
 Without --rules it reads the host's rules, for which it needs root.`,
 		Example: `  seawall exposure
   iptables-save > v4; ip6tables-save > v6
-  seawall exposure --rules v4 --rules v6 --in eth0 --format markdown`,
-		Args: noPath("Saved rules are named with --rules"),
+  docker inspect $(docker ps -q) > inspect.json
+  seawall exposure --rules v4 --rules v6 --inspect inspect.json --in eth0 --format markdown`,
+		Args: noPath("Saved rules are named with --rules, the output of docker inspect with --inspect"),
 		RunE: func(c *cobra.Command, args []string) error {
 			host, err := h.read(c)
 			if err != nil {
 				return err
 			}
-			ports, err := exposure.Of(c.Context(), host.Families, host.Interfaces, prove.Limits{})
+			known, err := readKnown(c, inspect)
 			if err != nil {
 				return err
 			}
-			text := ""
-			switch format {
-			case "text":
-				text = exposure.Text(ports)
-			case "markdown":
-				text = exposure.Markdown(ports)
-			case "html":
-				text, err = exposure.HTML(ports)
-			case "json":
-				var raw []byte
-				raw, err = exposure.JSON(ports)
-				text = string(raw)
-			default:
-				return fmt.Errorf("--format is text, markdown, html or json, not %q", format)
+			if known == nil && len(h.files) == 0 {
+				known = askDaemon(c.Context())
 			}
+			report, err := exposure.Of(c.Context(), exposure.Host{Families: host.Families, Interfaces: host.Interfaces, Known: known}, prove.Limits{})
+			if err != nil {
+				return err
+			}
+			text, err := writeExposure(report, format)
 			if err != nil {
 				return err
 			}
@@ -57,7 +55,24 @@ Without --rules it reads the host's rules, for which it needs root.`,
 		},
 	}
 	h.register(c)
+	c.Flags().StringVar(&inspect, "inspect", "", "name containers from a `FILE` of docker inspect and docker network inspect, or - for standard input (default what the daemon says, without --rules)")
 	c.Flags().StringVar(&format, "format", "text", "text, markdown, html or json")
 	choices(c, "format", "text", "markdown", "html", "json")
 	return c
+}
+
+// writeExposure is the report in a format.
+func writeExposure(r *exposure.Report, format string) (string, error) {
+	switch format {
+	case "text":
+		return r.Text(), nil
+	case "markdown":
+		return r.Markdown(), nil
+	case "html":
+		return r.HTML()
+	case "json":
+		text, err := r.JSON()
+		return string(text), err
+	}
+	return "", fmt.Errorf("--format is text, markdown, html or json, not %q", format)
 }

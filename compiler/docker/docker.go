@@ -6,7 +6,9 @@
 //	engine.go    the generation of the chains
 //	networks.go  the networks and their kinds, from the rules that each kind has
 //	kinds.go     the rules of each kind of network, on each engine
+//	ports.go     every port that Docker opens, and the networks that lead there
 //	expect.go    all rules that belong to a host, to be held against those there are
+//	foreign.go   the rules among Docker's that are none of its own
 //	said.go      the published ports that Docker says and the rules do not
 //	inspect.go   what Docker itself says of networks and containers
 //
@@ -23,17 +25,19 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// Tables are the tables of one family that Docker writes to; nil for one that is
-// not there.
+// Tables are the tables of one family; nil for one that is not there. Docker writes to
+// Filter, Nat and Raw.
 type Tables struct {
 	Family           packet.Family
 	Filter, Nat, Raw *iptables.Table
+	Mangle, Security *iptables.Table
 	Known            *Known // what Docker says itself, nil where nothing is known
 }
 
 // TablesOf takes a file's tables.
 func TablesOf(f *iptables.File) Tables {
-	return Tables{Family: f.Family, Filter: f.Table("filter"), Nat: f.Table("nat"), Raw: f.Table("raw")}
+	return Tables{Family: f.Family, Filter: f.Table("filter"), Nat: f.Table("nat"), Raw: f.Table("raw"),
+		Mangle: f.Table("mangle"), Security: f.Table("security")}
 }
 
 // Published is a published port.

@@ -2,13 +2,12 @@ package docker
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/seawall/seawall/compiler/packet"
 )
 
 // Known is what Docker itself says of its networks and containers, beside the rules:
@@ -47,10 +46,11 @@ type KnownContainer struct {
 // port of the host.
 type KnownPort struct {
 	Protocol  string
-	Container int           // the container's port
-	Address   netip.Addr    // the host address, the zero Addr for every one
-	Family    packet.Family // of the host address, where Docker says it
-	Host      int           // the host's port, 0 for none
+	Container int        // the container's port
+	Address   netip.Addr // the host address, the zero Addr for every one
+	Host      int        // the host's port, 0 for none
+	// IPv4 and IPv6 are the families of the host's addresses on which it is published.
+	IPv4, IPv6 bool
 }
 
 // inspected is what is read of an object of either command.
@@ -79,6 +79,7 @@ type inspectedBinding struct{ HostIp, HostPort string }
 // understands, and needs no field but those that say which of the two an object is.
 func ParseInspect(src []byte) (*Known, error) {
 	k := &Known{}
+	others := 0
 	d := json.NewDecoder(strings.NewReader(string(src)))
 	for lists := 0; d.More() || lists == 0; lists++ {
 		var list []inspected
@@ -91,8 +92,13 @@ func ParseInspect(src []byte) (*Known, error) {
 				k.Containers = append(k.Containers, x.container())
 			case x.IPAM != nil:
 				k.Networks = append(k.Networks, x.network())
+			default:
+				others++
 			}
 		}
+	}
+	if others > 0 && len(k.Containers)+len(k.Networks) == 0 {
+		return nil, errors.New("this is a JSON list, but of neither containers nor networks, as docker inspect prints them")
 	}
 	return k, nil
 }
@@ -114,15 +120,7 @@ func (x inspected) container() KnownContainer {
 			continue
 		}
 		for _, b := range bindings {
-			p := KnownPort{Protocol: protocol, Container: port}
-			p.Host, _ = strconv.Atoi(b.HostPort) // none, on a routed network
-			if a, err := netip.ParseAddr(b.HostIp); err == nil {
-				p.Family = familyOf(a)
-				if !a.IsUnspecified() {
-					p.Address = a.Unmap()
-				}
-			}
-			c.Ports = append(c.Ports, p)
+			c.publish(protocol, port, b)
 		}
 	}
 	slices.SortFunc(c.Ports, func(a, b KnownPort) int {
@@ -135,20 +133,29 @@ func (x inspected) container() KnownContainer {
 		if a.Host != b.Host {
 			return a.Host - b.Host
 		}
-		if a.Family != b.Family {
-			return int(a.Family) - int(b.Family)
-		}
 		return a.Address.Compare(b.Address)
 	})
-	c.Ports = slices.Compact(c.Ports)
 	return c
 }
 
-func familyOf(a netip.Addr) packet.Family {
-	if a.Unmap().Is4() {
-		return packet.IPv4
+// publish adds a published port. One of every address is listed once for each family.
+func (c *KnownContainer) publish(protocol string, port int, b inspectedBinding) {
+	p := KnownPort{Protocol: protocol, Container: port}
+	p.Host, _ = strconv.Atoi(b.HostPort) // none, on a routed network
+	a, err := netip.ParseAddr(b.HostIp)
+	a = a.Unmap()
+	if err == nil && !a.IsUnspecified() {
+		p.Address = a
 	}
-	return packet.IPv6
+	four, six := err != nil || a.Is4(), err != nil || a.Is6()
+	i := slices.IndexFunc(c.Ports, func(q KnownPort) bool {
+		q.IPv4, q.IPv6 = false, false
+		return q == p
+	})
+	if i < 0 {
+		i, c.Ports = len(c.Ports), append(c.Ports, p)
+	}
+	c.Ports[i].IPv4, c.Ports[i].IPv6 = c.Ports[i].IPv4 || four, c.Ports[i].IPv6 || six
 }
 
 // bridgeName is the option that names a network's bridge.
@@ -190,6 +197,22 @@ func (k *Known) NameOf(a netip.Addr) string {
 		}
 	}
 	return ""
+}
+
+// Within are the addresses of running containers that a network has, in order.
+func (k *Known) Within(network netip.Prefix) []netip.Addr {
+	var list []netip.Addr
+	if k != nil {
+		for _, c := range k.Containers {
+			for _, a := range c.Addresses {
+				if c.Running && network.Contains(a) {
+					list = append(list, a)
+				}
+			}
+		}
+	}
+	slices.SortFunc(list, netip.Addr.Compare)
+	return slices.Compact(list)
 }
 
 // Network is the network of a bridge, or nil.

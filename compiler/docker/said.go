@@ -3,6 +3,8 @@ package docker
 import (
 	"net/netip"
 	"slices"
+
+	"github.com/seawall/seawall/compiler/packet"
 )
 
 // said adds the published ports that Docker says of running containers, and no rule
@@ -17,7 +19,7 @@ func (l *Layout) said() {
 			continue
 		}
 		for _, p := range c.Ports {
-			if p.Family == l.Tables.Family {
+			if l.Tables.Family == packet.IPv4 && p.IPv4 || l.Tables.Family == packet.IPv6 && p.IPv6 {
 				l.saidPort(c, p)
 			}
 		}

@@ -211,9 +211,8 @@ func (w *written) port(b, c, self, on string, dport, port int, k kind) {
 // know says what docker inspect says of the network.
 func (w *written) know(b, subnet, c string, dport int, k kind) {
 	v := "4"
-	family := packet.IPv4
 	if w.six {
-		v, family = "6", packet.IPv6
+		v = "6"
 	}
 	options := map[string]string{"com.docker.network.bridge.name": b, "com.docker.network.bridge.enable_icc": fmt.Sprint(k.icc), "com.docker.network.bridge.enable_ip_masquerade": fmt.Sprint(k.masq)}
 	if k.mode != "internal" {
@@ -228,11 +227,11 @@ func (w *written) know(b, subnet, c string, dport int, k kind) {
 	switch {
 	case k.mode == "internal":
 	case k.mode == "routed":
-		x.Ports = []docker.KnownPort{{Protocol: "tcp", Container: 80, Family: family}}
+		x.Ports = []docker.KnownPort{{Protocol: "tcp", Container: 80, IPv4: !w.six, IPv6: w.six}}
 	default:
-		x.Ports = []docker.KnownPort{{Protocol: "tcp", Container: 80, Host: dport, Family: family}}
+		x.Ports = []docker.KnownPort{{Protocol: "tcp", Container: 80, Host: dport, IPv4: !w.six, IPv6: w.six}}
 		if !w.six {
-			x.Ports = append(x.Ports, docker.KnownPort{Protocol: "tcp", Container: 81, Host: dport + 1, Family: family, Address: netip.MustParseAddr("127.0.0.1")})
+			x.Ports = append(x.Ports, docker.KnownPort{Protocol: "tcp", Container: 81, Host: dport + 1, IPv4: !w.six, IPv6: w.six, Address: netip.MustParseAddr("127.0.0.1")})
 		}
 	}
 	w.known.Containers = append(w.known.Containers, x)

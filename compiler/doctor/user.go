@@ -438,13 +438,13 @@ func (d *doctor) proxy() {
 	if slices.ContainsFunc(d.found, func(f Finding) bool { return slices.Contains(f.Fix, restart) }) {
 		return // which rules come back, Docker alone knows
 	}
-	ports, err := exposure.Of(d.ctx, families, d.host.Interfaces, d.limits)
+	report, err := exposure.Of(d.ctx, exposure.Host{Families: families, Interfaces: d.host.Interfaces}, d.limits)
 	if err != nil {
 		return
 	}
-	for _, p := range ports {
+	for _, p := range report.Ports {
 		for _, w := range p.Ways {
-			if w.Proxy && w.Everybody() && restricted(p, w.Interface) {
+			if w.Proxy() && w.Everybody() && restricted(p, w.Interface) {
 				d.openProxy(p, w)
 			}
 		}
@@ -470,5 +470,5 @@ func (d *doctor) openProxy(p *exposure.Port, w exposure.Way) {
 // restricted reports whether somebody is kept from a port over DNAT on an
 // interface.
 func restricted(p *exposure.Port, in string) bool {
-	return slices.ContainsFunc(p.Ways, func(w exposure.Way) bool { return !w.Proxy && w.Interface == in && !w.Everybody() })
+	return slices.ContainsFunc(p.Ways, func(w exposure.Way) bool { return !w.Proxy() && w.Interface == in && !w.Open() })
 }

@@ -25,7 +25,9 @@ func tables(text string, family packet.Family) docker.Tables {
 // is no DNAT, and docker-proxy serves everybody.
 func ExampleOf() {
 	four := tables(`*nat
+:PREROUTING ACCEPT [0:0]
 :DOCKER - [0:0]
+-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
 -A DOCKER ! -i docker0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80
 COMMIT
 *filter
@@ -39,13 +41,16 @@ COMMIT
 COMMIT
 `, packet.IPv4)
 	six := tables("*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n", packet.IPv6)
-	ports, err := exposure.Of(context.Background(), []docker.Tables{four, six}, []string{"eth0"}, prove.Limits{})
+	host := exposure.Host{Families: []docker.Tables{four, six}, Interfaces: []string{"eth0"}}
+	report, err := exposure.Of(context.Background(), host, prove.Limits{})
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Print(exposure.Text(ports))
+	fmt.Print(report.Text())
 	// Output:
 	// 8080/tcp → 172.17.0.2:80 on docker0
-	//   eth0, IPv4: 192.0.2.0/24
+	//   eth0, IPv4, over DNAT: 192.0.2.0/24
 	// ! eth0, IPv6, over docker-proxy: everybody
+	//
+	// Note: clients that route to a container's own address through eth0 get in past DNAT: 172.17.0.2:80.
 }

@@ -1,268 +1,202 @@
-// Package exposure tells who can reach each published port of a host as its
-// chains stand: over DNAT and the whole of FORWARD, and over docker-proxy and
-// the whole of INPUT. Tables in, a report out.
+// Package exposure tells who can reach each port that Docker opens on a host, as its
+// chains stand: through raw, mangle, nat and filter, as package netfilter follows a
+// packet. Tables in, a report out.
+//
+//	exposure.go  the report
+//	ports.go     the ports that are asked about
+//	address.go   the addresses and ports that packets are sent to
+//	way.go       who gets in, and how
+//	write.go     the report as text, Markdown, HTML and JSON
 package exposure
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
-	"sort"
 
 	"github.com/seawall/seawall/compiler/docker"
-	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/netfilter"
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
 )
 
-// Port is one published port, and who reaches it.
+// Host is the host that is asked about.
+type Host struct {
+	Families   []docker.Tables
+	Interfaces []string      // those on which traffic from outside arrives
+	Known      *docker.Known // what Docker itself says of its containers; may be nil
+}
+
+// Report is every port that Docker opens, and what there is to know about them all.
+type Report struct {
+	Ports []*Port // in order of the port, those of whole networks last
+	Notes []string
+}
+
+// Port is one port that Docker opens, and who reaches it.
 type Port struct {
-	Protocol  string
-	Port      int
-	Address   string // the host address, or "" for every one
-	Container string // address and port, "" when docker-proxy alone serves it
-	Bridge    string
-	Ways      []Way
-}
-
-// Way is one way in: from an interface, in one family.
-type Way struct {
-	Interface string
-	Family    packet.Family
-	Address   string // the host addresses that it is about, "" for all that no other way names
-	Proxy     bool   // to docker-proxy over INPUT, not to the container over FORWARD
-	Sources   []string
-	AllBut    bool // Sources are those that do not get in
-	Undecided bool // a match that Seawall does not know decides about some of them
-}
-
-// Everybody reports whether every source of the family gets in.
-func (w Way) Everybody() bool { return w.AllBut && len(w.Sources) == 0 && !w.Undecided }
-
-// Nobody reports whether none does.
-func (w Way) Nobody() bool { return !w.AllBut && len(w.Sources) == 0 && !w.Undecided }
-
-// Of works out who reaches what, from each of the interfaces. Families are the
-// tables of IPv4 and IPv6, as far as they are known.
-//
-// Docker's userland proxy listens on a published port of every host address in
-// both families. Where the port is not rewritten before (no DNAT in that family)
-// a client gets in there, past FORWARD (NETFILTER.md section 2).
-//
-// The error is for tables that iptables itself would refuse, a *prove.HardError, or
-// the context's.
-func Of(ctx context.Context, families []docker.Tables, interfaces []string, limits prove.Limits) ([]*Port, error) {
-	r := &reader{ctx: ctx, limits: limits, interfaces: interfaces}
-	layouts := map[packet.Family]*docker.Layout{}
-	for _, t := range families {
-		layouts[t.Family] = docker.Look(t)
-	}
-	for _, l := range layouts {
-		for _, p := range l.Published {
-			if p.Port > 0 {
-				r.port(p)
-			}
-		}
-	}
-	for _, x := range r.ports {
-		for _, family := range []packet.Family{packet.IPv4, packet.IPv6} {
-			if l := layouts[family]; l != nil {
-				if err := r.ways(x, l); err != nil {
-					return nil, err
-				}
-			}
-		}
-	}
-	sort.SliceStable(r.ports, func(i, j int) bool {
-		a, b := r.ports[i], r.ports[j]
-		return a.Port.Port < b.Port.Port || a.Port.Port == b.Port.Port && a.Port.Protocol+a.Port.Address < b.Port.Protocol+b.Port.Address
-	})
-	var list []*Port
-	for _, x := range r.ports {
-		list = append(list, &x.Port)
-	}
-	return list, nil
-}
-
-type reader struct {
-	ctx        context.Context // of the one question that the reader answers
-	limits     prove.Limits
-	interfaces []string
-	ports      []*found
-}
-
-// found is a published port, with the rules that say it in each family.
-type found struct {
-	Port
-	by []*docker.Published
-}
-
-func (r *reader) port(p *docker.Published) {
-	address := ""
-	if p.Address.IsValid() && !p.Address.IsUnspecified() {
-		address = p.Address.String()
-	}
-	for _, x := range r.ports {
-		if x.Port.Port == p.Port && x.Protocol == p.Protocol && x.Address == address {
-			x.by = append(x.by, p)
-			return
-		}
-	}
-	r.ports = append(r.ports, &found{Port{Protocol: p.Protocol, Port: p.Port, Address: address, Container: p.To.String(), Bridge: p.Bridge}, []*docker.Published{p}})
-}
-
-// ways adds the ways in of one family.
-func (r *reader) ways(x *found, l *docker.Layout) error {
-	family := l.Tables.Family
-	if a, err := netip.ParseAddr(x.Address); err == nil && a.Is4() != (family == packet.IPv4) {
-		return nil
-	}
-	var direct *docker.Published
-	proxied := false
-	for _, p := range x.by {
-		if p.To.Addr().Is4() == (family == packet.IPv4) && slices.Contains(l.Published, p) {
-			direct = p
-		}
-		proxied = proxied || p.Proxied
-	}
-	if direct == nil && !proxied {
-		return nil
-	}
-	for _, in := range r.interfaces {
-		elsewhere, err := r.way(x, l, direct, in, x.hostAddress(family))
-		if err != nil {
-			return err
-		}
-		x.Ways = append(x.Ways, elsewhere)
-		if x.Address != "" {
-			continue
-		}
-		// A rule may speak of one of the host's addresses alone.
-		for _, a := range namedAddresses(l.Tables.Filter, family) {
-			way, err := r.way(x, l, direct, in, a.Addr())
-			if err != nil {
-				return err
-			}
-			if way.Who() != elsewhere.Who() {
-				way.Address = a.String()
-				if a.IsSingleIP() {
-					way.Address = a.Addr().String()
-				}
-				x.Ways = append(x.Ways, way)
-			}
-		}
-	}
-	return nil
-}
-
-// way works out one way in, to one address of the host.
-func (r *reader) way(x *found, l *docker.Layout, direct *docker.Published, in string, to netip.Addr) (Way, error) {
-	way := Way{Interface: in, Family: l.Tables.Family, Proxy: direct == nil}
-	p := packet.Packet{In: in, Protocol: protocolOf(x.Protocol), State: packet.New, TCPFlags: packet.SYN, Sport: 40000, OrigPort: x.Port.Port, OrigDst: to, Source: to}
-	if direct != nil {
-		p.Hook, p.Out, p.DNAT = packet.Forward, direct.Bridge, true
-		p.Dest, p.Dport = direct.To.Addr(), int(direct.To.Port())
-	} else {
-		p.Hook, p.Dest, p.Dport = packet.Input, to, p.OrigPort
-	}
-	parts, err := prove.Through(r.ctx, l.Tables.Filter, p, l.Tables.Family, r.limits)
-	if err != nil {
-		return way, err
-	}
-	way.fill(parts)
-	return way, nil
-}
-
-// namedAddresses are the original addresses that rules ask for.
-func namedAddresses(t *iptables.Table, f packet.Family) []netip.Prefix {
-	var list []netip.Prefix
-	if t == nil {
-		return nil
-	}
-	for _, c := range t.Chains {
-		for _, r := range c.Rules {
-			for _, m := range r.Matches {
-				for _, o := range m.Options {
-					if o.Name != "--ctorigdst" || len(o.Values) != 1 {
-						continue
-					}
-					p, err := netip.ParsePrefix(o.Values[0])
-					if a, notPrefix := netip.ParseAddr(o.Values[0]); notPrefix == nil {
-						p, err = netip.PrefixFrom(a, a.BitLen()), nil
-					}
-					if err == nil && p.Addr().Is4() == (f == packet.IPv4) && !slices.Contains(list, p) {
-						list = append(list, p)
-					}
-				}
-			}
-		}
-	}
-	slices.SortFunc(list, func(a, b netip.Prefix) int { return a.Addr().Compare(b.Addr()) })
-	return list
-}
-
-// hostAddress is one to which the port is published.
-func (x *found) hostAddress(f packet.Family) netip.Addr {
-	if a, err := netip.ParseAddr(x.Address); err == nil {
-		return a
-	}
-	if f == packet.IPv6 {
-		return netip.MustParseAddr("2001:db8::2")
-	}
-	return netip.MustParseAddr("198.51.100.2")
-}
-
-func protocolOf(name string) packet.Protocol {
-	p, _ := packet.ParseProtocol(name)
-	return p
-}
-
-// fill sets who gets in, in the shorter of two forms.
-func (w *Way) fill(parts []prove.ReachPart) {
-	var in, out []string
-	for _, p := range parts {
-		switch {
-		case p.Verdict.IsOpen():
-			in = append(in, p.CIDRs...)
-		case p.Verdict.IsClosed():
-			out = append(out, p.CIDRs...)
-		default:
-			w.Undecided = true
-			in = append(in, p.CIDRs...)
-		}
-	}
-	w.Sources = in
-	if len(in) > 0 && len(out) < len(in) || len(out) == 0 {
-		w.Sources, w.AllBut = out, true
-	}
-}
-
-// Who says in words who gets in.
-func (w Way) Who() string {
-	text := ""
-	switch {
-	case w.Nobody():
-		return "nobody"
-	case w.AllBut && len(w.Sources) == 0:
-		text = "everybody"
-	default:
-		text = packet.Shorten(w.Sources)
-		if w.AllBut {
-			text = "everybody but " + text
-		}
-	}
-	if w.Undecided {
-		text += " (at most: a match that Seawall does not know decides)"
-	}
-	return text
+	Opened   docker.Opened
+	Protocol string // "" for every one
+	Port     int    // 0 for every one
+	// Address is the host address, or "" for every one; of a routed or unprotected port
+	// it is the container's, or the CIDR of its network.
+	Address       string
+	Container     string // address and port, of each family; "" when none is known
+	ContainerName string // "" when it is not known
+	Bridge        string
+	Local         bool // it is published on the loopback alone, and nobody else reaches it
+	Ways          []Way
 }
 
 // Name is the port as Docker writes it.
 func (p *Port) Name() string {
 	text := fmt.Sprintf("%d/%s", p.Port, p.Protocol)
-	if p.Address != "" {
-		text = netip.AddrPortFrom(netip.MustParseAddr(p.Address), uint16(p.Port)).String() + "/" + p.Protocol
+	switch a, err := netip.ParseAddr(p.Address); {
+	case p.Port == 0:
+		text = "every port"
+		if p.Protocol != "" {
+			text = "every " + p.Protocol + " port"
+		}
+		if p.Address != "" {
+			text += " of " + p.Address
+		}
+	case err == nil:
+		text = netip.AddrPortFrom(a, uint16(p.Port)).String() + "/" + p.Protocol
 	}
 	return text
+}
+
+// reader answers one question.
+type reader struct {
+	ctx       context.Context
+	limits    prove.Limits
+	host      Host
+	families  []*family
+	ports     []*found
+	notes     []string
+	haveProxy bool // rules show that docker-proxy runs
+}
+
+// family is the rules of one family.
+type family struct {
+	*docker.Layout
+	packet.Family
+	routes   []docker.Route
+	follower *netfilter.Follower
+	named    []netip.Prefix // the host's addresses that rules name
+	port     int            // one that no rule names
+}
+
+// Of works out who reaches what, from each of the interfaces: the first packet of a new
+// connection, from a port that clients use, on its way through every table.
+//
+// Docker's userland proxy listens on a published port of every host address in both
+// families, unless Docker says otherwise. Where the port is not rewritten before (no
+// DNAT in that family) a client gets in there, past FORWARD (NETFILTER.md section 2).
+//
+// The error is for tables that iptables itself would refuse, a *prove.HardError, or
+// the context's.
+func Of(ctx context.Context, h Host, limits prove.Limits) (*Report, error) {
+	r := &reader{ctx: ctx, limits: limits, host: h}
+	for _, f := range packet.Families {
+		for _, t := range h.Families {
+			if t.Family == f {
+				r.families = append(r.families, r.family(t))
+			}
+		}
+	}
+	r.find()
+	for _, x := range r.ports {
+		if err := r.ways(x); err != nil {
+			return nil, err
+		}
+	}
+	report := &Report{Ports: r.sorted()}
+	r.unseen()
+	if err := r.direct(); err != nil {
+		return nil, err
+	}
+	report.Notes = r.notes
+	return report, nil
+}
+
+func (r *reader) family(t docker.Tables) *family {
+	l := docker.Look(t)
+	f := &family{Layout: l, Family: t.Family, routes: l.Routes()}
+	if r.host.Known != nil {
+		for _, n := range r.host.Known.Networks {
+			for _, s := range n.Subnets {
+				if n.Bridge != "" && s.Addr().Is4() == (t.Family == packet.IPv4) {
+					f.routes = append(f.routes, docker.Route{To: s, Bridge: n.Bridge})
+				}
+			}
+		}
+	}
+	for _, p := range l.Ports() {
+		known := func(x docker.Route) bool { return x.Bridge == p.Bridge && !x.To.IsSingleIP() }
+		if p.Opened == docker.Unprotected && !slices.ContainsFunc(f.routes, known) {
+			f.routes = append(f.routes, docker.Route{To: f.noSubnet(p.Bridge), Bridge: p.Bridge})
+		}
+	}
+	h := netfilter.Host{Family: t.Family, Raw: t.Raw, Mangle: t.Mangle, Nat: t.Nat, Filter: t.Filter, Security: t.Security}
+	for _, x := range f.routes {
+		h.Routes = append(h.Routes, netfilter.Route{To: x.To, Interface: x.Bridge})
+	}
+	f.follower = netfilter.New(h, r.host.Interfaces...)
+	f.named, f.port = f.namedAddresses(), f.unnamedPort()
+	return f
+}
+
+// sorted are the ports in order. Those of a whole network are one where tcp and udp do
+// not differ.
+func (r *reader) sorted() []*Port {
+	slices.SortStableFunc(r.ports, order)
+	var list []*Port
+	for _, x := range r.ports {
+		if len(x.Ways) == 0 && !x.Local {
+			continue // of a family that nothing is known of
+		}
+		if n := len(list); n > 0 && x.Opened == docker.Unprotected {
+			if last := list[n-1]; last.Opened == x.Opened && last.Bridge == x.Bridge && last.Address == x.Address && reflect.DeepEqual(last.Ways, x.Ways) {
+				last.Protocol = ""
+				continue
+			}
+		}
+		list = append(list, &x.Port)
+	}
+	return list
+}
+
+func order(a, b *found) int {
+	if whole := a.Port.Port == 0; whole != (b.Port.Port == 0) {
+		if whole {
+			return 1
+		}
+		return -1
+	} else if whole {
+		return cmp.Or(cmp.Compare(a.Bridge, b.Bridge), a.address.Compare(b.address), cmp.Compare(a.Protocol, b.Protocol))
+	}
+	return cmp.Or(cmp.Compare(a.Port.Port, b.Port.Port), cmp.Compare(a.Protocol, b.Protocol), a.address.Compare(b.address), cmp.Compare(a.Opened, b.Opened))
+}
+
+// unseen notes what there was nothing to look at.
+func (r *reader) unseen() {
+	for _, f := range packet.Families {
+		i := slices.IndexFunc(r.families, func(x *family) bool { return x.Family == f })
+		switch {
+		case i < 0:
+			r.note("no %v rules were given, so nothing is said about %[1]v", f)
+		case len(r.families[i].named) > most:
+			r.note("the %v rules name %d addresses; of those that may be the host's own, the first %d were asked about", f, len(r.families[i].named), most)
+		case r.families[i].Engine != docker.NoEngine && r.families[i].Tables.Nat == nil:
+			r.note("the %v rules have no table nat, in which Docker publishes ports", f)
+		}
+	}
+}
+
+func (r *reader) note(format string, args ...any) {
+	r.notes = append(r.notes, fmt.Sprintf(format, args...))
 }

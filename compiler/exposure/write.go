@@ -1,131 +1,145 @@
 package exposure
 
 import (
-	"encoding/json"
 	"fmt"
-	"html/template"
+	"strconv"
 	"strings"
+
+	"github.com/seawall/seawall/compiler/docker"
 )
 
-// How says over which way a client gets in.
-func (w Way) How() string {
-	text := fmt.Sprintf("%s, IPv%d", w.Interface, w.Family)
+// From says from where a client comes in, and to which of the host's addresses.
+func (w Way) From() string {
+	text := fmt.Sprintf("%s, %v", w.Interface, w.Family)
 	if w.Address != "" {
 		text += ", to " + w.Address
-	}
-	if w.Proxy {
-		text += ", over docker-proxy"
 	}
 	return text
 }
 
-// Text is the report for a terminal.
-func Text(ports []*Port) string {
-	var b strings.Builder
-	if len(ports) == 0 {
-		return "No port is published.\n"
+// Target is the container with its address and port, and its name where that is known.
+func (p *Port) Target() string {
+	address := p.Container
+	if p.Opened == docker.Routed {
+		address = "" // that is the port's own
 	}
-	for i, p := range ports {
+	name := shown(p.ContainerName)
+	if name != "" && address != "" {
+		return name + " (" + address + ")"
+	}
+	return name + address
+}
+
+// title is the port and where it leads.
+func (p *Port) title() string {
+	text := p.Name()
+	if t := p.Target(); t != "" {
+		text += " → " + t
+	}
+	if p.Bridge != "" {
+		text += " on " + p.Bridge
+	}
+	return text
+}
+
+// shown is a name that somebody else gave, for a terminal.
+func shown(name string) string {
+	if strings.ContainsFunc(name, func(c rune) bool { return !strconv.IsPrint(c) }) {
+		return strconv.Quote(name)
+	}
+	return name
+}
+
+const (
+	localOnly       = "local only"
+	notEvaluated    = "cannot be evaluated: "
+	nothingOpened   = "No port is published.\n"
+	markOfEverybody = "!"
+)
+
+// Text is the report for a terminal. A way that keeps nobody out is marked.
+func (r *Report) Text() string {
+	var b strings.Builder
+	if len(r.Ports) == 0 {
+		b.WriteString(nothingOpened)
+	}
+	for i, p := range r.Ports {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
-		fmt.Fprintf(&b, "%s → %s", p.Name(), p.Container)
-		if p.Bridge != "" {
-			fmt.Fprintf(&b, " on %s", p.Bridge)
+		fmt.Fprintln(&b, p.title())
+		if p.Local {
+			fmt.Fprintln(&b, "  "+localOnly)
 		}
-		b.WriteByte('\n')
 		for _, w := range p.Ways {
 			mark := " "
-			if w.Everybody() {
-				mark = "!"
+			if w.Open() {
+				mark = markOfEverybody
 			}
-			fmt.Fprintf(&b, "%s %s: %s\n", mark, w.How(), w.Who())
+			fmt.Fprintf(&b, "%s %s, %s: %s\n", mark, w.From(), w.By(), w.Who())
+			for _, d := range w.Doubts {
+				fmt.Fprintf(&b, "    %s%s\n", notEvaluated, d)
+			}
 		}
 	}
+	if len(r.Notes) > 0 {
+		b.WriteByte('\n')
+	}
+	for _, n := range r.Notes {
+		fmt.Fprintf(&b, "Note: %s.\n", n)
+	}
 	return b.String()
+}
+
+// row is one way in as the row of a table.
+type row struct {
+	Port, Container, Interface, Family, By, Who string
+	Doubts                                      []Doubt
+	Open                                        bool
+}
+
+// rows are the ways in as a table.
+func (r *Report) rows() []row {
+	var list []row
+	for _, p := range r.Ports {
+		x := row{Port: p.Name(), Container: p.Target()}
+		if p.Local {
+			x.By = localOnly
+			list = append(list, x)
+		}
+		for _, w := range p.Ways {
+			y := x
+			y.Interface, y.Family, y.By, y.Who, y.Doubts, y.Open = w.Interface, w.Family.String(), w.By(), w.Who(), w.Doubts, w.Open()
+			if w.Address != "" {
+				y.Port += " at " + w.Address
+			}
+			list = append(list, y)
+		}
+	}
+	return list
+}
+
+// cell is a text in a table of Markdown.
+func cell(text string) string {
+	return strings.NewReplacer("|", `\|`, "<", "&lt;", "`", "\\`", "*", `\*`).Replace(text)
 }
 
 // Markdown is the report as a table.
-func Markdown(ports []*Port) string {
+func (r *Report) Markdown() string {
 	var b strings.Builder
-	b.WriteString("| port | container | from | who gets in |\n| --- | --- | --- | --- |\n")
-	for _, p := range ports {
-		for _, w := range p.Ways {
-			who := w.Who()
-			if w.Everybody() {
-				who = "**" + who + "**"
-			}
-			fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", p.Name(), p.Container, w.How(), who)
+	b.WriteString("| port | container | interface | family | way in | who gets in |\n| --- | --- | --- | --- | --- | --- |\n")
+	for _, x := range r.rows() {
+		who := cell(x.Who)
+		if x.Open {
+			who = "**" + who + "**"
 		}
+		for _, d := range x.Doubts {
+			who += "; " + notEvaluated + cell(d.String())
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", cell(x.Port), cell(x.Container), cell(x.Interface), x.Family, cell(x.By), who)
+	}
+	for _, n := range r.Notes {
+		fmt.Fprintf(&b, "\nNote: %s.\n", cell(n))
 	}
 	return b.String()
-}
-
-// JSON is the report for programs.
-func JSON(ports []*Port) ([]byte, error) {
-	type way struct {
-		Interface string   `json:"interface"`
-		Family    int      `json:"family"`
-		Address   string   `json:"address,omitempty"`
-		Proxy     bool     `json:"docker_proxy,omitempty"`
-		Who       string   `json:"who"`
-		AllBut    bool     `json:"all_but,omitempty"`
-		Sources   []string `json:"sources"`
-		Undecided bool     `json:"undecided,omitempty"`
-	}
-	type port struct {
-		Port      int    `json:"port"`
-		Protocol  string `json:"protocol"`
-		Address   string `json:"address,omitempty"`
-		Container string `json:"container"`
-		Bridge    string `json:"bridge,omitempty"`
-		Ways      []way  `json:"ways"`
-	}
-	out := []port{}
-	for _, p := range ports {
-		x := port{p.Port, p.Protocol, p.Address, p.Container, p.Bridge, []way{}}
-		for _, w := range p.Ways {
-			x.Ways = append(x.Ways, way{w.Interface, int(w.Family), w.Address, w.Proxy, w.Who(), w.AllBut, append([]string{}, w.Sources...), w.Undecided})
-		}
-		out = append(out, x)
-	}
-	text, err := json.MarshalIndent(out, "", "  ")
-	return append(text, '\n'), err
-}
-
-var page = template.Must(template.New("exposure").Parse(`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Published ports</title>
-<style>
-:root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }
-body { margin: 2rem auto; max-width: 60rem; padding: 0 1rem; }
-table { border-collapse: collapse; width: 100%; }
-th, td { border-bottom: 1px solid; padding: .4rem .8rem .4rem 0; text-align: left; vertical-align: top; overflow-wrap: anywhere; }
-@media print { body { margin: 0; max-width: none; } }
-</style>
-</head>
-<body>
-<main>
-<h1>Published ports, and who gets in</h1>
-<table>
-<thead><tr><th scope="col">Port</th><th scope="col">Container</th><th scope="col">From</th><th scope="col">Who gets in</th></tr></thead>
-<tbody>
-{{- range $p := .}}{{range .Ways}}
-<tr><td>{{$p.Name}}</td><td>{{$p.Container}}</td><td>{{.How}}</td><td>{{if .Everybody}}<strong>{{.Who}}</strong>{{else}}{{.Who}}{{end}}</td></tr>
-{{- end}}{{end}}
-</tbody>
-</table>
-</main>
-</body>
-</html>
-`))
-
-// HTML is the report as a page of its own.
-func HTML(ports []*Port) (string, error) {
-	var b strings.Builder
-	err := page.Execute(&b, ports)
-	return b.String(), err
 }

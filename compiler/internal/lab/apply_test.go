@@ -217,7 +217,7 @@ func TestFromNothingToClosed(t *testing.T) {
 			must("apply", policy, "--yes", "--confirm-within", "0", "--run-dir", t.TempDir())
 			must("init", "--docker", socket, "--check", policy)
 			w.both(scenario, "after")
-			if said := must("exposure", "--in", "eth0"); !strings.Contains(said, "  eth0, IPv4: "+friend+"\n") || !strings.Contains(said, "  eth0, IPv6, over docker-proxy: "+friend6+"\n") {
+			if said := must("exposure", "--in", "eth0"); !strings.Contains(said, "  eth0, IPv4, over DNAT: "+friend+"\n") || !strings.Contains(said, "  eth0, IPv6, over docker-proxy: "+friend6+"\n") {
 				t.Errorf("exposure of the closed host:\n%s", said)
 			}
 			if said := must("doctor", "--in", "eth0"); !strings.Contains(said, "IPv4: Docker 20.10 to 27, nothing wrong.") && os.Getenv("DOCKERD") == "" {

@@ -190,7 +190,7 @@ func fileText(t *testing.T, dir string, format *emit.Format, f packet.Family) st
 func TestRestoreLeavesDockerAlone(t *testing.T) {
 	Need(t)
 	captures, err := filepath.Glob("../../../testdata/captures/*tables-save")
-	if err != nil || len(captures) != 4 {
+	if err != nil || len(captures) < 4 {
 		t.Fatalf("%d captures, %v", len(captures), err)
 	}
 	for _, capture := range captures {

@@ -3,22 +3,6 @@ package match
 // Where the kernel takes a use of a module depends on its options here
 // (checkentry in net/netfilter/xt_NAME.c).
 
-// addressTypes are the kinds of addresses of addrtype, in the order of the kernel.
-var addressTypes = []string{
-	"UNSPEC", "UNICAST", "LOCAL", "BROADCAST", "ANYCAST", "MULTICAST", "BLACKHOLE", "UNREACHABLE", "PROHIBIT", "THROW",
-	"NAT", "XRESOLVE",
-}
-
-func addrtypeHooks(u *Use) []string {
-	switch {
-	case u.Option("--limit-iface-in") != nil:
-		return []string{"PREROUTING", "INPUT", "FORWARD"}
-	case u.Option("--limit-iface-out") != nil:
-		return []string{"FORWARD", "OUTPUT", "POSTROUTING"}
-	}
-	return nil
-}
-
 func policyHooks(u *Use) []string {
 	switch dir := u.Option("--dir"); {
 	case dir == nil:

@@ -178,6 +178,9 @@ type Reader struct {
 	// Changed says which rule may have changed a thing before the match is asked:
 	// a packet's mark, or what is in a set. "" for none.
 	Changed func(t Thing) string
+	// DestType is the kind of the destination, LOCAL or UNICAST, where whoever asks
+	// knows it; "" where not.
+	DestType string
 }
 
 // Thing is something that a target may change and a match may ask for.

@@ -37,12 +37,6 @@ import "github.com/seawall/seawall/compiler/packet"
 // option of the match for the rule's protocol (-p dccp --dport 5) loads it without
 // -m; there is none for udplite.
 var modules = []Module{
-	{Name: "addrtype", Kind: MatchKind, Families: Both, OneOf: []string{"src-type", "dst-type"}, Hooks: addrtypeHooks, Options: []Option{
-		{Name: "src-type", Value: String, Not: true, Valid: validList(addressTypes...)}, // comma list of UNSPEC UNICAST LOCAL BROADCAST ANYCAST MULTICAST BLACKHOLE UNREACHABLE PROHIBIT THROW NAT XRESOLVE; any case, abbreviations take the first that fits
-		{Name: "dst-type", Value: String, Not: true, Valid: validList(addressTypes...)}, // as --src-type
-		{Name: "limit-iface-in", Value: None, Excludes: []string{"limit-iface-out"}},
-		{Name: "limit-iface-out", Value: None, Excludes: []string{"limit-iface-in"}},
-	}},
 	{Name: "ah", Kind: MatchKind, Families: Only4, Protocols: []packet.Protocol{packet.AH}, Options: []Option{
 		{Name: "ahspi", Value: Uint32Range, Not: true},
 	}},

@@ -71,14 +71,19 @@ func keptLog(_ packet.Family, u *Use) (string, bool) {
 	return fmt.Sprintf("%s %q %v", level, prefix, flags), true
 }
 
-// keptMark is the value and the mask that all options of MARK are written as
-// (libxt_MARK.c, mark_tg_parse).
+// keptMark is the value and the mask that all options of MARK are written as.
 func keptMark(_ packet.Family, u *Use) (string, bool) {
 	if len(u.Options) != 1 {
 		return "", false
 	}
-	g := u.Options[0]
-	value, mask, ok := markMask(g.Values[0])
+	value, mask, ok := markChange(u.Options[0])
+	return fmt.Sprintf("%d/%d", value, mask), ok
+}
+
+// markChange is an option of MARK as the bits that it clears and those that it turns
+// over after that (libxt_MARK.c, mark_tg_parse).
+func markChange(g Given) (value, mask uint32, ok bool) {
+	value, mask, ok = markMask(g.Values[0])
 	switch g.Name {
 	case "--set-mark":
 		mask |= value
@@ -89,7 +94,7 @@ func keptMark(_ packet.Family, u *Use) (string, bool) {
 	case "--xor-mark":
 		mask = 0
 	}
-	return fmt.Sprintf("%d/%d", value, mask), ok
+	return value, mask, ok
 }
 
 // setEffect is SET: it adds to sets, or takes from them.

@@ -1,0 +1,303 @@
+package exposure
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/seawall/seawall/compiler/docker"
+	"github.com/seawall/seawall/compiler/netfilter"
+	"github.com/seawall/seawall/compiler/packet"
+)
+
+// Means is how a client gets in.
+type Means int
+
+// The means: DNAT and FORWARD; docker-proxy and INPUT; straight to the container's own
+// address, on a routed or an unprotected network; DNAT of the swarm's ingress network;
+// and a REDIRECT to another port of the host.
+const (
+	DNAT Means = iota
+	Proxy
+	Routed
+	Unprotected
+	Ingress
+	Redirect
+)
+
+// Way is one way in: from an interface, in one family.
+type Way struct {
+	Interface string
+	Family    packet.Family
+	Address   string // the host addresses that it is about, "" for all that no other way names
+	Means     Means
+	To        string // where DNAT or REDIRECT leads, when it is not the port's container
+	Sources   []string
+	AllBut    bool    // Sources are those that do not get in
+	Undecided bool    // Sources are those that may get in: rules that cannot be evaluated decide
+	Doubts    []Doubt // why
+	// KeepsOut says that somebody is kept out who comes this way, or may be. A source
+	// that another way takes is not.
+	KeepsOut bool
+}
+
+// Doubt is what could not be evaluated.
+type Doubt struct {
+	Table, Chain string
+	Rule         string // "" where it is not a rule
+	Why          string
+}
+
+func (d Doubt) String() string {
+	if d.Rule == "" {
+		return d.Why
+	}
+	return "-t " + d.Table + " " + d.Rule
+}
+
+// Everybody reports whether every source of the family gets in.
+func (w Way) Everybody() bool { return w.AllBut && len(w.Sources) == 0 && !w.Undecided }
+
+// Nobody reports whether none does.
+func (w Way) Nobody() bool { return !w.AllBut && len(w.Sources) == 0 && !w.Undecided }
+
+// Open reports whether everybody gets in who comes this way.
+func (w Way) Open() bool { return !w.KeepsOut && !w.Undecided && !w.Nobody() }
+
+// Proxy reports whether it is docker-proxy's, over INPUT.
+func (w Way) Proxy() bool { return w.Means == Proxy }
+
+// Who says in words who gets in.
+func (w Way) Who() string {
+	text := ""
+	switch {
+	case w.Nobody():
+		return "nobody"
+	case w.AllBut && len(w.Sources) == 0:
+		text = "everybody"
+	default:
+		text = packet.Shorten(w.Sources)
+		if w.AllBut {
+			text = "everybody but " + text
+		}
+	}
+	if w.Undecided {
+		text = "at most " + text
+	}
+	return text
+}
+
+// By says in words how a client gets in.
+func (w Way) By() string {
+	text := [...]string{"over DNAT", "over docker-proxy", "routed", "unprotected", "over swarm ingress", "over REDIRECT"}[w.Means]
+	if w.To != "" {
+		text += " to " + w.To
+	}
+	return text
+}
+
+// ways adds the ways into a port, by interface and family.
+func (r *reader) ways(x *found) error {
+	if x.Local {
+		return nil
+	}
+	for _, in := range r.host.Interfaces {
+		for _, f := range r.families {
+			if x.address.IsValid() && x.address.Is4() != (f.Family == packet.IPv4) {
+				continue
+			}
+			if err := r.waysOf(x, f, in); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// most is how many addresses of the host are asked about beside the others.
+const most = 64
+
+func (r *reader) waysOf(x *found, f *family, in string) error {
+	to, opened := x.in(f.Family)
+	listening, _ := r.listens(x, f.Family)
+	if !opened && !listening {
+		return nil
+	}
+	if x.Opened == docker.Routed || x.Opened == docker.Unprotected {
+		ways, err := r.to(x, f, in, to, false)
+		x.Ways = append(x.Ways, ways...)
+		return err
+	}
+	address := x.address
+	if !address.IsValid() {
+		address = f.anywhere()
+	}
+	port := uint16(x.Port.Port)
+	ways, err := r.to(x, f, in, netip.AddrPortFrom(address, port), true)
+	if err != nil || x.address.IsValid() {
+		x.Ways = append(x.Ways, ways...)
+		return err
+	}
+	elsewhere := whoOf(ways)
+	x.Ways = append(x.Ways, ways...)
+	// A rule may speak of one of the host's addresses alone.
+	for _, a := range f.named[:min(len(f.named), most)] {
+		ways, err := r.to(x, f, in, netip.AddrPortFrom(a.Addr(), port), true)
+		if err != nil {
+			return err
+		}
+		if slices.Equal(whoOf(ways), elsewhere) {
+			continue
+		}
+		for i := range ways {
+			ways[i].Address = a.String()
+			if a.IsSingleIP() {
+				ways[i].Address = a.Addr().String()
+			}
+		}
+		x.Ways = append(x.Ways, ways...)
+	}
+	return nil
+}
+
+func whoOf(ways []Way) []string {
+	var list []string
+	for _, w := range ways {
+		list = append(list, w.By()+": "+w.Who())
+	}
+	return list
+}
+
+// first is the first packet of a new connection.
+func first(in, protocol string, to netip.AddrPort) packet.Packet {
+	p := packet.Packet{In: in, Dest: to.Addr(), Dport: int(to.Port()), Sport: 40000}
+	p.Protocol, _ = packet.ParseProtocol(protocol)
+	if p.Protocol == packet.TCP {
+		p.TCPFlags = packet.SYN
+	}
+	return p
+}
+
+// means are how a port is reached, where DNAT or a route leads to its container.
+var means = map[docker.Opened]Means{docker.ByDNAT: DNAT, docker.Routed: Routed, docker.Unprotected: Unprotected, docker.Swarm: Ingress}
+
+// to works out the ways to a port at one address, of the host or of a container: the
+// usual one, and each other on which somebody gets in.
+func (r *reader) to(x *found, f *family, in string, to netip.AddrPort, local bool) ([]Way, error) {
+	ends, err := f.follower.Follow(r.ctx, first(in, x.Protocol, to), local, r.limits)
+	if err != nil {
+		return nil, err
+	}
+	usual := Way{Means: Proxy}
+	if _, opened := x.in(f.Family); opened {
+		usual.Means = means[x.Opened]
+	}
+	ways := []Way{usual}
+	for _, e := range ends {
+		w, gets := r.shape(x, f, e)
+		if gets && !slices.ContainsFunc(ways, w.sameShape) {
+			ways = append(ways, w)
+		}
+	}
+	for i := range ways {
+		w := &ways[i]
+		w.Interface, w.Family = in, f.Family
+		r.fill(x, f, w, ends, i == 0)
+	}
+	return ways, nil
+}
+
+func (w Way) sameShape(v Way) bool { return w.Means == v.Means && w.To == v.To }
+
+// shape is the way that an end of a packet belongs to, without who takes it; false where
+// it does not get in.
+func (r *reader) shape(x *found, f *family, e netfilter.End) (Way, bool) {
+	p := e.Packet
+	to := netip.AddrPortFrom(p.Dest, uint16(p.Dport))
+	switch {
+	case e.Verdict != packet.Accept:
+		return Way{}, false
+	case p.Hook == packet.Input && p.DNAT:
+		return Way{Means: Redirect, To: fmt.Sprintf("port %d of the host", p.Dport)}, true
+	case p.Hook == packet.Input:
+		listening, _ := r.listens(x, f.Family)
+		return Way{Means: Proxy}, listening
+	}
+	w := Way{Means: means[x.Opened]}
+	if p.DNAT && !slices.Contains(x.by, opening{f.Family, to}) {
+		w.To = to.String()
+	}
+	return w, true
+}
+
+// fill sets who gets in on a way, in the shorter of two forms. What cannot be said of a
+// packet's end belongs to the usual way.
+func (r *reader) fill(x *found, f *family, w *Way, ends netfilter.Ends, usual bool) {
+	certain := func(e netfilter.End) bool {
+		v, gets := r.shape(x, f, e)
+		return gets && v.sameShape(*w)
+	}
+	in := ends.Sources(func(e netfilter.End) bool { return certain(e) || usual && e.Verdict == packet.Unknown })
+	open := in.Intersect(ends.Sources(func(e netfilter.End) bool { return !certain(e) }))
+	if len(open) > 0 {
+		w.Undecided = true
+		for _, p := range ends.Doubts(open) {
+			w.Doubts = append(w.Doubts, Doubt{p.Table, p.Chain, p.Rule.String(p.Chain), p.Words})
+		}
+	}
+	if len(in) > 0 {
+		w.listener(r, x)
+	}
+	kept := ends.Sources(func(e netfilter.End) bool {
+		_, gets := r.shape(x, f, e)
+		return !gets
+	})
+	w.KeepsOut = len(kept) > 0 && (usual || len(kept.Intersect(in)) > 0)
+	s := packet.NewSpace(f.Family)
+	w.Sources = s.CIDRs(in)
+	if out := s.CIDRs(in.Complement(packet.MaxAddress(f.Family))); len(in) > 0 && len(out) < len(w.Sources) || len(out) == 0 {
+		w.Sources, w.AllBut = out, true
+	}
+}
+
+// listener says where it is not known whether anybody listens on the host itself.
+func (w *Way) listener(r *reader, x *found) {
+	doubt := ""
+	switch w.Means {
+	case Proxy:
+		_, doubt = r.listens(x, w.Family)
+	case Redirect:
+		doubt = "who listens on " + w.To + " is not known"
+	}
+	if doubt != "" {
+		w.Undecided = true
+		w.Doubts = append(w.Doubts, Doubt{Why: doubt})
+	}
+}
+
+// direct notes which published ports are reached past DNAT, by clients that route to a
+// container's own address.
+func (r *reader) direct() error {
+	for _, in := range r.host.Interfaces {
+		for _, f := range r.families {
+			var list []string
+			for _, x := range r.ports {
+				to, opened := x.in(f.Family)
+				if !opened || x.Opened != docker.ByDNAT || slices.Contains(list, to.String()) {
+					continue
+				}
+				ends, err := f.follower.Follow(r.ctx, first(in, x.Protocol, to), false, r.limits)
+				if err != nil {
+					return err
+				}
+				if slices.ContainsFunc(ends, func(e netfilter.End) bool { return e.Verdict == packet.Accept }) {
+					list = append(list, to.String())
+				}
+			}
+			if len(list) > 0 {
+				r.note("clients that route to a container's own address through %s get in past DNAT: %s", in, packet.Shorten(list))
+			}
+		}
+	}
+	return nil
+}

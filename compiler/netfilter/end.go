@@ -1,0 +1,82 @@
+package netfilter
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/seawall/seawall/compiler/diagram"
+	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/packet"
+)
+
+// Place is a rule of a table; the zero Place is none.
+type Place struct {
+	Table, Chain string
+	Rule         *iptables.Rule
+	Words        string // what of the rule cannot be evaluated
+}
+
+// String is the rule as iptables takes it: -t nat -A DOCKER …
+func (p Place) String() string {
+	if p.Rule == nil {
+		return ""
+	}
+	return "-t " + p.Table + " " + p.Rule.String(p.Chain)
+}
+
+// End is what becomes of the packet from some sources.
+type End struct {
+	Sources diagram.Set
+	// Packet is the packet where it ended, rewritten by what it met; Hook is "" of one
+	// that came no further than PREROUTING.
+	Packet packet.Packet
+	// Verdict is Accept where it is delivered, and Unknown where that cannot be said.
+	Verdict packet.Verdict
+	By      Place // the rule that ended it; none for a chain's policy, or the kernel's own
+	Doubt   Place // the last rule on the way that cannot be evaluated
+	// Rewritten is the rule that changed its destination.
+	Rewritten Place
+}
+
+// Ends are what becomes of a packet from every source. A source that belongs to several
+// is undecided: rules that cannot be evaluated choose among them.
+type Ends []End
+
+func (w *walk) end(x flow, v packet.Verdict, by Place) {
+	for i := range w.ends {
+		e := &w.ends[i]
+		if e.Packet == x.packet && e.Verdict == v && e.Doubt == x.doubt && e.By == by {
+			e.Sources = e.Sources.Union(x.sources)
+			return
+		}
+	}
+	w.ends = append(w.ends, End{Sources: x.sources, Packet: x.packet, Verdict: v, By: by, Doubt: x.doubt, Rewritten: x.rewrittenBy})
+}
+
+// Sources are those that belong to an end for which a condition holds.
+func (l Ends) Sources(holds func(End) bool) diagram.Set {
+	all := diagram.None
+	for _, e := range l {
+		if holds(e) {
+			all = all.Union(e.Sources)
+		}
+	}
+	return all
+}
+
+// Doubts are the rules that cannot be evaluated and that decide about some of the
+// sources, in the order of the tables.
+func (l Ends) Doubts(of diagram.Set) []Place {
+	var list []Place
+	for _, e := range l {
+		same := func(p Place) bool { return p.Table == e.Doubt.Table && p.Rule == e.Doubt.Rule }
+		if e.Doubt.Rule != nil && len(e.Sources.Intersect(of)) > 0 && !slices.ContainsFunc(list, same) {
+			list = append(list, e.Doubt)
+		}
+	}
+	order := []string{"raw", "mangle", "nat", "filter", "security"}
+	slices.SortStableFunc(list, func(a, b Place) int {
+		return cmp.Or(slices.Index(order, a.Table)-slices.Index(order, b.Table), cmp.Compare(a.Rule.Line, b.Rule.Line))
+	})
+	return list
+}

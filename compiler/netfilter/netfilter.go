@@ -1,0 +1,190 @@
+// Package netfilter follows the first packet of a new connection through all tables of
+// a host, as the kernel does: raw, mangle and nat in PREROUTING, the routing decision,
+// then mangle, filter and security in INPUT or FORWARD. The source is left open: the
+// answer says what becomes of the packet from each source.
+//
+//	netfilter.go  the host, and the hooks in the kernel's order
+//	flow.go       packets that are treated alike so far, by their sources
+//	chain.go      flows on their way through a chain
+//	target.go     what targets do to them
+//	end.go        what became of them
+//
+// What cannot be evaluated decides nothing: the packet goes both ways from there, and
+// where the two do not end alike, the answer names the rule.
+package netfilter
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+
+	"github.com/seawall/seawall/compiler/diagram"
+	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/packet"
+	"github.com/seawall/seawall/compiler/prove"
+)
+
+// Host is the tables of one family, nil for one that is not there, and what lies behind
+// the host's bridges.
+type Host struct {
+	Family                             packet.Family
+	Raw, Mangle, Nat, Filter, Security *iptables.Table
+	Routes                             []Route
+}
+
+// Route is a way to a network: its addresses, and the interface that leads there.
+type Route struct {
+	To        netip.Prefix
+	Interface string
+}
+
+// Follower follows packets through a host's tables.
+type Follower struct {
+	host       Host
+	tables     []*iptables.Table
+	space      *packet.Space
+	all        diagram.Set // every source of the family
+	evaluators map[evaluatorKey]*iptables.Evaluator
+	runs       map[*iptables.Rule]*run
+}
+
+// evaluatorKey is what an evaluator depends on beside the packet.
+type evaluatorKey struct {
+	table    *iptables.Table
+	destType string
+}
+
+// New returns a follower for packets that come in on the interfaces.
+func New(h Host, interfaces ...string) *Follower {
+	f := &Follower{host: h, evaluators: map[evaluatorKey]*iptables.Evaluator{}, runs: map[*iptables.Rule]*run{},
+		all: diagram.Set{{Hi: packet.MaxAddress(h.Family)}}}
+	patterns := slices.Clone(interfaces)
+	for _, t := range []**iptables.Table{&f.host.Raw, &f.host.Mangle, &f.host.Nat, &f.host.Filter, &f.host.Security} {
+		if *t != nil {
+			*t = (*t).Whole()
+			f.tables = append(f.tables, *t)
+			patterns = append(patterns, (*t).Patterns()...)
+		}
+	}
+	for _, r := range h.Routes {
+		patterns = append(patterns, r.Interface)
+	}
+	f.space = packet.NewSpace(h.Family, patterns...)
+	return f
+}
+
+// hook is one of the kernel's calls of a table.
+type hook struct {
+	table *iptables.Table
+	chain string
+	// sees says how conntrack's part of a packet shows there.
+	sees func(state) packet.Packet
+}
+
+// Follow follows the first packet of a new connection to one of the host's own
+// addresses, or with local false to another one. Its source is not looked at, and of
+// what conntrack knows nothing. The ends are the outcomes of all sources: a source of
+// several of them is undecided. The error is for tables that iptables would refuse, a
+// *prove.HardError, or the context's.
+func (f *Follower) Follow(ctx context.Context, p packet.Packet, local bool, limits prove.Limits) (Ends, error) {
+	p.Hook, p.Out, p.Source = "", "", netip.Addr{}
+	p.State, p.Reply, p.SNAT, p.DNAT = packet.New, false, false, false
+	p.OrigDst, p.OrigPort = p.Dest, p.Dport
+	w := newWalk(f, ctx, limits)
+	start := flows{{sources: f.all, state: state{packet: p, local: local}}}
+	if f.impossible(p.Dest, p.In) && f.host.Family == packet.IPv6 {
+		w.end(start[0], packet.Deny, Place{}) // before any table (net/ipv6/ip6_input.c, ip6_rcv_core)
+		return w.ends, nil
+	}
+	at := w.through(start, hook{f.host.Raw, "PREROUTING", untracked})
+	at = w.through(at, hook{f.host.Mangle, "PREROUTING", tracked})
+	at = w.rewritten(at)
+	for _, x := range w.routed(at) {
+		w.arrive(x)
+	}
+	return w.ends, w.err
+}
+
+// untracked is how a packet shows in raw, which comes before conntrack.
+func untracked(s state) packet.Packet {
+	p := s.packet
+	if p.State != packet.Untracked {
+		p.State = packet.Invalid
+	}
+	return p
+}
+
+// tracked is how it shows after conntrack.
+func tracked(s state) packet.Packet { return s.packet }
+
+// rewritten is nat PREROUTING: the chain sees new connections alone, and nothing that
+// is not tracked.
+func (w *walk) rewritten(in flows) flows {
+	var seen, out flows
+	for _, x := range in {
+		if x.packet.State == packet.Untracked {
+			out.add(x)
+		} else {
+			seen.add(x)
+		}
+	}
+	for _, x := range w.through(seen, hook{w.host.Nat, "PREROUTING", tracked}) {
+		out.add(x)
+	}
+	return out
+}
+
+// routed is the routing decision.
+func (w *walk) routed(in flows) flows {
+	var out flows
+	for _, x := range in {
+		switch {
+		case w.impossible(x.packet.Dest, x.packet.In):
+			w.end(x, packet.Deny, Place{}) // a martian destination
+			continue
+		case x.local:
+			x.packet.Hook = packet.Input
+		default:
+			x.packet.Hook, x.packet.Out = packet.Forward, w.leadsTo(x.packet.Dest)
+			if x.packet.Out == "" {
+				x.doubt = x.rewrittenBy
+				x.doubt.Words = "where " + x.packet.Dest.String() + " is"
+				w.end(x, packet.Unknown, Place{})
+				continue
+			}
+		}
+		out.add(x)
+	}
+	return out
+}
+
+// arrive takes packets through INPUT or FORWARD, and to the end of their way.
+func (w *walk) arrive(x flow) {
+	at := flows{x}
+	chain := string(x.packet.Hook)
+	for _, t := range []*iptables.Table{w.host.Mangle, w.host.Filter, w.host.Security} {
+		at = w.through(at, hook{t, chain, tracked})
+	}
+	if x.packet.Hook == packet.Forward {
+		at = w.through(at, hook{w.host.Mangle, "POSTROUTING", tracked})
+	}
+	for _, x := range at {
+		w.end(x, packet.Accept, Place{})
+	}
+}
+
+// impossible reports whether the kernel drops packets to an address that come in on an
+// interface: loopback is for lo alone, unless route_localnet is set.
+func (f *Follower) impossible(a netip.Addr, in string) bool { return a.IsLoopback() && in != "lo" }
+
+// leadsTo is the interface behind which an address is, by the longest prefix; "" where
+// no route is known.
+func (f *Follower) leadsTo(a netip.Addr) string {
+	best := Route{}
+	for _, r := range f.host.Routes {
+		if r.To.Contains(a) && (best.Interface == "" || r.To.Bits() > best.To.Bits()) {
+			best = r
+		}
+	}
+	return best.Interface
+}
