@@ -70,7 +70,7 @@ there are any.`,
 	c.Flags().StringVar(&compose, "compose", "", "read a compose `FILE`")
 	c.Flags().StringVar(&docker, "docker", "", "the daemon's `ADDRESS`, such as unix:///var/run/docker.sock (default as for docker)")
 	c.Flags().StringVar(&check, "check", "", "compare with the policy at `PATH`, and write nothing")
-	c.Flags().StringArrayVar(&in, "in", nil, "an `INTERFACE` on which traffic from outside arrives (default that of the default route)")
+	c.Flags().StringArrayVar(&in, "in", nil, "an `INTERFACE` on which traffic from outside arrives (default those of the default routes)")
 	return c
 }
 

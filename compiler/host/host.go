@@ -5,6 +5,7 @@
 //	turn.go      one apply at a time, and which rules are Seawall's
 //	rollback.go  a load that is taken back when nobody confirms it
 //	way_back.go  how the previous rules are kept, and the script that loads them
+//	routes_*.go  the interfaces of the default routes
 package host
 
 import (
