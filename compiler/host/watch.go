@@ -111,8 +111,9 @@ type watching struct {
 	attempt  bool // a fix has run, or a look has failed, since the drift was seen
 	persists bool // that the drift is the same was reported
 
-	fixed   time.Time // when the last fix ran; zero for a drift that had none
-	backOff time.Duration
+	fixed   time.Time     // when the last fix ran, since the rules held
+	backOff time.Duration // from that one to the next, for the drift that persists
+	nextFix time.Time
 }
 
 // turn looks once, does what follows, and says how long to wait for the next.
@@ -123,18 +124,19 @@ func (s *watching) turn(ctx context.Context) (next time.Duration, err error) {
 	}
 	s.failure, s.retry = "", 0
 	if s.report(list) && !s.fixed.IsZero() {
-		s.backOff = s.Interval // another drift is fixed soon, but no more often than this
+		s.backOff, s.nextFix = 0, s.fixed.Add(s.Interval) // another drift is not fixed more often than this
 	}
 	switch {
 	case len(list) == 0:
 		return s.Interval, nil
 	case s.Fix == nil:
 		return 0, ErrDrift
-	case !s.due():
-		return min(s.Interval, max(time.Until(s.fixed.Add(s.backOff)), 0)), nil
+	case time.Until(s.nextFix) > 0:
+		return min(s.Interval, time.Until(s.nextFix)), nil
 	}
-	s.backOff = min(max(2*s.backOff, s.Interval), max(slowestFix, s.Interval))
 	s.fix(ctx)
+	s.backOff = min(max(2*s.backOff, s.Interval), max(slowestFix, s.Interval))
+	s.nextFix = s.fixed.Add(s.backOff)
 	return 0, nil
 }
 
@@ -180,22 +182,23 @@ func (s *watching) report(list []Drift) (changed bool) {
 	}
 	s.drift, s.holds, s.attempt = list, len(list) == 0, false
 	if s.holds {
-		s.fixed, s.backOff = time.Time{}, 0
+		s.fixed, s.nextFix, s.backOff = time.Time{}, time.Time{}, 0
 	}
 	return changed
 }
 
 // stillThere says what happens about a drift that persists.
 func (s *watching) stillThere() string {
-	what := "same drift as before"
-	if s.backOff > 0 {
-		what += fmt.Sprintf("; will run %s again in %v, then less often", s.Fixes, max(time.Until(s.fixed.Add(s.backOff)), 0).Round(time.Second))
+	const what = "same drift as before"
+	switch in := time.Until(s.nextFix).Round(time.Second); {
+	case s.nextFix.IsZero():
+		return what
+	case in > 0:
+		return fmt.Sprintf("%s; will run %s again in %v, then less often", what, s.Fixes, in)
+	default:
+		return fmt.Sprintf("%s; will run %s again now, then less often", what, s.Fixes)
 	}
-	return what
 }
-
-// due reports whether a drift is to be fixed now.
-func (s *watching) due() bool { return s.fixed.IsZero() || time.Since(s.fixed) >= s.backOff }
 
 // fix runs the fix, and logs how it ended.
 func (s *watching) fix(ctx context.Context) {
