@@ -170,7 +170,11 @@ func look(ctx context.Context, now *host.Host, doc *schema.Document) ([]host.Dri
 	list, err := liveDifferences(ctx, now.Within(ctx), doc)
 	var drift []host.Drift
 	for _, d := range list {
-		drift = append(drift, host.Drift{Family: d.Family, What: fmt.Sprintf("%s: the policy says %s, the kernel %s (%s)", d, d.Policy, d.File, lastStep(iptables.Trace(d.table, d.Example)))})
+		drift = append(drift, host.Drift{
+			Family: d.Family,
+			What:   fmt.Sprintf("%s: the policy says %s, the kernel %s", d, d.Policy, d.File),
+			Where:  lastStep(iptables.Trace(d.table, d.Example)),
+		})
 	}
 	return drift, err
 }

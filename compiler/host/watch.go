@@ -39,7 +39,10 @@ type Event struct {
 type Drift struct {
 	Family packet.Family
 	What   string
+	Where  string // the rule, by its line; two drifts that differ in it alone are the same
 }
+
+func (d Drift) same(e Drift) bool { return d.Family == e.Family && d.What == e.What }
 
 // Watch compares the kernel's rules with a policy again and again.
 type Watch struct {
@@ -144,7 +147,7 @@ func (s *watching) turn(ctx context.Context) (next time.Duration, err error) {
 // rules out and puts them back.
 func (s *watching) look(ctx context.Context) ([]Drift, error) {
 	list, err := s.Look(ctx)
-	if err != nil || len(list) == 0 || slices.Equal(list, s.drift) || !sleep(ctx, quiet) {
+	if err != nil || len(list) == 0 || slices.EqualFunc(list, s.drift, Drift.same) || !sleep(ctx, quiet) {
 		return list, err
 	}
 	return s.Look(ctx)
@@ -167,14 +170,14 @@ func (s *watching) failed(ctx context.Context, err error) (next time.Duration, _
 // report logs what is new in what a look has found, and reports whether it is another
 // drift than before.
 func (s *watching) report(list []Drift) (changed bool) {
-	changed = !slices.Equal(list, s.drift)
+	changed = !slices.EqualFunc(list, s.drift, Drift.same)
 	switch {
 	case len(list) == 0 && !s.holds:
 		s.Log(Event{Name: Holds})
 	case changed && len(list) > 0:
 		s.persists = false
 		for _, d := range list {
-			s.Log(Event{Name: Drifted, Family: d.Family, What: d.What})
+			s.Log(Event{Name: Drifted, Family: d.Family, What: fmt.Sprintf("%s (%s)", d.What, d.Where)})
 		}
 	case len(list) > 0 && s.attempt && !s.persists:
 		s.persists = true

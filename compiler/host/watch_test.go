@@ -66,8 +66,9 @@ func (s *script) want(t *testing.T, during time.Duration, lines ...string) {
 }
 
 var (
-	open80  = []Drift{{4, "80 is open"}}
-	open443 = []Drift{{4, "443 is open"}}
+	open80  = []Drift{{Family: 4, What: "80 is open", Where: "line 3"}}
+	moved80 = []Drift{{Family: 4, What: "80 is open", Where: "line 4"}}
+	open443 = []Drift{{Family: 4, What: "443 is open", Where: "line 3"}}
 )
 
 func TestWatchReportsOncePerChange(t *testing.T) {
@@ -89,7 +90,7 @@ func TestWatchReportsOncePerChange(t *testing.T) {
 			},
 			fix: func(*script) error { time.Sleep(2 * time.Second); return nil },
 		}, time.Hour,
-			[]string{"0s holds", "30.5s drift 80 is open", "32.5s ran fix.sh", "32.5s holds"}},
+			[]string{"0s holds", "30.5s drift 80 is open (line 3)", "32.5s ran fix.sh", "32.5s holds"}},
 		{"gone by itself", script{
 			at: func(d time.Duration) ([]Drift, error) {
 				if d == 30*time.Second {
@@ -101,10 +102,15 @@ func TestWatchReportsOncePerChange(t *testing.T) {
 		}, time.Hour,
 			[]string{"0s holds"}},
 		{"persists", script{
-			at:  func(time.Duration) ([]Drift, error) { return open80, nil },
+			at: func(d time.Duration) ([]Drift, error) {
+				if d > 5*time.Minute {
+					return moved80, nil
+				}
+				return open80, nil
+			},
 			fix: never,
 		}, 40 * time.Minute,
-			[]string{"500ms drift 80 is open", "500ms ran fix.sh", "500ms persists same drift as before; will run fix.sh again in 30s, then less often",
+			[]string{"500ms drift 80 is open (line 3)", "500ms ran fix.sh", "500ms persists same drift as before; will run fix.sh again in 30s, then less often",
 				"30.5s ran fix.sh", "1m30.5s ran fix.sh", "3m30.5s ran fix.sh", "7m30.5s ran fix.sh", "15m30.5s ran fix.sh",
 				"25m30.5s ran fix.sh", "35m30.5s ran fix.sh"}},
 		{"the fix fails", script{
@@ -116,7 +122,7 @@ func TestWatchReportsOncePerChange(t *testing.T) {
 			},
 			fix: func(*script) error { return errors.New("exit status 4") },
 		}, time.Hour,
-			[]string{"500ms drift 80 is open", "500ms failed fix.sh: exit status 4", "500ms persists same drift as before; will run fix.sh again in 30s, then less often",
+			[]string{"500ms drift 80 is open (line 3)", "500ms failed fix.sh: exit status 4", "500ms persists same drift as before; will run fix.sh again in 30s, then less often",
 				"30.5s failed fix.sh: exit status 4", "1m0.5s holds"}},
 		{"another drift", script{
 			at: func(d time.Duration) ([]Drift, error) {
@@ -127,9 +133,9 @@ func TestWatchReportsOncePerChange(t *testing.T) {
 			},
 			fix: never,
 		}, 12 * time.Minute,
-			[]string{"500ms drift 80 is open", "500ms ran fix.sh", "500ms persists same drift as before; will run fix.sh again in 30s, then less often",
+			[]string{"500ms drift 80 is open (line 3)", "500ms ran fix.sh", "500ms persists same drift as before; will run fix.sh again in 30s, then less often",
 				"30.5s ran fix.sh", "1m30.5s ran fix.sh", "3m30.5s ran fix.sh", "7m30.5s ran fix.sh",
-				"10m1s drift 443 is open", "10m1s ran fix.sh", "10m1s persists same drift as before; will run fix.sh again in 30s, then less often",
+				"10m1s drift 443 is open (line 3)", "10m1s ran fix.sh", "10m1s persists same drift as before; will run fix.sh again in 30s, then less often",
 				"10m31s ran fix.sh", "11m31s ran fix.sh"}},
 		{"the lock is busy", script{
 			at: func(d time.Duration) ([]Drift, error) {
@@ -149,7 +155,7 @@ func TestWatchReportsOncePerChange(t *testing.T) {
 			},
 			fix: never,
 		}, 50 * time.Second,
-			[]string{"500ms drift 80 is open", "500ms ran fix.sh", "500ms persists same drift as before; will run fix.sh again in 30s, then less often",
+			[]string{"500ms drift 80 is open (line 3)", "500ms ran fix.sh", "500ms persists same drift as before; will run fix.sh again in 30s, then less often",
 				"30.5s failed cannot compare the rules, will retry: iptables-save: busy", "45.5s persists same drift as before; will run fix.sh again now, then less often",
 				"45.5s ran fix.sh"}},
 		{"busy for long", script{
@@ -167,7 +173,7 @@ func TestWatchReportsOncePerChange(t *testing.T) {
 func TestWatchDoesNotSpin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{fix: func(*script) error { return nil }}
-		s.at = func(time.Duration) ([]Drift, error) { return []Drift{{4, fmt.Sprint(s.fixes)}}, nil }
+		s.at = func(time.Duration) ([]Drift, error) { return []Drift{{Family: 4, What: fmt.Sprint(s.fixes)}}, nil }
 		_, err := s.run(t, time.Hour)
 		if err != nil || s.fixes < 60 || s.fixes > 120 || s.looks > 600 {
 			t.Errorf("%v: %d fixes, %d looks in an hour", err, s.fixes, s.looks)
@@ -184,7 +190,7 @@ func TestWatchEnds(t *testing.T) {
 		want []string
 	}{
 		{"drift", func(time.Duration) ([]Drift, error) { return open80, nil },
-			func(err error) bool { return errors.Is(err, ErrDrift) }, []string{"500ms drift 80 is open"}},
+			func(err error) bool { return errors.Is(err, ErrDrift) }, []string{"500ms drift 80 is open (line 3)"}},
 		{"no iptables", func(time.Duration) ([]Drift, error) {
 			return nil, fmt.Errorf("IPv4: %w", unavailable{exec.ErrNotFound})
 		}, Unavailable, nil},
