@@ -13,6 +13,7 @@ import (
 // The default interfaces are those of the kernel's default routes, whatever their
 // family, table and number of ways.
 func TestDefaultInterfaces(t *testing.T) {
+	t.Parallel()
 	Need(t)
 	for _, c := range []struct {
 		name   string
