@@ -28,7 +28,7 @@ type hostFlags struct {
 
 func (h *hostFlags) register(c *cobra.Command) {
 	c.Flags().StringArrayVar(&h.files, "rules", nil, "look at saved rules, a `FILE` of iptables-save or ip6tables-save with all its tables; may be given for each family")
-	c.Flags().StringArrayVar(&h.in, "in", nil, "an `INTERFACE` on which traffic from outside arrives (default that of the default route, or eth0 with --rules)")
+	c.Flags().StringArrayVar(&h.in, "in", nil, "an `INTERFACE` on which traffic from outside arrives (default those of the default routes, or eth0 with --rules)")
 	registerSets(c, &h.sets)
 }
 
@@ -99,20 +99,10 @@ func (h *hostFlags) live() (*doctor.Host, error) {
 	return d, liveFacts(&d.Facts)
 }
 
-// defaultInterfaces are those of the default routes (proc(5), /proc/net/route).
+// defaultInterfaces are those of the default routes, or eth0 where there are none.
 func defaultInterfaces() []string {
-	src, err := os.ReadFile("/proc/net/route")
-	if err != nil {
-		return []string{"eth0"}
-	}
-	var list []string
-	for _, line := range strings.Split(string(src), "\n")[1:] {
-		fields := strings.Fields(line)
-		if len(fields) > 7 && fields[1] == "00000000" && fields[7] == "00000000" {
-			list = append(list, fields[0])
-		}
-	}
-	if len(list) == 0 {
+	list, err := host.DefaultInterfaces()
+	if err != nil || len(list) == 0 {
 		return []string{"eth0"}
 	}
 	return list

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/moby/moby/client"
@@ -28,9 +27,11 @@ compose file, or what docker inspect printed: each published port in a policy
 with its container's name, open to everybody as it is today, and marked for a
 decision.
 
-With --check, compare published ports with a policy instead: those that no
-policy names, and policies whose ports no container publishes. Exit 2 when
-there are any.`,
+With --check, compare published ports with a policy instead: those that the
+policies together do not name on every address on which they are published, in
+both families, and on every external interface; and policies whose ports no
+container publishes. Exit 2 when there are any. Ports that are published on
+127.0.0.1 or ::1 alone need no policy.`,
 		Example: `  seawall init > policy.hcl
   seawall init --compose compose.yaml > policy.hcl
   docker inspect $(docker ps -q) | seawall init --inspect - --in eth0
@@ -70,7 +71,7 @@ there are any.`,
 	c.Flags().StringVar(&compose, "compose", "", "read a compose `FILE`")
 	c.Flags().StringVar(&docker, "docker", "", "the daemon's `ADDRESS`, such as unix:///var/run/docker.sock (default as for docker)")
 	c.Flags().StringVar(&check, "check", "", "compare with the policy at `PATH`, and write nothing")
-	c.Flags().StringArrayVar(&in, "in", nil, "an `INTERFACE` on which traffic from outside arrives (default that of the default route)")
+	c.Flags().StringArrayVar(&in, "in", nil, "an `INTERFACE` on which traffic from outside arrives (default those of the default routes)")
 	return c
 }
 
@@ -134,11 +135,7 @@ func checkInventory(c *cobra.Command, p *policyFlags, path string, ports []inven
 	gaps := inventory.Check(ports, loaded.Document)
 	var b bytes.Buffer
 	for _, x := range gaps.Unnamed {
-		on := ""
-		if x.Address.IsValid() {
-			on = " on " + x.Address.String()
-		}
-		fmt.Fprintf(&b, "%s publishes %s%s, which no policy names\n", strings.TrimSpace(x.Container), x.Name(), on)
+		fmt.Fprintln(&b, x)
 	}
 	for _, x := range gaps.Unpublished {
 		fmt.Fprintf(&b, "policy %s (%s:%d): no container publishes a port of it\n", x.Name, filepath.ToSlash(x.Range.Filename), x.Range.Start.Line)

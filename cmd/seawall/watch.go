@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/moby/moby/client"
 	"github.com/seawall/seawall/compiler/host"
@@ -27,10 +30,31 @@ func watchCommand() *cobra.Command {
 	f := &watchFlags{}
 	c := &cobra.Command{
 		Use:   "watch [PATH]",
-		Short: "Tell when the live rules no longer implement the policy",
+		Short: "Report when the live rules no longer implement the policy",
 		Long: `Compare the rules that the kernel holds with a policy, on an interval and when
-Docker starts, stops or connects something. On drift it ends with exit 2; with
---exec it runs a command instead and goes on, such as the policy's script.
+Docker starts or stops containers, changes networks, or comes back. On drift it
+ends with exit 2; with --exec it runs a command instead and goes on, such as the
+policy's script. Drift that is gone half a second later, as while Docker writes
+its rules, is none.
+
+Each line of the log is an event, reported once per change:
+
+  watching      it has started
+  holds         the rules implement the policy, at first or again
+  drift         one difference between the rules and the policy
+  persists      the drift is still the same after the command
+  ran           the command of --exec ended well
+  failed        the command did not, or the rules could not be read
+  connected     Docker's events arrive
+  disconnected  they do not, and the interval alone counts
+
+The command runs once per drift. While that drift persists, it runs again after
+the interval, then after twice as long each time, up to 10 minutes.
+
+Rules that cannot be read, as while another program holds the xtables lock, are
+read again after a second, then less often; a daemon that is gone is waited for.
+Neither ends the watch. No root and no iptables do, with exit 1; with --once any
+failure does.
 
 TERM, INT and HUP end it with exit 0. A command that runs gets the same signal, and
 is killed two seconds later.`,
@@ -45,32 +69,43 @@ is killed two seconds later.`,
 	flags.DurationVar(&f.interval, "interval", 30*time.Second, "how often to look")
 	flags.StringVar(&f.run, "exec", "", "a shell `COMMAND` to run on drift, in place of ending")
 	flags.BoolVar(&f.asJSON, "json", false, "log as JSON, a line an event")
-	flags.BoolVar(&f.once, "once", false, "look once: exit 0 or 2")
-	flags.StringVar(&f.docker, "docker", "", "the daemon's `ADDRESS` (default as for docker); without a daemon the interval alone counts")
+	flags.BoolVar(&f.once, "once", false, "look once, after --exec once more: exit 0 or 2")
+	flags.StringVar(&f.docker, "docker", "", "the daemon's `ADDRESS` (default as for docker)")
 	return c
 }
 
-// event is a line of the log.
-type event struct {
-	Time   string `json:"time"`
-	Event  string `json:"event"` // watching, holds, drift, ran, failed
-	Family int    `json:"family,omitempty"`
-	What   string `json:"what,omitempty"`
+// logged is a line of the log.
+type logged struct {
+	Time   string         `json:"time"`
+	Event  host.EventName `json:"event"`
+	Family int            `json:"family,omitempty"`
+	What   string         `json:"what,omitempty"`
 }
 
-func (f *watchFlags) log(w io.Writer, e event) {
-	e.Time = time.Now().UTC().Format(time.RFC3339)
+func (f *watchFlags) log(w io.Writer, e host.Event) {
+	now := time.Now().UTC().Format(time.RFC3339)
 	if f.asJSON {
 		// A struct of texts and a number is always JSON.
-		line, _ := json.Marshal(e)
+		line, _ := json.Marshal(logged{Time: now, Event: e.Name, Family: int(e.Family), What: e.What})
 		fmt.Fprintf(w, "%s\n", line)
 		return
 	}
-	text := fmt.Sprintf("%s %s", e.Time, e.Event)
+	text := fmt.Sprintf("%s %s", now, e.Name)
 	if e.What != "" {
-		text += ": " + e.What
+		text += ": " + logLine(e.What)
 	}
 	fmt.Fprintln(w, text)
+}
+
+// logLine keeps what commands and daemons say on its line, and off the terminal's
+// controls.
+func logLine(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, strings.TrimSpace(text))
 }
 
 func (f *watchFlags) watch(c *cobra.Command, args []string) error {
@@ -81,105 +116,74 @@ func (f *watchFlags) watch(c *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	now, w := host.ThisHost(), c.OutOrStdout()
 	ctx, stop := untilStopped(c.Context())
 	defer stop()
-	changes := f.events(ctx)
-	tick := time.NewTicker(f.interval)
-	defer tick.Stop()
-	f.log(w, event{Event: "watching", What: policyPath(args)})
-	held := false
-	for {
-		drifted, err := f.look(ctx, w, now, loaded.Document)
-		switch {
-		case ctx.Err() != nil:
-			return f.ended(ctx)
-		case err != nil:
-			return err
-		case !drifted && (!held || f.once):
-			f.log(w, event{Event: "holds"})
-			held = true
-		case drifted:
-			held = false
-			if f.run == "" {
-				return exitCode(exitDiffers)
-			}
-			f.react(ctx, w)
-		}
-		switch {
-		case ctx.Err() != nil:
-			return f.ended(ctx)
-		case f.once:
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return f.ended(ctx)
-		case <-tick.C:
-		case <-changes:
-			time.Sleep(time.Second) // Docker writes its rules one after the other
-		}
-	}
-}
-
-// ended is how a watch ends that was asked to: well, but for one that was to look
-// once and has no answer.
-func (f *watchFlags) ended(ctx context.Context) error {
+	w := f.watcher(c.OutOrStdout(), loaded.Document)
+	w.Log(host.Event{Name: host.Watching, What: policyPath(args)})
 	if f.once {
-		return context.Cause(ctx)
+		return drifted(w.Once(ctx))
 	}
-	return nil
+	if err := f.subscribe(ctx, w); err != nil {
+		return err
+	}
+	if err = w.Run(ctx); ctx.Err() != nil {
+		return nil // it was asked to end
+	}
+	return drifted(err)
 }
 
-// look compares once, and logs each difference.
-func (f *watchFlags) look(ctx context.Context, w io.Writer, now *host.Host, doc *schema.Document) (drifted bool, err error) {
-	list, err := liveDifferences(ctx, now, doc)
+// drifted is how drift ends the program: what it is was logged.
+func drifted(err error) error {
+	if errors.Is(err, host.ErrDrift) {
+		return exitCode(exitDiffers)
+	}
+	return err
+}
+
+// watcher is the watch that the flags ask for.
+func (f *watchFlags) watcher(out io.Writer, doc *schema.Document) *host.Watch {
+	now := host.ThisHost()
+	w := &host.Watch{
+		Interval: f.interval,
+		Look:     func(ctx context.Context) ([]host.Drift, error) { return look(ctx, now, doc) },
+		Log:      func(e host.Event) { f.log(out, e) },
+	}
+	if f.run != "" {
+		w.Fixes, w.Fix = f.run, f.react
+	}
+	return w
+}
+
+// subscribe makes a watch look when Docker changes something.
+func (f *watchFlags) subscribe(ctx context.Context, w *host.Watch) error {
+	connect := func() (*client.Client, error) { return dockerClient(f.docker) }
+	api, err := connect()
+	if err != nil {
+		return fmt.Errorf("the address of the Docker daemon: %w", err)
+	}
+	w.Docker = host.Subscribe(ctx, connect)
+	return api.Close()
+}
+
+// look compares once.
+func look(ctx context.Context, now *host.Host, doc *schema.Document) ([]host.Drift, error) {
+	list, err := liveDifferences(ctx, now.Within(ctx), doc)
+	var drift []host.Drift
 	for _, d := range list {
-		f.log(w, event{Event: "drift", Family: int(d.Family), What: fmt.Sprintf("%s: the policy says %s, the kernel %s (%s)", d, d.Policy, d.File, lastStep(iptables.Trace(d.table, d.Example)))})
+		drift = append(drift, host.Drift{
+			Family: d.Family,
+			What:   fmt.Sprintf("%s: the policy says %s, the kernel %s", d, d.Policy, d.File),
+			Where:  lastStep(iptables.Trace(d.table, d.Example)),
+		})
 	}
-	return len(list) > 0, err
+	return drift, err
 }
 
-// react runs the command of --exec, and logs how it ended.
-func (f *watchFlags) react(ctx context.Context, w io.Writer) {
+// react runs the command of --exec.
+func (f *watchFlags) react(ctx context.Context) error {
 	out, err := shell(ctx, f.run)
-	if err != nil {
-		f.log(w, event{Event: "failed", What: fmt.Sprintf("%s: %v: %s", f.run, err, out)})
-		return
+	if said := strings.TrimSpace(string(out)); err != nil && said != "" {
+		return fmt.Errorf("%w: %s", err, said)
 	}
-	f.log(w, event{Event: "ran", What: f.run})
-}
-
-// events tells when Docker changes something; never, where there is no daemon.
-func (f *watchFlags) events(ctx context.Context) <-chan struct{} {
-	changes := make(chan struct{}, 1)
-	api, err := dockerClient(f.docker)
-	if err != nil {
-		return changes
-	}
-	go func() {
-		defer func() { _ = api.Close() }()
-		for ctx.Err() == nil {
-			result := api.Events(ctx, client.EventsListOptions{})
-			for open := true; open; {
-				select {
-				case _, more := <-result.Messages:
-					if open = more; !open {
-						break
-					}
-					select {
-					case changes <- struct{}{}:
-					default: // one is waiting already
-					}
-				case <-result.Err:
-					open = false
-				}
-			}
-			select { // the daemon is gone; its restart is a change as well
-			case <-ctx.Done():
-			case <-time.After(2 * time.Second):
-			}
-		}
-	}()
-	return changes
+	return err
 }

@@ -5,15 +5,21 @@
 //	turn.go      one apply at a time, and which rules are Seawall's
 //	rollback.go  a load that is taken back when nobody confirms it
 //	way_back.go  how the previous rules are kept, and the script that loads them
+//	watch.go     comparing the kernel's rules with a policy again and again
+//	events.go    when Docker changes something
+//	routes_*.go  the interfaces of the default routes
 package host
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"strings"
+	"time"
 
 	"github.com/seawall/seawall/compiler/ipset"
 	"github.com/seawall/seawall/compiler/iptables"
@@ -22,7 +28,16 @@ import (
 
 // Host is the commands to speak to the kernel with. IPTABLES, IP6TABLES and IPSET
 // of the environment name others, as for seawall.sh.
-type Host struct{ env []string }
+type Host struct {
+	env []string
+	ctx context.Context // of commands that only read; nil for none
+}
+
+// readWithin is how long a command that only reads may take, where a context is given.
+const readWithin = 2 * time.Minute
+
+// Within is the same host, on which commands that only read end with a context.
+func (h *Host) Within(ctx context.Context) *Host { return &Host{env: h.env, ctx: ctx} }
 
 // ThisHost is the host as the environment has it.
 func ThisHost() *Host { return &Host{env: os.Environ()} }
@@ -41,18 +56,51 @@ func command(f packet.Family) string {
 
 // output runs a command that only reads.
 func (h *Host) output(name string, args ...string) ([]byte, error) {
-	c := exec.Command(name, args...)
-	c.Env = h.env
+	ctx, cancel := h.reading()
+	defer cancel()
+	c := exec.CommandContext(ctx, name, args...)
 	var said bytes.Buffer
-	c.Stderr = &said
+	c.Env, c.Stderr = h.env, &said
+	if h.ctx != nil {
+		c.WaitDelay = time.Second
+	}
 	out, err := c.Output()
 	switch {
+	case err == nil:
+		return out, nil
 	case errors.Is(err, exec.ErrNotFound):
-		return nil, fmt.Errorf("%s is not installed here%s", name, named(name))
-	case err != nil:
-		return nil, fmt.Errorf("%s: %s%s", name, why(err, said.String()), asRoot())
+		return nil, unavailable{fmt.Errorf("%s is not installed here%s", name, named(name))}
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return nil, fmt.Errorf("%s did not end within %v", name, readWithin)
 	}
-	return out, nil
+	failed := fmt.Errorf("%s: %s%s", name, why(err, said.String()), asRoot())
+	if notRunnable(err) || bytes.Contains(said.Bytes(), []byte("you must be root")) {
+		return nil, unavailable{failed}
+	}
+	return nil, failed
+}
+
+// reading is the context of a command that only reads.
+func (h *Host) reading() (context.Context, context.CancelFunc) {
+	if h.ctx == nil {
+		return context.WithCancel(context.Background())
+	}
+	return context.WithTimeout(h.ctx, readWithin)
+}
+
+// unavailable is why the rules of a host cannot be read, now or later.
+type unavailable struct{ error }
+
+// Unavailable reports whether an error is one that trying again does not change: a
+// command that is not installed, or no root.
+func Unavailable(err error) bool {
+	_, ok := errors.AsType[unavailable](err)
+	return ok
+}
+
+// notRunnable reports whether a command cannot be started because of what it is.
+func notRunnable(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)
 }
 
 // why is what a command that failed said, or else how it ended.

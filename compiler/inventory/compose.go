@@ -20,6 +20,9 @@ func FromCompose(ctx context.Context, path string) ([]Port, error) {
 	}
 	var list []Port
 	for name, s := range project.Services {
+		if s.NetworkMode == "host" {
+			continue // nothing is published
+		}
 		for _, p := range s.Ports {
 			first, last, ok := portRange(p.Published)
 			if !ok {

@@ -2,8 +2,10 @@
 // and a first policy for them: every port open to whom it is open today, and
 // marked for a decision.
 //
-//	inventory.go  from docker inspect's JSON, and held against a policy
+//	inventory.go  from docker inspect's JSON
 //	compose.go    from a compose file
+//	check.go      what a policy and the published ports have no match for
+//	part.go       the part of a port's addresses and interfaces that no policy names
 //	write.go      the first policy
 package inventory
 
@@ -15,15 +17,13 @@ import (
 	"sort"
 	"strconv"
 	"strings"
-
-	"github.com/seawall/seawall/schema"
 )
 
 // Port is one published port, or a range of them.
 type Port struct {
 	Container   string // or the service of a compose file
 	Image       string
-	Address     netip.Addr // the host address, the zero Addr for every one
+	Address     netip.Addr // the host address; 0.0.0.0 or :: for every one of a family, the zero Addr for every one
 	First, Last int
 	Protocol    string
 }
@@ -48,7 +48,22 @@ type container struct {
 	State  struct{ Running bool }
 	// The ports of a running container, and those it was made with.
 	NetworkSettings struct{ Ports map[string][]binding }
-	HostConfig      struct{ PortBindings map[string][]binding }
+	HostConfig      struct {
+		PortBindings map[string][]binding
+		NetworkMode  string
+	}
+}
+
+// published are the container's bindings. One on the host's network publishes
+// nothing, whatever it was made with.
+func (c container) published() map[string][]binding {
+	switch {
+	case c.HostConfig.NetworkMode == "host":
+		return nil
+	case len(c.NetworkSettings.Ports) > 0:
+		return c.NetworkSettings.Ports
+	}
+	return c.HostConfig.PortBindings
 }
 
 type binding struct{ HostIp, HostPort string }
@@ -61,11 +76,7 @@ func FromInspect(src []byte) ([]Port, error) {
 	}
 	var list []Port
 	for _, c := range containers {
-		ports := c.NetworkSettings.Ports
-		if len(ports) == 0 {
-			ports = c.HostConfig.PortBindings
-		}
-		for target, bindings := range ports {
+		for target, bindings := range c.published() {
 			_, protocol, _ := strings.Cut(target, "/")
 			for _, b := range bindings {
 				first, last, ok := portRange(b.HostPort)
@@ -79,13 +90,13 @@ func FromInspect(src []byte) ([]Port, error) {
 	return tidy(list), nil
 }
 
-// hostAddress is the zero Addr for every address.
+// hostAddress is the zero Addr for an address that is left out: every address.
 func hostAddress(text string) netip.Addr {
 	a, err := netip.ParseAddr(text)
-	if err != nil || a.IsUnspecified() {
+	if err != nil {
 		return netip.Addr{}
 	}
-	return a.Unmap()
+	return a.Unmap().WithZone("")
 }
 
 func portRange(text string) (first, last int, ok bool) {
@@ -98,9 +109,36 @@ func portRange(text string) (first, last int, ok bool) {
 	return first, last, err1 == nil && err2 == nil && first > 0 && first <= last && last <= 65535
 }
 
-// tidy sorts ports, leaves out what is listed twice (a port published on every
-// address is listed for IPv4 and for IPv6), and joins neighbours.
+// tidy sorts ports, leaves out what is listed twice, and joins neighbours. A port that
+// is published on every address is listed for IPv4 and for IPv6, and becomes one.
 func tidy(list []Port) []Port {
+	return join(bothFamilies(list))
+}
+
+// bothFamilies makes one port of two that differ in their family alone.
+func bothFamilies(list []Port) []Port {
+	listed := map[Port]bool{}
+	for _, p := range list {
+		listed[p] = true
+	}
+	on := func(p Port, a netip.Addr) Port {
+		p.Address = a
+		return p
+	}
+	var out []Port
+	for _, p := range list {
+		every := on(p, netip.Addr{})
+		four, six := listed[on(p, netip.IPv4Unspecified())], listed[on(p, netip.IPv6Unspecified())]
+		if wide := !p.Address.IsValid() || p.Address.IsUnspecified(); wide && (four && six || listed[every]) {
+			p = every
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// join sorts ports and makes one range of neighbours.
+func join(list []Port) []Port {
 	sort.Slice(list, func(i, j int) bool {
 		a, b := list[i], list[j]
 		if a.Container != b.Container {
@@ -127,47 +165,4 @@ func tidy(list []Port) []Port {
 		out = append(out, p)
 	}
 	return out
-}
-
-// Gaps are what a policy and a host's published ports have no match for.
-type Gaps struct {
-	Unnamed     []Port           // published, and no policy names it
-	Unpublished []*schema.Policy // no container publishes a port of it
-}
-
-// Check holds published ports against a policy. A port counts as named when some
-// policy has all of it in its scope, on the address on which it is published.
-func Check(ports []Port, doc *schema.Document) Gaps {
-	var g Gaps
-	used := map[*schema.Policy]bool{}
-	for _, p := range ports {
-		named := false
-		for _, policy := range doc.Policies {
-			if !onAddress(policy, p.Address) {
-				continue
-			}
-			for _, r := range policy.Ports {
-				if r.Protocol.String() != p.Protocol || int(r.Last) < p.First || p.Last < int(r.First) {
-					continue
-				}
-				used[policy] = true
-				named = named || int(r.First) <= p.First && p.Last <= int(r.Last)
-			}
-		}
-		if !named && p.Outside() {
-			g.Unnamed = append(g.Unnamed, p)
-		}
-	}
-	for _, policy := range doc.Policies {
-		if !used[policy] {
-			g.Unpublished = append(g.Unpublished, policy)
-		}
-	}
-	return g
-}
-
-// onAddress reports whether a policy is about a host address; one that is published
-// on every address is on any.
-func onAddress(p *schema.Policy, a netip.Addr) bool {
-	return !a.IsValid() || p.AddressSet.Contains(a)
 }

@@ -2,6 +2,8 @@ package inventory
 
 import (
 	"fmt"
+	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -19,6 +21,7 @@ func Policy(ports []Port, external []string) []byte {
 	comment(host, "\"deny\" closes what no policy below names, once all is named.")
 	host.SetAttributeValue("unlisted", cty.StringVal("allow"))
 	names := map[string]bool{}
+	ports = everyAddress(ports)
 	var inside []Port
 	for i := 0; i < len(ports); {
 		group := []Port{ports[i]}
@@ -40,6 +43,18 @@ func Policy(ports []Port, external []string) []byte {
 		}
 	}
 	return hclwrite.Format(f.Bytes())
+}
+
+// everyAddress are the ports with every address in place of every one of a family: a
+// first policy is about both.
+func everyAddress(ports []Port) []Port {
+	list := slices.Clone(ports)
+	for i, p := range list {
+		if p.Address.IsUnspecified() {
+			list[i].Address = netip.Addr{}
+		}
+	}
+	return join(list)
 }
 
 func writePolicy(body *hclwrite.Body, group []Port, names map[string]bool) {

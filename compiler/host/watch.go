@@ -1,0 +1,265 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/seawall/seawall/compiler/packet"
+)
+
+// ErrDrift is how a watch ends that has found drift and does not fix it.
+var ErrDrift = errors.New("the rules do not implement the policy")
+
+// EventName is what has happened in a watch.
+type EventName string
+
+// The events of a watch. Each is reported once per change, not at each look.
+const (
+	Watching     EventName = "watching"     // it has started
+	Holds        EventName = "holds"        // the rules implement the policy
+	Drifted      EventName = "drift"        // one difference of rules and policy
+	Persists     EventName = "persists"     // the drift is the same after a fix
+	Ran          EventName = "ran"          // the fix ended well
+	Failed       EventName = "failed"       // the fix did not, or the rules could not be read
+	Connected    EventName = "connected"    // Docker's events arrive
+	Disconnected EventName = "disconnected" // they do not: the interval alone counts
+)
+
+// Event is something that has happened in a watch.
+type Event struct {
+	Name   EventName
+	Family packet.Family // of a difference
+	What   string
+}
+
+// Drift is a difference of the rules that the kernel holds and a policy.
+type Drift struct {
+	Family packet.Family
+	What   string
+	Where  string // the rule, by its line; two drifts that differ in it alone are the same
+}
+
+func (d Drift) same(e Drift) bool { return d.Family == e.Family && d.What == e.What }
+
+// Watch compares the kernel's rules with a policy again and again.
+type Watch struct {
+	Interval time.Duration
+	Look     func(context.Context) ([]Drift, error) // compares once
+	Fix      func(context.Context) error            // nil: drift ends the watch
+	Fixes    string                                 // what Fix does, in words
+	Docker   *Subscription                          // nil: the interval alone counts
+	Log      func(Event)
+}
+
+// The pace of a watch.
+const (
+	quiet      = 500 * time.Millisecond // Docker writes its rules one after the other
+	busy       = 5 * time.Second        // longer than this it is not waited for
+	firstRetry = time.Second            // after the rules could not be read
+	slowestFix = 10 * time.Minute       // between fixes that do not help
+)
+
+// Once looks once. Drift that a fix has not ended is ErrDrift.
+func (w *Watch) Once(ctx context.Context) error {
+	s := &watching{Watch: w}
+	list, err := w.Look(ctx)
+	if err == nil && len(list) > 0 && w.Fix != nil {
+		s.report(list)
+		s.fix(ctx)
+		if ctx.Err() == nil {
+			list, err = w.Look(ctx)
+		}
+	}
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil:
+		return err
+	}
+	s.report(list)
+	if len(list) > 0 {
+		return ErrDrift
+	}
+	return nil
+}
+
+// Run looks until the context ends, on the interval and when Docker has changed
+// something. It ends earlier with ErrDrift, or when the rules cannot be read and never
+// will be (Unavailable). Other failures to read them are tried again.
+func (w *Watch) Run(ctx context.Context) error {
+	s := &watching{Watch: w}
+	for {
+		next, err := s.turn(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err != nil:
+			return err
+		case !s.wait(ctx, next):
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// watching is what a watch has reported so far, and what it does next.
+type watching struct {
+	*Watch
+	drift    []Drift // as it was reported; none when the rules hold
+	holds    bool    // that they hold was reported
+	failure  string  // as it was reported
+	retry    time.Duration
+	attempt  bool // a fix has run, or a look has failed, since the drift was seen
+	persists bool // that the drift is the same was reported
+
+	fixed   time.Time     // when the last fix ran, since the rules held
+	backOff time.Duration // from that one to the next, for the drift that persists
+	nextFix time.Time
+}
+
+// turn looks once, does what follows, and says how long to wait for the next.
+func (s *watching) turn(ctx context.Context) (next time.Duration, err error) {
+	list, err := s.look(ctx)
+	if err != nil {
+		return s.failed(ctx, err)
+	}
+	s.failure, s.retry = "", 0
+	if s.report(list) && !s.fixed.IsZero() {
+		s.backOff, s.nextFix = 0, s.fixed.Add(s.Interval) // another drift is not fixed more often than this
+	}
+	switch {
+	case len(list) == 0:
+		return s.Interval, nil
+	case s.Fix == nil:
+		return 0, ErrDrift
+	case time.Until(s.nextFix) > 0:
+		return min(s.Interval, time.Until(s.nextFix)), nil
+	}
+	s.fix(ctx)
+	s.backOff = min(max(2*s.backOff, s.Interval), max(slowestFix, s.Interval))
+	s.nextFix = s.fixed.Add(s.backOff)
+	return 0, nil
+}
+
+// look compares. A drift that is new is looked at twice: Docker, when it starts, takes
+// rules out and puts them back.
+func (s *watching) look(ctx context.Context) ([]Drift, error) {
+	list, err := s.Look(ctx)
+	if err != nil || len(list) == 0 || slices.EqualFunc(list, s.drift, Drift.same) || !sleep(ctx, quiet) {
+		return list, err
+	}
+	return s.Look(ctx)
+}
+
+// failed reports that the rules could not be read.
+func (s *watching) failed(ctx context.Context, err error) (next time.Duration, _ error) {
+	if ctx.Err() != nil || Unavailable(err) {
+		return 0, err
+	}
+	if text := err.Error(); s.failure != text {
+		s.failure = text
+		s.Log(Event{Name: Failed, What: "cannot compare the rules, will retry: " + text})
+	}
+	s.holds, s.attempt, s.persists = false, true, false
+	s.retry = min(max(2*s.retry, firstRetry), s.Interval)
+	return s.retry, nil
+}
+
+// report logs what is new in what a look has found, and reports whether it is another
+// drift than before.
+func (s *watching) report(list []Drift) (changed bool) {
+	changed = !slices.EqualFunc(list, s.drift, Drift.same)
+	switch {
+	case len(list) == 0 && !s.holds:
+		s.Log(Event{Name: Holds})
+	case changed && len(list) > 0:
+		s.persists = false
+		for _, d := range list {
+			s.Log(Event{Name: Drifted, Family: d.Family, What: fmt.Sprintf("%s (%s)", d.What, d.Where)})
+		}
+	case len(list) > 0 && s.attempt && !s.persists:
+		s.persists = true
+		s.Log(Event{Name: Persists, What: s.stillThere()})
+	}
+	s.drift, s.holds, s.attempt = list, len(list) == 0, false
+	if s.holds {
+		s.fixed, s.nextFix, s.backOff = time.Time{}, time.Time{}, 0
+	}
+	return changed
+}
+
+// stillThere says what happens about a drift that persists.
+func (s *watching) stillThere() string {
+	const what = "same drift as before"
+	switch in := time.Until(s.nextFix).Round(time.Second); {
+	case s.nextFix.IsZero():
+		return what
+	case in > 0:
+		return fmt.Sprintf("%s; will run %s again in %v, then less often", what, s.Fixes, in)
+	default:
+		return fmt.Sprintf("%s; will run %s again now, then less often", what, s.Fixes)
+	}
+}
+
+// fix runs the fix, and logs how it ended.
+func (s *watching) fix(ctx context.Context) {
+	err := s.Fix(ctx)
+	s.fixed, s.attempt = time.Now(), true
+	if err != nil {
+		s.Log(Event{Name: Failed, What: fmt.Sprintf("%s: %v", s.Fixes, err)})
+		return
+	}
+	s.Log(Event{Name: Ran, What: s.Fixes})
+}
+
+// wait waits for the next look: for a while, or until Docker has changed something. It
+// reports whether the context let it.
+func (s *watching) wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-timer.C:
+			return true
+		case <-s.Docker.Changed():
+			return s.untilQuiet(ctx)
+		case err := <-s.Docker.State():
+			if s.state(err) {
+				return s.untilQuiet(ctx)
+			}
+		}
+	}
+}
+
+// untilQuiet waits until Docker has changed nothing for a moment.
+func (s *watching) untilQuiet(ctx context.Context) bool {
+	latest := time.After(busy)
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-latest:
+			return true
+		case <-time.After(quiet):
+			return true
+		case <-s.Docker.Changed():
+		case err := <-s.Docker.State():
+			s.state(err)
+		}
+	}
+}
+
+// state logs how the connection to Docker is, and reports whether it is there: a daemon
+// that comes back has written its rules anew.
+func (s *watching) state(err error) (connected bool) {
+	if err == nil {
+		s.Log(Event{Name: Connected})
+		return true
+	}
+	s.Log(Event{Name: Disconnected, What: fmt.Sprintf("%v; checking every %v until Docker answers", err, s.Interval)})
+	return false
+}

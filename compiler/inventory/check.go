@@ -1,0 +1,154 @@
+package inventory
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/seawall/seawall/schema"
+	"go4.org/netipx"
+)
+
+// Gaps are what a policy and a host's published ports have no match for.
+type Gaps struct {
+	Unnamed     []Gap            // published, and no policy names it, or not all of it
+	Unpublished []*schema.Policy // no container publishes a port of it
+}
+
+// Gap is a published port of which policies do not name all.
+type Gap struct {
+	Port         // of a range, those that have the same gap
+	Parts []Part // what is not named; none when nothing is named
+}
+
+// String says the gap in a line.
+func (g Gap) String() string {
+	on := ""
+	switch {
+	case !g.Address.IsValid():
+	case g.Address.Is4() && g.Address.IsUnspecified():
+		on = " on every IPv4 address"
+	case g.Address.IsUnspecified():
+		on = " on every IPv6 address"
+	default:
+		on = " on " + g.Address.String()
+	}
+	text := fmt.Sprintf("%s publishes %s%s, which no policy names", strings.TrimSpace(oneLine(g.Container)), g.Name(), on)
+	var parts []string
+	for _, p := range g.Parts {
+		parts = append(parts, p.String())
+	}
+	if len(parts) > 0 {
+		text += " " + strings.Join(parts, ", or ")
+	}
+	return text
+}
+
+// Check holds published ports against a policy. A port counts as named where the
+// policies together have it in their scope, on every address on which it is published
+// and on every interface on which traffic from outside arrives.
+func Check(ports []Port, doc *schema.Document) Gaps {
+	var g Gaps
+	used := map[*schema.Policy]bool{}
+	for _, p := range ports {
+		policies := about(p, doc.Policies)
+		for _, x := range policies {
+			used[x] = true
+		}
+		if p.Outside() {
+			g.Unnamed = append(g.Unnamed, gaps(p, policies, doc.Host.External)...)
+		}
+	}
+	for _, policy := range doc.Policies {
+		if !used[policy] {
+			g.Unpublished = append(g.Unpublished, policy)
+		}
+	}
+	return g
+}
+
+// about are the policies whose scope has some of a port.
+func about(p Port, policies []*schema.Policy) []*schema.Policy {
+	var list []*schema.Policy
+	for _, policy := range policies {
+		if policy.AddressSet.Overlaps(addresses(p)) && slices.ContainsFunc(policy.Ports, func(r schema.Ports) bool { return meets(p, r) }) {
+			list = append(list, policy)
+		}
+	}
+	return list
+}
+
+func meets(p Port, r schema.Ports) bool {
+	return r.Protocol.String() == p.Protocol && int(r.First) <= p.Last && p.First <= int(r.Last)
+}
+
+// addresses are the host addresses on which a port is published.
+func addresses(p Port) *netipx.IPSet {
+	var b netipx.IPSetBuilder
+	four, six := netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+	switch {
+	case !p.Address.IsValid():
+		b.AddPrefix(four)
+		b.AddPrefix(six)
+	case !p.Address.IsUnspecified():
+		b.Add(p.Address)
+	case p.Address.Is4():
+		b.AddPrefix(four)
+	default:
+		b.AddPrefix(six)
+	}
+	return set(&b)
+}
+
+// set is what a builder has. It fails for an invalid address alone, and none is put in.
+func set(b *netipx.IPSetBuilder) *netipx.IPSet {
+	s, _ := b.IPSet()
+	return s
+}
+
+// gaps are the ports of a range that policies do not name all of, each run of ports
+// that have the same gap as one.
+func gaps(p Port, policies []*schema.Policy, external []schema.Interface) []Gap {
+	var list []Gap
+	for _, piece := range cut(p, policies) {
+		parts, named := unnamed(piece, policies, external)
+		if named {
+			continue
+		}
+		if n := len(list); n > 0 && list[n-1].Last+1 == piece.First && slices.EqualFunc(list[n-1].Parts, parts, Part.equal) {
+			list[n-1].Last = piece.Last
+			continue
+		}
+		list = append(list, Gap{Port: piece, Parts: parts})
+	}
+	return list
+}
+
+// cut divides a range where a policy's ports begin or end: each piece is in a policy's
+// ports as a whole, or not at all.
+func cut(p Port, policies []*schema.Policy) []Port {
+	starts := []int{p.First}
+	for _, policy := range policies {
+		for _, r := range policy.Ports {
+			if meets(p, r) {
+				starts = append(starts, max(p.First, int(r.First)), min(p.Last, int(r.Last))+1)
+			}
+		}
+	}
+	slices.SortFunc(starts, cmp.Compare[int])
+	starts = slices.Compact(starts)
+	var list []Port
+	for i, first := range starts {
+		piece := p
+		piece.First = first
+		if i+1 < len(starts) {
+			piece.Last = starts[i+1] - 1
+		}
+		if piece.First <= piece.Last {
+			list = append(list, piece)
+		}
+	}
+	return list
+}

@@ -1,0 +1,164 @@
+package inventory
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/seawall/seawall/schema"
+	"go4.org/netipx"
+)
+
+// Part is some host addresses, as they are reached over some interfaces, on which no
+// policy names a port.
+type Part struct {
+	Interfaces []string // "eth1", or "eth+ except eth0"; none for every external one
+	addresses  *netipx.IPSet
+	of         *netipx.IPSet // all on which the port is published
+}
+
+func (p Part) equal(q Part) bool {
+	return slices.Equal(p.Interfaces, q.Interfaces) && p.addresses.Equal(q.addresses)
+}
+
+// String says the part, to follow "which no policy names".
+func (p Part) String() string {
+	where := p.where()
+	over := strings.Join(p.Interfaces, " and ")
+	switch {
+	case over == "":
+		return "on " + where
+	case where == "":
+		return "on " + over
+	}
+	return fmt.Sprintf("on %s for %s", over, where)
+}
+
+// where says the addresses, "" for all on which the port is published.
+func (p Part) where() string {
+	if p.addresses.Equal(p.of) {
+		return ""
+	}
+	var whole, partly []string
+	for _, six := range []bool{false, true} {
+		left, all := family(p.addresses, six), family(p.of, six)
+		name := map[bool]string{false: "IPv4", true: "IPv6"}[six]
+		switch {
+		case len(left.Ranges()) == 0:
+		case left.Equal(all):
+			whole = append(whole, "any "+name+" address")
+		default:
+			partly = append(partly, some(left, without(all, left), name))
+		}
+	}
+	return strings.Join(append(whole, partly...), " or ")
+}
+
+// some says part of a family's addresses by what is shorter to say.
+func some(left, rest *netipx.IPSet, name string) string {
+	if len(left.Prefixes()) < len(rest.Prefixes()) {
+		return shown(left)
+	}
+	return fmt.Sprintf("%s addresses other than %s", name, shown(rest))
+}
+
+// shown lists the addresses of a set, the first of many.
+func shown(s *netipx.IPSet) string {
+	const most = 4
+	var list []string
+	for _, x := range s.Prefixes() {
+		if x.IsSingleIP() {
+			list = append(list, x.Addr().String())
+			continue
+		}
+		list = append(list, x.String())
+	}
+	if n := len(list); n > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(list[:most], ", "), n-most)
+	}
+	return strings.Join(list, ", ")
+}
+
+func family(s *netipx.IPSet, six bool) *netipx.IPSet {
+	var b netipx.IPSetBuilder
+	for _, r := range s.Ranges() {
+		if r.From().Is6() == six {
+			b.AddRange(r)
+		}
+	}
+	return set(&b)
+}
+
+func without(s, t *netipx.IPSet) *netipx.IPSet {
+	var b netipx.IPSetBuilder
+	b.AddSet(s)
+	b.RemoveSet(t)
+	return set(&b)
+}
+
+// unnamed are the parts of a port, one piece of cut, that no policy names, and whether
+// there are none. A port of which nothing is named has one gap without parts.
+func unnamed(p Port, policies []*schema.Policy, external []schema.Interface) (parts []Part, named bool) {
+	of := addresses(p)
+	all, cells := true, cellsOf(policies, external)
+	for _, c := range cells {
+		left := of
+		for _, policy := range policies {
+			if c.coveredBy(policy.External) && slices.ContainsFunc(policy.Ports, func(r schema.Ports) bool { return meets(p, r) }) {
+				left = without(left, policy.AddressSet)
+			}
+		}
+		all = all && left.Equal(of)
+		if len(left.Ranges()) == 0 {
+			continue
+		}
+		same := slices.IndexFunc(parts, func(x Part) bool { return x.addresses.Equal(left) })
+		if same < 0 {
+			parts, same = append(parts, Part{addresses: left, of: of}), len(parts)
+		}
+		parts[same].Interfaces = append(parts[same].Interfaces, c.name)
+	}
+	if all {
+		return nil, false
+	}
+	if len(parts) == 1 && len(parts[0].Interfaces) == len(cells) {
+		parts[0].Interfaces = nil
+	}
+	return parts, len(parts) == 0
+}
+
+// cell is the interfaces that one pattern matches and no narrower one does.
+type cell struct {
+	schema.Interface
+	name string
+}
+
+func (c cell) coveredBy(list []schema.Interface) bool {
+	return slices.ContainsFunc(list, func(i schema.Interface) bool { return i.Covers(c.Interface) })
+}
+
+// cellsOf divides the host's external interfaces by what policies say of them.
+func cellsOf(policies []*schema.Policy, external []schema.Interface) []cell {
+	patterns := slices.Clone(external)
+	for _, p := range policies {
+		for _, i := range p.External {
+			if !slices.ContainsFunc(patterns, func(x schema.Interface) bool { return x.Covers(i) && i.Covers(x) }) {
+				patterns = append(patterns, i)
+			}
+		}
+	}
+	var list []cell
+	for _, i := range patterns {
+		name, except := i.String(), []string(nil)
+		for _, j := range patterns {
+			if i.Covers(j) && !j.Covers(i) {
+				except = append(except, j.String())
+			}
+		}
+		if len(except) > 0 {
+			name += " except " + strings.Join(except, ", ")
+		}
+		list = append(list, cell{i, name})
+	}
+	return list
+}
