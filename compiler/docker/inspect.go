@@ -115,12 +115,12 @@ func (x inspected) container() KnownContainer {
 	slices.SortFunc(c.Addresses, netip.Addr.Compare)
 	for target, bindings := range x.NetworkSettings.Ports {
 		number, protocol, _ := strings.Cut(target, "/")
-		port, err := strconv.Atoi(number)
+		port, err := strconv.ParseUint(number, 10, 16)
 		if err != nil {
 			continue
 		}
 		for _, b := range bindings {
-			c.publish(protocol, port, b)
+			c.publish(protocol, int(port), b)
 		}
 	}
 	slices.SortFunc(c.Ports, func(a, b KnownPort) int {
@@ -141,7 +141,9 @@ func (x inspected) container() KnownContainer {
 // publish adds a published port. One of every address is listed once for each family.
 func (c *KnownContainer) publish(protocol string, port int, b inspectedBinding) {
 	p := KnownPort{Protocol: protocol, Container: port}
-	p.Host, _ = strconv.Atoi(b.HostPort) // none, on a routed network
+	if host, err := strconv.ParseUint(b.HostPort, 10, 16); err == nil { // none, on a routed network
+		p.Host = int(host)
+	}
 	a, err := netip.ParseAddr(b.HostIp)
 	a = a.Unmap()
 	if err == nil && !a.IsUnspecified() {

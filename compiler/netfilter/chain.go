@@ -83,8 +83,7 @@ func (w *walk) run(rules []*iptables.Rule) *run {
 	}
 	r := &run{rules: 1}
 	first := rules[0]
-	final := first.Target.Name == "DROP" || first.Target.Name == "ACCEPT" || first.Target.Name == "RETURN"
-	if final && !first.Goes() && first.Unread == "" {
+	if first.Unread == "" && !first.Goes() && final(&first.Target) {
 		for r.rules < len(rules) && rules[r.rules].Body == first.Body {
 			r.rules++
 		}
@@ -102,6 +101,16 @@ func (w *walk) run(rules []*iptables.Rule) *run {
 	}
 	w.runs[first] = r
 	return r
+}
+
+// final reports whether a target ends the chain for every packet that it meets.
+func final(t *iptables.Target) bool {
+	switch t.Name {
+	case "DROP", "ACCEPT", "RETURN":
+		return true
+	}
+	u := t.Use()
+	return u != nil && u.Effect().Verdict.Known()
 }
 
 // rule takes flows past a rule; what comes back are those that go on to the next one.
