@@ -97,6 +97,10 @@ type family struct {
 // families, unless Docker says otherwise. Where the port is not rewritten before (no
 // DNAT in that family) a client gets in there, past FORWARD (NETFILTER.md section 2).
 //
+// The host is taken to forward packets, and to have no route_localnet: what is
+// published on the loopback is local. Answers, other processes of the host and what other
+// rules of nftables do are not looked at.
+//
 // The error is for tables that iptables itself would refuse, a *prove.HardError, or
 // the context's.
 func Of(ctx context.Context, h Host, limits prove.Limits) (*Report, error) {

@@ -2,6 +2,7 @@ package netfilter_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -124,5 +125,21 @@ func TestFollow(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// A question ends at its limit, which names the rule, and with its context.
+func TestLimits(t *testing.T) {
+	h := hostOf(t, packet.IPv4, dockerNat)
+	p := packet.Packet{In: "eth0", Protocol: packet.TCP, Dest: netip.MustParseAddr("192.0.2.1"), Dport: 8080}
+	_, err := netfilter.New(h, "eth0").Follow(context.Background(), p, true, prove.Limits{Steps: 2}) // the jump takes both
+	var hard *prove.HardError
+	if !errors.As(err, &hard) || hard.Line != 5 || hard.Rule != "-A DOCKER -i docker0 -j RETURN" {
+		t.Errorf("%v", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := netfilter.New(h, "eth0").Follow(ctx, p, true, prove.Limits{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
 	}
 }

@@ -236,7 +236,7 @@ func (r *walkRules) table(name string, builtins ...string) string {
 		chains = append(slices.Clone(builtins), "ONE", "TWO")
 	}
 	for _, c := range chains {
-		for range r.IntN(4) {
+		for range 1 + r.IntN(3) {
 			fmt.Fprintf(&b, "-A %s %s -j %s\n", c, r.conditions(name, c), r.target(name, c))
 			if text := b.String(); strings.HasSuffix(text, "GOTO\n") {
 				b.Reset()
@@ -304,7 +304,7 @@ func (r *walkRules) target(table, chain string) string {
 	}
 	switch table {
 	case "raw":
-		list = append(list, "CT --notrack", "CT --notrack")
+		list = append(list, "CT --notrack", "CT --notrack", "CT --notrack")
 	case "mangle":
 		list = append(list, "MARK --set-xmark 0x1/0x1", "MARK --set-xmark 0x10/0xf0", "MARK --xor-mark 0x11")
 	case "filter":
