@@ -21,11 +21,14 @@ work, rules that people wrote and that do something else than they meant, and
 published ports that are reached past DOCKER-USER. Each finding says what
 traffic it concerns, worked out over the chains, and the commands that fix it.
 
-Without --rules it reads the host's rules, for which it needs root. Exit 0 when
-nothing is wrong, 2 with findings.`,
+Without --rules it reads the host's rules, for which it needs root, and asks the
+Docker daemon which networks and containers there are. For saved rules --inspect
+says it: some rules that are gone, only Docker can tell. Exit 0 when nothing is
+wrong, 2 with findings.`,
 		Example: `  seawall doctor
   iptables-save > v4; ip6tables-save > v6
-  seawall doctor --rules v4 --rules v6`,
+  docker network inspect $(docker network ls -q) > known; docker inspect $(docker ps -q) >> known
+  seawall doctor --rules v4 --rules v6 --inspect known`,
 		Args: noPath("Saved rules are named with --rules"),
 		RunE: func(c *cobra.Command, args []string) error {
 			host, err := h.read(c)

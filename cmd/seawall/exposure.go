@@ -11,7 +11,7 @@ import (
 
 func exposureCommand() *cobra.Command {
 	h := &hostFlags{}
-	format, inspect := "", ""
+	format := ""
 	c := &cobra.Command{
 		Use:   "exposure [--rules FILE]",
 		Short: "Show every published port, and who reaches it, as the chains stand",
@@ -35,14 +35,7 @@ Without --rules it reads the host's rules, for which it needs root.`,
 			if err != nil {
 				return err
 			}
-			known, err := readKnown(c, inspect)
-			if err != nil {
-				return err
-			}
-			if known == nil && len(h.files) == 0 {
-				known = askDaemon(c.Context())
-			}
-			report, err := exposure.Of(c.Context(), exposure.Host{Families: host.Families, Interfaces: host.Interfaces, Known: known}, prove.Limits{})
+			report, err := exposure.Of(c.Context(), exposure.Host{Families: host.Families, Interfaces: host.Interfaces}, prove.Limits{})
 			if err != nil {
 				return err
 			}
@@ -55,7 +48,6 @@ Without --rules it reads the host's rules, for which it needs root.`,
 		},
 	}
 	h.register(c)
-	c.Flags().StringVar(&inspect, "inspect", "", "name containers from a `FILE` of docker inspect and docker network inspect, or - for standard input (default what the daemon says, without --rules)")
 	c.Flags().StringVar(&format, "format", "text", "text, markdown, html or json")
 	choices(c, "format", "text", "markdown", "html", "json")
 	return c

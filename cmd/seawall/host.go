@@ -21,29 +21,54 @@ import (
 // hostFlags are the flags of the commands that look at a host: this one, or one
 // whose rules were saved.
 type hostFlags struct {
-	files []string
-	sets  string
-	in    []string
+	files   []string
+	sets    string
+	in      []string
+	family  string
+	inspect string
 }
 
 func (h *hostFlags) register(c *cobra.Command) {
 	c.Flags().StringArrayVar(&h.files, "rules", nil, "look at saved rules, a `FILE` of iptables-save or ip6tables-save with all its tables; may be given for each family")
 	c.Flags().StringArrayVar(&h.in, "in", nil, "an `INTERFACE` on which traffic from outside arrives (default those of the default routes, or eth0 with --rules)")
+	c.Flags().StringVar(&h.family, "family", "", "the address family of the saved rules, 4 or 6, when neither they nor the file's name show it")
+	c.Flags().StringVar(&h.inspect, "inspect", "", "what docker inspect and docker network inspect printed, a `FILE`, or - for standard input (default what the daemon says, without --rules)")
 	registerSets(c, &h.sets)
+	choices(c, "family", "4", "6")
 }
 
 // read looks at the host.
 func (h *hostFlags) read(c *cobra.Command) (*doctor.Host, error) {
+	look := h.live
 	if len(h.files) > 0 {
-		return h.saved(c)
+		look = h.saved
 	}
-	return h.live()
+	host, err := look(c)
+	if err != nil {
+		return nil, err
+	}
+	known, err := readKnown(c, h.inspect)
+	if err != nil {
+		return nil, err
+	}
+	if known == nil && host.Facts.Live {
+		known = askDaemon(c.Context())
+		host.Facts.Daemon = known != nil
+	}
+	for i := range host.Families {
+		host.Families[i].Known = known
+	}
+	return host, nil
 }
 
 func (h *hostFlags) saved(c *cobra.Command) (*doctor.Host, error) {
 	saved := &doctor.Host{Interfaces: h.in}
 	if len(h.in) == 0 {
 		saved.Interfaces = []string{"eth0"}
+	}
+	family, err := parseFamily(h.family)
+	if err != nil {
+		return nil, err
 	}
 	sets, err := readSets(h.sets)
 	if err != nil {
@@ -54,7 +79,7 @@ func (h *hostFlags) saved(c *cobra.Command) (*doctor.Host, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := addFamily(saved, shown, src, 0, sets); err != nil {
+		if err := addFamily(saved, shown, src, family, sets); err != nil {
 			return nil, err
 		}
 	}
@@ -77,7 +102,7 @@ func addFamily(host *doctor.Host, shown string, src []byte, family packet.Family
 }
 
 // live reads the rules that the kernel holds, and what the host says beside them.
-func (h *hostFlags) live() (*doctor.Host, error) {
+func (h *hostFlags) live(*cobra.Command) (*doctor.Host, error) {
 	d := &doctor.Host{Interfaces: h.in, Facts: doctor.Facts{Live: true, Forwarding: map[int]bool{}, Active: map[string]bool{}}}
 	if len(h.in) == 0 {
 		d.Interfaces = defaultInterfaces()

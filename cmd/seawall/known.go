@@ -9,6 +9,7 @@ import (
 
 	"github.com/moby/moby/client"
 	"github.com/seawall/seawall/compiler/docker"
+	"github.com/seawall/seawall/compiler/host"
 	"github.com/spf13/cobra"
 )
 
@@ -56,6 +57,13 @@ func askDaemon(ctx context.Context) *docker.Known {
 	if err != nil {
 		return nil
 	}
+	if info, err := api.Info(ctx, client.InfoOptions{}); err == nil {
+		k.Version = info.Info.ServerVersion
+		if b := info.Info.FirewallBackend; b != nil {
+			k.Nftables = b.Driver == "nftables"
+		}
+	}
+	k.Raw, k.Direct = host.DockerDrops()
 	return k
 }
 

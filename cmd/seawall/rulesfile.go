@@ -31,18 +31,25 @@ func (f *rulesFlags) register(c *cobra.Command) {
 // options are the flags as the library takes them.
 func (f *rulesFlags) options() (compiler.ReadOptions, error) {
 	opt := compiler.ReadOptions{NoFlush: f.noFlush}
-	switch f.family {
-	case "":
-	case "4":
-		opt.Family = packet.IPv4
-	case "6":
-		opt.Family = packet.IPv6
-	default:
-		return opt, fmt.Errorf("--family is 4 or 6, not %s", f.family)
-	}
 	var err error
+	if opt.Family, err = parseFamily(f.family); err != nil {
+		return opt, err
+	}
 	opt.Sets, err = readSets(f.sets)
 	return opt, err
+}
+
+// parseFamily reads the flag --family; 0 where it is not given.
+func parseFamily(text string) (packet.Family, error) {
+	switch text {
+	case "":
+		return 0, nil
+	case "4":
+		return packet.IPv4, nil
+	case "6":
+		return packet.IPv6, nil
+	}
+	return 0, fmt.Errorf("--family is 4 or 6, not %s", text)
 }
 
 // read reads a file of rules that the user named.

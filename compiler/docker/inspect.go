@@ -15,6 +15,7 @@ import (
 // says nothing.
 type Known struct {
 	Version    string // of the engine, as 28.5.2; "" where it is not known
+	Nftables   bool   // the engine's firewall back end is nftables: it has no rules of iptables
 	Networks   []KnownNetwork
 	Containers []KnownContainer
 	// Raw and Direct are set where the daemon is known to drop in the raw table, as 28 and

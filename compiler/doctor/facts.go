@@ -17,6 +17,7 @@ type Facts struct {
 	Forwarding   map[int]bool    // net.ipv4.ip_forward and net.ipv6.conf.all.forwarding, by family
 	OtherBackend string          // a back end that has rules beside the one that is used: "legacy" or "nf_tables"
 	Active       map[string]bool // services that run: firewalld, ufw
+	Daemon       bool            // Docker's daemon answers
 }
 
 func (d *doctor) facts() {
@@ -24,7 +25,10 @@ func (d *doctor) facts() {
 	if !f.Live {
 		return
 	}
-	d.daemon(f.DaemonJSON)
+	rules := d.daemon(f.DaemonJSON)
+	if f.Daemon && rules && !d.runsDocker() {
+		d.noChains()
+	}
 	if on, known := f.Forwarding[4]; known && !on && d.runsDocker() {
 		d.add(Finding{Code: "SD014", Summary: "the host does not forward IPv4 packets", Detail: "Published ports need net.ipv4.ip_forward; Docker sets it when it starts, and something has set it back.",
 			Traffic: []string{"no client reaches a container over DNAT"}, Fix: []string{"sysctl -w net.ipv4.ip_forward=1"}})
@@ -51,10 +55,40 @@ func (d *doctor) runsDocker() bool {
 	return slices.ContainsFunc(d.host.Families, func(t docker.Tables) bool { return docker.Look(t).Engine != docker.NoEngine })
 }
 
-// daemon looks at what daemon.json says of the rules.
-func (d *doctor) daemon(src []byte) {
+// nftables reports whether the daemon says that it uses its nftables back end.
+func (d *doctor) nftables() bool {
+	return slices.ContainsFunc(d.host.Families, func(t docker.Tables) bool { return t.Known != nil && t.Known.Nftables })
+}
+
+// noChains is a host whose daemon runs, and that has none of its chains.
+func (d *doctor) noChains() {
+	d.add(Finding{Code: "SD001", Summary: "Docker runs, and none of its chains is there", Detail: "Its daemon answers, and neither the filter nor the nat table has a chain of it. Something has replaced the tables while Docker ran: a plain iptables-restore, a restart of iptables.service, a firewall's reload. That has to be found, or it comes back.",
+		Traffic: []string{"published ports are served by docker-proxy alone, past DOCKER-USER; networks are not kept apart, and containers do not reach the outside"}, Fix: []string{restart}})
+}
+
+// backend is Docker's nftables back end: no rule of iptables acts on what Docker does, but
+// for a policy of DROP that an older engine left.
+func (d *doctor) backend() {
+	d.add(Finding{Code: "SD013", Summary: "Docker uses its own nftables back end", Detail: "There is no DOCKER-USER then; Seawall does not cover it.",
+		Traffic: []string{"every published port: no rule of DOCKER-USER acts"}, Advice: "take \"firewall-backend\" out of /etc/docker/daemon.json, then " + restart})
+	for _, t := range d.host.Families {
+		if c := t.Filter.Chain("FORWARD"); c != nil && c.Policy == "DROP" {
+			d.add(Finding{Code: "SD013", Summary: fmt.Sprintf("FORWARD's policy in iptables is still DROP for IPv%d", t.Family), Place: place(t.Family, "FORWARD", 0),
+				Detail:  "An engine that used iptables set it. A packet has to pass iptables and nftables, so nothing gets to a container.",
+				Traffic: []string{"connections to published ports, and those of containers: deny"}, Advice: command(t.Family) + " -P FORWARD ACCEPT, if this host is to route for others as well; else accept what is for containers in FORWARD"})
+		}
+	}
+}
+
+// daemon looks at what daemon.json says of the rules, and at the back end. It reports
+// whether Docker should have rules of iptables.
+func (d *doctor) daemon(src []byte) (rules bool) {
 	if len(src) == 0 {
-		return
+		if d.nftables() {
+			d.backend()
+			return false
+		}
+		return true
 	}
 	var c struct {
 		IPTables  *bool  `json:"iptables"`
@@ -63,17 +97,20 @@ func (d *doctor) daemon(src []byte) {
 	}
 	if err := json.Unmarshal(src, &c); err != nil {
 		d.add(Finding{Code: "SD011", Summary: "daemon.json cannot be read", Detail: err.Error() + ".", Advice: "dockerd --validate names the place"})
-		return
+		return false
 	}
+	rules = true
 	for i, value := range []*bool{c.IPTables, c.IP6Tables} {
 		name := []string{"iptables", "ip6tables"}[i]
 		if value != nil && !*value {
+			rules = rules && i > 0
 			d.add(Finding{Code: "SD011", Summary: fmt.Sprintf("daemon.json says %q: false", name), Detail: "Docker then makes no rules: publishing and isolation stop working unless somebody writes them all.",
 				Traffic: []string{"docker-proxy alone serves published ports, over INPUT"}, Advice: "take the line out of /etc/docker/daemon.json, then " + restart})
 		}
 	}
-	if c.Backend == "nftables" {
-		d.add(Finding{Code: "SD013", Summary: "Docker uses its own nftables back end", Detail: "There is no DOCKER-USER then; Seawall does not cover it.",
-			Traffic: []string{"every published port: no rule of DOCKER-USER acts"}, Advice: "take \"firewall-backend\" out of /etc/docker/daemon.json, then " + restart})
+	if c.Backend == "nftables" || d.nftables() {
+		d.backend()
+		rules = false
 	}
+	return rules
 }

@@ -26,8 +26,9 @@ import (
 // Host is the host that is asked about.
 type Host struct {
 	Families   []docker.Tables
-	Interfaces []string      // those on which traffic from outside arrives
-	Known      *docker.Known // what Docker itself says of its containers; may be nil
+	Interfaces []string // those on which traffic from outside arrives
+	// Known is what Docker itself says of its containers; nil takes what the tables have.
+	Known *docker.Known
 }
 
 // Report is every port that Docker opens, and what there is to know about them all.
@@ -104,6 +105,11 @@ type family struct {
 // The error is for tables that iptables itself would refuse, a *prove.HardError, or
 // the context's.
 func Of(ctx context.Context, h Host, limits prove.Limits) (*Report, error) {
+	for _, t := range h.Families {
+		if h.Known == nil {
+			h.Known = t.Known
+		}
+	}
 	r := &reader{ctx: ctx, limits: limits, host: h}
 	for _, f := range packet.Families {
 		for _, t := range h.Families {
