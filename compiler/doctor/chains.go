@@ -39,6 +39,7 @@ func (d *doctor) chains(l *docker.Layout) {
 	}
 	d.userJump(l)
 	d.foreign(l)
+	d.rerouted(l)
 }
 
 // flushed is a host of whose chains the nat table has Docker's, and the filter table

@@ -9,6 +9,7 @@
 //	allowed.go what lets somebody in, whom no fix may shut out
 //	cuts.go    SD008 of them: rules that cut answers
 //	foreign.go SD015: rules of others among Docker's
+//	rerouted.go SD015 in the raw, mangle and nat tables
 //	facts.go   SD011 to SD016: what the host says beside its rules
 //	traffic.go what a finding changes for packets, by the evaluator
 //	fix.go     commands that are proved before they are printed

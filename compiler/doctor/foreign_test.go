@@ -49,6 +49,17 @@ var harmful = []insertion{
 	{"filter", "DOCKER-ISOLATION-STAGE-1", false, "-i BRIDGE -j RETURN"},
 	{"filter", "DOCKER-ISOLATION-STAGE-2", false, "-j ACCEPT"},
 	{"filter", "DOCKER-ISOLATION-STAGE-2", false, "-j DROP"},
+	{"nat", "PREROUTING", false, "-j ACCEPT"},
+	{"nat", "PREROUTING", false, "-i eth0 -p tcp -j REDIRECT"},
+	{"nat", "PREROUTING", false, "-p tcp -m tcp --dport 8080 -j REDIRECT --to-ports 9"},
+	{"nat", "PREROUTING", false, "-p tcp -m tcp --dport 8080 -j DNAT --to-destination 10.9.9.9:80"},
+	{"nat", "DOCKER", false, "-p tcp -j RETURN"},
+	{"nat", "DOCKER", false, "-i eth0 -j ACCEPT"},
+	{"nat", "POSTROUTING", false, "-j ACCEPT"},
+	{"nat", "POSTROUTING", false, "-o eth0 -j RETURN"},
+	{"raw", "PREROUTING", false, "-p tcp -m tcp --dport 8080 -j NOTRACK"},
+	{"raw", "PREROUTING", false, "-p tcp -j CT --notrack"},
+	{"raw", "PREROUTING", false, "-i eth0 -j DROP"},
 }
 
 // meantWell are insertions that other tools and careful people make.
@@ -67,6 +78,9 @@ var meantWell = []insertion{
 	{"nat", "POSTROUTING", true, "-s 10.8.0.0/24 -o eth0 -j MASQUERADE"},
 	{"nat", "PREROUTING", true, "-d 198.51.100.9/32 -i eth0 -p tcp -m tcp --dport 25 -j DNAT --to-destination 10.8.0.7:25"},
 	{"raw", "PREROUTING", true, "-s 203.0.113.77/32 -j DROP"},
+	{"raw", "PREROUTING", false, "-i eth0 -p tcp -m tcp --dport 8080 -j DROP"},
+	{"nat", "POSTROUTING", false, "-s 172.18.0.0/16 -d 10.0.0.0/8 -j ACCEPT"},
+	{"nat", "POSTROUTING", false, "-s 10.8.0.0/24 -o eth0 -j MASQUERADE"},
 }
 
 var bridgesOf = map[string]string{

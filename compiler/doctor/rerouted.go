@@ -1,0 +1,140 @@
+package doctor
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/seawall/seawall/compiler/diagram"
+	"github.com/seawall/seawall/compiler/docker"
+	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/netfilter"
+	"github.com/seawall/seawall/compiler/packet"
+)
+
+// rerouted finds rules of others in raw, mangle and nat that keep clients' packets from
+// the container to which Docker sends them, or containers' packets from an address of
+// the host. A rule that drops certain ports or sources is taken to be meant.
+func (d *doctor) rerouted(l *docker.Layout) {
+	list := elsewhere(l)
+	if len(list) == 0 {
+		return
+	}
+	now := d.arrivals(l.Tables, l)
+	for _, f := range list {
+		var changed []string
+		after := l.Tables
+		if !takenOut(&after, f) {
+			continue
+		}
+		if !slices.Contains(now, false) {
+			break
+		}
+		for i, there := range d.arrivals(after, l) {
+			if p := l.Published[i]; there && !now[i] && !(closed(f.Rule) && particular(f.Rule)) {
+				changed = append(changed, fmt.Sprintf("new connections to %d/%s: they do not get to %s, or not by way of DOCKER-USER", p.Port, p.Protocol, p.To))
+			}
+		}
+		if len(changed) > 0 {
+			d.reroutedBy(l, f, changed)
+		}
+	}
+	for _, f := range list {
+		if changed := unmasqueraded(l, f); len(changed) > 0 {
+			d.reroutedBy(l, f, changed)
+		}
+	}
+}
+
+// elsewhere are the rules of others in raw, mangle and nat.
+func elsewhere(l *docker.Layout) []docker.Foreign {
+	list := slices.DeleteFunc(l.Foreign(), func(f docker.Foreign) bool { return f.Table == "filter" })
+	if t := l.Tables.Mangle; t != nil {
+		for _, c := range t.Chains {
+			for i, r := range c.Rules {
+				list = append(list, docker.Foreign{Table: "mangle", Chain: c.Name, Index: i, Rule: r})
+			}
+		}
+	}
+	return list
+}
+
+// takenOut takes a rule out of the tables; false where they cannot be without it.
+func takenOut(t *docker.Tables, f docker.Foreign) bool {
+	for _, table := range []**iptables.Table{&t.Raw, &t.Mangle, &t.Nat} {
+		if *table != nil && (*table).Name == f.Table {
+			*table = edited(*table, t.Family, []edit{{"-D", f.Chain, fmt.Sprint(f.Index + 1)}})
+			return *table != nil
+		}
+	}
+	return false
+}
+
+// arrivals reports, for each published port, whether a client's packet is sent to its
+// container.
+func (d *doctor) arrivals(t docker.Tables, l *docker.Layout) []bool {
+	host := netfilter.Host{Family: t.Family, Raw: t.Raw, Mangle: t.Mangle, Nat: t.Nat}
+	for _, r := range l.Routes() {
+		host.Routes = append(host.Routes, netfilter.Route{To: r.To, Interface: r.Bridge})
+	}
+	in := d.interfaces()[0]
+	follower := netfilter.New(host, in)
+	client, self := netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("198.51.100.2")
+	if t.Family == packet.IPv6 {
+		client, self = netip.MustParseAddr("2001:db8:ffff::9"), netip.MustParseAddr("2001:db8::2")
+	}
+	list := make([]bool, len(l.Published))
+	for i, p := range l.Published {
+		if p.Port == 0 || p.Said || p.Address.IsLoopback() {
+			list[i] = true // nothing is sent there
+			continue
+		}
+		x := packet.Packet{In: in, Protocol: protocolOf(p.Protocol), TCPFlags: packet.SYN, Sport: 40000, Dest: self, Dport: p.Port}
+		if p.Address.IsValid() {
+			x.Dest = p.Address
+		}
+		ends, err := follower.Follow(d.ctx, x, true, d.limits)
+		for _, e := range ends {
+			arrives := e.Packet.Dest == p.To.Addr() && e.Packet.Dport == int(p.To.Port())
+			list[i] = list[i] || arrives && e.Sources.Has(diagram.OfAddr(client))
+		}
+		list[i] = list[i] || err != nil // nothing is known
+	}
+	return list
+}
+
+// particular reports whether a rule asks for more than an interface and a protocol.
+func particular(r *iptables.Rule) bool {
+	return r.Source.Prefix.IsValid() || r.Dest.Prefix.IsValid() || len(r.Matches) > 0 || len(r.Masks) > 0 || r.Unread != ""
+}
+
+// unmasqueraded are the networks whose packets a rule before Docker's leaves with their
+// own addresses.
+func unmasqueraded(l *docker.Layout, f docker.Foreign) []string {
+	r := f.Rule
+	if f.Table != "nat" || f.Chain != "POSTROUTING" || r.Target.Name != "ACCEPT" && r.Target.Name != "RETURN" || r.Dest.Prefix.IsValid() || len(r.Matches) > 0 || r.Unread != "" || r.Source.Not || r.Out.Not {
+		return nil
+	}
+	var list []string
+	for i, m := range l.Tables.Nat.Chain("POSTROUTING").Rules {
+		covered := m.Source.Prefix.IsValid() && (!r.Source.Prefix.IsValid() || r.Source.Prefix.Bits() <= m.Source.Prefix.Bits() && r.Source.Prefix.Contains(m.Source.Prefix.Addr()))
+		if n := l.NetworkOf(m.Out.Name); i > f.Index && m.Target.Name == "MASQUERADE" && m.Out.Not && n != nil && covered && r.Out.Name != n.Bridge {
+			list = append(list, fmt.Sprintf("connections of the containers of %s to the outside: they leave with an address that nobody can answer", n.Bridge))
+		}
+	}
+	return list
+}
+
+func (d *doctor) reroutedBy(l *docker.Layout, f docker.Foreign, changed []string) {
+	if n := len(changed) - maxTraffic; n > 1 {
+		changed = append(changed[:maxTraffic], fmt.Sprintf("and %d more like these", n))
+	}
+	words := []string{command(l.Tables.Family), "-t", f.Table, "-D", f.Chain}
+	for _, w := range spec(f.Rule) {
+		words = append(words, ShellWord(w))
+	}
+	d.add(Finding{Code: "SD015", Summary: fmt.Sprintf("a rule in %s of the %s table changes what Docker's rules do: %s", f.Chain, f.Table, f.Rule.String(f.Chain)),
+		Place:  place(l.Tables.Family, "table "+f.Table+", "+f.Chain, int(f.Rule.Line)),
+		Detail: "It comes to packets before Docker's rules do. Who may reach a published port belongs in DOCKER-USER.", Traffic: changed, Fix: []string{strings.Join(words, " ")}})
+}
