@@ -13,6 +13,7 @@ import (
 	"github.com/seawall/seawall/compiler/docker"
 	"github.com/seawall/seawall/compiler/doctor"
 	"github.com/seawall/seawall/compiler/emit"
+	"github.com/seawall/seawall/compiler/ipset"
 	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
@@ -28,11 +29,18 @@ func (w *world) examined() []doctor.Finding {
 func (w *world) host() *doctor.Host {
 	w.t.Helper()
 	host := &doctor.Host{Interfaces: []string{"eth0", "eth1"}}
+	sets, err := ipset.Parse([]byte(w.top.Host.Must("ipset", "save")))
+	if err != nil {
+		w.t.Fatal(err)
+	}
 	for _, f := range families {
 		src := w.top.Host.Must(w.backend.Command(f, "-save"))
 		file, err := iptables.Parse([]byte(src), iptables.Options{Family: f})
 		if err != nil {
 			w.t.Fatal(err)
+		}
+		for _, t := range file.Tables {
+			t.Sets = sets
 		}
 		host.Families = append(host.Families, docker.TablesOf(file))
 	}

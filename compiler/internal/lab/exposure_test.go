@@ -171,7 +171,7 @@ func reachesBy(report *exposure.Report, x exposedTarget, from netip.Addr) (reach
 		asked = true
 		for _, way := range narrowest(p.Ways, x) {
 			switch {
-			case way.Undecided && listed(way.Sources, from):
+			case way.Undecided && listed(way.Sources, from) != way.AllBut:
 				return false, false
 			case !way.Undecided && listed(way.Sources, from) != way.AllBut:
 				reaches = true
