@@ -134,15 +134,19 @@ func (l *Layout) internalRules(n *Network, k Kind) []Expected {
 	if !l.Engine.forwards() {
 		forward = "FORWARD"
 	}
-	out, in := fmt.Sprintf("! -s SUBNET -o %s -j DROP", b), fmt.Sprintf("! -d SUBNET -i %s -j DROP", b)
-	if l.Tables.Family == packet.IPv6 {
-		out, in = fmt.Sprintf("! -s SUBNET ! -i %s -o %[1]s -j DROP", b), fmt.Sprintf("! -d SUBNET -i %s ! -o %[1]s -j DROP", b)
-	}
 	var list []Expected
 	for _, s := range subnets(n) {
-		list = append(list,
-			filter(chain, strings.Replace(out, "SUBNET", s, 1), 1, "it keeps everybody else from the internal network "+b),
-			filter(chain, strings.Replace(in, "SUBNET", s, 1), 1, "it keeps the containers of the internal network "+b+" in"))
+		out, in := fmt.Sprintf("! -s %s -o %s -j DROP", s, b), fmt.Sprintf("! -d %s -i %s -j DROP", s, b)
+		four := [2]string{out, in} // older engines have them for IPv6 as well
+		if l.Tables.Family == packet.IPv6 {
+			out, in = fmt.Sprintf("! -s %s ! -i %s -o %[2]s -j DROP", s, b), fmt.Sprintf("! -d %s -i %s ! -o %[2]s -j DROP", s, b)
+		}
+		shut := []Expected{filter(chain, out, 1, "it keeps everybody else from the internal network "+b),
+			filter(chain, in, 1, "it keeps the containers of the internal network "+b+" in")}
+		if l.Engine == Classic {
+			shut[0].Forms, shut[1].Forms = [][]string{{four[0]}}, [][]string{{four[1]}}
+		}
+		list = append(list, shut...)
 	}
 	return append(list, iccRule(forward, b, k))
 }
