@@ -3,7 +3,6 @@ package docker
 import (
 	"fmt"
 	"net/netip"
-	"strings"
 
 	"github.com/seawall/seawall/compiler/packet"
 )
