@@ -54,7 +54,7 @@ func conforms(t *testing.T, e Engine, b Backend, all bool) {
 	case *long:
 		policies, end = 1<<30, time.Now().Add(9*time.Minute)
 	case !all:
-		policies = 2
+		policies = 1
 	}
 	r := rand.New(rand.NewPCG(11, uint64(len(b))))
 	for n := 0; n < policies && time.Now().Before(end); n++ {

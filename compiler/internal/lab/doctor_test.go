@@ -130,7 +130,7 @@ func (w *world) deletions(scenario string) {
 		for _, table := range []string{"raw", "filter", "nat"} {
 			for _, line := range strings.Split(w.backend.Save(w.top.Host, f, table), "\n") {
 				commands := deletion(w.backend.Command(f, "")+" -w -t "+table, line, w.backend.Save(w.top.Host, f, table))
-				if n++; commands == "" || !*long && n%2 == 0 {
+				if n++; commands == "" || !*long && n%4 != 0 {
 					continue
 				}
 				count++

@@ -87,8 +87,8 @@ func healthyHosts(t *testing.T, e Engine, b Backend, flags []string) {
 	w := &world{t: t, backend: b, top: NewTopology(t, "eth0", "eth1")}
 	w.docker = StartEngine(t, w.top, e, b, flags...)
 	scenario := "healthy hosts, " + e.Name
-	for _, k := range networkKinds {
-		if !e.since(k.since) {
+	for n, k := range networkKinds {
+		if !e.since(k.since) || !*long && k.since == "" && (n+len(e.Name)+int(e.Name[1]))%2 == 0 { // a short run takes half of those that all engines know
 			continue
 		}
 		remove := w.have(k)
