@@ -83,17 +83,28 @@ func (d *doctor) missingChain(l *docker.Layout, table, name string, expected []d
 	if untold {
 		f.Fix, f.Advice = []string{restart}, "" // which ports or networks they were, the daemon alone knows
 	} else {
-		d.carry(l.Tables.Family, words(fix))
+		d.carryCommands(l.Tables.Family, fix)
 	}
 	d.add(f)
 }
 
 // words are commands for the filter table as edits.
-func words(list []string) []edit {
+func words(list []string) []edit { return wordsFor("filter", list) }
+
+// wordsFor are commands for one table as edits.
+func wordsFor(table string, list []string) []edit {
 	var edits []edit
 	for _, c := range list {
-		if w, err := iptables.Words(c); err == nil && len(w) > 1 && w[1] != "-t" {
-			edits = append(edits, w[1:])
+		w, err := iptables.Words(c)
+		if err != nil || len(w) < 2 {
+			continue
+		}
+		own, e := "filter", w[1:]
+		if e[0] == "-t" && len(e) > 2 {
+			own, e = e[1], e[2:]
+		}
+		if own == table {
+			edits = append(edits, e)
 		}
 	}
 	return edits
@@ -123,6 +134,28 @@ func (d *doctor) carry(f packet.Family, edits []edit) {
 	d.carried[f] = append(d.carried[f], edits...)
 }
 
+// carryCommands remembers commands for all tables.
+func (d *doctor) carryCommands(f packet.Family, list []string) {
+	d.carry(f, words(list))
+	if d.commands == nil {
+		d.commands = map[packet.Family][]string{}
+	}
+	d.commands[f] = append(d.commands[f], list...)
+}
+
+// fixedTables is fixedChains for the nat and raw tables as well.
+func (d *doctor) fixedTables(t docker.Tables) docker.Tables {
+	for _, table := range []**iptables.Table{&t.Nat, &t.Raw} {
+		if *table == nil {
+			continue
+		}
+		if after := edited(*table, t.Family, wordsFor((*table).Name, d.commands[t.Family])); after != nil {
+			*table = after
+		}
+	}
+	return d.fixedChains(t)
+}
+
 // fixedChains is a family's tables with the fixes of what was found in it so far.
 func (d *doctor) fixedChains(t docker.Tables) docker.Tables {
 	if after := edited(t.Filter, t.Family, d.carried[t.Family]); after != nil {
@@ -150,7 +183,7 @@ func (d *doctor) missingRule(l *docker.Layout, e docker.Expected) {
 		return
 	}
 	fix := []string{e.Command(command(l.Tables.Family))}
-	d.carry(l.Tables.Family, words(fix))
+	d.carryCommands(l.Tables.Family, fix)
 	d.add(Finding{Code: "SD002", Summary: fmt.Sprintf("a rule of Docker is gone: -A %s %s", e.Chain, e.Rule),
 		Place:   place(l.Tables.Family, "table "+e.Table+", "+e.Chain, 0),
 		Detail:  capital(e.Why) + ".",

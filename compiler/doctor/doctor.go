@@ -106,7 +106,9 @@ type doctor struct {
 	found  []Finding
 	// carried are the edits of the filter tables whose commands are printed.
 	carried map[packet.Family][]edit
-	told    map[string]bool // findings of rules that let somebody in, by code and summary
+	// commands are those for all tables that make again what is gone.
+	commands map[packet.Family][]string
+	told     map[string]bool // findings of rules that let somebody in, by code and summary
 	// foresees is for a doctor that is asked how the tables would stand with all fixes.
 	foresees bool
 }

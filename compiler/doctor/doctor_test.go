@@ -180,6 +180,33 @@ func TestEveryDeletionIsFound(t *testing.T) {
 	}
 }
 
+// A rule of Docker that is gone is not taken for a port that somebody closed, with
+// docker-proxy left open.
+func TestDeletionsAreNotClosedPorts(t *testing.T) {
+	name := "engine-28.5-modes.iptables-save"
+	known := knownOf(t, name, packet.IPv4)
+	six := look(t, capture(t, "engine-28.5-modes.ip6tables-save"), packet.IPv6).Families
+	lines := strings.SplitAfter(capture(t, name), "\n")
+	for i, line := range lines {
+		rest := strings.Join(lines[:i], "") + strings.Join(lines[i+1:], "")
+		if strings.HasPrefix(line, ":DOCKER") {
+			rest = withoutChain(lines, i, strings.Fields(line[1:])[0])
+		} else if !strings.HasPrefix(line, "-A ") {
+			continue
+		}
+		host := look(t, rest, packet.IPv4)
+		host.Families = append(host.Families, six...)
+		for n := range host.Families {
+			host.Families[n].Known = known
+		}
+		for _, f := range Run(context.Background(), host, prove.Limits{}) {
+			if f.Code == "SD005" {
+				t.Errorf("without %s: %s", line, f.Summary)
+			}
+		}
+	}
+}
+
 // withoutChain leaves out a chain of the table that line i declares it in, with
 // its rules and what leads to it: a chain in use cannot be deleted.
 func withoutChain(lines []string, i int, name string) string {

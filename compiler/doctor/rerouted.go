@@ -134,6 +134,7 @@ func (d *doctor) reroutedBy(l *docker.Layout, f docker.Foreign, changed []string
 	for _, w := range spec(f.Rule) {
 		words = append(words, ShellWord(w))
 	}
+	d.carryCommands(l.Tables.Family, []string{strings.Join(append([]string{command(l.Tables.Family), "-t", f.Table, "-D", f.Chain}, f.Rule.Spec()), " ")})
 	d.add(Finding{Code: "SD015", Summary: fmt.Sprintf("a rule in %s of the %s table changes what Docker's rules do: %s", f.Chain, f.Table, f.Rule.String(f.Chain)),
 		Place:  place(l.Tables.Family, "table "+f.Table+", "+f.Chain, int(f.Rule.Line)),
 		Detail: "It comes to packets before Docker's rules do. Who may reach a published port belongs in DOCKER-USER.", Traffic: changed, Fix: []string{strings.Join(words, " ")}})

@@ -433,7 +433,7 @@ func overlap(a, b string) bool {
 func (d *doctor) proxy() {
 	var families []docker.Tables
 	for _, t := range d.host.Families {
-		families = append(families, d.fixedChains(t))
+		families = append(families, d.fixedTables(t))
 	}
 	if slices.ContainsFunc(d.found, func(f Finding) bool { return slices.Contains(f.Fix, restart) }) {
 		return // which rules come back, Docker alone knows

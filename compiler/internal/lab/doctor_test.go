@@ -130,7 +130,7 @@ func (w *world) deletions(scenario string) {
 		for _, table := range []string{"raw", "filter", "nat"} {
 			for _, line := range strings.Split(w.backend.Save(w.top.Host, f, table), "\n") {
 				commands := deletion(w.backend.Command(f, "")+" -w -t "+table, line, w.backend.Save(w.top.Host, f, table))
-				if n++; commands == "" || !*long && n%4 != 0 {
+				if n++; commands == "" || !*long && n%4 != 0 || !strings.Contains(w.backend.Save(w.top.Host, f, table), line) || f == packet.IPv6 && !w.aboutIPv6(line) {
 					continue
 				}
 				count++
@@ -164,6 +164,17 @@ func (w *world) deletions(scenario string) {
 	}
 	w.t.Logf("%d deletions, %d missed, %d fixed by a restart", count, missed, restarts)
 	results.add(scenario, count, missed)
+}
+
+// aboutIPv6 reports whether a rule of IPv6 matters: not one of a bridge that has no IPv6,
+// which older engines keep apart all the same.
+func (w *world) aboutIPv6(line string) bool {
+	for _, bridge := range []string{"docker0", "br-shop", "br-inner", "br-quiet", "br-routed", "br-open"} {
+		if strings.Contains(line, " "+bridge+" ") {
+			return false
+		}
+	}
+	return true
 }
 
 // deletion are the commands that delete what a saved line says: a rule of Docker, or a
