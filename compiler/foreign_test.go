@@ -362,6 +362,9 @@ func TestOtherTablesAreNamed(t *testing.T) {
 	for name, before := range map[string]string{
 		"a policy of mangle": "*mangle\n:FORWARD DROP [0:0]\nCOMMIT\n",
 		"untracked packets":  "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -m tcp --dport 9090 -j NOTRACK\nCOMMIT\n",
+		"no hops left":       "*mangle\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -j TTL --ttl-set 1\nCOMMIT\n",
+		"a proxy":            "*mangle\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -j TPROXY --on-port 80 --on-ip 0.0.0.0 --tproxy-mark 0x0/0x0\nCOMMIT\n",
+		"a program decides":  "*mangle\n:FORWARD ACCEPT [0:0]\n-A FORWARD -j NFQUEUE --queue-num 1\nCOMMIT\n",
 	} {
 		text := foreign{before: before}.text("")
 		f, err := iptables.Parse([]byte(text), iptables.Options{Family: packet.IPv4})

@@ -25,11 +25,15 @@ func (d *doctor) chains(l *docker.Layout) {
 	chains, expected := l.Expected()
 	gone := map[string]bool{}
 	for _, table := range []string{"filter", "nat"} {
+		var names []string
 		for _, name := range chains[table] {
 			if t.Chain(table, name) == nil {
 				gone[table+" "+name] = true
-				d.missingChain(l, table, name, expected)
+				names = append(names, name)
 			}
+		}
+		if len(names) > 0 {
+			d.missingChains(l, table, names, expected)
 		}
 	}
 	for _, e := range expected {
@@ -61,23 +65,37 @@ func leadsToGone(e docker.Expected, gone map[string]bool) bool {
 	return false
 }
 
-// missingChain gives the commands that make a chain again, with what is known of
-// its rules and of those that lead to it.
-func (d *doctor) missingChain(l *docker.Layout, table, name string, expected []docker.Expected) {
+// missingChains gives the commands that make a table's chains again, with what is known
+// of their rules and of those that lead to them. All chains are made first, for their
+// rules lead from one to another.
+func (d *doctor) missingChains(l *docker.Layout, table string, names []string, expected []docker.Expected) {
 	tables := command(l.Tables.Family)
 	option := ""
 	if table != "filter" {
 		option = " -t " + table
 	}
-	fix, untold := []string{fmt.Sprintf("%s%s -N %s", tables, option, name)}, false
+	var fix, purposes []string
+	for _, name := range names {
+		fix = append(fix, fmt.Sprintf("%s%s -N %s", tables, option, name))
+		if !slices.Contains(purposes, purpose[name]) {
+			purposes = append(purposes, purpose[name])
+		}
+	}
+	untold := false
 	for _, e := range expected {
-		if e.Table == table && (e.Chain == name || strings.HasSuffix(e.Rule, "-j "+name)) && !l.Has(e) && l.Tables.Chain(table, e.Chain) != nil || e.Table == table && e.Chain == name {
+		made := slices.Contains(names, e.Chain)
+		leads := slices.ContainsFunc(names, func(name string) bool { return strings.HasSuffix(e.Rule, "-j "+name) })
+		if e.Table == table && (made || leads && !l.Has(e) && l.Tables.Chain(table, e.Chain) != nil) {
 			untold = untold || e.Untold
 			fix = append(fix, e.Command(tables))
 		}
 	}
-	f := Finding{Code: "SD001", Summary: fmt.Sprintf("Docker's chain %s is gone", name), Place: place(l.Tables.Family, "table "+table, 0),
-		Detail: purpose[name] + " Something has deleted it, or flushed the table while Docker ran: that has to be found, or it comes back.",
+	what := "chain " + names[0] + " is"
+	if len(names) > 1 {
+		what = "chains " + list(names) + " are"
+	}
+	f := Finding{Code: "SD001", Summary: fmt.Sprintf("Docker's %s gone", what), Place: place(l.Tables.Family, "table "+table, 0),
+		Detail: strings.Join(purposes, " ") + " Something has deleted it, or flushed the table while Docker ran: that has to be found, or it comes back.",
 		Fix:    quoted(fix), Advice: restart + " makes all of Docker's chains again"}
 	f.Traffic = d.traffic(l, fix)
 	if untold {
@@ -214,6 +232,9 @@ func (d *doctor) userJump(l *docker.Layout) {
 	c := now.Tables.Filter.Chain("FORWARD")
 	if c == nil || now.Tables.Filter.Chain(iptables.DockerUser) == nil {
 		return
+	}
+	if carried := d.carried[l.Tables.Family]; len(carried) > 0 && edited(l.Tables.Filter, l.Tables.Family, carried) == nil {
+		return // where the jump will stand cannot be said; it is found when the chains are there
 	}
 	at := jumps(now.Tables.Filter)
 	if len(at) > 1 {

@@ -207,6 +207,60 @@ func TestDeletionsAreNotClosedPorts(t *testing.T) {
 	}
 }
 
+// Where two chains are gone, alone or beside a jump that is there twice or too late, the
+// commands are right in the order in which they are printed: a chain is made before a rule
+// leads there, and numbers count what the commands before have added.
+func TestEveryPairOfChainsIsMadeAgain(t *testing.T) {
+	for _, name := range []string{"engine-20.10-two-networks.iptables-save", "engine-29-published-8080.iptables-save"} {
+		pairs := 0
+		for _, forward := range []string{"", "-A FORWARD -j DOCKER-USER\n", "-A FORWARD -s 10.0.0.0/8 -j ACCEPT\n"} {
+			whole := strings.Replace(capture(t, name), "-A FORWARD -j DOCKER-USER\n", forward+"-A FORWARD -j DOCKER-USER\n", 1)
+			names := chainsOf(whole)
+			for i, first := range names {
+				for _, second := range names[i+1:] {
+					text := whole
+					for _, chain := range []string{first, second} {
+						lines := strings.SplitAfter(text, "\n")
+						at := slices.IndexFunc(lines, func(l string) bool { return strings.HasPrefix(l, ":"+chain+" ") })
+						text = withoutChain(lines, at, chain)
+					}
+					pairs++
+					var fix []string
+					for _, f := range Run(context.Background(), look(t, text, packet.IPv4), prove.Limits{}) {
+						fix = append(fix, f.Fix...)
+					}
+					if slices.Contains(fix, restart) {
+						continue
+					}
+					after := carryOut(text, fix)
+					if _, err := iptables.Parse([]byte(after), iptables.Options{Family: packet.IPv4}); err != nil {
+						t.Errorf("%s without %s and %s: %v\n%s", name, first, second, err, strings.Join(fix, "\n"))
+						continue
+					}
+					left := Run(context.Background(), look(t, after, packet.IPv4), prove.Limits{})
+					left = slices.DeleteFunc(left, func(f Finding) bool { return len(f.Fix) == 0 || first == "DOCKER-USER" || second == "DOCKER-USER" })
+					if len(left) > 0 {
+						t.Errorf("%s without %s and %s:\n%s\nthen:\n%s", name, first, second, strings.Join(fix, "\n"), Text(left))
+					}
+				}
+			}
+		}
+		t.Logf("%s: %d pairs", name, pairs)
+	}
+}
+
+// chainsOf are the filter table's chains of Docker.
+func chainsOf(text string) []string {
+	var names []string
+	_, inside, _ := strings.Cut(text, "*filter\n")
+	for _, line := range strings.Split(inside[:strings.Index(inside, "COMMIT")], "\n") {
+		if strings.HasPrefix(line, ":DOCKER") {
+			names = append(names, strings.Fields(line[1:])[0])
+		}
+	}
+	return names
+}
+
 // withoutChain leaves out a chain of the table that line i declares it in, with
 // its rules and what leads to it: a chain in use cannot be deleted.
 func withoutChain(lines []string, i int, name string) string {

@@ -124,6 +124,8 @@ func (t *Table) bears(r *Rule) bool {
 		return r.Unread != ""
 	case "NOTRACK", "CT":
 		return true
+	case "TTL", "HL":
+		return true // what has no hops left is not forwarded
 	}
 	if r.Unread != "" || t.unknownTarget(r) {
 		return true
