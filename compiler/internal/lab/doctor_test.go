@@ -3,7 +3,6 @@
 package lab
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,14 +15,7 @@ import (
 	"github.com/seawall/seawall/compiler/ipset"
 	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/packet"
-	"github.com/seawall/seawall/compiler/prove"
 )
-
-// examined is what doctor says of the host as it is now.
-func (w *world) examined() []doctor.Finding {
-	w.t.Helper()
-	return doctor.Run(context.Background(), w.host(), prove.Limits{})
-}
 
 // host is the host's rules as they are now.
 func (w *world) host() *doctor.Host {
