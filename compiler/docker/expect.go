@@ -147,49 +147,6 @@ func (l *Layout) natTop() []Expected {
 	return []Expected{nat("PREROUTING", outputJump, 0, "it leads to the rules that rewrite published ports"), out}
 }
 
-// swarm reports whether the host has rules of swarm's ingress network.
-func (l *Layout) swarm() bool {
-	for _, table := range []string{"filter", "nat"} {
-		t := l.Tables.table(table)
-		if t.Chain(chainIngress) != nil || jumpsTo(t, "FORWARD", chainIngress) || jumpsTo(t, chainForward, chainIngress) || jumpsTo(t, "PREROUTING", chainIngress) {
-			return true
-		}
-	}
-	return false
-}
-
-// ingress are the rules of swarm's ingress network: the jumps, and for each port one
-// rule that rewrites and two that accept. They are not told by the kind of network.
-func (l *Layout) ingress() []Expected {
-	from, at := "FORWARD", 2
-	if l.Engine.forwards() && !l.there[key("filter", "FORWARD", "-j "+chainIngress)] {
-		from, at = chainForward, 1
-	}
-	list := []Expected{filter(from, "-j "+chainIngress, at, "it leads to the published ports of swarm")}
-	if l.Tables.Nat == nil {
-		return list
-	}
-	const jump = "-m addrtype --dst-type LOCAL -j " + chainIngress
-	list = append(list, nat("PREROUTING", jump, 1, "it leads to the rules that rewrite swarm's published ports"),
-		nat("OUTPUT", jump, 1, "it lets the host itself use swarm's published ports"))
-	if jumpsTo(l.Tables.Nat, chainIngress, "DNAT") {
-		list = append(list, nat("POSTROUTING", "-o docker_gwbridge -m addrtype --src-type LOCAL -j MASQUERADE", 0, "it lets the host itself use swarm's published ports"))
-	}
-	each(l.Tables.Nat, chainIngress, func(r *iptables.Rule) {
-		port, ok := dport(r.Body)
-		if r.Target.Name != "DNAT" || !ok {
-			return
-		}
-		p := r.Protocol.Name
-		in := filter(chainIngress, fmt.Sprintf("-p %s -m %[1]s --dport %d -j ACCEPT", p, port), 1, fmt.Sprintf("it lets packets to swarm's published port %d/%s in", port, p))
-		back := filter(chainIngress, fmt.Sprintf("-p %s -m %[1]s --sport %d -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", p, port), 1, fmt.Sprintf("it lets the answers of swarm's published port %d/%s out", port, p))
-		back.Forms = [][]string{{fmt.Sprintf("-p %s -m conntrack --ctstate RELATED,ESTABLISHED -m %[1]s --sport %d -j ACCEPT", p, port)},
-			{fmt.Sprintf("-p %s -m state --state RELATED,ESTABLISHED -m %[1]s --sport %d -j ACCEPT", p, port)}}
-		list = append(list, in, back)
-	})
-	return list
-}
-
 func (p *Published) name() string {
 	if p.Port == 0 {
 		return fmt.Sprintf("of the container's %d/%s", p.To.Port(), p.Protocol)

@@ -59,7 +59,8 @@ func (w *world) mend(found []doctor.Finding) bool {
 		return true
 	}
 	c := w.top.Host.Command("sh", "-e", "-c", strings.Join(commands, "\n"))
-	c.Env = append(os.Environ(), "PATH="+filepath.Join(w.docker.dir, "bin")+":"+os.Getenv("PATH"))
+	// The lock is the host's own: those of other tests would be held against a command.
+	c.Env = append(os.Environ(), "PATH="+filepath.Join(w.docker.dir, "bin")+":"+os.Getenv("PATH"), "XTABLES_LOCKFILE="+filepath.Join(w.docker.dir, "xtables.lock"))
 	if out, err := c.CombinedOutput(); err != nil {
 		w.t.Errorf("the mend fails: %v: %s\n%s", err, out, strings.Join(commands, "\n"))
 	}
