@@ -19,6 +19,7 @@ package docker
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"github.com/seawall/seawall/compiler/iptables"
@@ -91,7 +92,7 @@ func each(t *iptables.Table, chain string, f func(*iptables.Rule)) {
 // those that let the rewritten packets in.
 func (l *Layout) published() {
 	each(l.Tables.Nat, "DOCKER", func(r *iptables.Rule) {
-		if p, ok := dnat(r); ok {
+		if p, ok := dnat(r); ok && !l.unsaid(p) {
 			if p.Bridge == "" {
 				p.Bridge = l.bridgeOf(p.To.Addr())
 			}
@@ -99,18 +100,22 @@ func (l *Layout) published() {
 		}
 	})
 	each(l.Tables.Filter, "DOCKER", func(r *iptables.Rule) {
-		port, ok := dport(r.Body)
-		if r.Target.Name != "ACCEPT" || !ok || !r.Dest.Prefix.IsSingleIP() || r.Dest.Not {
-			return
+		p, ok := accepts(r)
+		same := func(q *Published) bool { return p.To == q.To && p.Protocol == q.Protocol }
+		if ok && !l.unsaid(p) && !slices.ContainsFunc(l.Published, same) {
+			l.Published = append(l.Published, p)
 		}
-		to := netip.AddrPortFrom(r.Dest.Prefix.Addr(), uint16(port))
-		for _, p := range l.Published {
-			if p.To == to && p.Protocol == r.Protocol.Name {
-				return
-			}
-		}
-		l.Published = append(l.Published, &Published{Protocol: r.Protocol.Name, Bridge: r.Out.Name, To: to})
 	})
+}
+
+// accepts reads "-A DOCKER -d CONTAINER ! -i BRIDGE -o BRIDGE -p PROTO --dport PORT -j
+// ACCEPT".
+func accepts(r *iptables.Rule) (*Published, bool) {
+	port, ok := dport(r.Body)
+	if r.Target.Name != "ACCEPT" || !ok || !r.Dest.Prefix.IsSingleIP() || r.Dest.Not || !r.In.Not || r.In.Name != r.Out.Name || r.Out.Not || r.Out.Name == "" {
+		return nil, false
+	}
+	return &Published{Protocol: r.Protocol.Name, Bridge: r.Out.Name, To: netip.AddrPortFrom(r.Dest.Prefix.Addr(), uint16(port))}, true
 }
 
 func (l *Layout) bridgeOf(a netip.Addr) string {

@@ -147,11 +147,12 @@ func (l *Layout) natTop() []Expected {
 	return []Expected{nat("PREROUTING", outputJump, 0, "it leads to the rules that rewrite published ports"), out}
 }
 
+// name is a published port in words, or the container's where the other is not known.
 func (p *Published) name() string {
 	if p.Port == 0 {
-		return fmt.Sprintf("of the container's %d/%s", p.To.Port(), p.Protocol)
+		return fmt.Sprintf("the container's port %d/%s", p.To.Port(), p.Protocol)
 	}
-	return fmt.Sprintf("%d/%s", p.Port, p.Protocol)
+	return fmt.Sprintf("the published port %d/%s", p.Port, p.Protocol)
 }
 
 func host(a netip.Addr) string { return netip.PrefixFrom(a, a.BitLen()).String() }

@@ -36,7 +36,7 @@ func (l *Layout) Foreign() []Foreign {
 			}
 			for i, r := range c.Rules {
 				id := key(table, c.Name, r.Spec())
-				if !mine[id] && !l.forms[id] && !special(table, c.Name, r) {
+				if !mine[id] && !l.forms[id] && !l.special(table, c.Name, r, i == len(c.Rules)-1) {
 					list = append(list, Foreign{table, c.Name, i, r, own(c.Name)})
 				}
 			}
@@ -61,21 +61,25 @@ func writesTo(table, chain string) bool {
 // special reports whether a rule is one that Docker makes in some case that is not told
 // by a network's kind: the end of a chain of older engines, what is published, links
 // between containers, the mark that lets packets in (bridge-accept-fwmark), trusted
-// interfaces, and what it does on WSL.
-func special(table, chain string, r *iptables.Rule) bool {
+// interfaces, and what it does on WSL. A port that Docker says it does not publish is none.
+func (l *Layout) special(table, chain string, r *iptables.Rule, last bool) bool {
 	spec, target := r.Spec(), r.Target.Name
+	if p, ok := accepts(r); ok && chain == chainDocker && l.unsaid(p) {
+		return false
+	}
 	switch table + " " + chain {
 	case "nat " + chainDocker, "nat " + chainIngress:
-		return target == "DNAT" || spec == "-j RETURN" || r.In.Name == "loopback0"
+		return target == "DNAT" || spec == "-j RETURN" && last || r.In.Name == "loopback0"
 	case "raw PREROUTING":
 		return r.Dest.Prefix.IsSingleIP() && !r.Dest.Not && (target == "DROP" && r.In.Not || target == "ACCEPT" && r.In.Name != "")
 	case "filter " + chainForward:
 		return strings.HasPrefix(spec, "-m mark --mark ") && target == "ACCEPT"
 	case "filter " + chainDocker:
-		_, to := dport(r.Body)
-		return target == "ACCEPT" && r.Dest.Prefix.IsSingleIP() && !r.Dest.Not && (to || r.Source.Prefix.IsSingleIP())
+		_, published := accepts(r)
+		linked := target == "ACCEPT" && r.Dest.Prefix.IsSingleIP() && !r.Dest.Not && r.Source.Prefix.IsSingleIP() && !r.Source.Not
+		return published || linked && r.In.Name != "" && r.In == r.Out
 	case "filter FORWARD":
 		return target == iptables.DockerUser
 	}
-	return own(chain) && spec == "-j RETURN" || chain == chainIngress
+	return own(chain) && spec == "-j RETURN" && last || chain == chainIngress && spec != "-j RETURN"
 }

@@ -205,7 +205,7 @@ func (l *Layout) portRules(n *Network, k Kind) []Expected {
 		case p.Said:
 			add(l.dnatRule(p))
 		case p.Port == 0:
-			add(Expected{Table: "nat", Chain: chainDocker, Rule: "-p " + p.Protocol + " -j DNAT --to-destination " + p.To.String(), Why: "it publishes " + p.name(), Untold: true})
+			add(Expected{Table: "nat", Chain: chainDocker, Rule: "-p " + p.Protocol + " -j DNAT --to-destination " + p.To.String(), Why: "it sends clients to " + p.name(), Untold: true})
 		}
 		if k.Mode != GatewayUnprotected {
 			add(l.acceptRule(p))
@@ -237,7 +237,7 @@ func (l *Layout) dnatRule(p *Published) Expected {
 	if p.Address.IsValid() {
 		rule = "-d " + host(p.Address) + " " + rule
 	}
-	e := nat(chainDocker, rule, 0, "it publishes "+p.name())
+	e := nat(chainDocker, rule, 0, "it sends clients of "+p.name()+" to its container")
 	if l.Tables.Family == packet.IPv6 {
 		e.Rule, e.Forms = linkLocal+rule, [][]string{{rule}}
 	}
@@ -247,7 +247,7 @@ func (l *Layout) dnatRule(p *Published) Expected {
 // acceptRule lets the rewritten packets of a published port in.
 func (l *Layout) acceptRule(p *Published) Expected {
 	return filter(chainDocker, fmt.Sprintf("-d %s ! -i %s -o %[2]s -p %s -m %[3]s --dport %d -j ACCEPT", host(p.To.Addr()), p.Bridge, p.Protocol, p.To.Port()), 1,
-		fmt.Sprintf("it lets packets to the published port %s in", p.name()))
+		"it lets packets to "+p.name()+" in")
 }
 
 // rawRules drop what goes to containers by their own addresses, and to ports of the
@@ -272,7 +272,7 @@ func (l *Layout) rawRules(n *Network, k Kind) []Expected {
 		}
 		if l.options.raw && p.Address.IsLoopback() && p.Address.Is4() && p.Port > 0 {
 			raw(fmt.Sprintf("-d %s ! -i lo -p %s -m %[2]s --dport %d -j DROP", host(p.Address), p.Protocol, p.Port),
-				fmt.Sprintf("it keeps others from the port %s, which is published on the loopback alone", p.name()))
+				"it keeps others from "+p.name()+", which is open on the loopback alone")
 		}
 	}
 	for _, a := range n.Members {

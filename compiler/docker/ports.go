@@ -59,12 +59,11 @@ func (l *Layout) Ports() []*Port {
 // accepted reads "-A DOCKER -d CONTAINER ! -i BRIDGE -o BRIDGE -p PROTO --dport PORT
 // -j ACCEPT" and, of an unprotected network, "-A DOCKER ! -i BRIDGE -o BRIDGE -j ACCEPT".
 func accepted(r *iptables.Rule) (*Port, bool) {
+	if p, ok := accepts(r); ok {
+		return &Port{*p, Routed}, true
+	}
 	if r.Target.Name != "ACCEPT" || r.Out.Name == "" || r.Out.Not || !r.In.Not || r.In.Name != r.Out.Name {
 		return nil, false
-	}
-	if port, ok := dport(r.Body); ok && r.Dest.Prefix.IsSingleIP() && !r.Dest.Not {
-		to := netip.AddrPortFrom(r.Dest.Prefix.Addr(), uint16(port))
-		return &Port{Published{Protocol: r.Protocol.Name, Bridge: r.Out.Name, To: to}, Routed}, true
 	}
 	every := !r.Dest.Prefix.IsValid() && !r.Source.Prefix.IsValid() && r.Protocol.Name == "" && len(r.Matches) == 0
 	return &Port{Published{Bridge: r.Out.Name}, Unprotected}, every

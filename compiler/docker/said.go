@@ -41,7 +41,7 @@ func (l *Layout) saidPort(c KnownContainer, p KnownPort) {
 		switch {
 		case x.Port == p.Host && x.Address == p.Address:
 			return // a rule says so
-		case x.Port == 0 && len(to) == 1 && x.To.Addr() == to[0]:
+		case x.Port == 0 && slices.Contains(to, x.To.Addr()):
 			// It is let in, and nothing is sent there.
 			x.Port, x.Address, x.Said, x.Proxied = p.Host, p.Address, true, !l.options.hairpin
 			return
@@ -51,6 +51,23 @@ func (l *Layout) saidPort(c KnownContainer, p KnownPort) {
 		l.Published = append(l.Published, &Published{Protocol: p.Protocol, Address: p.Address, Port: p.Host, Bridge: networks[0].Bridge,
 			To: netip.AddrPortFrom(to[0], uint16(p.Container)), Proxied: !l.options.hairpin && p.Host > 0, Said: true})
 	}
+}
+
+// unsaid reports whether Docker says that the container to which a rule leads publishes
+// no such port. Of a container that it does not name, it says nothing.
+func (l *Layout) unsaid(p *Published) bool {
+	if l.Tables.Known == nil {
+		return false
+	}
+	for _, c := range l.Tables.Known.Containers {
+		if !c.Running || !slices.Contains(c.Addresses, p.To.Addr()) {
+			continue
+		}
+		return !slices.ContainsFunc(c.Ports, func(q KnownPort) bool {
+			return q.Protocol == p.Protocol && q.Container == int(p.To.Port()) && (p.Port == 0 || p.Port == q.Host)
+		})
+	}
+	return false
 }
 
 // networkOf is the network with a way out that has an address, or nil.

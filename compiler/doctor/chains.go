@@ -81,12 +81,13 @@ func (d *doctor) missingChains(l *docker.Layout, table string, names []string, e
 			purposes = append(purposes, purpose[name])
 		}
 	}
+	var of []docker.Expected
 	untold := false
 	for _, e := range expected {
 		made := slices.Contains(names, e.Chain)
 		leads := slices.ContainsFunc(names, func(name string) bool { return strings.HasSuffix(e.Rule, "-j "+name) })
 		if e.Table == table && (made || leads && !l.Has(e) && l.Tables.Chain(table, e.Chain) != nil) {
-			untold = untold || e.Untold
+			of, untold = append(of, e), untold || e.Untold
 			fix = append(fix, e.Command(tables))
 		}
 	}
@@ -97,7 +98,7 @@ func (d *doctor) missingChains(l *docker.Layout, table string, names []string, e
 	f := Finding{Code: "SD001", Summary: fmt.Sprintf("Docker's %s gone", what), Place: place(l.Tables.Family, "table "+table, 0),
 		Detail: strings.Join(purposes, " ") + " Something has deleted it, or flushed the table while Docker ran: that has to be found, or it comes back.",
 		Fix:    quoted(fix), Advice: restart + " makes all of Docker's chains again"}
-	f.Traffic = d.traffic(l, fix)
+	f.Traffic = d.traffic(l, fix, of...)
 	if untold {
 		f.Fix, f.Advice = []string{restart}, "" // which ports or networks they were, the daemon alone knows
 	} else {
@@ -205,20 +206,20 @@ func (d *doctor) missingRule(l *docker.Layout, e docker.Expected) {
 	d.add(Finding{Code: "SD002", Summary: fmt.Sprintf("a rule of Docker is gone: -A %s %s", e.Chain, e.Rule),
 		Place:   place(l.Tables.Family, "table "+e.Table+", "+e.Chain, 0),
 		Detail:  capital(e.Why) + ".",
-		Traffic: d.traffic(l, fix), Fix: quoted(fix)})
+		Traffic: d.traffic(l, fix, e), Fix: quoted(fix)})
 }
 
 // untoldRule is a rule that is gone, and of which the others do not tell every word:
 // which port of the host was published, which subnet a network has.
 func (d *doctor) untoldRule(l *docker.Layout, e docker.Expected) {
-	traffic := "packets' addresses are not rewritten as they should be"
-	if e.Table == "filter" {
-		traffic = "packets to and from the network's containers"
+	traffic := []string{"packets to and from the network's containers"}
+	if e.Table != "filter" {
+		traffic = trafficElsewhere([]docker.Expected{e})
 	}
 	d.add(Finding{Code: "SD002", Summary: fmt.Sprintf("a rule of Docker is gone from %s: %s", e.Chain, e.Why),
 		Place:   place(l.Tables.Family, "table "+e.Table+", "+e.Chain, 0),
 		Detail:  "Other rules still speak of it, but do not tell all of its words.",
-		Traffic: []string{traffic}, Fix: []string{restart}})
+		Traffic: traffic, Fix: []string{restart}})
 }
 
 func capital(text string) string { return strings.ToUpper(text[:1]) + text[1:] }

@@ -388,7 +388,8 @@ func TestWhatIsMeant(t *testing.T) {
 }
 
 // Rules of other tools before the jump to DOCKER-USER let nobody reach containers from
-// outside; a rule beside them that does is named, and not they.
+// outside; a rule beside them that does is named, and not they. Once it comes after the
+// jump, it may open networks to each other still.
 func TestBeforeTheJump(t *testing.T) {
 	const tailscale = "-A FORWARD -j ts-forward\n-A ts-forward -i tailscale0 -j MARK --set-xmark 0x40000/0xff0000\n-A ts-forward -m mark --mark 0x40000/0xff0000 -j ACCEPT\n" +
 		"-A ts-forward -s 100.64.0.0/10 -o tailscale0 -j DROP\n-A ts-forward -o tailscale0 -j ACCEPT\n"
@@ -398,7 +399,7 @@ func TestBeforeTheJump(t *testing.T) {
 		for _, test := range []struct{ before, named string }{
 			{tailscale, ""},
 			{libvirt, ""},
-			{"-A FORWARD -i docker0 -j ACCEPT\n", ""},
+			{"-A FORWARD -i docker0 -o eth0 -j ACCEPT\n", ""},
 			{"-A FORWARD -i eth0 -o eth1 -j ACCEPT\n", ""},
 			{tailscale + "-A FORWARD -o docker0 -j ACCEPT\n", "-A FORWARD -o docker0 -j ACCEPT"},
 			{libvirt + "-A FORWARD -p tcp -m tcp --dport 80 -j ACCEPT\n", "-A FORWARD -p tcp -m tcp --dport 80 -j ACCEPT"},
@@ -410,7 +411,8 @@ func TestBeforeTheJump(t *testing.T) {
 			switch {
 			case test.named == "" && len(found) > 0:
 				t.Errorf("%s, %s: a false alarm:\n%s", engine, test.before, Text(found))
-			case test.named != "" && (len(found) != 1 || found[0].Code != "SD004" || !strings.HasSuffix(found[0].Summary, ": "+test.named)):
+			case test.named != "" && (len(found) == 0 || found[0].Code != "SD004" ||
+				slices.ContainsFunc(found, func(f Finding) bool { return !strings.HasSuffix(f.Summary, ": "+test.named) })):
 				t.Errorf("%s, %s: want SD004 about %s, got:\n%s", engine, test.before, test.named, Text(found))
 			}
 		}

@@ -25,12 +25,16 @@ func (d *doctor) foreign(l *docker.Layout) {
 	for _, f := range slices.Backward(list) {
 		without = append(without, edit{"-D", f.Chain, fmt.Sprint(f.Index + 1)})
 	}
-	if len(d.differences(l, without, nil, true)) == 0 {
+	inOwn := slices.ContainsFunc(list, func(f docker.Foreign) bool { return f.Own })
+	if !inOwn && len(d.differences(l, without, nil, true)) == 0 {
 		return
 	}
 	for _, f := range list {
 		off := []edit{{"-D", f.Chain, fmt.Sprint(f.Index + 1)}}
 		changed := d.differences(l, off, func(x packetFlow, opens bool) bool { return f.Own || d.harm(l, f, x, opens) }, f.Own)
+		if len(changed) == 0 && f.Own {
+			changed = d.otherwise(l, off)
+		}
 		if len(changed) > 0 {
 			d.foreignRule(l, f, changed)
 		}
@@ -61,6 +65,30 @@ func (d *doctor) differences(l *docker.Layout, edits []edit, wanted func(x packe
 	return list
 }
 
+// otherwise is what edits change for any packet at all, in words.
+func (d *doctor) otherwise(l *docker.Layout, edits []edit) []string {
+	before, with := l.Tables.Filter, ""
+	for _, policy := range [][]edit{nil, {dropsRest}} {
+		if policy != nil {
+			before, with = edited(before, l.Tables.Family, policy), ", with FORWARD's policy DROP"
+		}
+		after := edited(before, l.Tables.Family, edits)
+		if before == nil || after == nil {
+			return nil
+		}
+		changes, err := prove.Changes(d.ctx, prove.Side{Table: before, Whole: true}, prove.Side{Table: after, Whole: true}, l.Tables.Family, d.limits)
+		if err != nil {
+			return nil
+		}
+		for _, c := range changes {
+			if c.Old.Known() && c.New.Known() && c.Old.IsOpen() != c.New.IsOpen() {
+				return []string{fmt.Sprintf("what it matches: %s now, %s without it%s", said(c.Old), said(c.New), with)}
+			}
+		}
+	}
+	return nil
+}
+
 // maxTraffic is how many of its differences a finding lists.
 const maxTraffic = 6
 
@@ -89,9 +117,7 @@ func (d *doctor) differencesOf(l *docker.Layout, before *iptables.Table, edits [
 // it opens what Docker keeps shut, or cuts what no rule about clients is about.
 func (d *doctor) harm(l *docker.Layout, f docker.Foreign, x packetFlow, opens bool) bool {
 	if opens {
-		// Before the jump to DOCKER-USER that is another finding.
-		at := jumps(l.Tables.Filter)
-		return (x.kind == unasked || x.kind == across) && len(at) > 0 && f.Index > at[0]
+		return x.kind == unasked || x.kind == across
 	}
 	about := slices.ContainsFunc(append(slices.Clone(l.Networks), l.Internal...), func(n *docker.Network) bool {
 		return f.Rule.In.Name == n.Bridge || f.Rule.Out.Name == n.Bridge

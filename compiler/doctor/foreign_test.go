@@ -49,6 +49,12 @@ var harmful = []insertion{
 	{"filter", "DOCKER-ISOLATION-STAGE-1", false, "-i BRIDGE -j RETURN"},
 	{"filter", "DOCKER-ISOLATION-STAGE-2", false, "-j ACCEPT"},
 	{"filter", "DOCKER-ISOLATION-STAGE-2", false, "-j DROP"},
+	{"filter", "FORWARD", false, "-j ACCEPT"},
+	{"filter", "FORWARD", false, "-i BRIDGE -j ACCEPT"},
+	{"filter", "DOCKER", false, "-d 172.17.0.2/32 -o docker0 -p tcp -m tcp --dport 22 -j ACCEPT"},
+	{"filter", "DOCKER-BRIDGE", false, "-j RETURN"},
+	{"filter", "DOCKER-ISOLATION-STAGE-1", false, "-j RETURN"},
+	{"filter", "DOCKER-ISOLATION-STAGE-2", false, "-j RETURN"},
 	{"nat", "PREROUTING", false, "-j ACCEPT"},
 	{"nat", "PREROUTING", false, "-i eth0 -p tcp -j REDIRECT"},
 	{"nat", "PREROUTING", false, "-p tcp -m tcp --dport 8080 -j REDIRECT --to-ports 9"},
@@ -60,7 +66,15 @@ var harmful = []insertion{
 	{"raw", "PREROUTING", false, "-p tcp -m tcp --dport 8080 -j NOTRACK"},
 	{"raw", "PREROUTING", false, "-p tcp -j CT --notrack"},
 	{"raw", "PREROUTING", false, "-i eth0 -j DROP"},
+	{"raw", "PREROUTING", false, "-i BRIDGE -j DROP"},
+	{"raw", "PREROUTING", false, "-i BRIDGE -j CT --notrack"},
+	{"mangle", "FORWARD", false, "-i BRIDGE -j DROP"},
+	{"mangle", "FORWARD", false, "-o BRIDGE -j DROP"},
+	pastRaw,
 }
+
+// pastRaw is harmful where the engine closes containers' addresses in raw.
+var pastRaw = insertion{"raw", "PREROUTING", false, "-j ACCEPT"}
 
 // meantWell are insertions that other tools and careful people make.
 var meantWell = []insertion{
@@ -90,6 +104,12 @@ var bridgesOf = map[string]string{
 
 // into puts the rule into a saved host; false where it has no such chain.
 func (x insertion) into(text, bridge string) (string, bool) {
+	if !strings.Contains(text, "*"+x.table+"\n") { // iptables-save has the tables that were used
+		text += "*" + x.table + "\n:PREROUTING ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\nCOMMIT\n"
+		if x.table == "raw" {
+			text = strings.Replace(text, "*raw\n:PREROUTING ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n", "*raw\n:PREROUTING ACCEPT [0:0]\n", 1)
+		}
+	}
 	head, rest, found := strings.Cut(text, "*"+x.table+"\n")
 	inside, tail, _ := strings.Cut(rest, "COMMIT\n")
 	if !found || !strings.Contains(inside, ":"+x.chain+" ") {
@@ -117,7 +137,7 @@ func TestInsertions(t *testing.T) {
 		count, fixed := 0, 0
 		for _, x := range harmful {
 			text, has := x.into(whole, bridge)
-			if !has {
+			if !has || x == pastRaw && !strings.Contains(whole, "\n-A PREROUTING -d ") {
 				continue
 			}
 			count++

@@ -14,26 +14,27 @@ import (
 )
 
 // rerouted finds rules of others in raw, mangle and nat that keep clients' packets from
-// the container to which Docker sends them, or containers' packets from an address of
-// the host. A rule that drops certain ports or sources is taken to be meant.
+// the container to which Docker sends them, or containers' packets from the outside or
+// from an address of the host, and those that let others in where Docker's rules in raw
+// keep them out. A rule about certain ports or sources is taken to be meant.
 func (d *doctor) rerouted(l *docker.Layout) {
 	list := elsewhere(l)
 	if len(list) == 0 {
 		return
 	}
-	now := d.arrivals(l.Tables, l)
+	now := d.passages(l.Tables, l)
 	for _, f := range list {
-		var changed []string
 		after := l.Tables
 		if !takenOut(&after, f) {
 			continue
 		}
-		if !slices.Contains(now, false) {
+		if !slices.ContainsFunc(now, func(p passage) bool { return !p.right }) {
 			break
 		}
-		for i, there := range d.arrivals(after, l) {
-			if p := l.Published[i]; there && !now[i] && !(closed(f.Rule) && particular(f.Rule)) {
-				changed = append(changed, fmt.Sprintf("new connections to %d/%s: they do not get to %s, or not by way of DOCKER-USER", p.Port, p.Protocol, p.To))
+		var changed []string
+		for i, p := range d.passages(after, l) {
+			if p.right && !now[i].right && !p.meant(f.Rule) {
+				changed = append(changed, p.what)
 			}
 		}
 		if len(changed) > 0 {
@@ -71,37 +72,78 @@ func takenOut(t *docker.Tables, f docker.Foreign) bool {
 	return false
 }
 
-// arrivals reports, for each published port, whether a client's packet is sent to its
-// container.
-func (d *doctor) arrivals(t docker.Tables, l *docker.Layout) []bool {
+// passage is a way through raw, mangle and nat that Docker's rules count on.
+type passage struct {
+	what  string // what is wrong where it is not right
+	right bool
+	meant func(*iptables.Rule) bool // a rule that makes it wrong and is meant to
+}
+
+// passages are the ways of a client's packet to each published port, of the packets of
+// each network's containers to the outside, and of packets to those addresses of
+// containers that Docker closes in raw. They are the same ways for all tables of a host.
+func (d *doctor) passages(t docker.Tables, l *docker.Layout) []passage {
 	host := netfilter.Host{Family: t.Family, Raw: t.Raw, Mangle: t.Mangle, Nat: t.Nat}
 	for _, r := range l.Routes() {
 		host.Routes = append(host.Routes, netfilter.Route{To: r.To, Interface: r.Bridge})
 	}
 	in := d.interfaces()[0]
-	follower := netfilter.New(host, in)
+	everywhere := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
 	client, self := netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("198.51.100.2")
 	if t.Family == packet.IPv6 {
+		everywhere = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
 		client, self = netip.MustParseAddr("2001:db8:ffff::9"), netip.MustParseAddr("2001:db8::2")
 	}
-	list := make([]bool, len(l.Published))
-	for i, p := range l.Published {
+	host.Routes = append(host.Routes, netfilter.Route{To: everywhere, Interface: in})
+	follower := netfilter.New(host, in)
+	// comes reports whether a packet from a source ends as is wanted.
+	comes := func(x packet.Packet, local bool, from netip.Addr, wanted func(netfilter.End) bool) bool {
+		ends, err := follower.Follow(d.ctx, x, local, d.limits)
+		return err != nil || slices.ContainsFunc(ends, func(e netfilter.End) bool { return wanted(e) && e.Sources.Has(diagram.OfAddr(from)) })
+	}
+	var list []passage
+	for _, p := range l.Published {
 		if p.Port == 0 || p.Said || p.Address.IsLoopback() {
-			list[i] = true // nothing is sent there
-			continue
+			continue // nothing is sent there
 		}
 		x := packet.Packet{In: in, Protocol: protocolOf(p.Protocol), TCPFlags: packet.SYN, Sport: 40000, Dest: self, Dport: p.Port}
 		if p.Address.IsValid() {
 			x.Dest = p.Address
 		}
-		ends, err := follower.Follow(d.ctx, x, true, d.limits)
-		for _, e := range ends {
-			arrives := e.Packet.Dest == p.To.Addr() && e.Packet.Dport == int(p.To.Port())
-			list[i] = list[i] || arrives && e.Sources.Has(diagram.OfAddr(client))
+		there := comes(x, true, client, func(e netfilter.End) bool {
+			return e.Packet.Dest == p.To.Addr() && e.Packet.Dport == int(p.To.Port()) && !e.Verdict.IsClosed()
+		})
+		list = append(list, passage{fmt.Sprintf("new connections to %d/%s: they do not get to %s, or not by way of DOCKER-USER", p.Port, p.Protocol, p.To), there, closesSome})
+	}
+	for _, n := range l.Networks {
+		if len(n.Subnets) == 0 {
+			continue
 		}
-		list[i] = list[i] || err != nil // nothing is known
+		x := packet.Packet{In: n.Bridge, Protocol: packet.TCP, TCPFlags: packet.SYN, Sport: 40000, Dest: self, Dport: 443}
+		out := comes(x, false, n.Subnets[0].Addr().Next().Next(), func(e netfilter.End) bool {
+			return !e.Verdict.IsClosed() && e.Packet.State != packet.Untracked && e.Packet.Dest == x.Dest
+		})
+		list = append(list, passage{"connections of the containers of " + n.Bridge + " to the outside, and their answers to clients: they are dropped, sent elsewhere, or not tracked", out, closesSome})
+	}
+	for _, r := range closedInRaw(l) {
+		x := packet.Packet{In: in, Protocol: packet.TCP, TCPFlags: packet.SYN, Sport: 40000, Dest: r.Dest.Prefix.Addr(), Dport: 80}
+		open := comes(x, false, client, func(e netfilter.End) bool { return e.Verdict.IsOpen() })
+		list = append(list, passage{"connections from outside to " + x.Dest.String() + " by its own address: let past Docker's rule in raw", !open, particular})
 	}
 	return list
+}
+
+// closesSome reports whether a rule closes certain ports or sources.
+func closesSome(r *iptables.Rule) bool { return closed(r) && particular(r) }
+
+// closedInRaw are Docker's rules in raw that keep others from a container's address.
+func closedInRaw(l *docker.Layout) []*iptables.Rule {
+	if l.Tables.Raw == nil || l.Tables.Raw.Chain("PREROUTING") == nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(l.Tables.Raw.Chain("PREROUTING").Rules), func(r *iptables.Rule) bool {
+		return r.Target.Name != "DROP" || !r.Dest.Prefix.IsSingleIP() || r.Dest.Not || !r.In.Not || l.NetworkOf(r.In.Name) == nil || len(r.Matches) > 0
+	})
 }
 
 // particular reports whether a rule asks for more than an interface and a protocol.

@@ -3,6 +3,8 @@ package doctor
 import (
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 
 	"github.com/seawall/seawall/compiler/docker"
 	"github.com/seawall/seawall/compiler/iptables"
@@ -13,17 +15,49 @@ import (
 // traffic is what commands would change for the packets that Docker cares
 // about: connections to published ports, their answers, and what containers
 // start themselves. Each is evaluated over the chains as they stand and as they
-// would be.
-func (d *doctor) traffic(l *docker.Layout, fix []string) []string {
-	return d.changed(l, edited(l.Tables.Filter, l.Tables.Family, words(fix)))
+// would be. What rules of other tables do is said.
+func (d *doctor) traffic(l *docker.Layout, fix []string, rules ...docker.Expected) []string {
+	after := edited(l.Tables.Filter, l.Tables.Family, words(fix))
+	if after == nil {
+		return trafficElsewhere(rules)
+	}
+	return d.changed(l, after)
 }
 
-// changed is what another filter table would change for them; nil is a fix of another
-// table.
+// trafficElsewhere is what becomes of packets without rules of raw and nat.
+func trafficElsewhere(rules []docker.Expected) []string {
+	var list []string
+	for _, e := range rules {
+		text := "clients of published ports: they end at docker-proxy, past DOCKER-USER, or find nobody"
+		switch at := e.Table + " " + e.Chain; {
+		case e.Table == "raw" && strings.Contains(e.Rule, "! -i lo "):
+			text = "a client on the same link that sends to the loopback address: only the kernel's own check keeps it out"
+		case e.Table == "raw":
+			text = "a client that routes to the container's own address: raw lets it pass, and FORWARD alone decides"
+		case at == "nat OUTPUT":
+			text = "connections of the host itself to published ports: docker-proxy serves them, if it runs"
+		case at == "nat POSTROUTING" && strings.Contains(e.Rule, "! -o "):
+			text = "connections of containers to the outside: they leave with an address that nobody can answer"
+		case at == "nat POSTROUTING":
+			text = "connections of the host or of a container to its own published port: nothing answers them"
+		case strings.HasSuffix(e.Rule, "-j RETURN"):
+			text = "connections of containers to published ports: they go past docker-proxy"
+		}
+		if !slices.Contains(list, text) {
+			list = append(list, text)
+		}
+	}
+	if len(list) == 0 {
+		return []string{"clients of published ports: they end at docker-proxy, past DOCKER-USER, or find nobody"}
+	}
+	return list
+}
+
+// changed is what another filter table would change for them.
 func (d *doctor) changed(l *docker.Layout, after *iptables.Table) []string {
 	before := l.Tables.Filter
 	if after == nil {
-		return []string{"packets' addresses are not rewritten as they should be"}
+		return nil
 	}
 	var list []string
 	for _, x := range d.flows(l, d.interfaces()[0]) {
@@ -48,6 +82,7 @@ const (
 	answerBack                 // to that container
 	unasked                    // from outside to a port that is not published
 	across                     // between networks
+	neighbours                 // between the containers of one network
 )
 
 type packetFlow struct {
@@ -97,16 +132,22 @@ func (d *doctor) flows(l *docker.Layout, outside string) []packetFlow {
 	}
 	var list []packetFlow
 	for _, p := range l.Published {
-		if p.Port == 0 || p.Bridge == "" {
+		n := l.NetworkOf(p.Bridge)
+		routed := n != nil && n.Kind.Mode == docker.GatewayRouted
+		if p.Bridge == "" || p.Port == 0 && !routed {
 			continue
 		}
 		in := packet.Packet{Hook: packet.Forward, In: outside, Out: p.Bridge, Protocol: protocolOf(p.Protocol), State: packet.New, TCPFlags: packet.SYN, DNAT: true,
 			Source: client, Dest: p.To.Addr(), Sport: 40000, Dport: int(p.To.Port()), OrigDst: server, OrigPort: p.Port}
+		name := fmt.Sprintf("%d/%s", p.Port, p.Protocol)
+		if routed {
+			in.DNAT, in.OrigDst, in.OrigPort = false, in.Dest, in.Dport
+			name = fmt.Sprintf("%s/%s", p.To, p.Protocol)
+		}
 		back := in
 		back.In, back.Out, back.State, back.TCPFlags, back.Reply = p.Bridge, outside, packet.Established, packet.ACK, true
 		back.Source, back.Dest, back.Sport, back.Dport = p.To.Addr(), client, int(p.To.Port()), 40000
-		list = append(list, packetFlow{inwards, fmt.Sprintf("new connections to %d/%s", p.Port, p.Protocol), in, nil},
-			packetFlow{answer, fmt.Sprintf("answers from %d/%s", p.Port, p.Protocol), back, &in})
+		list = append(list, packetFlow{inwards, "new connections to " + name, in, nil}, packetFlow{answer, "answers from " + name, back, &in})
 	}
 	for _, n := range l.Networks {
 		container := client
@@ -124,6 +165,15 @@ func (d *doctor) flows(l *docker.Layout, outside string) []packetFlow {
 		list = append(list, packetFlow{outwards, "connections of the containers of " + n.Bridge + " to the outside", out, nil},
 			packetFlow{answerBack, "answers to the containers of " + n.Bridge, answer, &out},
 			packetFlow{unasked, "connections from outside to unpublished ports of " + n.Bridge, direct, nil})
+		if n.Kind.Mode == docker.GatewayRouted {
+			ping := direct
+			ping.Protocol, ping.TCPFlags, ping.Sport, ping.Dport, ping.OrigPort, ping.ICMPType = l.Tables.Family.ICMP(), 0, 0, 0, 0, echo(l.Tables.Family)
+			list = append(list, packetFlow{unasked, "pings from outside to the containers of " + n.Bridge, ping, nil})
+		}
+		neighbour := out
+		neighbour.Out, neighbour.Dest = n.Bridge, container.Next()
+		neighbour.OrigDst = neighbour.Dest
+		list = append(list, packetFlow{neighbours, "connections between the containers of " + n.Bridge, neighbour, nil})
 		for _, m := range l.Networks {
 			if m != n && len(m.Subnets) > 0 {
 				over := out
@@ -139,6 +189,15 @@ func (d *doctor) flows(l *docker.Layout, outside string) []packetFlow {
 		}
 	}
 	return list
+}
+
+// echo is the type of an echo request, as a packet has it.
+func echo(f packet.Family) int {
+	const codes = 256
+	if f == packet.IPv6 {
+		return 128 * codes
+	}
+	return 8 * codes
 }
 
 // publishedOn is a published port of a network.
