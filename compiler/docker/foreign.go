@@ -69,6 +69,9 @@ func (l *Layout) special(table, chain string, r *iptables.Rule, last bool) bool 
 	}
 	switch table + " " + chain {
 	case "nat " + chainDocker, "nat " + chainIngress:
+		if p, ok := dnat(r); ok && chain == chainDocker && l.unsaid(p) {
+			return false
+		}
 		return target == "DNAT" || spec == "-j RETURN" && last || r.In.Name == "loopback0"
 	case "raw PREROUTING":
 		return r.Dest.Prefix.IsSingleIP() && !r.Dest.Not && (target == "DROP" && r.In.Not || target == "ACCEPT" && r.In.Name != "")

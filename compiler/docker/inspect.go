@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -85,7 +86,7 @@ func ParseInspect(src []byte) (*Known, error) {
 	for lists := 0; d.More() || lists == 0; lists++ {
 		var list []inspected
 		if err := d.Decode(&list); err != nil {
-			return nil, fmt.Errorf("this is not what docker inspect prints, a JSON list of containers or networks: %w", err)
+			return nil, notInspected(err)
 		}
 		for _, x := range list {
 			switch {
@@ -102,6 +103,21 @@ func ParseInspect(src []byte) (*Known, error) {
 		return nil, errors.New("this is a JSON list, but of neither containers nor networks, as docker inspect prints them")
 	}
 	return k, nil
+}
+
+// notInspected is what is wrong with JSON that docker inspect did not print.
+func notInspected(err error) error {
+	const not = "this is not what docker inspect prints, a JSON list of containers or networks"
+	var syntax *json.SyntaxError
+	switch {
+	case errors.Is(err, io.EOF):
+		return errors.New(not + ": it is empty")
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New(not + ": it ends in the middle")
+	case errors.As(err, &syntax):
+		return fmt.Errorf("%s: %w, at byte %d", not, syntax, syntax.Offset)
+	}
+	return errors.New(not)
 }
 
 func (x inspected) container() KnownContainer {

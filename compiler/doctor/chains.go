@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -218,7 +219,7 @@ func (d *doctor) untoldRule(l *docker.Layout, e docker.Expected) {
 	}
 	d.add(Finding{Code: "SD002", Summary: fmt.Sprintf("a rule of Docker is gone from %s: %s", e.Chain, e.Why),
 		Place:   place(l.Tables.Family, "table "+e.Table+", "+e.Chain, 0),
-		Detail:  "Other rules still speak of it, but do not tell all of its words.",
+		Detail:  "Other rules still speak of it, but not in full; only Docker knows the rest.",
 		Traffic: traffic, Fix: []string{restart}})
 }
 
@@ -280,7 +281,7 @@ func jumps(t *iptables.Table) []int {
 // out by its number: at no moment is there none.
 func (d *doctor) beforeJump(l *docker.Layout, c *iptables.Chain, jump int) {
 	for i, r := range c.Rules[:jump] {
-		if !d.passesBy(l, c, jump, i) {
+		if passes, _ := d.passesBy(l, c, jump, i); !passes {
 			continue
 		}
 		first, last := append(edit{"-I", "FORWARD", "1"}, spec(c.Rules[jump])...), edit{"-D", "FORWARD", fmt.Sprint(jump + 2)}
@@ -288,7 +289,7 @@ func (d *doctor) beforeJump(l *docker.Layout, c *iptables.Chain, jump int) {
 		f := Finding{Code: "SD004", Summary: "a rule before the jump to DOCKER-USER can accept packets: " + r.String("FORWARD"),
 			Place:   d.placeOf(l, "FORWARD", r),
 			Detail:  "What it accepts never meets the user's rules. The jump has to be the first rule of FORWARD.",
-			Traffic: d.changed(l, edited(l.Tables.Filter, l.Tables.Family, edits)), Advice: "make the jump the first rule of FORWARD; DOCKER-USER then lets in what a rule before it denies"}
+			Traffic: d.afterJump(l, edits), Advice: "make the jump the first rule of FORWARD; DOCKER-USER then lets in what a rule before it denies"}
 		if twice, _ := d.provedWhole(l.Tables.Filter, l.Tables.Family, []edit{first}, asksUser); twice != nil {
 			if after, _ := d.provedWhole(twice, l.Tables.Family, []edit{last}, changesNothing); after != nil {
 				f.Fix, f.Advice = commands(l.Tables.Family, edits), ""
@@ -300,13 +301,23 @@ func (d *doctor) beforeJump(l *docker.Layout, c *iptables.Chain, jump int) {
 	}
 }
 
-// passesBy reports whether the rule of FORWARD at an index, before the jump, lets
-// packets from outside reach containers past DOCKER-USER: some would get in if that
-// chain denied them all. What other tools accept for networks of their own
-// (Tailscale, libvirt) does not, and what cannot be evaluated is not held against it.
-func (d *doctor) passesBy(l *docker.Layout, c *iptables.Chain, jump, i int) bool {
+// afterJump is what a rule changes that comes to packets before DOCKER-USER.
+func (d *doctor) afterJump(l *docker.Layout, edits []edit) []string {
+	changed := d.changed(l, edited(l.Tables.Filter, l.Tables.Family, edits))
+	if len(changed) == 1 && changed[0] == noTraffic {
+		return []string{"none that DOCKER-USER denies now; whatever it is to deny, this rule accepts before"}
+	}
+	return changed
+}
+
+// passesBy reports whether the rule of FORWARD at an index, before the jump, lets new
+// connections from outside reach containers past DOCKER-USER: some would get in if that
+// chain denied them all. What other tools accept for networks of their own (Tailscale,
+// libvirt, Podman) and for packets that they marked (kube-proxy) does not. may reports
+// that it does if a match holds that cannot be evaluated.
+func (d *doctor) passesBy(l *docker.Layout, c *iptables.Chain, jump, i int) (passes, may bool) {
 	if c.Rules[i].Target.Name != "ACCEPT" && l.Tables.Filter.Chain(c.Rules[i].Target.Name) == nil {
-		return false
+		return false, false
 	}
 	closed := d.closedUser(l)
 	for n := range c.Rules[:jump] {
@@ -317,10 +328,46 @@ func (d *doctor) passesBy(l *docker.Layout, c *iptables.Chain, jump, i int) bool
 	with := edited(l.Tables.Filter, l.Tables.Family, closed)
 	without := edited(with, l.Tables.Family, []edit{{"-D", c.Name, "1"}})
 	if with == nil || without == nil {
-		return false
+		return false, false
 	}
 	changes, err := prove.Changes(d.ctx, prove.Side{Table: without}, prove.Side{Table: with}, l.Tables.Family, d.limits)
-	return err == nil && slices.ContainsFunc(changes, func(c *prove.Change) bool { return opens(c) && c.Old.Known() && c.New.Known() })
+	if err != nil {
+		return false, false
+	}
+	own := ownNetworks(l)
+	for _, c := range changes {
+		if !c.Old.IsClosed() || c.New.IsClosed() || c.Example.State != packet.New || c.Example.Mark != 0 || !c.AllBut && ofNetworks(c.Sources, own) {
+			continue
+		}
+		passes, may = passes || c.New.IsOpen() && c.New.Known(), may || !c.New.Known()
+	}
+	return passes, may
+}
+
+// ownNetworks are the networks whose packets the host rewrites on their way out: its own
+// containers, machines and tunnels, which nobody has on the outside.
+func ownNetworks(l *docker.Layout) []netip.Prefix {
+	if l.Tables.Nat == nil || l.Tables.Nat.Chain("POSTROUTING") == nil {
+		return nil
+	}
+	var list []netip.Prefix
+	for _, r := range l.Tables.Nat.Chain("POSTROUTING").Rules {
+		if r.Source.Prefix.IsValid() && !r.Source.Not && r.Source.Prefix.Bits() > 0 {
+			list = append(list, r.Source.Prefix)
+		}
+	}
+	return list
+}
+
+// ofNetworks reports whether all sources are of some networks.
+func ofNetworks(sources []string, networks []netip.Prefix) bool {
+	return len(sources) > 0 && !slices.ContainsFunc(sources, func(text string) bool {
+		p, err := netip.ParsePrefix(text)
+		if a, notPrefix := netip.ParseAddr(text); notPrefix == nil {
+			p, err = netip.PrefixFrom(a, a.BitLen()), nil
+		}
+		return err != nil || !slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Bits() <= p.Bits() && n.Contains(p.Addr()) })
+	})
 }
 
 // closedUser are the edits by which DOCKER-USER denies everything from outside to

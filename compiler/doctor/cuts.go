@@ -24,7 +24,7 @@ func (d *doctor) cuts(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 	off := edited(l.Tables.Filter, l.Tables.Family, []edit{{"-D", c.Name, fmt.Sprint(i + 1)}})
 	cut, own := d.cutBy(l, r, off)
 	if len(cut) == 0 {
-		return nil
+		return d.cutsContainers(l, c, i, off)
 	}
 	p := &proposal{as: opens, Finding: Finding{Code: "SD008", Summary: "a rule of " + inWords(c) + " cuts more than new connections from outside: " + r.String(c.Name),
 		Place:   d.placeOf(l, c.Name, r),
@@ -91,6 +91,40 @@ func (d *doctor) cutBy(l *docker.Layout, r *iptables.Rule, off *iptables.Table) 
 		return cut, own
 	}
 	return d.cutNetwork(l, r, off), false
+}
+
+// cutsContainers is a rule about everything that cuts what containers open themselves,
+// where no rule before it speaks of that. It may be meant, so nothing is printed that
+// would let them out.
+func (d *doctor) cutsContainers(l *docker.Layout, c *iptables.Chain, i int, off *iptables.Table) *proposal {
+	r := c.Rules[i]
+	outgoing := func(r *iptables.Rule) bool { return toDestination(r) || ofContainers(l, r) || r.Out.Name != "" }
+	if !aboutNobody(r) || slices.ContainsFunc(c.Rules[:i], outgoing) {
+		return nil
+	}
+	var cut []string
+	for _, x := range d.flows(l, d.outsideOf(r)) {
+		if x.kind == outwards && d.verdict(l.Tables.Filter, x.packet, l.Tables.Family).IsClosed() && d.verdict(off, x.packet, l.Tables.Family).IsOpen() {
+			cut = append(cut, x.what+": denied by this rule")
+		}
+	}
+	if len(cut) == 0 {
+		return nil
+	}
+	return &proposal{as: opens, Finding: Finding{Code: "SD008", Summary: "a rule of " + inWords(c) + " cuts what containers open themselves: " + r.String(c.Name),
+		Place:   d.placeOf(l, c.Name, r),
+		Detail:  "What containers send passes here as well: without a rule about it they reach no server, no resolver and no registry.",
+		Traffic: cut, Advice: "bind the rule to the outside interface with -i, and to --ctdir ORIGINAL of -m conntrack; or let out what is to get out, with -i BRIDGE before it, if the rest is to be denied"}}
+}
+
+// aboutNobody reports whether a rule is about all packets, or all new connections: nobody
+// writes one to keep containers from the outside alone.
+func aboutNobody(r *iptables.Rule) bool {
+	b := *r.Body
+	if state, ok := option(r.Body, "--ctstate", "--state"); ok && len(b.Matches) == 1 && len(b.Matches[0].Options) == 1 && strings.Contains(state, "NEW") {
+		b.Matches = nil
+	}
+	return unconditional(&iptables.Rule{Body: &b, Source: r.Source})
 }
 
 // atEveryPort reports whether a packet to one port is like one to any, which is cut.

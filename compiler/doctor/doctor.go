@@ -22,6 +22,7 @@ import (
 	"strings"
 
 	"github.com/seawall/seawall/compiler/docker"
+	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
 )
@@ -85,15 +86,40 @@ func Notes(ctx context.Context, h *Host, limits prove.Limits) []string {
 		if c == nil || l.Engine == docker.NoEngine {
 			continue
 		}
+		d := &doctor{ctx: ctx, limits: limits, host: h}
+		list = append(list, d.undecidedBefore(l, c)...)
+		if l.Tables.Known == nil {
+			list = append(list, fmt.Sprintf("IPv%d: Docker was not asked, so a rule that is gone together with all others of its container or network is not missed.", t.Family))
+		}
 		if c.Policy == "DROP" {
 			list = append(list, fmt.Sprintf("IPv%d: FORWARD's policy is DROP, which is Docker's own doing. If this host routes for others, their traffic needs forward blocks in the policy.", t.Family))
 			continue
 		}
-		d := &doctor{ctx: ctx, limits: limits, host: h}
+		var open []string
 		for _, x := range d.flows(l, d.interfaces()[0]) {
 			if strings.HasPrefix(x.what, "connections from outside to unpublished") && d.verdict(t.Filter, x.packet, t.Family).IsOpen() {
-				list = append(list, fmt.Sprintf("IPv%d: FORWARD's policy is ACCEPT, and neighbours that route to containers' own addresses get in: %s. unlisted = \"deny\" closes that.", t.Family, x.what))
+				_, bridge, _ := strings.Cut(x.what, "ports of ")
+				open = append(open, bridge)
 			}
+		}
+		if len(open) > 0 {
+			list = append(list, fmt.Sprintf("IPv%d: FORWARD's policy is ACCEPT, and neighbours that route to containers' own addresses reach unpublished ports of %s. unlisted = \"deny\" closes that.", t.Family, packet.Shorten(open)))
+		}
+	}
+	return list
+}
+
+// undecidedBefore names the rules before the jump to DOCKER-USER of which it cannot be
+// said whether they let clients pass by it.
+func (d *doctor) undecidedBefore(l *docker.Layout, c *iptables.Chain) []string {
+	var list []string
+	at := jumps(l.Tables.Filter)
+	for i := range c.Rules {
+		if len(at) == 0 || i >= at[0] {
+			break
+		}
+		if _, may := d.passesBy(l, c, at[0], i); may {
+			list = append(list, fmt.Sprintf("IPv%d: a rule before the jump to DOCKER-USER has a match that cannot be evaluated, and what it accepts never meets the user's rules: %s", l.Tables.Family, c.Rules[i].String(c.Name)))
 		}
 	}
 	return list

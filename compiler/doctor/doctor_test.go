@@ -295,16 +295,15 @@ func TestWhatPeopleWrite(t *testing.T) {
 		{"the same, and IPv6 is forgotten", rule("-A DOCKER-USER ! -s 192.0.2.0/24 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n"), six, "SD005", "every IPv6 client on eth0 reaches 172.17.0.2:80"},
 		{"IPv6 is forgotten, for udp", rule("-A DOCKER-USER ! -s 192.0.2.0/24 -i eth0 -p udp -m conntrack --ctorigdstport 5353 --ctdir ORIGINAL -j DROP\n"), six, "SD005", "ip6tables -I INPUT -i eth0 -p udp -m conntrack --ctorigdstport 5353 --ctdir ORIGINAL -j DROP"},
 		{"IPv6 is forgotten, and a reject", rule("-A DOCKER-USER ! -s 192.0.2.0/24 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j REJECT --reject-with tcp-reset\n"), six, "SD005", "ip6tables -I INPUT -i eth0 -p tcp"},
-		{"IPv6 is forgotten, and one source is kept out", rule("-A DOCKER-USER -s 192.0.2.0/24 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n"), six, "SD005", "ip6tables -I INPUT -i eth0 -p tcp"},
 		{"IPv6 is forgotten, and an allow list", rule("-A DOCKER-USER -s 192.0.2.0/24 -i eth0 -j RETURN\n-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n"), six, "SD005", "ip6tables -I INPUT -i eth0 -p tcp"},
 		{"INPUT", strings.Replace(healthy, "-A FORWARD -j DOCKER-USER", "-A INPUT -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n-A FORWARD -j DOCKER-USER", 1), "", "SD006", "connections to 8080/tcp are served as if the rule were not there"},
 		{"the published port", rule("-A DOCKER-USER -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n"), "", "SD007", "the rule matches no connection to 8080/tcp"},
 		{"the published address", rule("-A DOCKER-USER -d 198.51.100.2/32 -i eth0 -p tcp -m conntrack --ctdir ORIGINAL -j DROP\n"), "", "SD007", "-I DOCKER-USER 1 -i eth0 -p tcp -m conntrack --ctorigdst 198.51.100.2 --ctdir ORIGINAL -j DROP"},
-		{"no interface, no direction", rule("-A DOCKER-USER ! -s 192.0.2.0/24 -p tcp -m conntrack --ctorigdstport 8080 -j DROP\n"), "", "SD008", "answers from 8080/tcp: deny by this rule"},
-		{"no direction", rule("-A DOCKER-USER ! -s 192.0.2.0/24 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 -j DROP\n"), "", "SD008", "answers to the containers of br-shop, at port 8080: deny by this rule"},
-		{"a network is kept out", rule("-A DOCKER-USER -s 10.0.0.0/8 -i eth0 -j DROP\n"), "", "SD008", "answers to the containers of docker0 from 10.0.0.0/8: deny by this rule"},
-		{"a network is kept out, over udp", rule("-A DOCKER-USER -s 10.0.0.0/8 -i eth0 -p udp -j DROP\n"), "", "SD008", "answers to the containers of docker0 over udp from 10.0.0.0/8: deny by this rule"},
-		{"a range is kept out", rule("-A DOCKER-USER -i eth0 -m iprange --src-range 10.0.0.5-10.0.9.255 -j DROP\n"), "", "SD008", "from 10.0.0.5-10.0.9.255: deny by this rule"},
+		{"no interface, no direction", rule("-A DOCKER-USER ! -s 192.0.2.0/24 -p tcp -m conntrack --ctorigdstport 8080 -j DROP\n"), "", "SD008", "answers from 8080/tcp: denied by this rule"},
+		{"no direction", rule("-A DOCKER-USER ! -s 192.0.2.0/24 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 -j DROP\n"), "", "SD008", "answers to the containers of br-shop, at port 8080: denied by this rule"},
+		{"a network is kept out", rule("-A DOCKER-USER -s 10.0.0.0/8 -i eth0 -j DROP\n"), "", "SD008", "answers to the containers of docker0 from 10.0.0.0/8: denied by this rule"},
+		{"a network is kept out, over udp", rule("-A DOCKER-USER -s 10.0.0.0/8 -i eth0 -p udp -j DROP\n"), "", "SD008", "answers to the containers of docker0 over udp from 10.0.0.0/8: denied by this rule"},
+		{"a range is kept out", rule("-A DOCKER-USER -i eth0 -m iprange --src-range 10.0.0.5-10.0.9.255 -j DROP\n"), "", "SD008", "from 10.0.0.5-10.0.9.255: denied by this rule"},
 		{"a network is kept out, on every interface", rule("-A DOCKER-USER -s 10.0.0.0/8 -j DROP\n"), "", "SD008", "iptables -R DOCKER-USER 1 -s 10.0.0.0/8 -m conntrack --ctdir ORIGINAL -j DROP"},
 		{"a network is kept out that containers are in", rule("-A DOCKER-USER -s 172.16.0.0/12 -j DROP\n"), "", "SD008", "iptables -R DOCKER-USER 1 -s 172.16.0.0/12 -i eth0 -m conntrack --ctdir ORIGINAL -j DROP"},
 		{"a part of a network is let in before", rule("-A DOCKER-USER -s 10.0.0.0/16 -j RETURN\n-A DOCKER-USER -s 10.0.0.0/8 -i eth0 -j DROP\n"), "", "SD008", "iptables -R DOCKER-USER 2 -s 10.0.0.0/8 -i eth0 -m conntrack --ctdir ORIGINAL -j DROP"},
@@ -313,7 +312,7 @@ func TestWhatPeopleWrite(t *testing.T) {
 		{"a negated pair", rule("-A DOCKER-USER ! -s 192.0.2.1/32 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n-A DOCKER-USER ! -s 192.0.2.2/32 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n"), "", "SD009", "every source is denied, 192.0.2.1/32 and 192.0.2.2/32 as well"},
 		{"after a RETURN", strings.Replace(healthy, "-A DOCKER-USER -j RETURN\n", "-A DOCKER-USER -j RETURN\n-A DOCKER-USER -i eth0 -p udp -m conntrack --ctorigdstport 5353 --ctdir ORIGINAL -j DROP\n", 1), "", "SD010", "none"},
 		{"the jump is there twice", strings.Replace(healthy, "-A FORWARD -j DOCKER-USER\n", "-A FORWARD -j DOCKER-USER\n-A FORWARD -j DOCKER-USER\n", 1), "", "SD003", "each packet meets the rules twice"},
-		{"an ACCEPT before the jump", strings.Replace(rule("-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n"), "-A FORWARD -j DOCKER-USER\n", "-A FORWARD -i eth0 -j ACCEPT\n-A FORWARD -j DOCKER-USER\n", 1), "", "SD004", "new connections to 8080/tcp: let in now, deny when it is fixed"},
+		{"an ACCEPT before the jump", strings.Replace(rule("-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n"), "-A FORWARD -j DOCKER-USER\n", "-A FORWARD -i eth0 -j ACCEPT\n-A FORWARD -j DOCKER-USER\n", 1), "", "SD004", "new connections to 8080/tcp: let in now, denied when it is fixed"},
 	} {
 		t.Run(test.what, func(t *testing.T) {
 			host := look(t, test.text, packet.IPv4)
@@ -357,7 +356,7 @@ func TestWhatIsMeant(t *testing.T) {
 		"-s 10.0.0.0/8 -i eth0 -p tcp -m tcp --dport 80 -j DROP",
 		// Answers were let through before.
 		"-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT; -s 10.0.0.0/8 -i eth0 -j DROP",
-		"-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN; -s 10.0.0.0/8 -i eth0 -j RETURN; -j DROP",
+		"-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN; -s 10.0.0.0/8 -i eth0 -j RETURN; -i docker0 -j RETURN; -j DROP",
 		"-s 10.0.0.0/8 -j RETURN; -d 10.0.0.0/8 -j RETURN; -j DROP",
 		// Answers in so many words.
 		"-s 10.0.0.0/8 -i eth0 -m conntrack --ctdir REPLY -j DROP",
@@ -376,13 +375,77 @@ func TestWhatIsMeant(t *testing.T) {
 		"-s 10.1.2.3/32 -i eth0 -j REJECT --reject-with icmp-port-unreachable",
 		"-m set --match-set crowdsec-blacklists src -j DROP",
 		"-i eth0 -m set --match-set crowdsec-blacklists src -j DROP",
-		// Everything.
-		"-j DROP",
 	} {
 		text := "-A DOCKER-USER " + strings.ReplaceAll(rules, "; ", "\n-A DOCKER-USER ") + "\n"
 		text = strings.Replace(healthy, "-A DOCKER-USER -j RETURN\n", text, 1)
 		if found := Run(context.Background(), look(t, text, packet.IPv4), prove.Limits{}); len(found) > 0 {
 			t.Errorf("%s: a false alarm:\n%s", rules, Text(found))
+		}
+	}
+}
+
+// A ban of some IPv4 clients is no reason to close IPv6, where the ports are served past
+// DOCKER-USER; nor is what others drop in raw, or slow down.
+func TestBansAreLeftAlone(t *testing.T) {
+	six := look(t, "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\nCOMMIT\n", packet.IPv6)
+	for _, rules := range []string{
+		"-A DOCKER-USER -s 203.0.113.66/32 -j DROP\n",
+		"-A DOCKER-USER -s 203.0.113.0/24 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n",
+		"-A DOCKER-USER -s 203.0.113.66/32 -j REJECT --reject-with icmp-port-unreachable\n-A DOCKER-USER -s 203.0.113.67/32 -j REJECT --reject-with icmp-port-unreachable\n",
+		"-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctstate NEW -m recent --update --seconds 60 --hitcount 20 --name DEFAULT --mask 255.255.255.255 --rsource -j DROP\n",
+	} {
+		host := look(t, strings.Replace(capture(t, "engine-20.10-two-networks.iptables-save"), "-A DOCKER-USER -j RETURN\n", rules, 1), packet.IPv4)
+		host.Families = append(host.Families, six.Families...)
+		if found := Run(context.Background(), host, prove.Limits{}); len(found) > 0 {
+			t.Errorf("%s\n%s", rules, Text(found))
+		}
+	}
+	wg := strings.Replace(capture(t, "engine-29-modes.iptables-save"), "*raw\n:PREROUTING ACCEPT [0:0]\n", "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -d 10.7.0.2/32 ! -i wg0 -m addrtype ! --src-type LOCAL -j DROP\n", 1)
+	if !strings.Contains(wg, "wg0") {
+		t.Fatal("the rule is not in")
+	}
+	host := look(t, wg, packet.IPv4)
+	host.Families = append(host.Families, six.Families...)
+	if found := Run(context.Background(), host, prove.Limits{}); len(found) > 0 {
+		t.Errorf("wg-quick's own rule:\n%s", Text(found))
+	}
+}
+
+// What Docker says that it does not publish is not taken for a port of it: a rule that
+// opens one is named.
+func TestPortsThatNobodyPublishes(t *testing.T) {
+	const name = "engine-28.5-modes.iptables-save"
+	for _, test := range []struct{ before, rule, fix string }{
+		{"-A DOCKER ", "-A DOCKER -d 172.17.0.2/32 ! -i docker0 -o docker0 -p tcp -m tcp --dport 22 -j ACCEPT\n",
+			"iptables -D DOCKER -d 172.17.0.2/32 ! -i docker0 -o docker0 -p tcp -m tcp --dport 22 -j ACCEPT"},
+		{"-A DOCKER ! -i docker0 -p tcp", "-A DOCKER ! -i docker0 -p tcp -m tcp --dport 2222 -j DNAT --to-destination 172.17.0.2:80\n",
+			"iptables -t nat -D DOCKER ! -i docker0 -p tcp -m tcp --dport 2222 -j DNAT --to-destination 172.17.0.2:80"},
+	} {
+		text := strings.Replace(capture(t, name), test.before, test.rule+test.before, 1)
+		host := look(t, text, packet.IPv4)
+		host.Families[0].Known = knownOf(t, name, packet.IPv4)
+		found := Run(context.Background(), host, prove.Limits{})
+		if len(found) != 1 || found[0].Code != "SD015" || !slices.Equal(found[0].Fix, []string{test.fix}) {
+			t.Errorf("%s\n%s", test.rule, Text(found))
+		}
+	}
+}
+
+// A rule about everything that keeps containers from the outside is said, and nothing is
+// printed that would let them out: it may be meant.
+func TestContainersAreCutOff(t *testing.T) {
+	healthy := capture(t, "engine-20.10-two-networks.iptables-save")
+	for _, rules := range []string{
+		"-j DROP",
+		"-m conntrack --ctstate NEW -j DROP",
+		"-j REJECT --reject-with icmp-port-unreachable",
+		"-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN; -s 10.0.0.0/8 -i eth0 -j RETURN; -j DROP",
+	} {
+		text := "-A DOCKER-USER " + strings.ReplaceAll(rules, "; ", "\n-A DOCKER-USER ") + "\n"
+		text = strings.Replace(healthy, "-A DOCKER-USER -j RETURN\n", text, 1)
+		found := Run(context.Background(), look(t, text, packet.IPv4), prove.Limits{})
+		if len(found) != 1 || found[0].Code != "SD008" || len(found[0].Fix) > 0 || !strings.Contains(Text(found), "connections of the containers of docker0 to the outside: denied by this rule") {
+			t.Errorf("%s:\n%s", rules, Text(found))
 		}
 	}
 }
@@ -399,13 +462,20 @@ func TestBeforeTheJump(t *testing.T) {
 		for _, test := range []struct{ before, named string }{
 			{tailscale, ""},
 			{libvirt, ""},
+			{"-A FORWARD -j KUBE-FORWARD\n-A KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP\n-A KUBE-FORWARD -m mark --mark 0x4000/0x4000 -j ACCEPT\n-A KUBE-FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n", ""},
+			{"-A FORWARD -j NETAVARK_FORWARD\n-A NETAVARK_FORWARD -d 10.88.0.0/16 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n-A NETAVARK_FORWARD -s 10.88.0.0/16 -j ACCEPT\n", ""},
+			{"-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n", ""},
 			{"-A FORWARD -i docker0 -o eth0 -j ACCEPT\n", ""},
 			{"-A FORWARD -i eth0 -o eth1 -j ACCEPT\n", ""},
 			{tailscale + "-A FORWARD -o docker0 -j ACCEPT\n", "-A FORWARD -o docker0 -j ACCEPT"},
 			{libvirt + "-A FORWARD -p tcp -m tcp --dport 80 -j ACCEPT\n", "-A FORWARD -p tcp -m tcp --dport 80 -j ACCEPT"},
 			{"-A FORWARD -d 172.17.0.2/32 -j ACCEPT\n" + tailscale, "-A FORWARD -d 172.17.0.2/32 -j ACCEPT"},
 		} {
-			text := strings.Replace(capture(t, engine), ":DOCKER-USER - [0:0]\n", ":DOCKER-USER - [0:0]\n:ts-forward - [0:0]\n:LIBVIRT_FWI - [0:0]\n:LIBVIRT_FWO - [0:0]\n", 1)
+			text := strings.Replace(capture(t, engine), ":DOCKER-USER - [0:0]\n", ":DOCKER-USER - [0:0]\n:ts-forward - [0:0]\n:LIBVIRT_FWI - [0:0]\n:LIBVIRT_FWO - [0:0]\n:KUBE-FORWARD - [0:0]\n:NETAVARK_FORWARD - [0:0]\n", 1)
+			if strings.Contains(test.before, "NETAVARK") { // its own network, which it masquerades
+				text = strings.Replace(text, "-A POSTROUTING", "-A POSTROUTING -s 10.88.0.0/16 -j NETAVARK-1D8721804F16F\n-A POSTROUTING", 1)
+				text = strings.Replace(text, "*nat\n", "*nat\n:NETAVARK-1D8721804F16F - [0:0]\n-A NETAVARK-1D8721804F16F ! -d 224.0.0.0/4 -j MASQUERADE\n", 1)
+			}
 			text = strings.Replace(text, "-A FORWARD -j DOCKER-USER\n", test.before+"-A FORWARD -j DOCKER-USER\n", 1)
 			found := Run(context.Background(), look(t, text, packet.IPv4), prove.Limits{})
 			switch {

@@ -75,7 +75,7 @@ func (d *doctor) backend() {
 		if c := t.Filter.Chain("FORWARD"); c != nil && c.Policy == "DROP" {
 			d.add(Finding{Code: "SD013", Summary: fmt.Sprintf("FORWARD's policy in iptables is still DROP for IPv%d", t.Family), Place: place(t.Family, "FORWARD", 0),
 				Detail:  "An engine that used iptables set it. A packet has to pass iptables and nftables, so nothing gets to a container.",
-				Traffic: []string{"connections to published ports, and those of containers: deny"}, Advice: command(t.Family) + " -P FORWARD ACCEPT, if this host is to route for others as well; else accept what is for containers in FORWARD"})
+				Traffic: []string{"connections to published ports, and those of containers: denied"}, Advice: command(t.Family) + " -P FORWARD ACCEPT, if this host is to route for others as well; else accept what is for containers in FORWARD"})
 		}
 	}
 }

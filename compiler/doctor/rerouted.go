@@ -22,6 +22,11 @@ func (d *doctor) rerouted(l *docker.Layout) {
 	if len(list) == 0 {
 		return
 	}
+	for _, f := range list {
+		if port := unpublished(f); port != "" {
+			d.reroutedBy(l, f, []string{"clients of " + port + " get to a container that does not publish it"})
+		}
+	}
 	now := d.passages(l.Tables, l)
 	for _, f := range list {
 		after := l.Tables
@@ -46,6 +51,19 @@ func (d *doctor) rerouted(l *docker.Layout) {
 			d.reroutedBy(l, f, changed)
 		}
 	}
+}
+
+// unpublished is the port of a rule among Docker's own that sends clients to a container
+// that does not publish it, as Docker says; "" for another rule.
+func unpublished(f docker.Foreign) string {
+	if f.Table != "nat" || !f.Own || f.Rule.Target.Name != "DNAT" {
+		return ""
+	}
+	port, ok := option(f.Rule.Body, "--dport")
+	if !ok {
+		return "other ports"
+	}
+	return fmt.Sprintf("port %s/%s", port, f.Rule.Protocol.Name)
 }
 
 // elsewhere are the rules of others in raw, mangle and nat.

@@ -53,6 +53,8 @@ func trafficElsewhere(rules []docker.Expected) []string {
 	return list
 }
 
+const noTraffic = "none as the chains stand now; with FORWARD's policy DROP, or other networks beside these, it may"
+
 // changed is what another filter table would change for them.
 func (d *doctor) changed(l *docker.Layout, after *iptables.Table) []string {
 	before := l.Tables.Filter
@@ -67,7 +69,7 @@ func (d *doctor) changed(l *docker.Layout, after *iptables.Table) []string {
 		}
 	}
 	if len(list) == 0 {
-		return []string{"none as the chains stand now; with FORWARD's policy DROP, or other networks beside these, it may"}
+		return []string{noTraffic}
 	}
 	return list
 }
@@ -229,7 +231,7 @@ func said(v packet.Verdict) string {
 	if v.IsOpen() {
 		return "let in"
 	}
-	return v.String()
+	return strings.NewReplacer("deny", "denied", "reject", "rejected").Replace(v.String())
 }
 
 func protocolOf(name string) packet.Protocol {

@@ -467,8 +467,8 @@ func (d *doctor) openProxy(p *exposure.Port, w exposure.Way) {
 	d.add(f)
 }
 
-// restricted reports whether somebody is kept from a port over DNAT on an
-// interface.
+// restricted reports whether a port is open over DNAT on an interface to some alone, or
+// to nobody. One that is closed to some is open to strangers: those are bans.
 func restricted(p *exposure.Port, in string) bool {
-	return slices.ContainsFunc(p.Ways, func(w exposure.Way) bool { return !w.Proxy() && w.Interface == in && !w.Open() })
+	return slices.ContainsFunc(p.Ways, func(w exposure.Way) bool { return !w.Proxy() && w.Interface == in && !w.Open() && !w.AllBut })
 }
