@@ -39,6 +39,9 @@ func (h *hostFlags) register(c *cobra.Command) {
 
 // read looks at the host.
 func (h *hostFlags) read(c *cobra.Command) (*doctor.Host, error) {
+	if err := checkInterfaces(h.in); err != nil {
+		return nil, err
+	}
 	look := h.live
 	if len(h.files) > 0 {
 		look = h.saved
@@ -122,6 +125,20 @@ func (h *hostFlags) live(*cobra.Command) (*doctor.Host, error) {
 		}
 	}
 	return d, liveFacts(&d.Facts)
+}
+
+// checkInterfaces refuses what is no name of an interface.
+func checkInterfaces(names []string) error {
+	const longest = 15 // IFNAMSIZ, without its NUL
+	for _, name := range names {
+		switch {
+		case strings.HasSuffix(name, "+"):
+			return fmt.Errorf("--in is one interface, such as eth0, not a pattern: %q", name)
+		case name == "" || len(name) > longest || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == '/' || r > '~' }):
+			return fmt.Errorf("--in is the name of an interface, such as eth0, of at most %d characters: %q", longest, name)
+		}
+	}
+	return nil
 }
 
 // defaultInterfaces are those of the default routes, or eth0 where there are none.

@@ -29,8 +29,8 @@ decision.
 
 With --check, compare published ports with a policy instead: those that the
 policies together do not name on every address on which they are published, in
-both families, and on every external interface; and policies whose ports no
-container publishes. Exit 2 when there are any. Ports that are published on
+both families, and on every external interface, of the policy and of the host; and
+what no container publishes of a policy's ports. Exit 2 when there is any. Ports that are published on
 127.0.0.1 or ::1 alone need no policy.`,
 		Example: `  seawall init > policy.hcl
   seawall init --compose compose.yaml > policy.hcl
@@ -39,8 +39,9 @@ container publishes. Exit 2 when there are any. Ports that are published on
 		Args: noPath("Compose files are named with --compose, the output of docker inspect with --inspect, a policy with --check"),
 		RunE: func(c *cobra.Command, args []string) error {
 			var ports []inventory.Port
-			var err error
+			err := checkInterfaces(in)
 			switch {
+			case err != nil:
 			case inspect != "" && compose != "":
 				return fmt.Errorf("--inspect and --compose are two sources; name one")
 			case inspect != "":
@@ -57,7 +58,10 @@ container publishes. Exit 2 when there are any. Ports that are published on
 				return err
 			}
 			if check != "" {
-				return checkInventory(c, p, check, ports)
+				if len(in) == 0 && inspect == "" && compose == "" {
+					in = defaultInterfaces() // those of this host, whose ports they are
+				}
+				return checkInventory(c, p, check, ports, in)
 			}
 			if len(in) == 0 {
 				in = defaultInterfaces()
@@ -127,18 +131,18 @@ func fromDaemon(address string) ([]inventory.Port, error) {
 	return inventory.FromInspect(src)
 }
 
-func checkInventory(c *cobra.Command, p *policyFlags, path string, ports []inventory.Port) error {
+func checkInventory(c *cobra.Command, p *policyFlags, path string, ports []inventory.Port, interfaces []string) error {
 	loaded, err := p.load(c, []string{path})
 	if err != nil {
 		return err
 	}
-	gaps := inventory.Check(ports, loaded.Document)
+	gaps := inventory.Check(ports, loaded.Document, interfaces...)
 	var b bytes.Buffer
 	for _, x := range gaps.Unnamed {
 		fmt.Fprintln(&b, x)
 	}
 	for _, x := range gaps.Unpublished {
-		fmt.Fprintf(&b, "policy %s (%s:%d): no container publishes a port of it\n", x.Name, filepath.ToSlash(x.Range.Filename), x.Range.Start.Line)
+		fmt.Fprintf(&b, "policy %s (%s:%d): %s\n", x.Policy.Name, filepath.ToSlash(x.Policy.Range.Filename), x.Policy.Range.Start.Line, x)
 	}
 	if b.Len() > 0 {
 		if _, err := io.Copy(c.OutOrStdout(), &b); err != nil {

@@ -49,7 +49,8 @@ Each line of the log is an event, reported once per change:
   disconnected  they do not, and the interval alone counts
 
 The command runs once per drift. While that drift persists, it runs again after
-the interval, then after twice as long each time, up to 10 minutes.
+the interval, then after twice as long each time, up to 10 minutes or the
+interval, whichever is longer. For another drift it runs within 5 seconds.
 
 Rules that cannot be read, as while another program holds the xtables lock, are
 read again after a second, then less often; a daemon that is gone is waited for.
@@ -112,6 +113,9 @@ func (f *watchFlags) watch(c *cobra.Command, args []string) error {
 	if f.interval <= 0 {
 		return fmt.Errorf("--interval is a time such as 30s, not %s", f.interval)
 	}
+	if c.Flags().Changed("exec") && strings.TrimSpace(f.run) == "" {
+		return errors.New("--exec is empty: it names the command to run on drift")
+	}
 	loaded, err := f.load(c, args)
 	if err != nil {
 		return err
@@ -172,7 +176,7 @@ func look(ctx context.Context, now *host.Host, doc *schema.Document) ([]host.Dri
 	for _, d := range list {
 		drift = append(drift, host.Drift{
 			Family: d.Family,
-			What:   fmt.Sprintf("%s: the policy says %s, the kernel %s", d, d.Policy, d.File),
+			What:   fmt.Sprintf("%s: the policy says %s, the kernel says %s", d, d.Policy, d.File),
 			Where:  lastStep(iptables.Trace(d.table, d.Example)),
 		})
 	}

@@ -80,6 +80,7 @@ func Run(ctx context.Context, h *Host, limits prove.Limits) []Finding {
 // Notes are what a healthy host's owner may want to know: they are no findings.
 func Notes(ctx context.Context, h *Host, limits prove.Limits) []string {
 	var list []string
+	notAsked := false
 	for _, t := range h.Families {
 		l := docker.Look(t)
 		c := t.Filter.Chain("FORWARD")
@@ -88,9 +89,7 @@ func Notes(ctx context.Context, h *Host, limits prove.Limits) []string {
 		}
 		d := &doctor{ctx: ctx, limits: limits, host: h}
 		list = append(list, d.undecidedBefore(l, c)...)
-		if l.Tables.Known == nil {
-			list = append(list, fmt.Sprintf("IPv%d: Docker was not asked, so a rule that is gone together with all others of its container or network is not missed.", t.Family))
-		}
+		notAsked = notAsked || l.Tables.Known == nil
 		if c.Policy == "DROP" {
 			list = append(list, fmt.Sprintf("IPv%d: FORWARD's policy is DROP, which is Docker's own doing. If this host routes for others, their traffic needs forward blocks in the policy.", t.Family))
 			continue
@@ -105,6 +104,13 @@ func Notes(ctx context.Context, h *Host, limits prove.Limits) []string {
 		if len(open) > 0 {
 			list = append(list, fmt.Sprintf("IPv%d: FORWARD's policy is ACCEPT, and neighbours that route to containers' own addresses reach unpublished ports of %s. unlisted = \"deny\" closes that.", t.Family, packet.Shorten(open)))
 		}
+	}
+	if notAsked {
+		why := "Docker was not asked (--inspect)"
+		if h.Facts.Live {
+			why = "the Docker daemon does not answer"
+		}
+		list = append(list, why+", so a rule that is gone together with all others of its container or network is not missed.")
 	}
 	return list
 }

@@ -60,6 +60,9 @@ const (
 	busy       = 5 * time.Second        // longer than this it is not waited for
 	firstRetry = time.Second            // after the rules could not be read
 	slowestFix = 10 * time.Minute       // between fixes that do not help
+	// betweenFixes is how soon another drift is fixed after the last fix: one that a fix
+	// makes itself does not keep the host busy.
+	betweenFixes = 5 * time.Second
 )
 
 // Once looks once. Drift that a fix has not ended is ErrDrift.
@@ -127,7 +130,7 @@ func (s *watching) turn(ctx context.Context) (next time.Duration, err error) {
 	}
 	s.failure, s.retry = "", 0
 	if s.report(list) && !s.fixed.IsZero() {
-		s.backOff, s.nextFix = 0, s.fixed.Add(s.Interval) // another drift is not fixed more often than this
+		s.backOff, s.nextFix = 0, s.fixed.Add(min(s.Interval, betweenFixes))
 	}
 	switch {
 	case len(list) == 0:
@@ -138,9 +141,14 @@ func (s *watching) turn(ctx context.Context) (next time.Duration, err error) {
 		return min(s.Interval, time.Until(s.nextFix)), nil
 	}
 	s.fix(ctx)
-	s.backOff = min(max(2*s.backOff, s.Interval), max(slowestFix, s.Interval))
+	s.backOff = s.slower()
 	s.nextFix = s.fixed.Add(s.backOff)
 	return 0, nil
+}
+
+// slower is the pace of fixes after one more that has not helped.
+func (s *watching) slower() time.Duration {
+	return min(max(2*s.backOff, s.Interval), max(slowestFix, s.Interval))
 }
 
 // look compares. A drift that is new is looked at twice: Docker, when it starts, takes
@@ -193,13 +201,17 @@ func (s *watching) report(list []Drift) (changed bool) {
 // stillThere says what happens about a drift that persists.
 func (s *watching) stillThere() string {
 	const what = "same drift as before"
+	then := ""
+	if s.slower() > s.backOff {
+		then = ", then less often"
+	}
 	switch in := time.Until(s.nextFix).Round(time.Second); {
 	case s.nextFix.IsZero():
 		return what
 	case in > 0:
-		return fmt.Sprintf("%s; will run %s again in %v, then less often", what, s.Fixes, in)
+		return fmt.Sprintf("%s; will run %s again in %v%s", what, s.Fixes, in, then)
 	default:
-		return fmt.Sprintf("%s; will run %s again now, then less often", what, s.Fixes)
+		return fmt.Sprintf("%s; will run %s again now%s", what, s.Fixes, then)
 	}
 }
 

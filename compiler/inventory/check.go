@@ -13,8 +13,14 @@ import (
 
 // Gaps are what a policy and a host's published ports have no match for.
 type Gaps struct {
-	Unnamed     []Gap            // published, and no policy names it, or not all of it
-	Unpublished []*schema.Policy // no container publishes a port of it
+	Unnamed     []Gap // published, and no policy names it, or not all of it
+	Unpublished []Unpublished
+}
+
+// Unpublished is a policy some of whose ports no container publishes.
+type Unpublished struct {
+	Policy *schema.Policy
+	Ports  []schema.Ports // none when it is all of them
 }
 
 // Gap is a published port of which policies do not name all.
@@ -48,25 +54,60 @@ func (g Gap) String() string {
 
 // Check holds published ports against a policy. A port counts as named where the
 // policies together have it in their scope, on every address on which it is published
-// and on every interface on which traffic from outside arrives.
-func Check(ports []Port, doc *schema.Document) Gaps {
+// and on every interface on which traffic from outside arrives: the policy's external
+// ones, and those that are known of the host.
+func Check(ports []Port, doc *schema.Document, interfaces ...string) Gaps {
 	var g Gaps
-	used := map[*schema.Policy]bool{}
-	for _, p := range ports {
-		policies := about(p, doc.Policies)
-		for _, x := range policies {
-			used[x] = true
+	external := slices.Clone(doc.Host.External)
+	for _, name := range interfaces {
+		i := schema.Interface{Name: name}
+		if !slices.ContainsFunc(external, func(e schema.Interface) bool { return e.Covers(i) }) {
+			external = append(external, i)
 		}
+	}
+	for _, p := range ports {
 		if p.Outside() {
-			g.Unnamed = append(g.Unnamed, gaps(p, policies, doc.Host.External)...)
+			g.Unnamed = append(g.Unnamed, gaps(p, about(p, doc.Policies), external)...)
 		}
 	}
 	for _, policy := range doc.Policies {
-		if !used[policy] {
-			g.Unpublished = append(g.Unpublished, policy)
+		if x, any := unpublished(policy, ports); any {
+			g.Unpublished = append(g.Unpublished, x)
 		}
 	}
 	return g
+}
+
+// unpublished are the ports of a policy of which no container publishes any; false for
+// none. One that names every port is about what there will be, too.
+func unpublished(policy *schema.Policy, ports []Port) (Unpublished, bool) {
+	x := Unpublished{Policy: policy}
+	for _, r := range policy.Ports {
+		every := r.First == 1 && r.Last == maxPort
+		published := func(p Port) bool { return meets(p, r) && policy.AddressSet.Overlaps(addresses(p)) }
+		if !every && !slices.ContainsFunc(ports, published) {
+			x.Ports = append(x.Ports, r)
+		}
+	}
+	all := !slices.ContainsFunc(ports, func(p Port) bool { return len(about(p, []*schema.Policy{policy})) > 0 })
+	if all {
+		x.Ports = nil
+	}
+	return x, all || len(x.Ports) > 0
+}
+
+const maxPort = 65535
+
+// String says it in a line, without where the policy is.
+func (u Unpublished) String() string {
+	if len(u.Ports) == 0 {
+		return "no container publishes a port of it"
+	}
+	var list []string
+	for _, r := range u.Ports {
+		list = append(list, Port{First: int(r.First), Last: int(r.Last), Protocol: r.Protocol.String()}.Name())
+	}
+	return "no container publishes its " + strings.Join(list, ", ")
 }
 
 // about are the policies whose scope has some of a port.

@@ -10,7 +10,9 @@
 package inventory
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -26,6 +28,9 @@ type Port struct {
 	Address     netip.Addr // the host address; 0.0.0.0 or :: for every one of a family, the zero Addr for every one
 	First, Last int
 	Protocol    string
+	// Routed is a port of a routed network: Address is the container's own, and the port
+	// is the container's.
+	Routed bool
 }
 
 // Name is the port as a policy has it.
@@ -47,8 +52,11 @@ type container struct {
 	Config struct{ Image string }
 	State  struct{ Running bool }
 	// The ports of a running container, and those it was made with.
-	NetworkSettings struct{ Ports map[string][]binding }
-	HostConfig      struct {
+	NetworkSettings *struct {
+		Ports    map[string][]binding
+		Networks map[string]struct{ IPAddress, GlobalIPv6Address string }
+	}
+	HostConfig struct {
 		PortBindings map[string][]binding
 		NetworkMode  string
 	}
@@ -60,7 +68,7 @@ func (c container) published() map[string][]binding {
 	switch {
 	case c.HostConfig.NetworkMode == "host":
 		return nil
-	case len(c.NetworkSettings.Ports) > 0:
+	case c.NetworkSettings != nil && len(c.NetworkSettings.Ports) > 0:
 		return c.NetworkSettings.Ports
 	}
 	return c.HostConfig.PortBindings
@@ -68,20 +76,61 @@ func (c container) published() map[string][]binding {
 
 type binding struct{ HostIp, HostPort string }
 
+// routed are the ports of a binding without a port of the host: those of a running
+// container on a routed network. A container that does not run gets its port when it
+// starts.
+func (c container) routed(target string, b binding) []Port {
+	number, protocol, _ := strings.Cut(target, "/")
+	first, last, ok := portRange(number)
+	if !ok || !c.State.Running || c.NetworkSettings == nil {
+		return nil
+	}
+	bound := hostAddress(b.HostIp)
+	var list []Port
+	for _, n := range c.NetworkSettings.Networks {
+		for _, text := range []string{n.IPAddress, n.GlobalIPv6Address} {
+			if a, err := netip.ParseAddr(text); err == nil && (!bound.IsValid() || bound.Is4() == a.Is4()) {
+				list = append(list, Port{Container: strings.TrimPrefix(c.Name, "/"), Image: c.Config.Image, Address: a, First: first, Last: last, Protocol: protocol, Routed: true})
+			}
+		}
+	}
+	return list
+}
+
+// notContainers is what is wrong with a text that docker inspect did not print for
+// containers.
+func notContainers(src []byte, err error) error {
+	const not = "this is not what docker inspect prints, a JSON list of containers"
+	var syntax *json.SyntaxError
+	switch {
+	case len(bytes.TrimSpace(src)) == 0:
+		return errors.New(not + ": it is empty")
+	case errors.As(err, &syntax) && int(syntax.Offset) >= len(src):
+		return errors.New(not + ": it ends in the middle")
+	case errors.As(err, &syntax):
+		return fmt.Errorf("%s: %w, at byte %d", not, syntax, syntax.Offset)
+	}
+	return errors.New(not)
+}
+
 // FromInspect reads the JSON of docker inspect, a list of containers.
 func FromInspect(src []byte) ([]Port, error) {
 	var containers []container
 	if err := json.Unmarshal(src, &containers); err != nil {
-		return nil, fmt.Errorf("this is not what docker inspect prints, a JSON list of containers: %w", err)
+		return nil, notContainers(src, err)
 	}
 	var list []Port
 	for _, c := range containers {
+		if c.NetworkSettings == nil && c.HostConfig.PortBindings == nil {
+			return nil, errors.New("this is a JSON list, but of something else than containers; docker inspect $(docker ps -q) prints those")
+		}
 		for target, bindings := range c.published() {
 			_, protocol, _ := strings.Cut(target, "/")
 			for _, b := range bindings {
 				first, last, ok := portRange(b.HostPort)
 				if !ok {
-					continue // published on a port that the engine picks when it starts
+					list = append(list, c.routed(target, b)...)
+					continue
 				}
 				list = append(list, Port{Container: strings.TrimPrefix(c.Name, "/"), Image: c.Config.Image, Address: hostAddress(b.HostIp), First: first, Last: last, Protocol: protocol})
 			}

@@ -23,19 +23,19 @@ func (p Part) equal(q Part) bool {
 
 // String says the part, to follow "which no policy names".
 func (p Part) String() string {
-	where := p.where()
 	over := strings.Join(p.Interfaces, " and ")
 	switch {
 	case over == "":
-		return "on " + where
-	case where == "":
+		return p.where("on ")
+	case p.where("for ") == "":
 		return "on " + over
 	}
-	return fmt.Sprintf("on %s for %s", over, where)
+	return "on " + over + " " + p.where("for ")
 }
 
-// where says the addresses, "" for all on which the port is published.
-func (p Part) where() string {
+// where says the addresses, each kind with a preposition; "" for all on which the port
+// is published.
+func (p Part) where(preposition string) string {
 	if p.addresses.Equal(p.of) {
 		return ""
 	}
@@ -51,7 +51,11 @@ func (p Part) where() string {
 			partly = append(partly, some(left, without(all, left), name))
 		}
 	}
-	return strings.Join(append(whole, partly...), " or ")
+	list := append(whole, partly...)
+	for i := range list {
+		list[i] = preposition + list[i]
+	}
+	return strings.Join(list, ", or ")
 }
 
 // some says part of a family's addresses by what is shorter to say.

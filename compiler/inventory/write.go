@@ -39,7 +39,7 @@ func Policy(ports []Port, external []string) []byte {
 		f.Body().AppendNewline()
 		comment(f.Body(), "Published on the loopback alone, which nobody outside reaches:")
 		for _, p := range inside {
-			comment(f.Body(), fmt.Sprintf("  %s: %s", oneLine(p.Container), p.Name()))
+			comment(f.Body(), fmt.Sprintf("  %s: %s on %s", oneLine(p.Container), p.Name(), p.Address))
 		}
 	}
 	return hclwrite.Format(f.Bytes())
@@ -70,6 +70,9 @@ func writePolicy(body *hclwrite.Body, group []Port, names map[string]bool) {
 	b.SetAttributeValue("ports", strs(list))
 	if first.Address.IsValid() {
 		b.SetAttributeValue("address", strs([]string{first.Address.String()}))
+	}
+	if first.Routed {
+		comment(b, "Its network is routed: this is the container's own address, and another one once the container is made anew.")
 	}
 	comment(b, "Everybody reaches it today. Decide: \"deny\", and allow { sources = [...] } for those who may.")
 	b.SetAttributeValue("default", cty.StringVal("allow"))

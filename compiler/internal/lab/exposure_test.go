@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/seawall/seawall/compiler/docker"
 	"github.com/seawall/seawall/compiler/emit"
@@ -109,7 +110,8 @@ func (w *world) compareExposure(scenario, what string) {
 				defer func() { <-places }()
 				p := Probe{From: from, To: x.to, Port: x.port, Network: x.network}
 				got := w.top.Far.Probe(p)
-				if (got == Open) != reaches && reaches {
+				for try := 1; try < 3 && reaches && got != Open; try++ {
+					time.Sleep(time.Duration(try) * 500 * time.Millisecond)
 					got = w.top.Far.Probe(p) // a busy machine may lose one
 				}
 				mu.Lock()

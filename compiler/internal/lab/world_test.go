@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/seawall/seawall/compiler"
 	"github.com/seawall/seawall/compiler/emit"
@@ -213,8 +214,9 @@ func (w *world) probeAll(scenario, policy string, doc *schema.Document) {
 				defer func() { <-places }()
 				p := Probe{From: from, To: x.to, Port: x.port, Network: x.network}
 				got := w.top.Far.Probe(p)
-				if got != want && want != Silent {
-					got = w.top.Far.Probe(p) // a busy machine may lose one; a policy that denies does so twice
+				for try := 1; try < 3 && got != want && want != Silent; try++ {
+					time.Sleep(time.Duration(try) * 500 * time.Millisecond)
+					got = w.top.Far.Probe(p) // a busy machine may lose one; a policy that denies does so each time
 				}
 				mu.Lock()
 				defer mu.Unlock()
