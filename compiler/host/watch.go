@@ -60,8 +60,8 @@ const (
 	busy       = 5 * time.Second        // longer than this it is not waited for
 	firstRetry = time.Second            // after the rules could not be read
 	slowestFix = 10 * time.Minute       // between fixes that do not help
-	// betweenFixes is how soon another drift is fixed after the last fix: one that a fix
-	// makes itself does not keep the host busy.
+	// betweenFixes is how soon another drift is fixed after the last fix. It doubles until
+	// the rules hold: one that a fix makes itself does not keep the host busy.
 	betweenFixes = 5 * time.Second
 )
 
@@ -120,6 +120,7 @@ type watching struct {
 	fixed   time.Time     // when the last fix ran, since the rules held
 	backOff time.Duration // from that one to the next, for the drift that persists
 	nextFix time.Time
+	other   time.Duration // from the last fix to that of another drift
 }
 
 // turn looks once, does what follows, and says how long to wait for the next.
@@ -130,7 +131,8 @@ func (s *watching) turn(ctx context.Context) (next time.Duration, err error) {
 	}
 	s.failure, s.retry = "", 0
 	if s.report(list) && !s.fixed.IsZero() {
-		s.backOff, s.nextFix = 0, s.fixed.Add(min(s.Interval, betweenFixes))
+		s.other = min(max(2*s.other, betweenFixes), s.Interval)
+		s.backOff, s.nextFix = 0, s.fixed.Add(s.other)
 	}
 	switch {
 	case len(list) == 0:
@@ -193,7 +195,7 @@ func (s *watching) report(list []Drift) (changed bool) {
 	}
 	s.drift, s.holds, s.attempt = list, len(list) == 0, false
 	if s.holds {
-		s.fixed, s.nextFix, s.backOff = time.Time{}, time.Time{}, 0
+		s.fixed, s.nextFix, s.backOff, s.other = time.Time{}, time.Time{}, 0, 0
 	}
 	return changed
 }
