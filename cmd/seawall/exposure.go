@@ -3,7 +3,11 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
+	"slices"
+	"strings"
 
+	"github.com/seawall/seawall/compiler/doctor"
 	"github.com/seawall/seawall/compiler/exposure"
 	"github.com/seawall/seawall/compiler/prove"
 	"github.com/spf13/cobra"
@@ -35,7 +39,7 @@ Without --rules it reads the host's rules, for which it needs root.`,
 			if err != nil {
 				return err
 			}
-			report, err := exposure.Of(c.Context(), exposure.Host{Families: host.Families, Interfaces: host.Interfaces}, prove.Limits{})
+			report, err := exposure.Of(c.Context(), exposure.Host{Families: host.Families, Interfaces: host.Interfaces, RouteLocalnet: routeLocalnet(host)}, prove.Limits{})
 			if err != nil {
 				return err
 			}
@@ -51,6 +55,20 @@ Without --rules it reads the host's rules, for which it needs root.`,
 	c.Flags().StringVar(&format, "format", "text", "text, markdown, html or json")
 	choices(c, "format", "text", "markdown", "html", "json")
 	return c
+}
+
+// routeLocalnet are the interfaces of a live host on which the kernel takes packets to the
+// loopback: it does where the interface says so, or all do (include/linux/inetdevice.h,
+// IN_DEV_ORCONF).
+func routeLocalnet(h *doctor.Host) []string {
+	if !h.Facts.Live {
+		return nil
+	}
+	on := func(name string) bool {
+		text, err := os.ReadFile("/proc/sys/net/ipv4/conf/" + name + "/route_localnet")
+		return err == nil && strings.TrimSpace(string(text)) == "1"
+	}
+	return slices.DeleteFunc(slices.Clone(h.Interfaces), func(name string) bool { return !on("all") && !on(name) })
 }
 
 // writeExposure is the report in a format.

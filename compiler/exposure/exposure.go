@@ -18,6 +18,7 @@ import (
 	"slices"
 
 	"github.com/seawall/seawall/compiler/docker"
+	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/netfilter"
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
@@ -29,6 +30,9 @@ type Host struct {
 	Interfaces []string // those on which traffic from outside arrives
 	// Known is what Docker itself says of its containers; nil takes what the tables have.
 	Known *docker.Known
+	// RouteLocalnet are the interfaces on which the kernel takes IPv4 packets to the
+	// loopback (net.ipv4.conf.*.route_localnet), as kube-proxy has it.
+	RouteLocalnet []string
 }
 
 // Report is every port that Docker opens, and what there is to know about them all.
@@ -98,8 +102,7 @@ type family struct {
 // families, unless Docker says otherwise. Where the port is not rewritten before (no
 // DNAT in that family) a client gets in there, past FORWARD (NETFILTER.md section 2).
 //
-// The host is taken to forward packets, and to have no route_localnet: what is
-// published on the loopback is local. Answers, other processes of the host and what other
+// The host is taken to forward packets. Answers, other processes of the host and what other
 // rules of nftables do are not looked at.
 //
 // The error is for tables that iptables itself would refuse, a *prove.HardError, or
@@ -126,6 +129,7 @@ func Of(ctx context.Context, h Host, limits prove.Limits) (*Report, error) {
 	}
 	report := &Report{Ports: r.sorted()}
 	r.unseen()
+	r.sentByOthers()
 	if err := r.direct(); err != nil {
 		return nil, err
 	}
@@ -151,7 +155,7 @@ func (r *reader) family(t docker.Tables) *family {
 			f.routes = append(f.routes, docker.Route{To: f.noSubnet(p.Bridge), Bridge: p.Bridge})
 		}
 	}
-	h := netfilter.Host{Family: t.Family, Raw: t.Raw, Mangle: t.Mangle, Nat: t.Nat, Filter: t.Filter, Security: t.Security}
+	h := netfilter.Host{Family: t.Family, Raw: t.Raw, Mangle: t.Mangle, Nat: t.Nat, Filter: t.Filter, Security: t.Security, RouteLocalnet: r.host.RouteLocalnet}
 	for _, x := range f.routes {
 		h.Routes = append(h.Routes, netfilter.Route{To: x.To, Interface: x.Bridge})
 	}
@@ -205,6 +209,48 @@ func (r *reader) unseen() {
 			r.note("the %v rules have no table nat, in which Docker publishes ports", f)
 		}
 	}
+}
+
+// sentByOthers notes the rules of nat PREROUTING and its chains that are none of Docker's
+// and send packets to containers, or to other ports of the host.
+func (r *reader) sentByOthers() {
+	for _, f := range r.families {
+		if f.Tables.Nat == nil {
+			continue
+		}
+		for _, c := range f.Tables.Nat.Chains {
+			if c.Name == "DOCKER" || c.Name == "DOCKER-INGRESS" || c.Name == "OUTPUT" {
+				continue
+			}
+			for _, rule := range c.Rules {
+				if to := r.sends(f, rule); to != "" {
+					r.note("a rule that is none of Docker's sends %v packets to %s; what it opens beside Docker's ports is not listed: -t nat %s", f.Family, to, rule.String(c.Name))
+				}
+			}
+		}
+	}
+}
+
+// sends is the container, or the published port of the host, to which a rule sends
+// packets; "" for neither.
+func (r *reader) sends(f *family, rule *iptables.Rule) string {
+	u := rule.Target.Use()
+	if u == nil {
+		return ""
+	}
+	d, ok := u.Destination(f.Family)
+	switch {
+	case !ok:
+		return ""
+	case d.Host && slices.ContainsFunc(r.ports, func(x *found) bool { return d.Ports[0] != 0 && x.Port.Port == d.Ports[0] }):
+		return fmt.Sprintf("port %d of the host", d.Ports[0])
+	case d.Addresses[0].IsValid() && slices.ContainsFunc(f.routes, func(x docker.Route) bool { return x.To.Contains(d.Addresses[0]) }):
+		if d.Ports[0] != 0 {
+			return netip.AddrPortFrom(d.Addresses[0], uint16(d.Ports[0])).String()
+		}
+		return d.Addresses[0].String()
+	}
+	return ""
 }
 
 func (r *reader) note(format string, args ...any) {

@@ -1,12 +1,14 @@
 package exposure
 
 import (
+	"context"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/seawall/seawall/compiler/docker"
 	"github.com/seawall/seawall/compiler/packet"
+	"github.com/seawall/seawall/compiler/prove"
 )
 
 // swarm is what Docker 28 writes for a service on port 8090 (NETFILTER.md section 1).
@@ -95,6 +97,49 @@ func user(rules string) []string {
 func table(name, rules string) []string {
 	chains := map[string]string{"raw": ":PREROUTING ACCEPT [0:0]\n", "mangle": ":PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n"}
 	return []string{"*nat\n", "*" + name + "\n" + chains[name] + rules + "COMMIT\n*nat\n"}
+}
+
+// Others send packets to a published port of the host, on which docker-proxy listens, and
+// to a container past Docker's own rules: the first is known, and both are said.
+func TestSentByOthers(t *testing.T) {
+	nat := func(rule string) string {
+		return strings.Replace(unprotected, "-A PREROUTING", "-A PREROUTING "+rule+"\n-A PREROUTING", 1)
+	}
+	for _, test := range []struct{ rule, want string }{
+		{"-p tcp -m tcp --dport 8070 -j REDIRECT --to-ports 8070", "! eth0, IPv4, over REDIRECT to port 8070 of the host: everybody\n"},
+		{"-p tcp -m tcp --dport 8070 -j REDIRECT --to-ports 9", "at most everybody"},
+		{"-p tcp -m tcp --dport 9000 -j DNAT --to-destination 172.23.0.2:90",
+			"a rule that is none of Docker's sends IPv4 packets to 172.23.0.2:90; what it opens beside Docker's ports is not listed: -t nat -A PREROUTING -p tcp -m tcp --dport 9000 -j DNAT --to-destination 172.23.0.2:90"},
+		{"-p tcp -m tcp --dport 80 -j REDIRECT --to-ports 8070", "sends IPv4 packets to port 8070 of the host; what"},
+	} {
+		h := Host{Families: []docker.Tables{tables(t, nat(test.rule), packet.IPv4), tables(t, noIPv6, packet.IPv6)}, Interfaces: []string{"eth0"}}
+		report, err := Of(context.Background(), h, prove.Limits{})
+		if err != nil || !strings.Contains(report.Text(), test.want) {
+			t.Errorf("%s: %v\n%s", test.rule, err, report.Text())
+		}
+	}
+}
+
+// What is published on the loopback is local, unless the kernel takes such packets from
+// an interface and no rule of Docker drops them.
+func TestRouteLocalnet(t *testing.T) {
+	local := strings.Replace(unprotected, "-A DOCKER ! -i br-open -p tcp", "-A DOCKER -d 127.0.0.1/32 ! -i br-open -p tcp", 1)
+	for _, test := range []struct {
+		four string
+		on   []string
+		want string
+	}{
+		{local, nil, "127.0.0.1:8070/tcp → 172.23.0.2:70 on br-open\n  local only\n"},
+		{local, []string{"eth0"}, "127.0.0.1:8070/tcp → 172.23.0.2:70 on br-open\n! eth0, IPv4, over DNAT: everybody\n"},
+		{strings.Replace(local, "*nat\n", "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -d 127.0.0.1/32 ! -i lo -p tcp -m tcp --dport 8070 -j DROP\nCOMMIT\n*nat\n", 1), []string{"eth0"},
+			"127.0.0.1:8070/tcp → 172.23.0.2:70 on br-open\n  local only\n"},
+	} {
+		h := Host{Families: []docker.Tables{tables(t, test.four, packet.IPv4), tables(t, noIPv6, packet.IPv6)}, Interfaces: []string{"eth0"}, RouteLocalnet: test.on}
+		report, err := Of(context.Background(), h, prove.Limits{})
+		if err != nil || !strings.Contains(report.Text(), test.want) {
+			t.Errorf("%v: %v\n%s", test.on, err, report.Text())
+		}
+	}
 }
 
 // What is reached of each kind of port, by hand.

@@ -98,7 +98,7 @@ func (w Way) By() string {
 
 // ways adds the ways into a port, by interface and family.
 func (r *reader) ways(x *found) error {
-	if x.Local {
+	if x.Local && (len(r.host.RouteLocalnet) == 0 || x.address.Is6()) {
 		return nil
 	}
 	for _, in := range r.host.Interfaces {
@@ -110,6 +110,11 @@ func (r *reader) ways(x *found) error {
 				return err
 			}
 		}
+	}
+	if x.Local && slices.ContainsFunc(x.Ways, func(w Way) bool { return !w.Nobody() }) {
+		x.Local = false // the kernel takes such packets
+	} else if x.Local {
+		x.Ways = nil
 	}
 	return nil
 }
@@ -267,12 +272,25 @@ func (w *Way) listener(r *reader, x *found) {
 	case Proxy:
 		_, doubt = r.listens(x, w.Family)
 	case Redirect:
-		doubt = "who listens on " + w.To + " is not known"
+		if !r.proxied(w.To, x.Protocol, w.Family) {
+			doubt = "who listens on " + w.To + " is not known"
+		}
 	}
 	if doubt != "" {
 		w.Undecided = true
 		w.Doubts = append(w.Doubts, Doubt{Why: doubt})
 	}
+}
+
+// proxied reports whether docker-proxy listens on a port of the host, as a way names it.
+func (r *reader) proxied(to, protocol string, f packet.Family) bool {
+	return slices.ContainsFunc(r.ports, func(x *found) bool {
+		if x.address.IsValid() || x.Protocol != protocol || to != fmt.Sprintf("port %d of the host", x.Port.Port) {
+			return false
+		}
+		listening, doubt := r.listens(x, f)
+		return listening && doubt == ""
+	})
 }
 
 // direct notes which published ports are reached past DNAT, by clients that route to a

@@ -30,6 +30,9 @@ type Host struct {
 	Family                             packet.Family
 	Raw, Mangle, Nat, Filter, Security *iptables.Table
 	Routes                             []Route
+	// RouteLocalnet are the interfaces on which the kernel takes packets to the loopback
+	// (net.ipv4.conf.*.route_localnet).
+	RouteLocalnet []string
 }
 
 // Route is a way to a network: its addresses, and the interface that leads there.
@@ -175,7 +178,9 @@ func (w *walk) arrive(x flow) {
 
 // impossible reports whether the kernel drops packets to an address that come in on an
 // interface: loopback is for lo alone, unless route_localnet is set.
-func (f *Follower) impossible(a netip.Addr, in string) bool { return a.IsLoopback() && in != "lo" }
+func (f *Follower) impossible(a netip.Addr, in string) bool {
+	return a.IsLoopback() && in != "lo" && !(a.Is4() && slices.Contains(f.host.RouteLocalnet, in))
+}
 
 // leadsTo is the interface behind which an address is, by the longest prefix; "" where
 // no route is known.
