@@ -3,6 +3,7 @@
 package lab
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"github.com/seawall/seawall/compiler/ipset"
 	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/packet"
+	"github.com/seawall/seawall/compiler/prove"
 )
 
 // host is the host's rules as they are now.
@@ -154,6 +156,21 @@ func (w *world) deletions(scenario string) {
 	if !slices.ContainsFunc(found, func(f doctor.Finding) bool { return strings.Contains(f.Summary, "DOCKER-USER") }) {
 		missed++
 		w.t.Errorf("a flushed table:\n%s", doctor.Text(found))
+	}
+	// And every chain in both families, while the daemon answers.
+	count++
+	for _, f := range families {
+		for _, table := range []string{"raw", "nat", "filter"} {
+			iptables := w.backend.Command(f, "") + " -w -t " + table
+			w.top.Host.Must("sh", "-c", iptables+" -F && "+iptables+" -X")
+		}
+	}
+	host := w.host()
+	host.Facts = doctor.Facts{Live: true, Daemon: true}
+	found = doctor.Run(context.Background(), host, prove.Limits{})
+	if len(found) != 1 || found[0].Code != "SD001" || !strings.Contains(found[0].Summary, "none of its chains") {
+		missed++
+		w.t.Errorf("no chain of Docker is there, and its daemon answers:\n%s", doctor.Text(found))
 	}
 	w.t.Logf("%d deletions, %d missed, %d fixed by a restart", count, missed, restarts)
 	results.add(scenario, count, missed)
