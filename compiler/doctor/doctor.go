@@ -62,7 +62,7 @@ var Codes = []struct{ Code, Title, Why string }{
 	{"SD013", "Docker uses its nftables back end", "There is no DOCKER-USER then."},
 	{"SD014", "The host does not forward IPv4", "No client reaches a container over DNAT."},
 	{"SD015", "A rule of others changes what Docker's rules do", "Docker flushes its own chains when it starts, and expects its own rules there alone."},
-	{"SD016", "firewalld or ufw is active", "Their zones and rules do not filter published ports."},
+	{"SD016", "firewalld is active, and DOCKER-USER has rules", "When it reloads, Docker makes its chains again with its own rules before the jump to DOCKER-USER."},
 }
 
 // Run looks at a host. A healthy one has no findings.
@@ -105,6 +105,7 @@ func Notes(ctx context.Context, h *Host, limits prove.Limits) []string {
 			list = append(list, fmt.Sprintf("IPv%d: FORWARD's policy is ACCEPT, and neighbours that route to containers' own addresses reach unpublished ports of %s. unlisted = \"deny\" closes that.", t.Family, packet.Shorten(open)))
 		}
 	}
+	list = append(list, h.Facts.firewalls()...)
 	if notAsked {
 		why := "Docker was not asked (--inspect)"
 		if h.Facts.Live {

@@ -593,8 +593,33 @@ func TestFacts(t *testing.T) {
 	for _, f := range Run(context.Background(), host, prove.Limits{}) {
 		codes = append(codes, f.Code)
 	}
-	if got, want := fmt.Sprint(codes), "[SD011 SD011 SD013 SD014 SD012 SD016 SD016]"; got != want {
+	if got, want := fmt.Sprint(codes), "[SD011 SD011 SD013 SD014 SD012]"; got != want {
 		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// Beside ufw a host is healthy, and beside firewalld one without rules in DOCKER-USER.
+func TestFirewalls(t *testing.T) {
+	healthy := capture(t, "engine-29-published-8080.iptables-save")
+	ours := strings.Replace(healthy, "-A FORWARD -j DOCKER-USER\n", "-A FORWARD -j DOCKER-USER\n-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n", 1)
+	for _, test := range []struct {
+		text, active, codes, note string
+	}{
+		{healthy, "ufw", "", "ufw is active. Its rules do not filter published ports"},
+		{ours, "ufw", "", "ufw is active."},
+		{healthy, "firewalld", "", "firewalld is active. Its zones do not filter published ports"},
+		{ours, "firewalld", "SD016", "firewalld is active."},
+	} {
+		host := look(t, test.text, packet.IPv4)
+		host.Facts = Facts{Live: true, Forwarding: map[int]bool{4: true}, Active: map[string]bool{test.active: true}}
+		codes := ""
+		for _, f := range Run(context.Background(), host, prove.Limits{}) {
+			codes += f.Code
+		}
+		notes := strings.Join(Notes(context.Background(), host, prove.Limits{}), "\n")
+		if codes != test.codes || !strings.Contains(notes, test.note) {
+			t.Errorf("%s: %q, notes:\n%s", test.active, codes, notes)
+		}
 	}
 }
 

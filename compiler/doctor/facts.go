@@ -4,9 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/seawall/seawall/compiler/docker"
+	"github.com/seawall/seawall/compiler/iptables"
 )
 
 // Facts is what a live host says beside its rules. The zero Facts says nothing,
@@ -39,15 +39,32 @@ func (d *doctor) facts() {
 			Traffic: []string{"whatever the rules of that back end drop"},
 			Advice:  fmt.Sprintf("look at them with iptables-%s-save, and move or flush them", map[string]string{"legacy": "legacy", "nf_tables": "nft"}[f.OtherBackend])})
 	}
-	for _, x := range [][2]string{
-		{"firewalld", "a reload of firewalld flushes the chains of older engines: restart Docker after it, or use an engine that listens for it (20.10.21 or later)"},
-		{"ufw", "ufw's own rules stand in INPUT and in chains of FORWARD after DOCKER-USER: they do not filter published ports, and \"ufw reload\" leaves Docker's chains alone"}} {
-		name, reload := x[0], x[1]
-		if f.Active[name] {
-			d.add(Finding{Code: "SD016", Summary: name + " is active", Detail: strings.ToUpper(reload[:1]) + reload[1:] + ".",
-				Traffic: []string{"published ports pass by its zones and rules"}, Advice: "load seawall.sh after it, and let seawall verify notice a change"})
-		}
+	if f.Active["firewalld"] && d.hasRules() {
+		d.add(Finding{Code: "SD016", Summary: "firewalld is active, and rules in DOCKER-USER do not hold beside it",
+			Detail:  "When firewalld reloads, Docker makes its chains again, with its own rules before the jump to DOCKER-USER; with older engines the jump stands last from then on. A zone or a rich rule cannot say what these rules say: firewalld lets in what was rewritten by DNAT before it asks its zones.",
+			Traffic: []string{"new connections to published ports after a reload: whatever DOCKER-USER denies gets in, for half a second or for good"},
+			Advice:  "after each reload load the rules again and look here; seawall watch does both"})
 	}
+}
+
+// hasRules reports whether DOCKER-USER has rules beside the RETURN of older engines.
+func (d *doctor) hasRules() bool {
+	return slices.ContainsFunc(d.host.Families, func(t docker.Tables) bool {
+		c := t.Filter.Chain(iptables.DockerUser)
+		return c != nil && slices.ContainsFunc(c.Rules, func(r *iptables.Rule) bool { return r.Spec() != "-j RETURN" })
+	})
+}
+
+// firewalls notes which other firewalls are active.
+func (f *Facts) firewalls() []string {
+	var list []string
+	if f.Active["ufw"] {
+		list = append(list, "ufw is active. Its rules do not filter published ports, which DOCKER-USER decides about before it; \"ufw reload\" leaves that chain alone.")
+	}
+	if f.Active["firewalld"] {
+		list = append(list, "firewalld is active. Its zones do not filter published ports, and rules in DOCKER-USER will not hold when it reloads.")
+	}
+	return list
 }
 
 // runsDocker reports whether some family has chains of Docker.
