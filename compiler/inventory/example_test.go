@@ -35,5 +35,5 @@ func ExamplePolicy() {
 	// }
 	//
 	// # Published on the loopback alone, which nobody outside reaches:
-	// #   db: 5432/tcp
+	// #   db: 5432/tcp on 127.0.0.1
 }
