@@ -92,7 +92,7 @@ func each(t *iptables.Table, chain string, f func(*iptables.Rule)) {
 // those that let the rewritten packets in.
 func (l *Layout) published() {
 	each(l.Tables.Nat, "DOCKER", func(r *iptables.Rule) {
-		if p, ok := dnat(r); ok && !l.unsaid(p) {
+		if p, ok := dnat(r); ok && l.publishes(r, p) {
 			if p.Bridge == "" {
 				p.Bridge = l.bridgeOf(p.To.Addr())
 			}
@@ -106,6 +106,12 @@ func (l *Layout) published() {
 			l.Published = append(l.Published, p)
 		}
 	})
+}
+
+// publishes reports whether a rule that rewrites is one of Docker's: with docker-proxy on
+// those have "! -i BRIDGE", and Docker does not say another thing.
+func (l *Layout) publishes(r *iptables.Rule, p *Published) bool {
+	return (r.In.Not || l.hairpin()) && !l.unsaid(p)
 }
 
 // accepts reads "-A DOCKER -d CONTAINER ! -i BRIDGE -o BRIDGE -p PROTO --dport PORT -j

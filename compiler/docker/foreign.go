@@ -69,7 +69,7 @@ func (l *Layout) special(table, chain string, r *iptables.Rule, last bool) bool 
 	}
 	switch table + " " + chain {
 	case "nat " + chainDocker, "nat " + chainIngress:
-		if p, ok := dnat(r); ok && chain == chainDocker && l.unsaid(p) {
+		if p, ok := dnat(r); ok && chain == chainDocker && !l.publishes(r, p) {
 			return false
 		}
 		return target == "DNAT" || spec == "-j RETURN" && last || r.In.Name == "loopback0"

@@ -180,7 +180,7 @@ func (l *Layout) natRules(n *Network, k Kind) []Expected {
 	if l.options.hairpin {
 		list = append(list, nat("POSTROUTING", fmt.Sprintf("-o %s -m addrtype --src-type LOCAL -j %s", b, target), 0, "it lets the host itself use the published ports of "+b))
 	}
-	if l.Engine != Docker29 && (k.Mode == GatewayRouted || k.Masquerade && !l.options.hairpin) {
+	if l.Engine != Docker29 && !l.options.hairpin && (k.Mode == GatewayRouted || k.Masquerade) {
 		list = append(list, nat(chainDocker, fmt.Sprintf("-i %s -j RETURN", b), 1, "it leaves the containers of "+b+" to docker-proxy"))
 	}
 	return list

@@ -44,6 +44,7 @@ func (d *doctor) chains(l *docker.Layout) {
 	}
 	d.userJump(l)
 	d.foreign(l)
+	d.accepted(l)
 	d.rerouted(l)
 }
 
@@ -163,9 +164,9 @@ func (d *doctor) carryCommands(f packet.Family, list []string) {
 	d.commands[f] = append(d.commands[f], list...)
 }
 
-// fixedTables is fixedChains for the nat and raw tables as well.
+// fixedTables is fixedChains for the other tables as well.
 func (d *doctor) fixedTables(t docker.Tables) docker.Tables {
-	for _, table := range []**iptables.Table{&t.Nat, &t.Raw} {
+	for _, table := range []**iptables.Table{&t.Nat, &t.Mangle, &t.Raw} {
 		if *table == nil {
 			continue
 		}
@@ -316,7 +317,7 @@ func (d *doctor) afterJump(l *docker.Layout, edits []edit) []string {
 // libvirt, Podman) and for packets that they marked (kube-proxy) does not. may reports
 // that it does if a match holds that cannot be evaluated.
 func (d *doctor) passesBy(l *docker.Layout, c *iptables.Chain, jump, i int) (passes, may bool) {
-	if c.Rules[i].Target.Name != "ACCEPT" && l.Tables.Filter.Chain(c.Rules[i].Target.Name) == nil {
+	if r := c.Rules[i]; r.Target.Name != "ACCEPT" && l.Tables.Filter.Chain(r.Target.Name) == nil || toOthers(l, r) {
 		return false, false
 	}
 	closed := d.closedUser(l)
@@ -336,7 +337,8 @@ func (d *doctor) passesBy(l *docker.Layout, c *iptables.Chain, jump, i int) (pas
 	}
 	own := ownNetworks(l)
 	for _, c := range changes {
-		if !c.Old.IsClosed() || c.New.IsClosed() || c.Example.State != packet.New || c.Example.Mark != 0 || !c.AllBut && ofNetworks(c.Sources, own) {
+		if !c.Old.IsClosed() || c.New.IsClosed() || c.Example.State != packet.New || c.Example.Mark != 0 ||
+			!c.AllBut && ofNetworks(c.Sources, own) || ofNetworks([]string{c.Example.Dest.String()}, own) {
 			continue
 		}
 		passes, may = passes || c.New.IsOpen() && c.New.Known(), may || !c.New.Known()
@@ -344,15 +346,32 @@ func (d *doctor) passesBy(l *docker.Layout, c *iptables.Chain, jump, i int) (pas
 	return passes, may
 }
 
-// ownNetworks are the networks whose packets the host rewrites on their way out: its own
-// containers, machines and tunnels, which nobody has on the outside.
+// toOthers reports whether a rule is about a destination that no container has, as the
+// subnets of all networks are known.
+func toOthers(l *docker.Layout, r *iptables.Rule) bool {
+	if !r.Dest.Prefix.IsValid() || r.Dest.Not {
+		return false
+	}
+	for _, n := range l.Networks {
+		if len(n.Subnets) == 0 || slices.ContainsFunc(n.Subnets, r.Dest.Prefix.Overlaps) {
+			return false
+		}
+	}
+	return len(l.Networks) > 0
+}
+
+// ownNetworks are the networks beside Docker's whose packets the host rewrites on their
+// way out: its own containers, machines and tunnels, which nobody has on the outside.
 func ownNetworks(l *docker.Layout) []netip.Prefix {
 	if l.Tables.Nat == nil || l.Tables.Nat.Chain("POSTROUTING") == nil {
 		return nil
 	}
 	var list []netip.Prefix
+	container := func(p netip.Prefix) bool {
+		return slices.ContainsFunc(l.Networks, func(n *docker.Network) bool { return slices.ContainsFunc(n.Subnets, p.Overlaps) })
+	}
 	for _, r := range l.Tables.Nat.Chain("POSTROUTING").Rules {
-		if r.Source.Prefix.IsValid() && !r.Source.Not && r.Source.Prefix.Bits() > 0 {
+		if r.Source.Prefix.IsValid() && !r.Source.Not && r.Source.Prefix.Bits() > 0 && !container(r.Source.Prefix) {
 			list = append(list, r.Source.Prefix)
 		}
 	}

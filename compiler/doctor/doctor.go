@@ -80,7 +80,7 @@ func Run(ctx context.Context, h *Host, limits prove.Limits) []Finding {
 // Notes are what a healthy host's owner may want to know: they are no findings.
 func Notes(ctx context.Context, h *Host, limits prove.Limits) []string {
 	var list []string
-	notAsked := false
+	notAsked, noNetworks := false, false
 	for _, t := range h.Families {
 		l := docker.Look(t)
 		c := t.Filter.Chain("FORWARD")
@@ -90,6 +90,7 @@ func Notes(ctx context.Context, h *Host, limits prove.Limits) []string {
 		d := &doctor{ctx: ctx, limits: limits, host: h}
 		list = append(list, d.undecidedBefore(l, c)...)
 		notAsked = notAsked || l.Tables.Known == nil
+		noNetworks = noNetworks || l.Tables.Known != nil && len(l.Tables.Known.Networks) == 0
 		if c.Policy == "DROP" {
 			list = append(list, fmt.Sprintf("IPv%d: FORWARD's policy is DROP, which is Docker's own doing. If this host routes for others, their traffic needs forward blocks in the policy.", t.Family))
 			continue
@@ -112,6 +113,9 @@ func Notes(ctx context.Context, h *Host, limits prove.Limits) []string {
 			why = "the Docker daemon does not answer"
 		}
 		list = append(list, why+", so a rule that is gone together with all others of its container or network is not missed.")
+	}
+	if noNetworks {
+		list = append(list, "no network is in what docker inspect printed, so what kind each is was told by its rules alone; docker network inspect says it.")
 	}
 	return list
 }

@@ -466,6 +466,7 @@ func TestBeforeTheJump(t *testing.T) {
 			{"-A FORWARD -j NETAVARK_FORWARD\n-A NETAVARK_FORWARD -d 10.88.0.0/16 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n-A NETAVARK_FORWARD -s 10.88.0.0/16 -j ACCEPT\n", ""},
 			{"-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n", ""},
 			{"-A FORWARD -i docker0 -o eth0 -j ACCEPT\n", ""},
+			{"-A FORWARD -d 192.168.1.10/32 -p tcp -m tcp --dport 443 -j ACCEPT\n", ""},
 			{"-A FORWARD -i eth0 -o eth1 -j ACCEPT\n", ""},
 			{tailscale + "-A FORWARD -o docker0 -j ACCEPT\n", "-A FORWARD -o docker0 -j ACCEPT"},
 			{libvirt + "-A FORWARD -p tcp -m tcp --dport 80 -j ACCEPT\n", "-A FORWARD -p tcp -m tcp --dport 80 -j ACCEPT"},

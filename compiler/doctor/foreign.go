@@ -41,6 +41,48 @@ func (d *doctor) foreign(l *docker.Layout) {
 	}
 }
 
+// accepted finds rules of DOCKER-USER that accept packets whatever Docker's own rules say
+// of them: networks are open to each other then, and ports that are not published. One
+// about certain sources, destinations or ports is meant. RETURN in its place leaves that
+// to Docker's rules.
+func (d *doctor) accepted(l *docker.Layout) {
+	now := d.fixedChains(l.Tables)
+	c := now.Filter.Chain(iptables.DockerUser)
+	if c == nil {
+		return
+	}
+	opensOthers := func(x packetFlow, opens bool) bool { return opens && (x.kind == unasked || x.kind == across) }
+	for i, r := range c.Rules {
+		if r.Target.Name != "ACCEPT" || particular(r) || r.In.Name != "" && r.Out.Name != "" {
+			continue
+		}
+		back := append(edit{"-R", c.Name, fmt.Sprint(i + 1)}, returned(r)...)
+		changed := d.differencesOf(l, now.Filter, []edit{back}, opensOthers)
+		if len(changed) == 0 {
+			continue
+		}
+		for n := range changed {
+			changed[n] = strings.Replace(changed[n], "without it", "with RETURN in its place", 1)
+		}
+		f := Finding{Code: "SD015", Summary: "a rule of DOCKER-USER accepts what Docker's own rules keep out: " + r.String(c.Name), Place: d.placeOf(l, c.Name, r),
+			Detail:  "ACCEPT ends FORWARD: no rule of Docker decides after it, and those keep networks apart and close ports that are not published. RETURN goes on to them.",
+			Traffic: changed, Advice: "write RETURN in place of ACCEPT"}
+		if after, some := d.provedWhole(now.Filter, now.Family, []edit{back}, func(c *prove.Change) bool { return !opens(c) }); after != nil && some {
+			f.Fix, f.Advice = commands(now.Family, []edit{back}), ""
+			d.carry(now.Family, []edit{back})
+			now.Filter = after
+		}
+		d.add(f)
+	}
+}
+
+// returned is a rule that accepts, with RETURN in place of that.
+func returned(r *iptables.Rule) []string {
+	words := spec(r)
+	words[len(words)-1] = "RETURN"
+	return words
+}
+
 // dropsRest is FORWARD as Docker makes it where it switches forwarding on: its own
 // chains have to work with that policy as well.
 var dropsRest = edit{"-P", "FORWARD", "DROP"}

@@ -70,6 +70,14 @@ var harmful = []insertion{
 	{"raw", "PREROUTING", false, "-i BRIDGE -j CT --notrack"},
 	{"mangle", "FORWARD", false, "-i BRIDGE -j DROP"},
 	{"mangle", "FORWARD", false, "-o BRIDGE -j DROP"},
+	{"mangle", "POSTROUTING", false, "-o eth0 -m state --state NEW -j DROP"},
+	{"mangle", "FORWARD", false, "-i BRIDGE -m conntrack --ctstate ESTABLISHED -j DROP"},
+	{"mangle", "PREROUTING", false, "-m state --state RELATED,ESTABLISHED -j DROP"},
+	{"nat", "DOCKER", false, "-p tcp -m tcp --dport 9000 -j DNAT --to-destination 172.17.0.9:80"},
+	{"nat", "DOCKER", false, "-p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.9:80"},
+	{"filter", "DOCKER-USER", false, "-j ACCEPT"},
+	{"filter", "DOCKER-USER", false, "-m conntrack --ctstate NEW -j ACCEPT"},
+	{"filter", "DOCKER-USER", false, "-i BRIDGE -j ACCEPT"},
 	pastRaw,
 }
 
@@ -84,6 +92,10 @@ var meantWell = []insertion{
 	{"filter", "FORWARD", false, "-i virbr0 -o eth0 -j ACCEPT"},
 	{"filter", "FORWARD", false, "-i BRIDGE -d 10.9.0.0/16 -j DROP"},
 	{"filter", "FORWARD", false, "-i BRIDGE -o eth0 -j DROP"},
+	{"filter", "DOCKER-USER", false, "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"},
+	{"filter", "DOCKER-USER", false, "-s 10.8.0.0/16 -j ACCEPT"},
+	{"filter", "DOCKER-USER", false, "-i docker0 -o BRIDGE -j ACCEPT"},
+	{"filter", "DOCKER-USER", false, "-i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j ACCEPT"},
 	{"filter", "FORWARD", false, "-s 203.0.113.77/32 -j DROP"},
 	{"filter", "FORWARD", false, "-m conntrack --ctstate INVALID -j DROP"},
 	{"filter", "FORWARD", false, "-m limit --limit 5/min -j LOG --log-prefix \"fwd \""},
@@ -105,9 +117,9 @@ var bridgesOf = map[string]string{
 // into puts the rule into a saved host; false where it has no such chain.
 func (x insertion) into(text, bridge string) (string, bool) {
 	if !strings.Contains(text, "*"+x.table+"\n") { // iptables-save has the tables that were used
-		text += "*" + x.table + "\n:PREROUTING ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\nCOMMIT\n"
+		text += "*" + x.table + "\n:PREROUTING ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\nCOMMIT\n"
 		if x.table == "raw" {
-			text = strings.Replace(text, "*raw\n:PREROUTING ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n", "*raw\n:PREROUTING ACCEPT [0:0]\n", 1)
+			text = strings.Replace(text, "*raw\n:PREROUTING ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n", "*raw\n:PREROUTING ACCEPT [0:0]\n", 1)
 		}
 	}
 	head, rest, found := strings.Cut(text, "*"+x.table+"\n")

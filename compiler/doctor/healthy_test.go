@@ -159,7 +159,7 @@ func (w *written) masquerade(b, subnet string, k kind) {
 	if nat && k.masq {
 		w.ins("nat POSTROUTING", "-s %s ! -o %s -j %s", subnet, b, target)
 	}
-	if w.engine != "29" && (!nat || k.masq && w.proxy) {
+	if w.engine != "29" && w.proxy && (!nat || k.masq) {
 		w.ins("nat DOCKER", "-i %s -j RETURN", b)
 	}
 	if !w.proxy {

@@ -22,11 +22,13 @@ func (d *doctor) rerouted(l *docker.Layout) {
 	if len(list) == 0 {
 		return
 	}
-	for _, f := range list {
-		if port := unpublished(f); port != "" {
-			d.reroutedBy(l, f, []string{"clients of " + port + " get to a container that does not publish it"})
+	list = slices.DeleteFunc(list, func(f docker.Foreign) bool {
+		changed := append(unpublished(f), answersCut(l, d.interfaces(), f)...)
+		if len(changed) > 0 {
+			d.reroutedBy(l, f, changed)
 		}
-	}
+		return len(changed) > 0
+	})
 	now := d.passages(l.Tables, l)
 	for _, f := range list {
 		after := l.Tables
@@ -53,17 +55,34 @@ func (d *doctor) rerouted(l *docker.Layout) {
 	}
 }
 
-// unpublished is the port of a rule among Docker's own that sends clients to a container
-// that does not publish it, as Docker says; "" for another rule.
-func unpublished(f docker.Foreign) string {
+// unpublished is what a rule among Docker's own does that sends clients somewhere, and is
+// none of Docker's.
+func unpublished(f docker.Foreign) []string {
 	if f.Table != "nat" || !f.Own || f.Rule.Target.Name != "DNAT" {
-		return ""
+		return nil
 	}
-	port, ok := option(f.Rule.Body, "--dport")
-	if !ok {
-		return "other ports"
+	clients := "clients of other ports"
+	if port, ok := option(f.Rule.Body, "--dport"); ok {
+		clients = fmt.Sprintf("clients of port %s/%s", port, f.Rule.Protocol.Name)
 	}
-	return fmt.Sprintf("port %s/%s", port, f.Rule.Protocol.Name)
+	return []string{clients + ": they are sent where Docker does not send them"}
+}
+
+// answersCut is what a rule of mangle does that drops packets of connections that stand:
+// a packet that opens one does not meet it.
+func answersCut(l *docker.Layout, outside []string, f docker.Foreign) []string {
+	r := f.Rule
+	state, ok := option(r.Body, "--ctstate", "--state")
+	if f.Table != "mangle" || f.Chain == "INPUT" || f.Chain == "OUTPUT" || !closed(r) || particular(r) || !ok || !strings.Contains(state, "ESTABLISHED") {
+		return nil
+	}
+	about := func(i iptables.Interface) bool {
+		return i.Name == "" || !i.Not && (slices.Contains(outside, i.Name) || l.NetworkOf(i.Name) != nil)
+	}
+	if !about(r.In) || !about(r.Out) {
+		return nil
+	}
+	return []string{"answers, and all that follows in a connection of a container: they are dropped"}
 }
 
 // elsewhere are the rules of others in raw, mangle and nat.
@@ -101,54 +120,78 @@ type passage struct {
 // each network's containers to the outside, and of packets to those addresses of
 // containers that Docker closes in raw. They are the same ways for all tables of a host.
 func (d *doctor) passages(t docker.Tables, l *docker.Layout) []passage {
-	host := netfilter.Host{Family: t.Family, Raw: t.Raw, Mangle: t.Mangle, Nat: t.Nat}
+	w := d.traveller(t, l)
+	var list []passage
+	for _, p := range l.Published {
+		if p.Port > 0 && !p.Said && !p.Address.IsLoopback() { // else nothing is sent there
+			list = append(list, w.inwards(p))
+		}
+	}
+	for _, n := range l.Networks {
+		if len(n.Subnets) > 0 {
+			list = append(list, w.outwards(n))
+		}
+	}
+	for _, r := range closedInRaw(l) {
+		list = append(list, w.direct(r.Dest.Prefix.Addr()))
+	}
+	return list
+}
+
+// traveller sends packets through a family's tables, without filter.
+type traveller struct {
+	*doctor
+	*netfilter.Follower
+	in     string     // an interface to the outside
+	client netip.Addr // somebody there
+	self   netip.Addr // the host's own address, or a server's
+}
+
+func (d *doctor) traveller(t docker.Tables, l *docker.Layout) *traveller {
+	w := &traveller{doctor: d, in: d.interfaces()[0], client: netip.MustParseAddr("203.0.113.9"), self: netip.MustParseAddr("198.51.100.2")}
+	everywhere := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+	if t.Family == packet.IPv6 {
+		everywhere = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+		w.client, w.self = netip.MustParseAddr("2001:db8:ffff::9"), netip.MustParseAddr("2001:db8::2")
+	}
+	host := netfilter.Host{Family: t.Family, Raw: t.Raw, Mangle: t.Mangle, Nat: t.Nat, Routes: []netfilter.Route{{To: everywhere, Interface: w.in}}}
 	for _, r := range l.Routes() {
 		host.Routes = append(host.Routes, netfilter.Route{To: r.To, Interface: r.Bridge})
 	}
-	in := d.interfaces()[0]
-	everywhere := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
-	client, self := netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("198.51.100.2")
-	if t.Family == packet.IPv6 {
-		everywhere = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
-		client, self = netip.MustParseAddr("2001:db8:ffff::9"), netip.MustParseAddr("2001:db8::2")
+	w.Follower = netfilter.New(host, w.in)
+	return w
+}
+
+// ends reports whether a packet from a source may end as is wanted. Where that cannot be
+// said, it does.
+func (w *traveller) ends(x packet.Packet, local bool, from netip.Addr, wanted func(netfilter.End) bool) bool {
+	ends, err := w.Follow(w.ctx, x, local, w.limits)
+	return err != nil || slices.ContainsFunc(ends, func(e netfilter.End) bool { return wanted(e) && e.Sources.Has(diagram.OfAddr(from)) })
+}
+
+func (w *traveller) inwards(p *docker.Published) passage {
+	x := packet.Packet{In: w.in, Protocol: protocolOf(p.Protocol), TCPFlags: packet.SYN, Sport: 40000, Dest: w.self, Dport: p.Port}
+	if p.Address.IsValid() {
+		x.Dest = p.Address
 	}
-	host.Routes = append(host.Routes, netfilter.Route{To: everywhere, Interface: in})
-	follower := netfilter.New(host, in)
-	// comes reports whether a packet from a source ends as is wanted.
-	comes := func(x packet.Packet, local bool, from netip.Addr, wanted func(netfilter.End) bool) bool {
-		ends, err := follower.Follow(d.ctx, x, local, d.limits)
-		return err != nil || slices.ContainsFunc(ends, func(e netfilter.End) bool { return wanted(e) && e.Sources.Has(diagram.OfAddr(from)) })
-	}
-	var list []passage
-	for _, p := range l.Published {
-		if p.Port == 0 || p.Said || p.Address.IsLoopback() {
-			continue // nothing is sent there
-		}
-		x := packet.Packet{In: in, Protocol: protocolOf(p.Protocol), TCPFlags: packet.SYN, Sport: 40000, Dest: self, Dport: p.Port}
-		if p.Address.IsValid() {
-			x.Dest = p.Address
-		}
-		there := comes(x, true, client, func(e netfilter.End) bool {
-			return e.Packet.Dest == p.To.Addr() && e.Packet.Dport == int(p.To.Port()) && !e.Verdict.IsClosed()
-		})
-		list = append(list, passage{fmt.Sprintf("new connections to %d/%s: they do not get to %s, or not by way of DOCKER-USER", p.Port, p.Protocol, p.To), there, closesSome})
-	}
-	for _, n := range l.Networks {
-		if len(n.Subnets) == 0 {
-			continue
-		}
-		x := packet.Packet{In: n.Bridge, Protocol: packet.TCP, TCPFlags: packet.SYN, Sport: 40000, Dest: self, Dport: 443}
-		out := comes(x, false, n.Subnets[0].Addr().Next().Next(), func(e netfilter.End) bool {
-			return !e.Verdict.IsClosed() && e.Packet.State != packet.Untracked && e.Packet.Dest == x.Dest
-		})
-		list = append(list, passage{"connections of the containers of " + n.Bridge + " to the outside, and their answers to clients: they are dropped, sent elsewhere, or not tracked", out, closesSome})
-	}
-	for _, r := range closedInRaw(l) {
-		x := packet.Packet{In: in, Protocol: packet.TCP, TCPFlags: packet.SYN, Sport: 40000, Dest: r.Dest.Prefix.Addr(), Dport: 80}
-		open := comes(x, false, client, func(e netfilter.End) bool { return e.Verdict.IsOpen() })
-		list = append(list, passage{"connections from outside to " + x.Dest.String() + " by its own address: let past Docker's rule in raw", !open, particular})
-	}
-	return list
+	there := w.ends(x, true, w.client, func(e netfilter.End) bool {
+		return e.Packet.Dest == p.To.Addr() && e.Packet.Dport == int(p.To.Port()) && !e.Verdict.IsClosed()
+	})
+	return passage{fmt.Sprintf("new connections to %d/%s: they do not get to %s, or not by way of DOCKER-USER", p.Port, p.Protocol, p.To), there, closesSome}
+}
+
+func (w *traveller) outwards(n *docker.Network) passage {
+	x := packet.Packet{In: n.Bridge, Protocol: packet.TCP, TCPFlags: packet.SYN, Sport: 40000, Dest: w.self, Dport: 443}
+	out := w.ends(x, false, n.Subnets[0].Addr().Next().Next(), func(e netfilter.End) bool {
+		return !e.Verdict.IsClosed() && e.Packet.State != packet.Untracked && e.Packet.Dest == x.Dest
+	})
+	return passage{"connections of the containers of " + n.Bridge + " to the outside, and their answers to clients: they are dropped, sent elsewhere, or not tracked", out, closesSome}
+}
+
+func (w *traveller) direct(container netip.Addr) passage {
+	x := packet.Packet{In: w.in, Protocol: packet.TCP, TCPFlags: packet.SYN, Sport: 40000, Dest: container, Dport: 80}
+	open := w.ends(x, false, w.client, func(e netfilter.End) bool { return e.Verdict.IsOpen() })
+	return passage{"connections from outside to " + container.String() + " by its own address: let past Docker's rule in raw", !open, particular}
 }
 
 // closesSome reports whether a rule closes certain ports or sources.
@@ -164,9 +207,13 @@ func closedInRaw(l *docker.Layout) []*iptables.Rule {
 	})
 }
 
-// particular reports whether a rule asks for more than an interface and a protocol.
+// particular reports whether a rule asks for more than an interface, a protocol and a
+// state.
 func particular(r *iptables.Rule) bool {
-	return r.Source.Prefix.IsValid() || r.Dest.Prefix.IsValid() || len(r.Matches) > 0 || len(r.Masks) > 0 || r.Unread != ""
+	asks := func(m iptables.Match) bool {
+		return slices.ContainsFunc(m.Options, func(o iptables.Option) bool { return o.Name != "--ctstate" && o.Name != "--state" })
+	}
+	return r.Source.Prefix.IsValid() || r.Dest.Prefix.IsValid() || slices.ContainsFunc(r.Matches, asks) || len(r.Masks) > 0 || r.Unread != ""
 }
 
 // unmasqueraded are the networks whose packets a rule before Docker's leaves with their
