@@ -35,8 +35,9 @@ type broken struct {
 }
 
 // A fix of SD008 and SD009 opens, one of SD004, SD006 and SD007 closes, and those of
-// SD003 and of rules that are never met change nothing or close. Expectations are
-// written by hand.
+// SD003 and of rules that are never met change nothing or close; one of SD015 closes what
+// the rule opened, between networks and to ports that are not published. Expectations
+// are written by hand.
 var brokenHosts = []broken{
 	// SD006: INPUT and a published port.
 	{input: "-A INPUT -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n", codes: "SD006", change: "closed 8080/tcp"},
@@ -136,17 +137,17 @@ var brokenHosts = []broken{
 	{user: "-A DOCKER-USER -j LOG\n", forward: "-A FORWARD -j DOCKER-USER\n", codes: "SD003"},
 	{user: "-A DOCKER-USER -s 10.0.0.0/8 -i eth0 -j DROP\n", forward: "-A FORWARD -j DOCKER-USER\n", codes: "SD003 SD008", change: "opened every port"},
 	{forward: "-A FORWARD -j DOCKER-USER\n-A FORWARD -o lo -j DROP\n", codes: "SD003"},
-	{user: "-A DOCKER-USER -i eth0 -m conntrack --ctdir ORIGINAL -j DROP\n", forward: "-A FORWARD -p tcp -m tcp --dport 80 -j ACCEPT\n", codes: "SD004", change: "closed tcp"},
-	{user: "-A DOCKER-USER -s 10.0.0.0/8 -i eth0 -p udp -m conntrack --ctorigdstport 5353 --ctdir ORIGINAL -j REJECT --reject-with icmp-port-unreachable\n", forward: "-A FORWARD -m comment --comment \"mine: $(x)\" -j ACCEPT\n", codes: "SD004", change: "closed 5353/udp"},
+	{user: "-A DOCKER-USER -i eth0 -m conntrack --ctdir ORIGINAL -j DROP\n", forward: "-A FORWARD -p tcp -m tcp --dport 80 -j ACCEPT\n", codes: "SD004 SD015", change: "closed tcp"},
+	{user: "-A DOCKER-USER -s 10.0.0.0/8 -i eth0 -p udp -m conntrack --ctorigdstport 5353 --ctdir ORIGINAL -j REJECT --reject-with icmp-port-unreachable\n", forward: "-A FORWARD -m comment --comment \"mine: $(x)\" -j ACCEPT\n", codes: "SD004 SD015", change: "closed 5353/udp every port tcp udp"},
 	{user: "-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n", forward: "-A FORWARD -i eth0 -j ACCEPT\n", codes: "SD004", change: "closed 8080/tcp"},
 	{user: "-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n", forward: "-A FORWARD -s 10.0.0.0/8 -j ACCEPT\n", codes: "SD004", change: "closed 8080/tcp"},
 	{user: "-A DOCKER-USER -i eth0 -m conntrack --ctorigdstport 8000 --ctdir ORIGINAL -p tcp -j ACCEPT\n", forward: "-A FORWARD -s 6.6.6.6/32 -j DROP\n-A FORWARD -p udp -j ACCEPT\n", codes: "SD004", left: "SD004"},
 	{forward: "-A FORWARD -i virbr0 -j ACCEPT\n-A FORWARD -o virbr0 -j ACCEPT\n"},
-	{user: "-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n", forward: "-A FORWARD -i virbr0 -j ACCEPT\n-A FORWARD -o docker0 -j ACCEPT\n", codes: "SD004", change: "closed 8080/tcp"},
+	{user: "-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n", forward: "-A FORWARD -i virbr0 -j ACCEPT\n-A FORWARD -o docker0 -j ACCEPT\n", codes: "SD004 SD015", change: "closed 8080/tcp every port tcp udp"},
 	// SD004 and SD007 where Docker has its DOCKER-FORWARD (28 and later), also when that
 	// came before the jump, as a reload of firewalld leaves it.
 	{capture: modern, user: "-A DOCKER-USER -i eth0 -m conntrack --ctdir ORIGINAL -j DROP\n", forward: "-A FORWARD -p tcp -m tcp --dport 80 -j ACCEPT\n", codes: "SD004", change: "closed tcp"},
-	{capture: modern, user: "-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n", forward: "-A FORWARD -i eth0 -j ACCEPT\n", codes: "SD004", change: "closed 8080/tcp"},
+	{capture: modern, user: "-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n", forward: "-A FORWARD -i eth0 -j ACCEPT\n", codes: "SD004 SD015", change: "closed 0-8079/tcp 8080/tcp 8081-65535/tcp tcp udp"},
 	{capture: modern, user: "-A DOCKER-USER ! -s 192.0.2.0/24 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j REJECT --reject-with tcp-reset\n", forward: "-A FORWARD -j DOCKER-FORWARD\n", codes: "SD004", change: "closed 8080/tcp"},
 	{capture: modern, user: "-A DOCKER-USER -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n", codes: "SD007", change: "closed 8080/tcp"},
 	{capture: modern, user: "-A DOCKER-USER -s 10.0.0.0/8 -i eth0 -j DROP\n", codes: "SD008", change: "opened every port tcp udp"},
@@ -161,7 +162,7 @@ var brokenHosts = []broken{
 	{capture: modern, jump: "-A FORWARD -i eth0 -j DOCKER-USER\n", forward: "-A FORWARD -j DOCKER-FORWARD\n", codes: "SD002 SD003"},
 	// SD005: closed over DNAT, and open over docker-proxy.
 	{six: true, user: "-A DOCKER-USER ! -s 192.0.2.0/24 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n", codes: "SD005", change: "IPv6: closed 8080/tcp"},
-	{six: true, user: "-A DOCKER-USER -s 192.0.2.0/24 -i eth0 -p udp -m conntrack --ctorigdstport 5353 --ctdir ORIGINAL -j REJECT --reject-with icmp-port-unreachable\n", codes: "SD005", change: "IPv6: closed 5353/udp"},
+	{six: true, user: "-A DOCKER-USER -s 192.0.2.0/24 -i eth0 -p udp -m conntrack --ctorigdstport 5353 --ctdir ORIGINAL -j REJECT --reject-with icmp-port-unreachable\n"},
 	{six: true, user: "-A DOCKER-USER -s 192.0.2.0/24 -i eth0 -j RETURN\n-A DOCKER-USER -i eth0 -m conntrack --ctdir ORIGINAL -j DROP\n", codes: "SD005 SD005", change: "IPv6: closed 5353/udp 8080/tcp"},
 	{six: true, input6: "-A INPUT -i lo -j ACCEPT\n-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n-A INPUT -p tcp -m tcp --dport 8080 -j ACCEPT\n", user: "-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n", codes: "SD005", change: "IPv6: closed 8080/tcp"},
 	{six: true, capture: modern, user: "-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n", codes: "SD005", change: "IPv6: closed 8080/tcp"},
