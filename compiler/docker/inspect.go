@@ -33,7 +33,7 @@ type KnownNetwork struct {
 	Internal bool
 	Subnets  []netip.Prefix // of both families
 	Options  map[string]string
-	Members  []netip.Addr // the containers' addresses in it, of both families
+	Members  []netip.Addr // the containers' addresses in it, of both families; nil where it is not said
 }
 
 // KnownContainer is a container as docker inspect has it.
@@ -193,6 +193,9 @@ func (x inspected) network() KnownNetwork {
 		if s, err := netip.ParsePrefix(c.Subnet); err == nil {
 			n.Subnets = append(n.Subnets, s.Masked())
 		}
+	}
+	if x.Containers != nil {
+		n.Members = []netip.Addr{}
 	}
 	for _, c := range x.Containers {
 		for _, text := range []string{c.IPv4Address, c.IPv6Address} {

@@ -54,7 +54,7 @@ func (l *Layout) saidPort(c KnownContainer, p KnownPort) {
 }
 
 // unsaid reports whether Docker says that the container to which a rule leads publishes
-// no such port. Of a container that it does not name, it says nothing.
+// no such port, or that its network has no container there.
 func (l *Layout) unsaid(p *Published) bool {
 	if l.Tables.Known == nil {
 		return false
@@ -66,6 +66,11 @@ func (l *Layout) unsaid(p *Published) bool {
 		return !slices.ContainsFunc(c.Ports, func(q KnownPort) bool {
 			return q.Protocol == p.Protocol && q.Container == int(p.To.Port()) && (p.Port == 0 || p.Port == q.Host)
 		})
+	}
+	for _, n := range l.Tables.Known.Networks {
+		if n.Driver == "bridge" && n.Members != nil && slices.ContainsFunc(n.Subnets, func(s netip.Prefix) bool { return s.Contains(p.To.Addr()) }) {
+			return !slices.Contains(n.Members, p.To.Addr())
+		}
 	}
 	return false
 }

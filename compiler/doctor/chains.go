@@ -335,6 +335,9 @@ func (d *doctor) passesBy(l *docker.Layout, c *iptables.Chain, jump, i int) (pas
 	if err != nil {
 		return false, false
 	}
+	if d.deadBehind(l, c, jump, i) {
+		return true, false
+	}
 	own := ownNetworks(l)
 	for _, c := range changes {
 		if !c.Old.IsClosed() || c.New.IsClosed() || c.Example.State != packet.New || c.Example.Mark != 0 ||
@@ -344,6 +347,29 @@ func (d *doctor) passesBy(l *docker.Layout, c *iptables.Chain, jump, i int) (pas
 		passes, may = passes || c.New.IsOpen() && c.New.Known(), may || !c.New.Known()
 	}
 	return passes, may
+}
+
+// deadBehind reports whether DOCKER-USER denies new connections that the rule of FORWARD
+// at an index accepts before the jump: a person's rule is never met then.
+func (d *doctor) deadBehind(l *docker.Layout, c *iptables.Chain, jump, i int) bool {
+	var alone []edit
+	for n := range c.Rules[:jump] {
+		if n = jump - 1 - n; n != i {
+			alone = append(alone, edit{"-D", c.Name, fmt.Sprint(n + 1)})
+		}
+	}
+	now := l.Tables.Filter
+	if len(alone) > 0 {
+		now = edited(now, l.Tables.Family, alone)
+	}
+	then := edited(now, l.Tables.Family, []edit{append(edit{"-I", c.Name, "1"}, spec(c.Rules[jump])...)})
+	if now == nil || then == nil {
+		return false
+	}
+	changes, err := prove.Changes(d.ctx, prove.Side{Table: now, Whole: true}, prove.Side{Table: then, Whole: true}, l.Tables.Family, d.limits)
+	return err == nil && slices.ContainsFunc(changes, func(c *prove.Change) bool {
+		return closes(c) && c.Old.Known() && c.New.Known() && c.Example.State == packet.New && c.Example.Mark == 0 && slices.Contains(c.Hooks, packet.Forward)
+	})
 }
 
 // toOthers reports whether a rule is about a destination that no container has, as the

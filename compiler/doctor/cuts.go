@@ -30,7 +30,9 @@ func (d *doctor) cuts(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 		Place:   d.placeOf(l, c.Name, r),
 		Detail:  "Both directions of every connection pass here, and what containers start themselves. A rule about who comes in needs -i with the outside interface, and --ctdir ORIGINAL.",
 		Traffic: cut, Advice: "bind the rule to the outside interface and to --ctdir ORIGINAL of -m conntrack"}}
-	if words, ok := original(spec(r)); ok {
+	if cutsStanding(r) {
+		p.Advice = "take the rule out: it cuts connections that stand, also those that it is not about; who comes in is decided by the first packet of a connection"
+	} else if words, ok := original(spec(r)); ok {
 		bound := r.In.Name != "" || r.Out.Name != "" || !own || boundByCallers(l, c) // the direction alone spares answers
 		rules := d.outsideRules(words, bound)
 		p.edits = append([]edit{append(edit{"-R", c.Name, fmt.Sprint(i + 1)}, rules[0]...)}, insert(c.Name, i+1, rules[1:])...)
@@ -91,6 +93,24 @@ func (d *doctor) cutBy(l *docker.Layout, r *iptables.Rule, off *iptables.Table) 
 		return cut, own
 	}
 	return d.cutNetwork(l, r, off), false
+}
+
+// cutsStanding reports whether a rule is about the packets of a connection but the first:
+// bound to the original direction it cuts as much.
+func cutsStanding(r *iptables.Rule) bool {
+	for _, m := range r.Matches {
+		for _, o := range m.Options {
+			switch {
+			case o.Name == "--ctstate" || o.Name == "--state":
+				if isNew := strings.Contains(o.Values[0], "NEW"); isNew == o.Not {
+					return true
+				}
+			case o.Name == "--tcp-flags" && o.Not && strings.HasSuffix(o.Values[1], "SYN"):
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // cutsContainers is a rule about everything that cuts what containers open themselves,

@@ -145,7 +145,9 @@ type doctor struct {
 	carried map[packet.Family][]edit
 	// commands are those for all tables that make again what is gone.
 	commands map[packet.Family][]string
-	told     map[string]bool // findings of rules that let somebody in, by code and summary
+	// fixed are the filter tables with all fixes but those for docker-proxy.
+	fixed map[packet.Family]*iptables.Table
+	told  map[string]bool // findings of rules that let somebody in, by code and summary
 	// foresees is for a doctor that is asked how the tables would stand with all fixes.
 	foresees bool
 }

@@ -420,14 +420,76 @@ func TestPortsThatNobodyPublishes(t *testing.T) {
 			"iptables -D DOCKER -d 172.17.0.2/32 ! -i docker0 -o docker0 -p tcp -m tcp --dport 22 -j ACCEPT"},
 		{"-A DOCKER ! -i docker0 -p tcp", "-A DOCKER ! -i docker0 -p tcp -m tcp --dport 2222 -j DNAT --to-destination 172.17.0.2:80\n",
 			"iptables -t nat -D DOCKER ! -i docker0 -p tcp -m tcp --dport 2222 -j DNAT --to-destination 172.17.0.2:80"},
+		// No container has the address.
+		{"-A DOCKER ! -i docker0 -p tcp", "-A DOCKER ! -i docker0 -p tcp -m tcp --dport 9000 -j DNAT --to-destination 172.17.0.99:80\n",
+			"iptables -t nat -D DOCKER ! -i docker0 -p tcp -m tcp --dport 9000 -j DNAT --to-destination 172.17.0.99:80"},
+		{"-A DOCKER ! -i docker0 -p tcp", "-A DOCKER -i eth0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 10.0.0.5:80\n",
+			"iptables -t nat -D DOCKER -i eth0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 10.0.0.5:80"},
 	} {
 		text := strings.Replace(capture(t, name), test.before, test.rule+test.before, 1)
 		host := look(t, text, packet.IPv4)
-		host.Families[0].Known = knownOf(t, name, packet.IPv4)
+		known := knownOf(t, name, packet.IPv4)
+		for i, n := range known.Networks {
+			for _, s := range n.Subnets {
+				known.Networks[i].Members = append(known.Networks[i].Members, known.Within(s)...)
+			}
+		}
+		host.Families[0].Known = known
 		found := Run(context.Background(), host, prove.Limits{})
 		if len(found) != 1 || found[0].Code != "SD015" || !slices.Equal(found[0].Fix, []string{test.fix}) {
 			t.Errorf("%s\n%s", test.rule, Text(found))
 		}
+	}
+}
+
+// A rule that drops the packets of connections that stand would do so as well if it were
+// bound to the original direction: nothing is printed.
+func TestStandingConnectionsAreCut(t *testing.T) {
+	for _, rule := range []string{
+		"-m conntrack --ctstate ESTABLISHED -j DROP",
+		"-m conntrack ! --ctstate NEW -j DROP",
+		"-m state --state RELATED,ESTABLISHED -j REJECT --reject-with icmp-port-unreachable",
+		"-i eth0 -p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN -j DROP",
+	} {
+		text := strings.Replace(capture(t, "engine-20.10-two-networks.iptables-save"), "-A DOCKER-USER -j RETURN\n", "-A DOCKER-USER "+rule+"\n", 1)
+		found := Run(context.Background(), look(t, text, packet.IPv4), prove.Limits{})
+		if len(found) != 1 || found[0].Code != "SD008" || len(found[0].Fix) > 0 || !strings.Contains(found[0].Advice, "take the rule out") {
+			t.Errorf("%s:\n%s", rule, Text(found))
+		}
+	}
+}
+
+// What other tools accept before the jump is left alone, until a person's rule in
+// DOCKER-USER is about those packets.
+func TestRulesBehindOthers(t *testing.T) {
+	const modes = "engine-29-modes.iptables-save"
+	for _, test := range []struct{ forward, nat, user, named string }{
+		{"-A FORWARD -o eth0 -j ACCEPT\n", "", "", ""},
+		{"-A FORWARD -o eth0 -j ACCEPT\n", "", "-A DOCKER-USER -o eth0 -p tcp -m tcp --dport 25 -j DROP\n", "-A FORWARD -o eth0 -j ACCEPT"},
+		{"-A FORWARD -i tun0 -j ACCEPT\n", "", "-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8443 --ctdir ORIGINAL -j DROP\n", ""},
+		{"-A FORWARD -i tun0 -j ACCEPT\n", "", "-A DOCKER-USER -i tun0 -p tcp -m conntrack --ctorigdstport 8443 --ctdir ORIGINAL -j DROP\n", "-A FORWARD -i tun0 -j ACCEPT"},
+		{"-A FORWARD -s 10.8.0.0/24 -j ACCEPT\n", "-A POSTROUTING -s 10.8.0.0/24 ! -d 10.8.0.0/24 -j SNAT --to-source 198.51.100.2\n", "", ""},
+		{"-A FORWARD -s 10.8.0.0/24 -j ACCEPT\n", "-A POSTROUTING -s 10.8.0.0/24 ! -d 10.8.0.0/24 -j SNAT --to-source 198.51.100.2\n",
+			"-A DOCKER-USER -s 10.8.0.0/24 -i eth0 -p tcp -m conntrack --ctorigdstport 8443 --ctdir ORIGINAL -j DROP\n", "-A FORWARD -s 10.8.0.0/24 -j ACCEPT"},
+	} {
+		text := strings.Replace(capture(t, modes), "-A FORWARD -j DOCKER-USER\n", test.forward+"-A FORWARD -j DOCKER-USER\n"+test.user, 1)
+		text = strings.Replace(text, "-A POSTROUTING", test.nat+"-A POSTROUTING", 1)
+		host := look(t, text, packet.IPv4)
+		host.Families[0].Known = knownOf(t, modes, packet.IPv4)
+		found := Run(context.Background(), host, prove.Limits{})
+		if test.named == "" && len(found) > 0 || test.named != "" && (len(found) != 1 || !strings.HasSuffix(found[0].Summary, ": "+test.named)) {
+			t.Errorf("%+v\n%s", test, Text(found))
+		}
+	}
+}
+
+// A rule whose fix opens a port again is no reason to close it over docker-proxy.
+func TestFixesAgree(t *testing.T) {
+	host := look(t, strings.Replace(capture(t, "engine-29-published-8080.iptables-save"), "*filter\n", "*mangle\n:FORWARD ACCEPT [0:0]\n-A FORWARD -o docker0 -j DROP\nCOMMIT\n*filter\n", 1), packet.IPv4)
+	host.Families = append(host.Families, look(t, "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\nCOMMIT\n", packet.IPv6).Families...)
+	found := Run(context.Background(), host, prove.Limits{})
+	if len(found) != 1 || found[0].Code != "SD015" {
+		t.Error(Text(found))
 	}
 }
 

@@ -73,6 +73,9 @@ func unpublished(f docker.Foreign) []string {
 func answersCut(l *docker.Layout, outside []string, f docker.Foreign) []string {
 	r := f.Rule
 	state, ok := option(r.Body, "--ctstate", "--state")
+	if dir, isDir := option(r.Body, "--ctdir"); isDir {
+		state, ok = strings.Replace(dir, "REPLY", "ESTABLISHED", 1), true
+	}
 	if f.Table != "mangle" || f.Chain == "INPUT" || f.Chain == "OUTPUT" || !closed(r) || particular(r) || !ok || !strings.Contains(state, "ESTABLISHED") {
 		return nil
 	}
@@ -211,7 +214,9 @@ func closedInRaw(l *docker.Layout) []*iptables.Rule {
 // state.
 func particular(r *iptables.Rule) bool {
 	asks := func(m iptables.Match) bool {
-		return slices.ContainsFunc(m.Options, func(o iptables.Option) bool { return o.Name != "--ctstate" && o.Name != "--state" })
+		return slices.ContainsFunc(m.Options, func(o iptables.Option) bool {
+			return o.Name != "--ctstate" && o.Name != "--state" && o.Name != "--ctdir"
+		})
 	}
 	return r.Source.Prefix.IsValid() || r.Dest.Prefix.IsValid() || slices.ContainsFunc(r.Matches, asks) || len(r.Masks) > 0 || r.Unread != ""
 }

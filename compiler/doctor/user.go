@@ -10,6 +10,7 @@ import (
 	"github.com/seawall/seawall/compiler/docker"
 	"github.com/seawall/seawall/compiler/exposure"
 	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/packet"
 )
 
 // maxFindings ends the search on a host where every rule is wrong.
@@ -20,7 +21,11 @@ const maxFindings = 100
 // commands are right in the order in which they are printed: first those that let
 // somebody in.
 func (d *doctor) user(t docker.Tables) {
-	d.walk(d.allowances(t))
+	after := d.walk(d.allowances(t))
+	if d.fixed == nil {
+		d.fixed = map[packet.Family]*iptables.Table{}
+	}
+	d.fixed[t.Family] = after.Filter
 }
 
 // walk finds all but the rules that let somebody in, and returns the tables with the
@@ -433,7 +438,9 @@ func overlap(a, b string) bool {
 func (d *doctor) proxy() {
 	var families []docker.Tables
 	for _, t := range d.host.Families {
-		families = append(families, d.fixedTables(t))
+		t = d.fixedTables(t)
+		t.Filter = d.fixed[t.Family]
+		families = append(families, t)
 	}
 	if slices.ContainsFunc(d.found, func(f Finding) bool { return slices.Contains(f.Fix, restart) }) {
 		return // which rules come back, Docker alone knows

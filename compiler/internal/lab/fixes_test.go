@@ -166,7 +166,7 @@ var brokenHosts = []broken{
 	{six: true, user: "-A DOCKER-USER -s 192.0.2.0/24 -i eth0 -j RETURN\n-A DOCKER-USER -i eth0 -m conntrack --ctdir ORIGINAL -j DROP\n", codes: "SD005 SD005", change: "IPv6: closed 5353/udp 8080/tcp"},
 	{six: true, input6: "-A INPUT -i lo -j ACCEPT\n-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n-A INPUT -p tcp -m tcp --dport 8080 -j ACCEPT\n", user: "-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n", codes: "SD005", change: "IPv6: closed 8080/tcp"},
 	{six: true, capture: modern, user: "-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n", codes: "SD005", change: "IPv6: closed 8080/tcp"},
-	{six: true, user: "-A DOCKER-USER -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n", codes: "SD007", left: "SD005", change: "closed 8080/tcp"},
+	{six: true, user: "-A DOCKER-USER -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n", codes: "SD007 SD005", change: "closed 8080/tcp, IPv6: closed 8080/tcp"},
 	{six: true, input6: "-A INPUT -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n", user: "-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n"},
 	{six: true, input6: "-A INPUT -s 2001:db8::/32 -i eth0 -p tcp -m tcp --dport 8080 -j ACCEPT\n-A INPUT -i eth0 -j DROP\n", user: "-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n"},
 	// Several, in the order in which they are printed.

@@ -134,7 +134,7 @@ func (w *world) known() *docker.Known {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	k.Direct = true
+	k.Direct, k.Version = true, d.engine.Name
 	for _, f := range d.flags {
 		k.Direct = k.Direct && f != "--allow-direct-routing"
 	}
