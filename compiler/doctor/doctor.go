@@ -2,7 +2,8 @@
 // that concerns, and the commands that fix it. It looks at tables alone, so that
 // it can be asked about a saved host as well.
 //
-//	chains.go  SD001 to SD004: what belongs to Docker, and is gone or misplaced
+//	chains.go  SD001, SD002: what belongs to Docker, and is gone
+//	jump.go    SD003, SD004: the jump to DOCKER-USER, and what comes before it
 //	user.go    SD005 to SD010: rules that people wrote, and that do something else
 //	called.go  the chains of people that DOCKER-USER calls
 //	rewritten.go SD007 of them: rules that ask for what packets no longer have
@@ -11,6 +12,7 @@
 //	foreign.go SD015: rules of others among Docker's
 //	rerouted.go SD015 in the raw, mangle and nat tables
 //	facts.go   SD011 to SD016: what the host says beside its rules
+//	notes.go   what a healthy host's owner may want to know
 //	traffic.go what a finding changes for packets, by the evaluator
 //	fix.go     commands that are proved before they are printed
 //	original.go the words of a rule, asked of the original destination
@@ -75,65 +77,6 @@ func Run(ctx context.Context, h *Host, limits prove.Limits) []Finding {
 	d.proxy()
 	d.facts()
 	return d.found
-}
-
-// Notes are what a healthy host's owner may want to know: they are no findings.
-func Notes(ctx context.Context, h *Host, limits prove.Limits) []string {
-	var list []string
-	notAsked, noNetworks := false, false
-	for _, t := range h.Families {
-		l := docker.Look(t)
-		c := t.Filter.Chain("FORWARD")
-		if c == nil || l.Engine == docker.NoEngine {
-			continue
-		}
-		d := &doctor{ctx: ctx, limits: limits, host: h}
-		list = append(list, d.undecidedBefore(l, c)...)
-		notAsked = notAsked || l.Tables.Known == nil
-		noNetworks = noNetworks || l.Tables.Known != nil && len(l.Tables.Known.Networks) == 0
-		if c.Policy == "DROP" {
-			list = append(list, fmt.Sprintf("IPv%d: FORWARD's policy is DROP, which is Docker's own doing. If this host routes for others, their traffic needs forward blocks in the policy.", t.Family))
-			continue
-		}
-		var open []string
-		for _, x := range d.flows(l, d.interfaces()[0]) {
-			if strings.HasPrefix(x.what, "connections from outside to unpublished") && d.verdict(t.Filter, x.packet, t.Family).IsOpen() {
-				_, bridge, _ := strings.Cut(x.what, "ports of ")
-				open = append(open, bridge)
-			}
-		}
-		if len(open) > 0 {
-			list = append(list, fmt.Sprintf("IPv%d: FORWARD's policy is ACCEPT, and neighbours that route to containers' own addresses reach unpublished ports of %s. unlisted = \"deny\" closes that.", t.Family, packet.Shorten(open)))
-		}
-	}
-	list = append(list, h.Facts.firewalls()...)
-	if notAsked {
-		why := "Docker was not asked (--inspect)"
-		if h.Facts.Live {
-			why = "the Docker daemon does not answer"
-		}
-		list = append(list, why+", so a rule that is gone together with all others of its container or network is not missed.")
-	}
-	if noNetworks {
-		list = append(list, "no network is in what docker inspect printed, so what kind each is was told by its rules alone; docker network inspect says it.")
-	}
-	return list
-}
-
-// undecidedBefore names the rules before the jump to DOCKER-USER of which it cannot be
-// said whether they let clients pass by it.
-func (d *doctor) undecidedBefore(l *docker.Layout, c *iptables.Chain) []string {
-	var list []string
-	at := jumps(l.Tables.Filter)
-	for i := range c.Rules {
-		if len(at) == 0 || i >= at[0] {
-			break
-		}
-		if _, may := d.passesBy(l, c, at[0], i); may {
-			list = append(list, fmt.Sprintf("IPv%d: a rule before the jump to DOCKER-USER has a match that cannot be evaluated, and what it accepts never meets the user's rules: %s", l.Tables.Family, c.Rules[i].String(c.Name)))
-		}
-	}
-	return list
 }
 
 type doctor struct {
