@@ -86,6 +86,36 @@ const (
 	maxPort   = 65535
 )
 
+// portRange is ports that every rule treats alike.
+type portRange struct{ first, last int }
+
+// namedPorts divides the ports that rules name where one of their ranges begins or ends.
+func (f *family) namedPorts() []portRange {
+	var named [][2]int
+	var starts []int
+	for _, t := range f.hostTables() {
+		for _, c := range t.Chains {
+			for _, r := range c.Rules {
+				for _, p := range portsOf(r) {
+					if p[0] <= p[1] && p[1] <= maxPort {
+						named, starts = append(named, p), append(starts, p[0], p[1]+1)
+					}
+				}
+			}
+		}
+	}
+	slices.Sort(starts)
+	starts = slices.Compact(starts)
+	var list []portRange
+	for i := range max(len(starts)-1, 0) {
+		x := portRange{starts[i], starts[i+1] - 1}
+		if x.first > 0 && slices.ContainsFunc(named, func(p [2]int) bool { return p[0] <= x.first && x.last <= p[1] }) {
+			list = append(list, x)
+		}
+	}
+	return list
+}
+
 // unnamedPort is a port that no rule asks for, to stand for all those.
 func (f *family) unnamedPort() int {
 	var list [][2]int

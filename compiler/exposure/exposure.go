@@ -45,7 +45,9 @@ type Report struct {
 type Port struct {
 	Opened   docker.Opened
 	Protocol string // "" for every one
-	Port     int    // 0 for every one
+	Port     int    // 0 for every one, or of an unprotected network for those that no rule names
+	// Last is the last of several ports from Port on, which are treated alike; 0 for one.
+	Last int
 	// Address is the host address, or "" for every one; of a routed or unprotected port
 	// it is the container's, or the CIDR of its network.
 	Address       string
@@ -64,6 +66,13 @@ func (p *Port) Name() string {
 		text = "every port"
 		if p.Protocol != "" {
 			text = "every " + p.Protocol + " port"
+		}
+		if p.Address != "" {
+			text += " of " + p.Address
+		}
+	case p.Opened == docker.Unprotected:
+		if p.Last != 0 {
+			text = fmt.Sprintf("%d-%d/%s", p.Port, p.Last, p.Protocol)
 		}
 		if p.Address != "" {
 			text += " of " + p.Address
@@ -93,6 +102,7 @@ type family struct {
 	follower *netfilter.Follower
 	named    []netip.Prefix // the host's addresses that rules name
 	port     int            // one that no rule names
+	ports    []portRange    // those that rules name, each treated alike
 }
 
 // Of works out who reaches what, from each of the interfaces: the first packet of a new
@@ -160,20 +170,21 @@ func (r *reader) family(t docker.Tables) *family {
 		h.Routes = append(h.Routes, netfilter.Route{To: x.To, Interface: x.Bridge})
 	}
 	f.follower = netfilter.New(h, r.host.Interfaces...)
-	f.named, f.port = f.namedAddresses(), f.unnamedPort()
+	f.named, f.port, f.ports = f.namedAddresses(), f.unnamedPort(), f.namedPorts()
 	return f
 }
 
 // sorted are the ports in order. Those of a whole network are one where tcp and udp do
 // not differ.
 func (r *reader) sorted() []*Port {
+	r.ports = alike(r.ports)
 	slices.SortStableFunc(r.ports, order)
 	var list []*Port
 	for _, x := range r.ports {
 		if len(x.Ways) == 0 && !x.Local {
 			continue // of a family that nothing is known of
 		}
-		if n := len(list); n > 0 && x.Opened == docker.Unprotected {
+		if n := len(list); n > 0 && x.Opened == docker.Unprotected && x.Port.Port == 0 {
 			if last := list[n-1]; last.Opened == x.Opened && last.Bridge == x.Bridge && last.Address == x.Address && reflect.DeepEqual(last.Ways, x.Ways) {
 				last.Protocol = ""
 				continue
@@ -183,6 +194,33 @@ func (r *reader) sorted() []*Port {
 	}
 	return list
 }
+
+// alike leaves out the named ports of unprotected networks that are treated as the others
+// there, and makes one of neighbours that are treated alike.
+func alike(list []*found) []*found {
+	var out []*found
+	var others *found // the ports of the same address that no rule names
+	for _, x := range list {
+		switch {
+		case x.Opened != docker.Unprotected:
+		case x.Port.Port == 0:
+			others = x
+		case reflect.DeepEqual(x.Ways, others.Ways):
+			continue
+		default:
+			before := out[len(out)-1]
+			if before.Opened == docker.Unprotected && before.Protocol == x.Protocol && before.address == x.address && before.last()+1 == x.Port.Port && reflect.DeepEqual(before.Ways, x.Ways) {
+				before.Last = x.last()
+				continue
+			}
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+// last is the last of its ports.
+func (p *Port) last() int { return max(p.Port, p.Last) }
 
 func order(a, b *found) int {
 	if whole := a.Port.Port == 0; whole != (b.Port.Port == 0) {
@@ -203,6 +241,8 @@ func (r *reader) unseen() {
 		switch {
 		case i < 0:
 			r.note("no %v rules were given, so nothing is said about %[1]v", f)
+		case len(r.families[i].ports) > most && slices.ContainsFunc(r.ports, func(x *found) bool { return x.Opened == docker.Unprotected }):
+			r.note("the %v rules name many ports; of those of unprotected networks, the first %d were asked about", f, most)
 		case len(r.families[i].named) > most:
 			r.note("the %v rules name %d addresses; of those that may be the host's own, the first %d were asked about", f, len(r.families[i].named), most)
 		case r.families[i].Engine != docker.NoEngine && r.families[i].Tables.Nat == nil:

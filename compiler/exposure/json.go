@@ -13,6 +13,7 @@ type jsonReport struct {
 type jsonPort struct {
 	Opened        string    `json:"opened"`
 	Port          int       `json:"port,omitempty"`
+	Last          int       `json:"last_port,omitempty"`
 	Protocol      string    `json:"protocol,omitempty"`
 	Address       string    `json:"address,omitempty"`
 	Container     string    `json:"container,omitempty"`
@@ -47,7 +48,7 @@ type jsonDoubt struct {
 func (r *Report) JSON() ([]byte, error) {
 	out := jsonReport{Ports: []jsonPort{}, Notes: append([]string{}, r.Notes...)}
 	for _, p := range r.Ports {
-		x := jsonPort{p.Opened.String(), p.Port, p.Protocol, p.Address, p.Container, p.ContainerName, p.Bridge, p.Local, []jsonWay{}}
+		x := jsonPort{p.Opened.String(), p.Port, p.Last, p.Protocol, p.Address, p.Container, p.ContainerName, p.Bridge, p.Local, []jsonWay{}}
 		for _, w := range p.Ways {
 			y := jsonWay{w.Interface, int(w.Family), w.Address, words[w.Means], w.To, w.Who(), w.AllBut, append([]string{}, w.Sources...), w.KeepsOut, w.Undecided, nil}
 			for _, d := range w.Doubts {

@@ -163,9 +163,18 @@ func TestKinds(t *testing.T) {
 			"8070/tcp → 172.23.0.2:70 on br-open\n  eth0, IPv4, over DNAT: 192.0.2.0/24\n! eth0, IPv6, over docker-proxy: everybody\n\n" +
 				"every tcp port of 172.23.0.0/16 on br-open\n  eth0, IPv4, unprotected: 192.0.2.0/24\n\n" +
 				"every udp port of 172.23.0.0/16 on br-open\n! eth0, IPv4, unprotected: everybody\n\n" + direct("172.23.0.2:70")},
+		{"unprotected, closed but for a range, of which one port is for one network", unprotected, noIPv6, openContainers,
+			user("-A DOCKER-USER ! -s 192.0.2.0/24 -i eth0 -p tcp -m tcp --dport 85 -j DROP\n-A DOCKER-USER -i eth0 -p tcp -m tcp --dport 80:90 -j RETURN\n-A DOCKER-USER -i eth0 -p tcp -j DROP\n"),
+			"80-84/tcp of 172.23.0.2 → api on br-open\n! eth0, IPv4, unprotected: everybody\n\n80-84/tcp of 172.23.0.3 → queue on br-open\n! eth0, IPv4, unprotected: everybody\n\n" +
+				"85/tcp of 172.23.0.2 → api on br-open\n  eth0, IPv4, unprotected: 192.0.2.0/24\n\n85/tcp of 172.23.0.3 → queue on br-open\n  eth0, IPv4, unprotected: 192.0.2.0/24\n\n" +
+				"86-90/tcp of 172.23.0.2 → api on br-open\n! eth0, IPv4, unprotected: everybody\n\n86-90/tcp of 172.23.0.3 → queue on br-open\n! eth0, IPv4, unprotected: everybody\n\n" +
+				"8070/tcp → api (172.23.0.2:70) on br-open\n  eth0, IPv4, over DNAT: nobody\n! eth0, IPv6, over docker-proxy: everybody\n\n" +
+				"every tcp port of 172.23.0.2 → api on br-open\n  eth0, IPv4, unprotected: nobody\n\nevery udp port of 172.23.0.2 → api on br-open\n! eth0, IPv4, unprotected: everybody\n\n" +
+				"every tcp port of 172.23.0.3 → queue on br-open\n  eth0, IPv4, unprotected: nobody\n\nevery udp port of 172.23.0.3 → queue on br-open\n! eth0, IPv4, unprotected: everybody\n"},
 		{"unprotected, without masquerade, and one port is closed", unprotected, noIPv6, "", append(user("-A DOCKER-USER -i eth0 -p tcp -m tcp --dport 1024 -j DROP\n"),
 			"-A POSTROUTING -s 172.23.0.0/16 ! -o br-open -j MASQUERADE\n", ""),
-			"8070/tcp → 172.23.0.2:70 on br-open\n! eth0, IPv4, over DNAT: everybody\n! eth0, IPv6, over docker-proxy: everybody\n\n" +
+			"1024/tcp on br-open\n  eth0, IPv4, unprotected: nobody\n\n" +
+				"8070/tcp → 172.23.0.2:70 on br-open\n! eth0, IPv4, over DNAT: everybody\n! eth0, IPv6, over docker-proxy: everybody\n\n" +
 				"every port on br-open\n! eth0, IPv4, unprotected: everybody\n\n" + direct("172.23.0.2:70")},
 	} {
 		t.Run(test.what, func(t *testing.T) {

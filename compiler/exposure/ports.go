@@ -119,6 +119,9 @@ func (r *reader) unprotected(f *family, bridge string) {
 		for _, protocol := range []string{"tcp", "udp"} {
 			if !slices.Contains(networks[:i], x) {
 				r.every(f, bridge, protocol, x.shown, x.Addr)
+				for _, named := range f.ports[:min(len(f.ports), most)] {
+					r.some(f, bridge, protocol, x.shown, x.Addr, named)
+				}
 			}
 		}
 	}
@@ -128,6 +131,17 @@ func (r *reader) every(f *family, bridge, protocol, shown string, a netip.Addr) 
 	r.ports = append(r.ports, &found{
 		Port:    Port{Opened: docker.Unprotected, Protocol: protocol, Address: shown, Bridge: bridge},
 		address: a, by: []opening{{f.Family, netip.AddrPortFrom(a, uint16(f.port))}}})
+}
+
+// some adds ports that rules name.
+func (r *reader) some(f *family, bridge, protocol, shown string, a netip.Addr, named portRange) {
+	x := &found{
+		Port:    Port{Opened: docker.Unprotected, Protocol: protocol, Port: named.first, Address: shown, Bridge: bridge},
+		address: a, by: []opening{{f.Family, netip.AddrPortFrom(a, uint16(named.first))}}}
+	if named.last != named.first {
+		x.Last = named.last
+	}
+	r.ports = append(r.ports, x)
 }
 
 // said adds the published ports of a container that no rule shows: docker-proxy may

@@ -167,7 +167,7 @@ func reachesBy(report *exposure.Report, x exposedTarget, from netip.Addr) (reach
 	own := netip.MustParsePrefix("172.16.0.0/12").Contains(x.to)
 	asked := false
 	for _, p := range report.Ports {
-		if p.Port != 0 && p.Port != x.port || p.Protocol != "" && p.Protocol != x.network || !about(p, x.to, own) {
+		if p.Port != 0 && (x.port < p.Port || x.port > max(p.Port, p.Last)) || p.Port == 0 && special(report, p, x) || p.Protocol != "" && p.Protocol != x.network || !about(p, x.to, own) {
 			continue
 		}
 		asked = true
@@ -181,6 +181,14 @@ func reachesBy(report *exposure.Report, x exposedTarget, from netip.Addr) (reach
 		}
 	}
 	return reaches, asked || !own
+}
+
+// special reports whether a report speaks of a port by itself, beside all those of an
+// unprotected network.
+func special(report *exposure.Report, all *exposure.Port, x exposedTarget) bool {
+	return slices.ContainsFunc(report.Ports, func(p *exposure.Port) bool {
+		return p.Opened == all.Opened && p.Address == all.Address && p.Protocol == x.network && p.Port != 0 && p.Port <= x.port && x.port <= max(p.Port, p.Last)
+	})
 }
 
 // about reports whether a port is one of an address.
