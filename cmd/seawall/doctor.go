@@ -3,12 +3,39 @@ package main
 import (
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/seawall/seawall/compiler/docker"
 	"github.com/seawall/seawall/compiler/doctor"
 	"github.com/seawall/seawall/compiler/prove"
 	"github.com/spf13/cobra"
 )
+
+// settles is how long Docker takes to write the rules of a container or a network.
+const settles = time.Second
+
+// examined looks at a host, and at one that is live a second time where something is
+// wrong: its rules and what Docker says are not read at one moment, and a container that
+// starts in between is nothing that is wrong.
+func examined(c *cobra.Command, h *hostFlags) (*doctor.Host, []doctor.Finding, error) {
+	host, err := h.read(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	found := doctor.Run(c.Context(), host, prove.Limits{})
+	if len(found) == 0 || !host.Facts.Live {
+		return host, found, nil
+	}
+	select {
+	case <-c.Context().Done():
+		return nil, nil, c.Context().Err()
+	case <-time.After(settles):
+	}
+	if host, err = h.read(c); err != nil {
+		return nil, nil, err
+	}
+	return host, doctor.Run(c.Context(), host, prove.Limits{}), nil
+}
 
 func doctorCommand() *cobra.Command {
 	h := &hostFlags{}
@@ -31,11 +58,10 @@ wrong, 2 with findings.`,
   seawall doctor --rules v4 --rules v6 --inspect known`,
 		Args: noPath("Saved rules are named with --rules"),
 		RunE: func(c *cobra.Command, args []string) error {
-			host, err := h.read(c)
+			host, found, err := examined(c, h)
 			if err != nil {
 				return err
 			}
-			found := doctor.Run(c.Context(), host, prove.Limits{})
 			if _, err := io.WriteString(c.OutOrStdout(), doctor.Text(found)); err != nil {
 				return err
 			}

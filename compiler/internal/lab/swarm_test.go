@@ -83,9 +83,16 @@ func (w *world) healthy(what string) {
 	w.t.Helper()
 	wrong := 0
 	for _, known := range []bool{false, true} {
-		found := w.examinedWith(nil)
-		if known {
-			found = w.examinedWith(w.known())
+		look := func() []doctor.Finding {
+			if known {
+				return w.examinedWith(w.known())
+			}
+			return w.examinedWith(nil)
+		}
+		found := look()
+		for try := 0; len(found) > 0 && try < 5; try++ { // the engine may still write the rules
+			time.Sleep(time.Second)
+			found = look()
 		}
 		if len(found) > 0 {
 			wrong++
