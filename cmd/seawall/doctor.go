@@ -23,7 +23,7 @@ func examined(c *cobra.Command, h *hostFlags) (*doctor.Host, []doctor.Finding, e
 		return nil, nil, err
 	}
 	found := doctor.Run(c.Context(), host, prove.Limits{})
-	if len(found) == 0 || !host.Facts.Live {
+	if len(found) == 0 || !host.Facts.Live || h.inspect != "" {
 		return host, found, nil
 	}
 	select {
