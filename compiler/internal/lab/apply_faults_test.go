@@ -15,7 +15,7 @@ import (
 
 // Each command that apply runs fails once, in turn: the exit code says which rules
 // there are then, the previous ones or the new. In a short run each back end and each
-// time to confirm takes a third of the commands.
+// time to confirm takes a sixth of the commands.
 func TestApplyWithEveryFault(t *testing.T) {
 	for _, b := range Backends {
 		t.Run(string(b), func(t *testing.T) {
@@ -23,7 +23,7 @@ func TestApplyWithEveryFault(t *testing.T) {
 			for k, within := range []string{"0", "1s"} {
 				first, step := 1, 1
 				if !*long {
-					first, step = 1+(k+len(b))%3, 3
+					first, step = 1+(k+len(b))%3, 6
 				}
 				s := newStops(t, b)
 				f := newFailing(t, b)

@@ -144,7 +144,7 @@ func (w *world) killedApply(base []string) {
 // The policy is applied again and again while packets flow, in turn with another:
 // nobody who may is cut for a moment, nobody who may not gets in.
 func TestApplyUnderTraffic(t *testing.T) {
-	times := 15
+	times := 10
 	if *long {
 		times = 200
 	}

@@ -88,7 +88,7 @@ func healthyHosts(t *testing.T, e Engine, b Backend, flags []string) {
 	w.docker = StartEngine(t, w.top, e, b, flags...)
 	scenario := "healthy hosts, " + e.Name
 	for n, k := range networkKinds {
-		if !e.since(k.since) || !*long && k.since == "" && (n+len(e.Name)+int(e.Name[1]))%2 == 0 { // a short run takes half of those that all engines know
+		if !e.since(k.since) || !*long && k.since == "" && (n+len(e.Name)+int(e.Name[1]))%3 != 0 { // a short run takes a third of those that all engines know
 			continue
 		}
 		remove := w.have(k)

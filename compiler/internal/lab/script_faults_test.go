@@ -215,7 +215,7 @@ func eachFault(n, scenario int, try func(fault) (commands int)) {
 				switch {
 				case *long:
 					try(fault{[]int{i, j}, ways[(k+j)%3]})
-				case (i+j)%6 == 0:
+				case (i+j)%12 == 0:
 					try(fault{[]int{i, j}, how})
 				}
 			}

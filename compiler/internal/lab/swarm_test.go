@@ -26,8 +26,8 @@ func TestSwarm(t *testing.T) {
 	for i, e := range Engines(t) {
 		for j, b := range Backends {
 			t.Run(e.Name+"/"+string(b), func(t *testing.T) {
-				if !*long && (i+j)%2 == 1 {
-					t.Skip("a short run takes one back end of each engine")
+				if !*long && (i+1 < len(Engines(t)) || j > 0) {
+					t.Skip("a short run takes one back end of the newest engine")
 				}
 				t.Parallel()
 				w := newWorldOf(t, e, b)
@@ -138,12 +138,15 @@ iptables -w -I DOCKER-INGRESS -p tcp --dport {port} -j ACCEPT
 func (w *world) ingressDeletions(scenario string) {
 	w.t.Helper()
 	iptables := w.backend.Command(packet.IPv4, "")
-	count, missed, mended := 0, 0, 0
+	count, missed, mended, n := 0, 0, 0, 0
 	for _, table := range []string{"raw", "filter", "nat"} {
 		for _, line := range strings.Split(w.backend.Save(w.top.Host, packet.IPv4, table), "\n") {
 			before := w.backend.Save(w.top.Host, packet.IPv4, table)
 			commands := deletion(iptables+" -w -t "+table, line, before)
 			if commands == "" || !strings.Contains(line, "INGRESS") && !strings.Contains(line, "docker_gwbridge") || !strings.Contains(before, line) {
+				continue
+			}
+			if n++; !*long && n%3 != 0 {
 				continue
 			}
 			count++
