@@ -105,13 +105,7 @@ func (d *doctor) passesBy(l *docker.Layout, c *iptables.Chain, jump, i int) (pas
 	if r := c.Rules[i]; r.Target.Name != "ACCEPT" && l.Tables.Filter.Chain(r.Target.Name) == nil || toOthers(l, r) {
 		return false, false
 	}
-	closed := d.closedUser(l)
-	for n := range c.Rules[:jump] {
-		if n = jump - 1 - n; n != i {
-			closed = append(closed, edit{"-D", c.Name, fmt.Sprint(n + 1)})
-		}
-	}
-	with := edited(l.Tables.Filter, l.Tables.Family, closed)
+	with := edited(l.Tables.Filter, l.Tables.Family, append(d.closedUser(l), alone(c, jump, i)...))
 	without := edited(with, l.Tables.Family, []edit{{"-D", c.Name, "1"}})
 	if with == nil || without == nil {
 		return false, false
@@ -137,15 +131,9 @@ func (d *doctor) passesBy(l *docker.Layout, c *iptables.Chain, jump, i int) (pas
 // deadBehind reports whether DOCKER-USER denies new connections that the rule of FORWARD
 // at an index accepts before the jump: a person's rule is never met then.
 func (d *doctor) deadBehind(l *docker.Layout, c *iptables.Chain, jump, i int) bool {
-	var alone []edit
-	for n := range c.Rules[:jump] {
-		if n = jump - 1 - n; n != i {
-			alone = append(alone, edit{"-D", c.Name, fmt.Sprint(n + 1)})
-		}
-	}
 	now := l.Tables.Filter
-	if len(alone) > 0 {
-		now = edited(now, l.Tables.Family, alone)
+	if others := alone(c, jump, i); len(others) > 0 {
+		now = edited(now, l.Tables.Family, others)
 	}
 	then := edited(now, l.Tables.Family, []edit{append(edit{"-I", c.Name, "1"}, spec(c.Rules[jump])...)})
 	if now == nil || then == nil {
@@ -155,6 +143,17 @@ func (d *doctor) deadBehind(l *docker.Layout, c *iptables.Chain, jump, i int) bo
 	return err == nil && slices.ContainsFunc(changes, func(c *prove.Change) bool {
 		return closes(c) && c.Old.Known() && c.New.Known() && c.Example.State == packet.New && c.Example.Mark == 0 && slices.Contains(c.Hooks, packet.Forward)
 	})
+}
+
+// alone are the edits that leave one rule of a chain before the jump.
+func alone(c *iptables.Chain, jump, i int) []edit {
+	var list []edit
+	for n := range c.Rules[:jump] {
+		if n = jump - 1 - n; n != i {
+			list = append(list, edit{"-D", c.Name, fmt.Sprint(n + 1)})
+		}
+	}
+	return list
 }
 
 // toOthers reports whether a rule is about a destination that no container has, as the

@@ -240,7 +240,7 @@ func inRange(text string, a netip.Addr) bool {
 	lo, err := netip.ParseAddr(first)
 	hi, err2 := netip.ParseAddr(last)
 	if !found || err != nil || err2 != nil {
-		panic(fmt.Sprintf("%q is no source", text))
+		panic(fmt.Sprintf("%q is not a source", text))
 	}
 	return lo.Compare(a) <= 0 && a.Compare(hi) <= 0
 }
