@@ -46,7 +46,7 @@ func (l *Layout) Expected() (chains map[string][]string, list []Expected) {
 	list = l.top()
 	if l.Tables.Nat != nil {
 		chains["nat"] = []string{chainDocker}
-		if !l.idle() {
+		if !l.withoutNat() {
 			list = append(list, l.natTop()...)
 		}
 	}
@@ -75,6 +75,16 @@ func (l *Layout) Expected() (chains map[string][]string, list []Expected) {
 // IPv6 yet: it makes the jumps with the first one.
 func (l *Layout) idle() bool {
 	return l.Engine == Classic && l.Tables.Family == packet.IPv6 && len(l.Networks)+len(l.Internal) == 0
+}
+
+// withoutNat reports whether the tables are IPv6's, of an older engine all of whose
+// networks with IPv6 so far are internal: it makes the jumps of nat with the first that
+// has a way out, and leaves them.
+func (l *Layout) withoutNat() bool {
+	if l.Engine != Classic || l.Tables.Family != packet.IPv6 || jumpsTo(l.Tables.Nat, "PREROUTING", chainDocker) || jumpsTo(l.Tables.Nat, "OUTPUT", chainDocker) {
+		return l.idle()
+	}
+	return !slices.ContainsFunc(l.all(), func(n *Network) bool { return n.Kind.Mode != GatewayNone && n.Kind.Mode != elsewhere })
 }
 
 // withoutUser reports whether the tables are IPv6's, and the engine may be one that has

@@ -20,6 +20,7 @@ var wontRun = map[string]string{
 	"seawall init --check policy.hcl":                     "docker API",
 	"seawall init --inspect - --in eth0":                  "inspect",
 	"docker inspect":                                      "",
+	"docker network inspect":                              "",
 }
 
 var exampleLines = regexp.MustCompile(`(?s)Examples:\n(.*?)\n\n`)
@@ -85,7 +86,7 @@ git init -q . && git add -A && git -c user.name=a -c user.email=a@example.org co
 iptables-restore < %[1]s/iptables; ip6tables-restore < %[1]s/ip6tables
 cp %[3]s/testdata/captures/engine-20.10-two-networks.iptables-save v4; cp v4 now.save
 cp %[3]s/testdata/captures/engine-29-published-8080.ip6tables-save v6
-cp %[3]s/testdata/captures/engine-29-modes.inspect.json inspect.json
+cp %[3]s/testdata/captures/engine-29-modes.inspect.json inspect.json; echo '[]' > known
 mkdir bin; ln -s %[4]s bin/seawall; PATH=$PWD/bin:$PATH; export PATH
 set +e
 timeout 20 sh -c "$EXAMPLE" </dev/null >said 2>&1
