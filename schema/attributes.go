@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/big"
 	"net/netip"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -227,9 +228,12 @@ func (b *body) prefixes(name string) []netip.Prefix {
 func (b *body) ports(name string) []Ports {
 	var list []Ports
 	for _, item := range b.list(name) {
-		p, problem := parsePorts(item.value)
-		if problem != nil {
-			b.scope.add(mistake(item.at, problem.summary, "%s", problem.detail))
+		p, wrong := parsePorts(item.value)
+		if text := b.scope.loader.text(item.at); wrong == nil && exponent.MatchString(text) {
+			wrong = &problem{"Not a port", fmt.Sprintf("%s is not a port. %s Write %d.", text, portForms, p.First)}
+		}
+		if wrong != nil {
+			b.scope.add(mistake(item.at, wrong.summary, "%s", wrong.detail))
 			continue
 		}
 		p.Range = item.at
@@ -237,6 +241,9 @@ func (b *body) ports(name string) []Ports {
 	}
 	return list
 }
+
+// exponent is a number such as 8e1.
+var exponent = regexp.MustCompile(`^[0-9.]+[eE][+-]?[0-9]+$`)
 
 const portForms = "A port is written as Docker writes it: 443, \"53/udp\" or \"8000-8010/tcp\"."
 
@@ -265,18 +272,18 @@ func parsePortText(text string) (Ports, *problem) {
 		case "sctp":
 			p.Protocol = SCTP
 		default:
-			return p, &problem{"No such protocol", fmt.Sprintf("%q is no protocol with ports: tcp, udp and sctp are.%s", proto, didYouMean(proto, []string{"tcp", "udp", "sctp"}))}
+			return p, &problem{"No such protocol", fmt.Sprintf("%q is not a protocol with ports: tcp, udp and sctp are.%s", proto, protocolHint(proto)+portHint(text))}
 		}
 	}
 	first, last, dash := strings.Cut(numbers, "-")
 	if !dash {
 		last = first
 	}
-	a, errA := strconv.Atoi(first)
-	z, errZ := strconv.Atoi(last)
+	a, okA := number(first)
+	z, okZ := number(last)
 	switch {
-	case errA != nil || errZ != nil:
-		return p, &problem{"Not a port", fmt.Sprintf("%q is not a port. %s", text, portForms)}
+	case !okA || !okZ:
+		return p, &problem{"Not a port", fmt.Sprintf("%q is not a port. %s%s", text, portForms, portHint(text))}
 	case a < 1 || a > 65535 || z < 1 || z > 65535:
 		return p, &problem{"A port out of range", fmt.Sprintf("%s: ports go from 1 to 65535.", text)}
 	case z < a:
@@ -284,6 +291,12 @@ func parsePortText(text string) (Ports, *problem) {
 	}
 	p.First, p.Last = uint16(a), uint16(z)
 	return p, nil
+}
+
+// number reads a number as people write one: digits, without a sign or zeros before it.
+func number(text string) (int, bool) {
+	n, err := strconv.Atoi(text)
+	return n, err == nil && strconv.Itoa(n) == text
 }
 
 func (b *body) endpoints(name string) []Endpoint {

@@ -79,10 +79,22 @@ func (l *loader) blocks() (map[string]hcl.Blocks, hcl.Diagnostics) {
 
 func (s *scope) add(d ...*hcl.Diagnostic) {
 	for _, one := range d {
-		if one != nil {
+		if one != nil && !s.said(one) {
 			s.diags = append(s.diags, one)
 		}
 	}
+}
+
+// said reports whether a diagnostic is one of the latest: an attribute may be evaluated
+// more than once.
+func (s *scope) said(d *hcl.Diagnostic) bool {
+	const latest = 4
+	for _, x := range s.diags[max(0, len(s.diags)-latest):] {
+		if x.Summary == d.Summary && x.Detail == d.Detail && x.Subject != nil && d.Subject != nil && *x.Subject == *d.Subject {
+			return true
+		}
+	}
+	return false
 }
 
 // declare collects the names of locals and sets without evaluating any.
@@ -248,6 +260,10 @@ func (s *scope) namesExist(expr hcl.Expression, ctx *hcl.EvalContext) bool {
 		case "set":
 			names = keys(s.sets)
 		default:
+			if !known(root, ctx) && !generated(expr) { // that may be a dynamic block's iterator
+				good = false
+				s.add(s.unknownName(root, t.SourceRange()))
+			}
 			continue
 		}
 		if len(t) < 2 {
@@ -263,6 +279,16 @@ func (s *scope) namesExist(expr hcl.Expression, ctx *hcl.EvalContext) bool {
 			"There is no %s %q.%s", kind, name, didYouMean(name, names)))
 	}
 	return good
+}
+
+// known reports whether a name is one of a context or of those around it.
+func known(root string, ctx *hcl.EvalContext) bool {
+	for ; ctx != nil; ctx = ctx.Parent() {
+		if _, ok := ctx.Variables[root]; ok {
+			return true
+		}
+	}
+	return false
 }
 
 func contains(names []string, name string) bool {

@@ -220,6 +220,15 @@ func inOrder(diags hcl.Diagnostics) hcl.Diagnostics {
 	return diags
 }
 
+// text is what stands at a range of one line, "" where that is not known.
+func (l *loader) text(r hcl.Range) string {
+	f := l.parser.Files()[r.Filename]
+	if f == nil || r.Start.Byte > r.End.Byte || r.End.Byte > len(f.Bytes) {
+		return ""
+	}
+	return string(f.Bytes[r.Start.Byte:r.End.Byte])
+}
+
 // line is the text of the line that a range starts on, without the space
 // around it.
 func (l *loader) line(r hcl.Range) string {

@@ -52,7 +52,7 @@ func (c *collector) expression(expr hcl.Expression) {
 		}
 		return
 	}
-	if elements, diags := hcl.ExprList(expr); !diags.HasErrors() {
+	if elements, diags := hcl.ExprList(expr); !diags.HasErrors() && !generated(expr) {
 		for _, e := range elements {
 			c.expression(e)
 		}
@@ -64,6 +64,13 @@ func (c *collector) expression(expr hcl.Expression) {
 		return
 	}
 	c.value(val, expr.Range())
+}
+
+// generated reports whether an expression comes from a dynamic block's content: it knows
+// the block's iterator, and its elements by themselves do not.
+func generated(expr hcl.Expression) bool {
+	_, ok := expr.(interface{ UnwrapExpression() hcl.Expression })
+	return ok
 }
 
 // literal gives the text of a plain quoted string without evaluating it: the
@@ -127,7 +134,11 @@ func (c *collector) text(text string, at hcl.Range) {
 	}
 	span, problem := parseSpan(text)
 	if problem != nil {
-		c.fail(mistake(at, problem.summary, "%s", problem.detail))
+		detail := problem.detail
+		if c.scope.sets[text] != nil {
+			detail += fmt.Sprintf(" Did you mean set.%s, without quotes?", text)
+		}
+		c.fail(mistake(at, problem.summary, "%s", detail))
 		return
 	}
 	span.Line, span.Range = at.Start.Line, &at
@@ -137,8 +148,17 @@ func (c *collector) text(text string, at hcl.Range) {
 // problem is what is wrong with a text, without its place.
 type problem struct{ summary, detail string }
 
-// parseSpan reads one source: an address, a CIDR or a range.
+// parseSpan reads one source: an address, a CIDR or a range. What it is not comes with
+// the form that was meant.
 func parseSpan(text string) (Span, *problem) {
+	span, p := parseSpanOnly(text)
+	if p != nil {
+		p.detail += sourceHint(text)
+	}
+	return span, p
+}
+
+func parseSpanOnly(text string) (Span, *problem) {
 	if i := strings.IndexByte(text, '/'); i >= 0 {
 		return parseCIDR(text)
 	}
@@ -167,8 +187,12 @@ func parseCIDR(text string) (Span, *problem) {
 	if err != nil {
 		return Span{}, &problem{"Not a source", fmt.Sprintf("%q is not a CIDR: it takes an address, \"/\", and a number of bits from 0 to 32 (IPv4) or 128 (IPv6).", text)}
 	}
-	if _, problem := parseAddress(p.Addr().String()); problem != nil {
-		return Span{}, problem
+	if a := p.Addr(); a.Is4In6() {
+		const mapped = 96
+		if p.Bits() >= mapped {
+			return Span{}, &problem{"Not a source", fmt.Sprintf("%q is a network of IPv4-mapped IPv6 addresses, which no packet carries. Write %s.", text, netip.PrefixFrom(a.Unmap(), p.Bits()-mapped).Masked())}
+		}
+		return Span{}, &problem{"Not a source", fmt.Sprintf("%q has an IPv4-mapped IPv6 address, which no packet carries.", text)}
 	}
 	if m := p.Masked(); m != p {
 		return Span{}, &problem{"Host bits in a CIDR", fmt.Sprintf(
@@ -186,7 +210,7 @@ func parseRange(text, first, last string) (Span, *problem) {
 		_, generic := parseAddress(text)
 		return Span{}, generic
 	case problemA != nil || problemB != nil:
-		return Span{}, &problem{"Not a source", fmt.Sprintf("%q is no range: it takes two addresses, the lower one first, with \"-\" between them.", text)}
+		return Span{}, &problem{"Not a source", fmt.Sprintf("%q is not a range: it takes two addresses, the lower one first, with \"-\" between them.", text)}
 	case a.Is4() != b.Is4():
 		return Span{}, &problem{"Not a source", fmt.Sprintf("The range %s starts in one address family and ends in the other.", text)}
 	case b.Less(a):

@@ -1,0 +1,166 @@
+package schema
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/hashicorp/hcl/v2"
+)
+
+// What people write who come from iptables, Docker or another language, and the form
+// that they meant. A hint is a sentence to follow what is wrong, "" for none.
+
+// reference is a name of the language in quotes.
+var reference = regexp.MustCompile(`^(set|var|local|each)\.[A-Za-z0-9_.-]+$`)
+
+// sourceHint is the form of a source that a text may have meant.
+func sourceHint(text string) string {
+	trimmed := strings.TrimFunc(text, unicode.IsSpace)
+	switch {
+	case trimmed != text && readable(trimmed):
+		return fmt.Sprintf(" Write %q, without the blanks.", trimmed)
+	case reference.MatchString(text):
+		return fmt.Sprintf(" A name stands without quotes: %s.", text)
+	case strings.HasPrefix(text, "!"):
+		return " There is no negation: what a block is not about stands under except."
+	case strings.Contains(text, ",") && readable(strings.TrimSpace(strings.Split(text, ",")[0])):
+		return " Write a list, with each source in quotes of its own."
+	}
+	if whole := withoutZeros(text); whole != text && readable(whole) {
+		return fmt.Sprintf(" A leading zero can be read as octal. Write %q.", whole)
+	}
+	if prefix := starred(text); prefix != "" {
+		return fmt.Sprintf(" Write the network as a CIDR: %q.", prefix)
+	}
+	if prefix := masked(text); prefix != "" {
+		return fmt.Sprintf(" Write the length of its prefix in place of a mask: %q.", prefix)
+	}
+	if hostName.MatchString(text) {
+		return " Names are not looked up, for what they lead to can change after the file was generated. Write the addresses."
+	}
+	return ""
+}
+
+// hostName is a name with at least one dot and a letter in its last part.
+var hostName = regexp.MustCompile(`^([A-Za-z0-9_-]+\.)+[A-Za-z][A-Za-z0-9-]*\.?$`)
+
+// readable reports whether a text is a source.
+func readable(text string) bool {
+	_, problem := parseSpanOnly(text)
+	return problem == nil
+}
+
+var leadingZeros = regexp.MustCompile(`(^|[.-])0+([0-9])`)
+
+// withoutZeros is an IPv4 address or CIDR without zeros before its numbers.
+func withoutZeros(text string) string {
+	address, rest, _ := strings.Cut(text, "/")
+	if strings.Contains(address, ":") {
+		return text
+	}
+	for {
+		shorter := leadingZeros.ReplaceAllString(address, "$1$2")
+		if shorter == address {
+			break
+		}
+		address = shorter
+	}
+	if rest != "" {
+		return address + "/" + rest
+	}
+	return address
+}
+
+// starred is the CIDR of 10.1.*.*, 10.1.* or 10.1., and of the first numbers alone.
+func starred(text string) string {
+	parts := strings.Split(strings.TrimSuffix(text, "."), ".")
+	for len(parts) > 0 && parts[len(parts)-1] == "*" {
+		parts = parts[:len(parts)-1]
+	}
+	const octets, bits = 4, 8
+	if len(parts) == 0 || len(parts) >= octets || strings.Contains(text, ":") {
+		return ""
+	}
+	given := len(parts)
+	for len(parts) < octets {
+		parts = append(parts, "0")
+	}
+	a, err := netip.ParseAddr(strings.Join(parts, "."))
+	if err != nil {
+		return ""
+	}
+	return netip.PrefixFrom(a, given*bits).String()
+}
+
+// masked is the CIDR of an address with a netmask.
+func masked(text string) string {
+	address, mask, ok := strings.Cut(text, "/")
+	a, err := netip.ParseAddr(address)
+	m := net.ParseIP(mask).To4()
+	if !ok || err != nil || !a.Is4() || m == nil {
+		return ""
+	}
+	ones, size := net.IPMask(m).Size()
+	if size == 0 {
+		return ""
+	}
+	return netip.PrefixFrom(a, ones).Masked().String()
+}
+
+// portHint is the form of a port that a text may have meant.
+func portHint(text string) string {
+	proto, number, slash := strings.Cut(text, "/")
+	if slash && protocols[proto] {
+		if _, err := strconv.Atoi(number); err == nil {
+			return fmt.Sprintf(" The port comes first: %q.", number+"/"+proto)
+		}
+	}
+	if first, last, colon := strings.Cut(text, ":"); colon {
+		_, errA := strconv.Atoi(first)
+		_, errB := strconv.Atoi(last)
+		if errA == nil && errB == nil {
+			return fmt.Sprintf(" A range has a \"-\" in it: %q. Of a mapping such as \"8080:80\" the first is the published port.", first+"-"+last)
+		}
+	}
+	if plain := strings.TrimLeft(text, "+0 "); plain != text {
+		if _, problem := parsePortText(plain); problem == nil {
+			return fmt.Sprintf(" Write %q.", plain)
+		}
+	}
+	return ""
+}
+
+var protocols = map[string]bool{"tcp": true, "udp": true, "sctp": true}
+
+// protocolHint says what is wrong with a protocol of the network that has no ports.
+func protocolHint(name string) string {
+	switch name {
+	case "icmp", "icmpv6", "ipv6-icmp", "esp", "ah", "gre", "ip", "all":
+		return " It has no ports, and Docker publishes none of it."
+	}
+	return didYouMean(name, []string{"tcp", "udp", "sctp"})
+}
+
+// nameHint is the form that a word without quotes may have meant.
+func (s *scope) nameHint(root string) string {
+	switch root {
+	case "deny", "reject", "allow", "check", "keep", "tcp", "udp", "sctp", "true", "false":
+		return fmt.Sprintf(" Write %q, in quotes.", root)
+	}
+	for kind, names := range map[string][]string{"set": keys(s.sets), "local": keys(s.locals), "var": keys(s.vars)} {
+		if contains(names, root) {
+			return fmt.Sprintf(" Did you mean %s.%s?", kind, root)
+		}
+	}
+	return didYouMean(root, []string{"any", "set", "var", "local"})
+}
+
+// unknownName is a word that names nothing.
+func (s *scope) unknownName(root string, at hcl.Range) *hcl.Diagnostic {
+	return mistake(at, "Unknown variable", "There is no variable named %q.%s", root, s.nameHint(root))
+}

@@ -1,0 +1,49 @@
+package schema_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/seawall/seawall/schema"
+)
+
+// What people write who come from iptables, Docker or another language is refused with
+// the form that they meant.
+func TestHints(t *testing.T) {
+	const policy = "host {\n  external = [\"eth0\"]\n  unlisted = %s\n}\nset \"office\" { sources = [\"192.0.2.0/24\"] }\n" +
+		"policy \"web\" {\n  ports = [%s]\n  allow { sources = [%s, set.office] }\n}\n"
+	for _, test := range []struct{ unlisted, port, source, says string }{
+		{"deny", "80", `"10.0.0.1"`, `Write "deny", in quotes.`},
+		{`"drop"`, "80", `"10.0.0.1"`, `unlisted is "deny", "reject" or "allow", not "drop".`},
+		{`"deny"`, "80", `"set.office"`, "A name stands without quotes: set.office."},
+		{`"deny"`, "80", `"office"`, "Did you mean set.office, without quotes?"},
+		{`"deny"`, "80", "office", "Did you mean set.office?"},
+		{`"deny"`, "80", `"10.0.0.01"`, `Write "10.0.0.1".`},
+		{`"deny"`, "80", `"010.000.000.000/8"`, `Write "10.0.0.0/8".`},
+		{`"deny"`, "80", `" 10.0.0.1"`, `Write "10.0.0.1", without the blanks.`},
+		{`"deny"`, "80", `"::ffff:10.0.0.0/104"`, "Write 10.0.0.0/8."},
+		{`"deny"`, "80", `"::ffff:10.0.0.1"`, "Write 10.0.0.1."},
+		{`"deny"`, "80", `"::ffff:0:0/90"`, "which no packet carries."},
+		{`"deny"`, "80", `"db.example.com"`, "Names are not looked up"},
+		{`"deny"`, "80", `"10.0.0.1/255.255.0.0"`, `"10.0.0.0/16".`},
+		{`"deny"`, "80", `"10.0.0.*"`, `"10.0.0.0/24".`},
+		{`"deny"`, "80", `"10.1."`, `"10.1.0.0/16".`},
+		{`"deny"`, "80", `"!10.0.0.1"`, "stands under except."},
+		{`"deny"`, "80", `"10.0.0.1, 10.0.0.2"`, "Write a list"},
+		{`"deny"`, "80", `"fe80::1%%eth0"`, "Write the address alone"},
+		{`"deny"`, `"80/icmp"`, `"10.0.0.1"`, "It has no ports, and Docker publishes none of it."},
+		{`"deny"`, `"80/tpc"`, `"10.0.0.1"`, `Did you mean "tcp"?`},
+		{`"deny"`, `"tcp/80"`, `"10.0.0.1"`, `The port comes first: "80/tcp".`},
+		{`"deny"`, `"80:90"`, `"10.0.0.1"`, `A range has a "-" in it: "80-90".`},
+		{`"deny"`, `"+80"`, `"10.0.0.1"`, `Write "80".`},
+		{`"deny"`, `"080"`, `"10.0.0.1"`, `Write "80".`},
+		{`"deny"`, "8e1", `"10.0.0.1"`, "8e1 is not a port."},
+	} {
+		text := fmt.Sprintf(policy, test.unlisted, test.port, strings.ReplaceAll(test.source, "%%", "%"))
+		_, diags := schema.Parse("policy.hcl", []byte(text), schema.Options{})
+		if len(diags) != 1 || !strings.Contains(diags[0].Detail, test.says) {
+			t.Errorf("unlisted = %s, ports = [%s], sources = [%s]: want one error with %q, got %v", test.unlisted, test.port, test.source, test.says, diags)
+		}
+	}
+}
