@@ -38,7 +38,8 @@ packets, and how the compiled files change.
 
 OLD and NEW are each a policy (a file, a folder, or - for standard input), a
 rules file (iptables-save, seawall.sh, ...), or a folder of compiled files. With
---git, OLD is the same PATH at that revision.
+--git, OLD is the same PATH at that revision, also where it had another name; what
+is new, or is gone, is compared with no rules.
 
 Exit 0 when both mean the same, 2 when not.`,
 		Example: `  seawall diff old.hcl new.hcl
@@ -142,7 +143,7 @@ func (f *diffFlags) side(c *cobra.Command, path string, varFiles []string) (*dif
 		}
 		return f.policySide(c, path, varFiles, nil)
 	}
-	if schema.IsPolicyFile(path) {
+	if schema.IsPolicyFile(filepath.Base(path)) {
 		return f.policySide(c, path, varFiles, nil)
 	}
 	text, err := os.ReadFile(path)

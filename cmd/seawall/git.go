@@ -11,6 +11,9 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/packet"
+	"github.com/seawall/seawall/compiler/prove"
 	"github.com/spf13/cobra"
 )
 
@@ -32,9 +35,24 @@ func (f *diffFlags) gitSides(c *cobra.Command, path string) (before, after *diff
 	if err := gitExtract(top, f.git, dir); err != nil {
 		return nil, nil, err
 	}
-	old := filepath.Join(dir, inside)
-	if _, err := os.Stat(old); errors.Is(err, os.ErrNotExist) {
-		return nil, nil, fmt.Errorf("%s has no %s", f.git, inside)
+	old, err := f.gitOld(c, top, dir, inside)
+	if err != nil {
+		return nil, nil, err
+	}
+	switch _, err := os.Lstat(path); {
+	case err == nil:
+		after, err = f.side(c, path, f.varFiles)
+		if err != nil {
+			return nil, nil, err
+		}
+	case old == "":
+		return nil, nil, cannotRead(path, err, takesEither)
+	default:
+		fmt.Fprintf(c.ErrOrStderr(), "Note: %s is gone; what was there is compared with no rules.\n", path)
+		after = noRules()
+	}
+	if old == "" {
+		return noRules(), after, nil
 	}
 	var varFiles []string
 	for _, v := range f.varFiles {
@@ -45,11 +63,90 @@ func (f *diffFlags) gitSides(c *cobra.Command, path string) (before, after *diff
 		}
 		varFiles = append(varFiles, v)
 	}
-	if before, err = f.side(c, old, varFiles); err != nil {
-		return nil, nil, err
-	}
-	after, err = f.side(c, path, f.varFiles)
+	before, err = f.oldSide(c, dir, old, varFiles)
 	return before, after, err
+}
+
+// gitOld is the path in the folder of a revision's files, where it had the same name or
+// was renamed since; "" where the revision has none.
+func (f *diffFlags) gitOld(c *cobra.Command, top, dir, inside string) (string, error) {
+	if old := filepath.Join(dir, inside); fileExists(old) {
+		return old, nil
+	}
+	name, err := gitRenamed(top, f.git, filepath.ToSlash(inside))
+	if err != nil {
+		return "", err
+	}
+	if name == "" {
+		fmt.Fprintf(c.ErrOrStderr(), "Note: %s has no %s; no rules are compared with what is there now.\n", f.git, inside)
+		return "", nil
+	}
+	fmt.Fprintf(c.ErrOrStderr(), "Note: %s has it as %s.\n", f.git, name)
+	return filepath.Join(dir, filepath.FromSlash(name)), nil
+}
+
+// gitRenamed is the name that a file or a folder had at a revision, as git finds renames;
+// "" where it finds none, or files of a folder come from several.
+func gitRenamed(top, revision, inside string) (string, error) {
+	out, err := git(top, "diff", "--find-renames", "--name-status", "-z", "--diff-filter=R", revision, "--")
+	if err != nil {
+		return "", err
+	}
+	found := ""
+	fields := strings.Split(string(out), "\x00")
+	const status, was, is, each = 0, 1, 2, 3
+	for ; len(fields) >= each; fields = fields[each:] {
+		if fields[is] == inside {
+			return fields[was], nil
+		}
+		rest, ok := strings.CutPrefix(fields[is], inside+"/")
+		folder, same := strings.CutSuffix(fields[was], "/"+rest)
+		if !ok || !strings.HasPrefix(fields[status], "R") {
+			continue
+		}
+		if !same || found != "" && found != folder {
+			return "", nil
+		}
+		found = folder
+	}
+	return found, nil
+}
+
+// oldSide reads the side of a revision. What is said about its files names them as git
+// does, REVISION:PATH.
+func (f *diffFlags) oldSide(c *cobra.Command, dir, path string, varFiles []string) (*diffSide, error) {
+	errOut := c.ErrOrStderr()
+	c.SetErr(&renaming{errOut, dir + string(filepath.Separator), f.git + ":"})
+	defer c.SetErr(errOut)
+	side, err := f.side(c, path, varFiles)
+	if err != nil && strings.Contains(err.Error(), dir) {
+		err = errors.New(strings.ReplaceAll(err.Error(), dir+string(filepath.Separator), f.git+":"))
+	}
+	return side, err
+}
+
+// renaming writes with one text in place of another.
+type renaming struct {
+	w        io.Writer
+	from, to string
+}
+
+func (r *renaming) Write(b []byte) (int, error) {
+	if _, err := r.w.Write(bytes.ReplaceAll(b, []byte(r.from), []byte(r.to))); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// noRules is a side without a policy: nothing is decided.
+func noRules() *diffSide {
+	side := &diffSide{families: map[packet.Family]prove.Side{}}
+	for _, family := range packet.Families {
+		// A table without rules always loads.
+		file, _ := iptables.Parse([]byte("*filter\n:INPUT ACCEPT\n:FORWARD ACCEPT\nCOMMIT\n"), iptables.Options{Family: family})
+		side.families[family] = prove.Side{Table: file.Table("filter")}
+	}
+	return side
 }
 
 func fileExists(path string) bool {
@@ -63,12 +160,20 @@ func gitPlace(path string) (top, inside string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	if full, err = filepath.EvalSymlinks(full); err != nil {
-		return "", "", err
+	// A path that is gone is found by the folder that it was in.
+	dir, rest := full, ""
+	for {
+		if real, err := filepath.EvalSymlinks(dir); err == nil {
+			dir, full = real, filepath.Join(real, rest)
+			break
+		}
+		if filepath.Dir(dir) == dir {
+			return "", "", fmt.Errorf("no folder of %s is there", path)
+		}
+		dir, rest = filepath.Dir(dir), filepath.Join(filepath.Base(dir), rest)
 	}
-	dir := full
-	if info, err := os.Stat(full); err == nil && !info.IsDir() {
-		dir = filepath.Dir(full)
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		dir = filepath.Dir(dir)
 	}
 	out, err := git(dir, "rev-parse", "--show-toplevel")
 	if err != nil {
@@ -98,7 +203,7 @@ func git(dir string, args ...string) ([]byte, error) {
 // a policy may name list files anywhere in it.
 func gitExtract(top, revision, dir string) error {
 	if strings.HasPrefix(revision, "-") {
-		return fmt.Errorf("--git %s is no revision", revision)
+		return fmt.Errorf("--git %s is not a revision", revision)
 	}
 	out, err := git(top, "archive", "--format=tar", revision)
 	if err != nil {
@@ -112,12 +217,20 @@ func gitExtract(top, revision, dir string) error {
 		if err != nil {
 			return err
 		}
-		if h.Typeflag != tar.TypeReg || !filepath.IsLocal(h.Name) {
+		if !filepath.IsLocal(h.Name) {
 			continue
 		}
 		name := filepath.Join(dir, h.Name)
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 			return err
+		}
+		if h.Typeflag == tar.TypeSymlink && filepath.IsLocal(filepath.Join(filepath.Dir(h.Name), h.Linkname)) && !filepath.IsAbs(h.Linkname) {
+			if err := os.Symlink(h.Linkname, name); err != nil {
+				return err
+			}
+		}
+		if h.Typeflag != tar.TypeReg {
+			continue
 		}
 		text, err := io.ReadAll(r)
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -99,14 +100,30 @@ merged), or - for standard input; the current folder when it is left out.`,
 		Example: `  seawall compile policy.hcl --out-dir /etc/sysconfig
   seawall validate
   seawall explain --from 203.0.113.9 --to 8080`,
-		SilenceErrors: true,
-		SilenceUsage:  true,
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error { return noEmptyFlags(c) },
+		SilenceErrors:     true,
+		SilenceUsage:      true,
 	}
 	root.AddCommand(compileCommand(), applyCommand(), watchCommand(), validateCommand(), testCommand(), explainCommand(), verifyCommand(), diffCommand(), renderCommand(), doctorCommand(), exposureCommand(), importCommand(), initCommand(), fmtCommand(), versionCommand(), docsCommand())
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w\n\nSee %s --help", inWords(err), c.CommandPath())
 	})
 	return root
+}
+
+// noEmptyFlags refuses a flag that is there and empty, as of a script's variable that is
+// not set: it would be taken for one that is left out.
+func noEmptyFlags(c *cobra.Command) (err error) {
+	c.Flags().Visit(func(f *pflag.Flag) {
+		values := []string{f.Value.String()}
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			values = list.GetSlice()
+		}
+		if err == nil && slices.Contains(values, "") {
+			err = fmt.Errorf("--%s is empty. Give it a value, or leave it out", f.Name)
+		}
+	})
+	return err
 }
 
 // values says what the flags of a type take, by the name of their type.

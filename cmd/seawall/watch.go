@@ -114,7 +114,7 @@ func (f *watchFlags) watch(c *cobra.Command, args []string) error {
 		return fmt.Errorf("--interval is a time such as 30s, not %s", f.interval)
 	}
 	if c.Flags().Changed("exec") && strings.TrimSpace(f.run) == "" {
-		return errors.New("--exec is empty: it names the command to run on drift")
+		return errors.New("--exec is blank. Give it a command, or leave it out")
 	}
 	loaded, err := f.load(c, args)
 	if err != nil {
