@@ -2,7 +2,9 @@ package lint
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/seawall/seawall/schema"
@@ -77,6 +79,7 @@ var nowhere = []struct {
 // the guard count; a test may well ask for them.
 func (l *linter) unroutable() {
 	seen := map[string]bool{}
+	inFile := map[string][]hcl.Range{}
 	check := func(s *schema.Sources) {
 		if s == nil {
 			return
@@ -90,6 +93,12 @@ func (l *linter) unroutable() {
 					at := spanRange(list.File, e)
 					if !seen[at.String()] {
 						seen[at.String()] = true
+						if e.Range == nil {
+							inFile[list.File] = append(inFile[list.File], at)
+						}
+						if len(inFile[list.File]) > maxOfList && e.Range == nil {
+							continue
+						}
 						l.add(nil, Finding{Code: "SW006", Summary: "A source from which nothing comes", At: at,
 							Detail: fmt.Sprintf("%s is %s.", e, n.what)})
 					}
@@ -111,7 +120,16 @@ func (l *linter) unroutable() {
 	for _, s := range l.doc.Sets {
 		check(s.Sources)
 	}
+	for _, file := range slices.Sorted(maps.Keys(inFile)) {
+		if n := len(inFile[file]) - maxOfList; n > 0 {
+			l.add(nil, Finding{Code: "SW006", Summary: "Sources from which nothing comes", At: inFile[file][maxOfList],
+				Detail: fmt.Sprintf("%d more lines of %s have one.", n, file)})
+		}
+	}
 }
+
+// maxOfList is how many lines of one list file are named.
+const maxOfList = 20
 
 // spanRange is the place of a span: its expression, or its line in a list.
 func spanRange(file string, s schema.Span) hcl.Range {
