@@ -43,6 +43,9 @@ otherwise.`,
 			if err != nil {
 				return err
 			}
+			if text.note != "" {
+				fmt.Fprintf(c.ErrOrStderr(), "Note: %s.\n", text.note)
+			}
 			e, err := explain(c, loaded, packet, file, r)
 			if err != nil {
 				return err

@@ -20,6 +20,9 @@ type packetText struct {
 	tcpFlags, icmpType, mark                                          string
 	sport                                                             int
 	snat, dnat                                                        bool
+
+	doc  *schema.Document
+	note string // what was taken for what the flags do not say
 }
 
 func (p *packetText) register(c *cobra.Command) {
@@ -188,6 +191,7 @@ func (p *packetText) packet(doc *schema.Document) (packet.Packet, error) {
 	if err := p.words(&out); err != nil {
 		return out, err
 	}
+	p.doc = doc
 	if err := p.target(&out); err != nil {
 		return out, err
 	}
@@ -254,15 +258,43 @@ func (p *packetText) otherProtocol(out *packet.Packet) error {
 		out.Protocol = n
 	}
 	if !out.OrigDst.IsValid() {
-		out.OrigDst = netip.MustParseAddr("198.51.100.2")
-		if out.Family() == packet.IPv6 {
-			out.OrigDst = netip.MustParseAddr("2001:db8::2")
-		}
+		out.OrigDst = p.unsaid(out)
 	}
 	if out.OrigDst.Is4() != out.Source.Is4() {
 		return fmt.Errorf("--from and --to are of different address families; no packet has both")
 	}
 	return nil
+}
+
+// unsaid is the address of the host where --to has none: one that a policy names, if all
+// policies for the port name some, or else one that none does.
+func (p *packetText) unsaid(of *packet.Packet) netip.Addr {
+	var named netip.Addr
+	for _, policy := range p.doc.Policies {
+		if !slices.ContainsFunc(policy.Ports, func(r schema.Ports) bool {
+			return packet.Protocol(r.Protocol) == of.Protocol && int(r.First) <= of.OrigPort && of.OrigPort <= int(r.Last)
+		}) {
+			continue
+		}
+		if len(policy.Address) == 0 {
+			named = netip.Addr{}
+			break
+		}
+		for _, x := range policy.Address {
+			if !named.IsValid() && x.Addr().Is4() == of.Source.Is4() {
+				named = x.Addr()
+				p.note = fmt.Sprintf("--to has no address, so %s is taken, which policy %s names", named, policy.Name)
+			}
+		}
+	}
+	if named.IsValid() {
+		return named
+	}
+	p.note = ""
+	if of.Family() == packet.IPv6 {
+		return netip.MustParseAddr("2001:db8::2")
+	}
+	return netip.MustParseAddr("198.51.100.2")
 }
 
 // after reads where the packet goes after DNAT.
