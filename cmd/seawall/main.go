@@ -13,7 +13,9 @@ import (
 	"os"
 	"runtime/debug"
 	"slices"
+	"strings"
 
+	"github.com/agext/levenshtein"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -68,6 +70,9 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	case errors.As(err, &code):
 		return int(code)
 	}
+	if strings.HasPrefix(err.Error(), "unknown command ") {
+		err = fmt.Errorf("%s\n\nSee seawall --help", strings.TrimSpace(err.Error()))
+	}
 	fmt.Fprintf(errOut, "Error: %s\n", err)
 	return exitError
 }
@@ -106,7 +111,7 @@ merged), or - for standard input; the current folder when it is left out.`,
 	}
 	root.AddCommand(compileCommand(), applyCommand(), watchCommand(), validateCommand(), testCommand(), explainCommand(), verifyCommand(), diffCommand(), renderCommand(), doctorCommand(), exposureCommand(), importCommand(), initCommand(), fmtCommand(), versionCommand(), docsCommand())
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return fmt.Errorf("%w\n\nSee %s --help", inWords(err), c.CommandPath())
+		return fmt.Errorf("%w\n\nSee %s --help", inWords(c, err), c.CommandPath())
 	})
 	return root
 }
@@ -133,12 +138,29 @@ var values = map[string]string{
 	"int":      "a whole number",
 }
 
-// inWords replaces what Go's parsers say of a flag's value.
-func inWords(err error) error {
+// inWords replaces what Go's parsers say of a flag's value, and names the flag that one
+// may have been meant for.
+func inWords(c *cobra.Command, err error) error {
+	if e, ok := errors.AsType[*pflag.NotExistError](err); ok {
+		if name := nearest(c, e.GetSpecifiedName()); name != "" {
+			return fmt.Errorf("%w. Did you mean --%s?", err, name)
+		}
+	}
 	if e, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
 		if takes, ok := values[e.GetFlag().Value.Type()]; ok {
 			return fmt.Errorf("--%s takes %s, not %q", e.GetFlag().Name, takes, e.GetValue())
 		}
 	}
 	return err
+}
+
+// nearest is the flag whose name is most like another one, "" for none that is like it.
+func nearest(c *cobra.Command, name string) string {
+	best, distance := "", 3
+	c.Flags().VisitAll(func(f *pflag.Flag) {
+		if d := levenshtein.Distance(name, f.Name, nil); d < distance && !f.Hidden {
+			best, distance = f.Name, d
+		}
+	})
+	return best
 }
