@@ -31,11 +31,11 @@ import (
 
 // Options choose what Compile writes.
 type Options struct {
-	Format   *emit.Format // nil is emit.Sysconfig
-	Layout   lower.Layout // Auto when it is empty
-	Sizes    lower.Sizes  // of the indexed layout; zero is the measured ones
-	Comments bool         // a -m comment on each rule
-	Source   string       // what the files say they were made from
+	Format   *emit.Format   // nil is emit.Sysconfig
+	Layout   lower.Layout   // Auto when it is empty
+	Sizes    lower.Sizes    // of the indexed layout; zero is the measured ones
+	Comments lower.Comments // what comments name; policies when it is empty
+	Source   string         // what the files say they were made from
 	// Base4 and Base6 are boot files to splice the chains into; nil for none.
 	Base4, Base6 []byte
 	// Force lets a splice take out rules that others put into DOCKER-USER.

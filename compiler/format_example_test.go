@@ -63,9 +63,9 @@ func ExampleCompile_format() {
 	// :SEAWALL-INPUT - [0:0]
 	// [0:0] -A INPUT -j SEAWALL-INPUT
 	// [0:0] -A FORWARD -j DOCKER-USER
-	// # policy admin (policy.hcl:7)
+	// # policy admin
 	// -A DOCKER-USER ! -s 192.168.0.1/32 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP
-	// # policy admin (policy.hcl:7)
+	// # policy admin
 	// -A SEAWALL-INPUT ! -s 192.168.0.1/32 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP
 	// COMMIT
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/seawall/seawall/compiler"
 	"github.com/seawall/seawall/compiler/emit"
+	"github.com/seawall/seawall/compiler/lower"
 	"github.com/seawall/seawall/schema"
 )
 
@@ -81,7 +82,7 @@ func compileTexts(t testing.TB, dir, name, description, log, line, external stri
 	}
 	var files []emit.File
 	for _, format := range emit.Formats() {
-		out, err := compiler.Compile(context.Background(), loaded.Document, compiler.Options{Format: format, Source: "policy.hcl.json", Comments: true})
+		out, err := compiler.Compile(context.Background(), loaded.Document, compiler.Options{Format: format, Source: "policy.hcl.json", Comments: lower.Rules})
 		if err != nil {
 			t.Fatal(err)
 		}

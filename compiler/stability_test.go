@@ -78,3 +78,49 @@ func different(a, b map[string]int) int {
 	}
 	return n
 }
+
+// A line on top of a policy file changes no line of what it compiles to, in any format and
+// layout; a policy that is added changes its own lines and no other's.
+func TestALineOnTopChangesNothing(t *testing.T) {
+	policy := func(n int) string {
+		var sources []string
+		for k := range 20 {
+			sources = append(sources, fmt.Sprintf("10.%d.%d.0/24", n, 2*k))
+		}
+		return fmt.Sprintf("policy \"p%d\" {\n  ports = [%d]\n  allow { sources = [\"%s\"] }\n}\n", n, 1000+10*n, strings.Join(sources, "\", \""))
+	}
+	text := "host {\n  external = [\"eth0\"]\n  unlisted = \"deny\"\n}\nguard {\n  deny { sources = [\"192.0.2.0/24\"] }\n}\n"
+	for n := range 40 {
+		text += policy(n)
+	}
+	for _, layout := range lower.Layouts {
+		for _, format := range emit.Formats() {
+			opt := compiler.Options{Format: format, Layout: layout, Source: "policy.hcl"}
+			before := filesOf(t, text, opt)
+			if after := filesOf(t, "# Who may reach what.\n\n"+text, opt); after != before {
+				t.Errorf("%s, %s: a comment on top of the policy changes the file", layout, format.Name)
+			}
+			opt.Comments = lower.Lines
+			if lines := filesOf(t, text, opt); !strings.Contains(lines, "# policy p39 (policy.hcl:164)") && layout != lower.Indexed && layout != lower.Auto {
+				t.Errorf("%s, %s: no line of the policy file is named", layout, format.Name)
+			}
+		}
+	}
+}
+
+func filesOf(t *testing.T, text string, opt compiler.Options) string {
+	t.Helper()
+	loaded, diags := schema.Parse("policy.hcl", []byte(text), schema.Options{})
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	out, err := compiler.Emit(loaded.Document, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := ""
+	for _, f := range out.Files {
+		all += string(f.Bytes)
+	}
+	return all
+}

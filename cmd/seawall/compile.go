@@ -25,7 +25,7 @@ type compileFlags struct {
 	outDir   string
 	base     string
 	check    bool
-	comments bool
+	comments string
 }
 
 func compileCommand() *cobra.Command {
@@ -50,7 +50,14 @@ The layout is how the rules are arranged; each means the same.
               the policy is
   ipset       long lists of sources as ipsets; the file ipset has to be loaded
               before the rules (ipset restore), the script does it itself
-  auto        flat while that is cheap for a packet, else indexed`,
+  auto        flat while that is cheap for a packet, else indexed
+
+Comments name the policy that rules come from.
+
+  names       a comment above the rules of each policy; a change elsewhere in the
+              policy file does not change it
+  lines       with the file and line of the policy as well
+  rules       also a -m comment on each rule, which iptables -L shows`,
 		Example: `  seawall compile policy.hcl
   seawall compile policy.hcl --format restore --family 6
   seawall compile policy.hcl --out-dir /etc/sysconfig --base /etc/sysconfig/iptables
@@ -67,7 +74,8 @@ The layout is how the rules are arranged; each means the same.
 	flags.StringVar(&f.outDir, "out-dir", "", "write every file of the format into `DIR`")
 	flags.StringVar(&f.base, "base", "", "splice into this boot `FILE`, or into iptables and ip6tables of this folder")
 	flags.BoolVar(&f.check, "check", false, "write nothing; exit 2 when a file would change")
-	flags.BoolVar(&f.comments, "comments", false, "give each rule a comment that names its policy")
+	flags.StringVar(&f.comments, "comments", string(lower.Names), "names, lines or rules: what the comments in a file name")
+	choices(c, "comments", commentNames()...)
 	choices(c, "format", emit.Names()...)
 	choices(c, "family", "4", "6")
 	return c
@@ -103,7 +111,18 @@ func (f *compileFlags) checkFlags() error {
 	case f.base != "" && !emit.ByName(f.format).Splices:
 		return fmt.Errorf("--base is for boot files, --format sysconfig; a %s file leaves what is there alone", f.format)
 	}
+	if !slices.Contains(commentNames(), f.comments) {
+		return fmt.Errorf("--comments is names, lines or rules, not %q", f.comments)
+	}
 	return checkLayout(f.layout)
+}
+
+func commentNames() []string {
+	var names []string
+	for _, c := range lower.AllComments {
+		names = append(names, string(c))
+	}
+	return names
 }
 
 func (f *compileFlags) run(c *cobra.Command, args []string) error {
@@ -114,7 +133,7 @@ func (f *compileFlags) run(c *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	opt := compiler.Options{Format: emit.ByName(f.format), Layout: lower.Layout(f.layout), Comments: f.comments, Source: sourceName(loaded), Force: f.force}
+	opt := compiler.Options{Format: emit.ByName(f.format), Layout: lower.Layout(f.layout), Comments: lower.Comments(f.comments), Source: sourceName(loaded), Force: f.force}
 	if err := f.readBase(&opt); err != nil {
 		return err
 	}

@@ -51,8 +51,8 @@ rules_v6() {
 {{.Sets}}{{.EndSets}}
 }
 
-# tidy: sets that no rule asks for any more go. Of one that is in use, ipset says
-# no.
+# tidy: destroys the sets that no rule matches any more. ipset refuses to destroy
+# one that is in use.
 tidy() {
 	"$IPSET" list -n | sed -n '/^SEAWALL-s[46]-[0-9a-f]*$/p' | while read -r set; do
 		"$IPSET" destroy "$set" 2>/dev/null
@@ -63,15 +63,16 @@ tidy() {
 	printf 'seawall.sh: %s\n' "$*" >&2
 }
 
-# state COMMAND: the chains and jumps of now that a load has to know, as -S
-# prints them.
+# state COMMAND: the current chains and jumps that a load depends on, as -S prints
+# them.
 state() {
 	all=$("$1" -w 10 -S) || return 1
 	printf '%s\n' "$all" | sed -n -e '/^-N SEAWALL-/p' -e '/^-A FORWARD /p' -e '/^-A INPUT /p'
 }
 
 # jump STATE FROM TO: lines that make "-j TO" the first rule of FROM, and the
-# only one of its kind. They name no number: other rules may come meanwhile.
+# only one of its kind. They use no rule numbers, because other rules may be added
+# in the meantime.
 jump() {
 	at=0 there=0 first=no
 	while read -r line; do
@@ -97,7 +98,7 @@ STATE
 	fi
 }
 
-# nojump STATE FROM TO: lines that take every "-j TO" out of FROM.
+# nojump STATE FROM TO: lines that remove every "-j TO" from FROM.
 nojump() {
 	while read -r line; do
 		if [ "$line" = "-A $2 -j $3" ]; then
@@ -123,12 +124,12 @@ $1
 STATE
 }
 
-# load COMMAND RULES CHAINS [--test]: everything of one family in one commit.
+# load COMMAND RULES CHAINS [--test]: loads everything of one family in one commit.
 load() {
 	command=$1 rules_of=$2 chains=$3
 	shift 3
-	# All is asked before iptables-restore starts: it may hold the lock that
-	# asking needs. Without an answer nothing can be decided, and nothing is.
+	# Everything is read before iptables-restore starts, because it may hold the
+	# lock that reading needs. If reading fails, nothing is changed.
 	now=$(state "$command") || return 1
 	rules=$("$rules_of") || return 1
 	old=$(leftover "$now" "$chains")
@@ -148,34 +149,34 @@ load() {
 	printf '%s\n' "$text" | "$command-restore" -w 10 --noflush "$@"
 }
 
-# kept COMMAND: what a load may change, as iptables-save prints it, and the other
-# rules of the chains with the jumps.
+# kept COMMAND: everything that a load may change, as iptables-save prints it, and
+# the other rules of the chains that hold the jumps.
 kept() {
 	all=$("$1-save" -t filter) || return 1
 	printf '%s\n' "$all" | sed -n -e '/^:DOCKER-USER /p' -e '/^:SEAWALL-/p' -e '/^-A DOCKER-USER /p' -e '/^-A SEAWALL-/p' \
 		-e '/^-A FORWARD /p' -e '/^-A INPUT /p'
 }
 
-# heads KEPT: the part with the names of chains, and the jumps.
+# heads KEPT: the part with the chain names and the jumps.
 heads() {
 	printf '%s\n' "$1" | sed -n -e '/^:/p' -e '/^-A FORWARD /p' -e '/^-A INPUT /p'
 }
 
-# same KEPT KEPT: the chains may stand in another order.
+# same KEPT KEPT: whether both are the same; the order of chains does not matter.
 same() {
 	one=$(printf '%s\n' "$1" | sort) || return 1
 	other=$(printf '%s\n' "$2" | sort) || return 1
 	[ "$one" = "$other" ]
 }
 
-# moved FROM TO: what jumps says when it cannot put a jump where it was.
+# moved FROM TO: reports a jump that cannot be put back where it was.
 moved() {
-	say "other rules of $1 came or went meanwhile; the jump to $2 stands first"
+	say "other rules of $1 changed in the meantime; the jump to $2 is now the first rule"
 }
 
 {{.Jumps}}
-# places HEADS FROM TO: for jumps, how many other rules FROM has, and where "-j TO"
-# stands.
+# places HEADS FROM TO: for jumps: how many other rules FROM has, and the position of
+# "-j TO".
 places() {
 	others=0 at=0 list=
 	while read -r line; do
@@ -190,7 +191,7 @@ HEADS
 	printf '%s%s\n' "$others" "$list"
 }
 
-# fresh HEADS HEADS: the chains of the second that the first has not.
+# fresh HEADS HEADS: the chains of the second that the first does not have.
 fresh() {
 	while read -r name rest; do
 		case $name in
@@ -209,7 +210,7 @@ $2
 HEADS
 }
 
-# back COMMAND KEPT: brings that back, where something is not as it was.
+# back COMMAND KEPT: restores KEPT if anything has changed.
 back() {
 	now=$(kept "$1") || now=$(kept "$1") || return 1
 	if same "$2" "$now"; then
@@ -262,16 +263,16 @@ done
 	say "$IPSET is not installed; nothing was changed"
 	exit 1
 fi
-# Sets are named after what is in them: those of the current rules stay as they
-# are until the new rules stand.
+# Sets are named after their content: those of the current rules stay as they are
+# until the new rules are loaded.
 if ! new_sets=$(sets) || ! printf '%s\n' "$new_sets" | "$IPSET" restore; then
-	say 'the sets do not fit this host; the rules were not changed'
+	say 'this host refuses the sets; the rules were not changed'
 	exit 1
 fi
 trap tidy EXIT
 
 {{end}}if ! load "$IPTABLES" rules_v4 "$chains_v4" --test || ! load "$IP6TABLES" rules_v6 "$chains_v6" --test; then
-	say 'the rules do not fit this host; nothing was changed'
+	say 'this host refuses the rules; nothing was changed'
 	exit 1
 fi
 
@@ -279,23 +280,23 @@ if ! before_v4=$(kept "$IPTABLES") || ! before_v6=$(kept "$IP6TABLES"); then
 	say 'the current rules cannot be read; nothing was changed'
 	exit 1
 fi
-trap '' HUP INT TERM # what has begun comes to its end
+trap '' HUP INT TERM # what has begun is finished
 if ! load "$IPTABLES" rules_v4 "$chains_v4"; then
-	# Some of what can go wrong does so after the kernel has the rules.
+	# Some failures occur after the kernel has taken the rules.
 	if back "$IPTABLES" "$before_v4"; then
 		say 'IPv4 could not be loaded; both families have their previous rules'
 	else
-		say 'IPv4 could not be loaded, and could not be taken back: it may have the new rules; IPv6 has its previous rules'
+		say 'IPv4 could not be loaded, nor rolled back: it may have the new rules; IPv6 has its previous rules'
 	fi
 	exit 1
 fi
 if ! load "$IP6TABLES" rules_v6 "$chains_v6"; then
 	if ! back "$IP6TABLES" "$before_v6"; then
-		say 'IPv6 could not be loaded, and could not be taken back: it may have the new rules; IPv4 has the new rules'
+		say 'IPv6 could not be loaded, nor rolled back: it may have the new rules; IPv4 has the new rules'
 	elif back "$IPTABLES" "$before_v4"; then
 		say 'IPv6 could not be loaded; both families have their previous rules'
 	else
-		say 'IPv6 could not be loaded and has its previous rules; IPv4 could not be taken back and has the new ones'
+		say 'IPv6 could not be loaded and has its previous rules; IPv4 could not be rolled back and has the new ones'
 	fi
 	exit 1
 fi
@@ -303,8 +304,8 @@ fi
 
 // Jumps is a function of shell scripts: the lines that take jumps out of a chain
 // and put them where they stood.
-const Jumps = `# jumps STATE FROM TO "OTHERS PLACE...": lines that take every "-j TO" out of FROM
-# and put it where it was, or first when other rules of FROM came or went.
+const Jumps = `# jumps STATE FROM TO "OTHERS PLACE...": lines that remove every "-j TO" from FROM
+# and put it back where it was, or first if other rules of FROM have changed.
 jumps() {
 	from=$2 to=$3 before=${4%% *} others=0 there=0
 	places=${4#"$before"}

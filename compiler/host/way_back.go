@@ -45,7 +45,7 @@ note() {
 
 # moved FROM TO: what jumps says when it cannot put a jump where it was.
 moved() {
-	note "IPv$family: other rules of $1 came or went meanwhile; the jump to $2 stands first."
+	note "IPv$family: other rules of $1 changed in the meantime; the jump to $2 is now the first rule."
 }
 
 # state COMMAND: the current chains, and the rules of those with the jumps.

@@ -13,10 +13,10 @@ func choose(families ...*lowering) (Layout, string) {
 	most := families[0].opt.Sizes.Flat
 	for _, l := range families {
 		if l.flatCost(most) > most {
-			return Indexed, fmt.Sprintf("indexed, for as a list a packet could meet more than %d rules", most)
+			return Indexed, fmt.Sprintf("indexed, because in one list a packet could meet more than %d rules", most)
 		}
 	}
-	return Flat, fmt.Sprintf("flat, for no packet meets more than %d rules", most)
+	return Flat, fmt.Sprintf("flat, because no packet meets more than %d rules", most)
 }
 
 // flatCost is how many rules of the guard, the forward blocks and the policies

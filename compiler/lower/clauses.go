@@ -21,7 +21,7 @@ type label struct {
 type clause struct {
 	include, except address.Set
 	label           label
-	origin          string // for comments: "allow policy.hcl:14"
+	origin          string // for comments: "allow"
 }
 
 // entry is one source match to be written, with its label. An entry whose

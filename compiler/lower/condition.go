@@ -30,7 +30,7 @@ type action struct {
 	target string // RETURN, ACCEPT, DROP, REJECT or LOG
 	goto_  string // or the chain to go to
 	log    string // the prefix, with LOG
-	origin string // for -m comment, "" without --comments
+	origin string // for -m comment, "" but with Rules
 }
 
 // bodyKey is an action as a map's key: rules of the same key share one body.
@@ -39,7 +39,7 @@ type bodyKey = action
 // body makes all of a rule but its source, in the order in which iptables-save
 // prints it.
 func (l *lowering) body(a action) *iptables.Body {
-	if !l.opt.Comments {
+	if l.opt.Comments != Rules {
 		a.origin = ""
 	}
 	if b, ok := l.bodies[a]; ok {

@@ -36,10 +36,10 @@ policy "admin" {
 	}
 	// Output:
 	// IPv4:
-	// # policy admin (policy.hcl:6)
+	// # policy admin
 	// -A DOCKER-USER -s 192.0.2.7/32 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP
 	// -A DOCKER-USER ! -s 192.0.2.0/24 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP
 	// IPv6:
-	// # policy admin (policy.hcl:6)
+	// # policy admin
 	// -A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP
 }

@@ -20,7 +20,7 @@ func (l *lowering) forwarded() {
 	mark := markOf(chain)
 	host := l.doc.Host
 	if host.Unlisted != schema.Pass || l.doc.Guard != nil {
-		chain.Remark("ICMP errors about known connections pass: path MTU discovery needs them")
+		chain.Remark("ICMP errors of known connections pass: path MTU discovery needs them")
 		l.each(chain, host.External, action{box: box{protocol: l.icmp(), state: "RELATED"}, target: "RETURN"})
 	}
 	l.keep(chain)
@@ -97,7 +97,7 @@ func (l *lowering) toHostGuarded(input *iptables.Chain, policies func(*iptables.
 			input.Append(&iptables.Rule{Body: l.body(action{box: b, goto_: iptables.SeawallHost, origin: p.Name})})
 		}
 	}
-	host.Remark(fmt.Sprintf("guard (%s)", at(g.Range)))
+	host.Remark("guard" + l.place(g.Range))
 	l.guardEntries(host, box{}, asPass(l.clauses(g.Rules)))
 	policies(host)
 }
@@ -129,14 +129,14 @@ func (l *lowering) each(chain *iptables.Chain, in []schema.Interface, a action) 
 
 func (l *lowering) keep(chain *iptables.Chain) {
 	if l.doc.Host.KeepEstab {
-		chain.Remark("established = \"keep\": a connection that was let in stays")
+		chain.Remark("established = \"keep\": established connections stay open")
 		l.each(chain, l.doc.Host.External, action{box: box{state: "ESTABLISHED"}, target: "RETURN"})
 	}
 }
 
 func (l *lowering) forwards(chain *iptables.Chain) {
 	for _, f := range l.doc.Forwards {
-		chain.Remark(fmt.Sprintf("forward %s (%s)", f.Name, at(f.Range)))
+		chain.Remark("forward " + f.Name + l.place(f.Range))
 		origin := "forward " + f.Name
 		sources := prefixesOrAll(l.resolve.Sources(f.Sources))
 		dests := prefixesOrAll(l.resolve.Sources(f.Destinations))
@@ -172,15 +172,23 @@ func (l *lowering) clauses(written []*schema.Rule) []clause {
 		if r.Except != nil {
 			c.except = l.resolve.Sources(r.Except)
 		}
-		c.origin = at(r.Range)
+		c.origin = blockName(r.Verdict) + l.place(r.Range)
 		list = append(list, c)
 	}
 	return list
 }
 
+// blockName is the word that begins a block of this verdict.
+func blockName(v schema.Verdict) string {
+	if v == schema.Pass || v == schema.Accept {
+		return "allow"
+	}
+	return "deny"
+}
+
 func (l *lowering) guard(chain *iptables.Chain) {
 	g := l.doc.Guard
-	chain.Remark(fmt.Sprintf("guard (%s)", at(g.Range)))
+	chain.Remark("guard" + l.place(g.Range))
 	for _, i := range l.doc.Host.External {
 		l.guardEntries(chain, box{in: i.String(), dir: "ORIGINAL"}, l.clauses(g.Rules))
 	}
@@ -210,21 +218,26 @@ func (l *lowering) policy(chain *iptables.Chain, p *schema.Policy, clauses []cla
 		through = nil // what follows is the wider policy
 	}
 	scope := l.scope(p)
-	head := fmt.Sprintf("policy %s (%s)", p.Name, at(p.Range))
-	if len(scope) == 0 {
-		head += ": it names no address of this family"
-	}
-	chain.Remark(head)
-	if len(scope) == 0 {
-		return
-	}
 	entries := sourceList(l.resolve, clauses, label{verdict: p.Default}, through)
+	l.introduce(chain, p, len(entries) > 0)
 	for _, b := range scope {
 		for _, e := range entries {
 			e.origin = p.Name + " " + e.origin
 			l.entry(chain, b, e)
 		}
 	}
+}
+
+// introduce writes the comment above a policy's rules. Where there is none, it says why.
+func (l *lowering) introduce(chain *iptables.Chain, p *schema.Policy, rules bool) {
+	text := "policy " + p.Name + l.place(p.Range)
+	switch {
+	case len(l.scope(p)) == 0:
+		text += ": it names no address of this family"
+	case !rules:
+		text += ": no source is denied"
+	}
+	chain.Remark(text)
 }
 
 // scope is the boxes of a policy: interface × protocol and port × address.
@@ -275,7 +288,7 @@ func (l *lowering) entry(chain *iptables.Chain, b box, e entry) {
 // host's verdict. Packets that conntrack does not know are among the rest.
 func (l *lowering) unlisted(chain *iptables.Chain) {
 	host := l.doc.Host
-	chain.Remark(fmt.Sprintf("answers pass; then unlisted = %q (%s)", host.Unlisted, at(host.Range)))
+	chain.Remark(fmt.Sprintf("answers pass; then unlisted = %q%s", host.Unlisted, l.place(host.Range)))
 	l.each(chain, host.External, action{box: box{dir: "REPLY"}, target: "RETURN"})
 	for _, protocol := range l.protocols(host.Unlisted) {
 		l.each(chain, host.External, action{box: box{protocol: protocol}, target: targets[host.Unlisted], origin: "unlisted"})

@@ -56,7 +56,7 @@ func (l *lowering) indexedForward() {
 	host := l.doc.Host
 	guarded := host.Unlisted != schema.Pass || l.doc.Guard != nil
 	if guarded {
-		chain.Remark("ICMP errors about known connections pass: path MTU discovery needs them")
+		chain.Remark("ICMP errors of known connections pass: path MTU discovery needs them")
 		l.each(chain, host.External, action{box: box{protocol: l.icmp(), state: "RELATED"}, target: "RETURN"})
 	}
 	l.keep(chain)
@@ -98,12 +98,12 @@ func (l *lowering) indexedInput() {
 			continue
 		}
 		chain := l.table.Declare(fmt.Sprintf("%s-%d", iptables.SeawallHost, n), "-")
-		chain.Remark(fmt.Sprintf("guard, %s, for the ports that policies name (%s)", c.label.verdict, at(g.Range)))
+		chain.Remark(fmt.Sprintf("guard, %s, for the ports that policies name%s", c.label.verdict, l.place(g.Range)))
 		scopes := &indexer{l, fmt.Sprintf("I%d", n), schema.Pass, true}
 		scopes.portsTo(chain, func(*schema.Policy) target { return target{entries: []entry{{label: c.label, origin: "guard"}}} })
 		leads[c.label] = chain
 	}
-	root := l.tree("guard", fmt.Sprintf("guard (%s)", at(g.Range)), clauses, label{next: true}, "*", leads)
+	root := l.tree("guard", "guard"+l.place(g.Range), clauses, label{next: true}, "*", leads)
 	l.each(input, l.doc.Host.External, action{box: box{dir: "ORIGINAL"}, goto_: root.Name, origin: "guard"})
 	x.ports(next)
 }
@@ -125,9 +125,9 @@ func (x *indexer) guard(chain *iptables.Chain) *iptables.Chain {
 		x.lowering.guard(chain)
 		return chain
 	}
-	chain.Remark(fmt.Sprintf("guard (%s)", at(g.Range)))
+	chain.Remark("guard" + x.place(g.Range))
 	next := x.table.Declare(iptables.SeawallPorts, "-")
-	root := x.tree("guard", fmt.Sprintf("guard (%s)", at(g.Range)), x.clausesOf(g.Rules), label{next: true}, "*", map[label]*iptables.Chain{{next: true}: next})
+	root := x.tree("guard", "guard"+x.place(g.Range), x.clausesOf(g.Rules), label{next: true}, "*", map[label]*iptables.Chain{{next: true}: next})
 	x.each(chain, x.doc.Host.External, action{box: box{dir: "ORIGINAL"}, goto_: root.Name, origin: "guard"})
 	return next
 }
@@ -146,7 +146,7 @@ func (x *indexer) unlistedIn(chain *iptables.Chain) {
 	if x.fallback == schema.Pass {
 		return
 	}
-	chain.Remark(fmt.Sprintf("unlisted = %q (%s)", x.fallback, at(x.doc.Host.Range)))
+	chain.Remark(fmt.Sprintf("unlisted = %q%s", x.fallback, x.place(x.doc.Host.Range)))
 	for _, protocol := range x.protocols(x.fallback) {
 		chain.Append(&iptables.Rule{Body: x.body(action{box: box{protocol: protocol}, target: targets[x.fallback], origin: "unlisted"})})
 	}
@@ -180,7 +180,7 @@ func (x *indexer) target(p *schema.Policy) target {
 			return target{entries: entries}
 		}
 	}
-	return target{goto_: x.tree(p.Name, fmt.Sprintf("policy %s (%s)", p.Name, at(p.Range)), clauses, last, protocolClass(p), nil).Name}
+	return target{goto_: x.tree(p.Name, "policy "+p.Name+x.place(p.Range), clauses, last, protocolClass(p), nil).Name}
 }
 
 // protocolClass says which answers a policy's rejects need.
@@ -209,11 +209,11 @@ func (x *indexer) portsTo(chain *iptables.Chain, lead func(*schema.Policy) targe
 	}
 	if total <= x.opt.Sizes.Linear {
 		for _, p := range x.policies {
-			chain.Remark(fmt.Sprintf("policy %s (%s)", p.Name, at(p.Range)))
 			to := lead(p)
 			if x.fallback == schema.Pass && !x.nested[p] {
 				to.entries = withFallthrough(to.entries, label{})
 			}
+			x.introduce(chain, p, to.goto_ != "" || len(to.entries) > 0)
 			for _, b := range x.scope(p) {
 				x.hit(chain, b, to)
 			}

@@ -42,7 +42,7 @@ import (
 // Options choose among the ways to write the same meaning.
 type Options struct {
 	Layout   Layout
-	Comments bool // give each rule a -m comment that names its policy
+	Comments Comments // Names when it is empty
 	Sizes    Sizes
 }
 
@@ -66,6 +66,21 @@ func (l Sizes) orDefaults() Sizes {
 	return Sizes{cmp.Or(l.Leaf, defaultSizes.Leaf), cmp.Or(l.Inline, defaultSizes.Inline),
 		cmp.Or(l.Linear, defaultSizes.Linear), cmp.Or(l.Flat, defaultSizes.Flat)}
 }
+
+// Comments is what the comments in a file name.
+type Comments string
+
+// With Names a line above each group of rules names its policy, and a change elsewhere
+// in the policy file changes none of them. Lines adds the place in that file. With
+// Rules each rule has a -m comment as well, which iptables -L shows.
+const (
+	Names Comments = "names"
+	Lines Comments = "lines"
+	Rules Comments = "rules"
+)
+
+// AllComments are all choices, the default first.
+var AllComments = []Comments{Names, Lines, Rules}
 
 // Layout is how rules are arranged.
 type Layout string
@@ -177,14 +192,18 @@ func (l *lowering) narrowFirst() []*schema.Policy {
 	return order
 }
 
-// at names a place in a file as output may: the file's own name without its
-// folder, so that the same policy gives the same bytes wherever it lies.
-func at(r hcl.Range) string {
+// place is what a comment adds for a place in a policy file: nothing, or with Lines
+// its name and line. The name is without its folder, so that the same policy compiles to the
+// same bytes wherever it lies.
+func (l *lowering) place(r hcl.Range) string {
+	if l.opt.Comments != Lines {
+		return ""
+	}
 	name := strings.Map(func(c rune) rune {
 		if c <= 0x20 || c > 0x7e {
 			return '?'
 		}
 		return c
 	}, filepath.Base(r.Filename))
-	return fmt.Sprintf("%s:%d", name, r.Start.Line)
+	return fmt.Sprintf(" (%s:%d)", name, r.Start.Line)
 }

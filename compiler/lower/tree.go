@@ -536,7 +536,7 @@ func (t *tree) verdictBodies(l label) []*iptables.Body {
 func (t *tree) goTo() *iptables.Body {
 	if t.onward == nil {
 		t.onward = &iptables.Body{}
-		if t.opt.Comments {
+		if t.opt.Comments == Rules {
 			t.onward.Matches = []iptables.Match{t.match("comment", "--comment", t.what)}
 		}
 	}

@@ -45,7 +45,7 @@ var meanwhile = []struct {
 		"$four -I FORWARD -i lan0 -j ACCEPT; $six -I INPUT -i lan0 -j ACCEPT",
 		"$four -A FORWARD -s 7.7.7.7 -j DROP; $six -A FORWARD -o lan0 -j DROP",
 		"-A FORWARD -o lan0 -j DROP\n-A FORWARD -s 7.7.7.7/32 -j DROP\n",
-		"IPv4: other rules of FORWARD came or went meanwhile; the jump to DOCKER-USER stands first.",
+		"IPv4: other rules of FORWARD changed in the meantime; the jump to DOCKER-USER is now the first rule.",
 	},
 }
 

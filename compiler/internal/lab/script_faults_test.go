@@ -230,7 +230,7 @@ func (s scenario) judge(w *world, was [2]string, said string, code int) string {
 	case code == 0:
 		fresh = [2]bool{true, true}
 	case strings.Contains(said, "nothing was changed"), strings.Contains(said, "the rules were not changed"), strings.Contains(said, "both families have their previous rules"):
-	case strings.Contains(said, "IPv4 could not be taken back and has the new ones"):
+	case strings.Contains(said, "IPv4 could not be rolled back and has the new ones"):
 		fresh = [2]bool{true, false}
 	default:
 		return "it does not say which rules the host has"
