@@ -41,24 +41,25 @@ func applyCommand() *cobra.Command {
 	f := &applyFlags{}
 	c := &cobra.Command{
 		Use:   "apply [PATH]",
-		Short: "Load a policy now, prove what the kernel holds, and take it back unless confirmed",
-		Long: `Load a policy now: compile and prove it, show what changes against the current
-rules, ask, load it at one moment, read the kernel back and prove that.
+		Short: "Load a policy, prove what the kernel holds, and roll back unless confirmed",
+		Long: `Load a policy into this host's kernel. apply compiles and proves it, shows what
+changes compared with the current rules, asks, loads each family in one commit,
+reads the kernel back, and proves what it reads.
 
-Then it waits for a confirmation, and without one brings the previous rules
-back, as iptables-save and ipset save printed them. The confirmation is a "yes"
-typed here, or the file that is named made from anywhere. Ctrl-C takes the
-policy back at once. When the terminal is lost, which a policy may cause, or
-seawall is killed, a process of its own brings the previous rules back in time.
+Then it waits for a confirmation. Without one the previous rules come back, as
+iptables-save and ipset save printed them. Confirm by typing "yes" here, or from
+anywhere else by creating the file that is named. Ctrl-C restores the previous
+rules at once. If the terminal is lost, which a policy may cause, or seawall is
+killed, a separate process restores them in time.
 
-One apply is at work at a time. One that was interrupted before its confirmation
-is taken back by the next one, which says so.
+Only one apply runs at a time. The next one rolls back an apply that was
+interrupted before its confirmation, and says so.
 
-DOCKER-USER is Seawall's as a whole. Rules there that are not known to be its own
-are listed: an answer of yes, or --force, takes them out.
+The chain DOCKER-USER belongs to Seawall as a whole. Rules in it that are not
+known to be Seawall's are listed, and removed only after a "yes" or with --force.
 
-Exit 0 when the policy is loaded and kept, 2 when it was not loaded or was taken
-back, 1 for an error.
+Exit 0 when the policy is loaded and kept, 2 when it was not loaded or was rolled
+back, 1 after an error.
 IPTABLES, IP6TABLES and IPSET name other commands, as for seawall.sh.`,
 		Example: `  seawall apply policy.hcl
   seawall apply policy.hcl --dry-run
@@ -70,11 +71,11 @@ IPTABLES, IP6TABLES and IPSET name other commands, as for seawall.sh.`,
 	flags := c.Flags()
 	registerLayout(c, &f.layout)
 	flags.BoolVar(&f.yes, "yes", false, "do not ask before loading")
-	flags.BoolVar(&f.force, "force", false, "take out rules of others in DOCKER-USER without asking")
+	flags.BoolVar(&f.force, "force", false, "remove other people's rules from DOCKER-USER without asking")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "show what would change, and load nothing")
-	flags.DurationVar(&f.within, "confirm-within", 60*time.Second, "how long to wait for the confirmation; 0 keeps the policy without one")
-	flags.StringVar(&f.persist, "persist", "", "once it is kept, write the boot files iptables and ip6tables (rules.v4 and rules.v6 in a folder named iptables) into `DIR`: Seawall's chains are replaced in them, and every other line stays")
-	flags.StringVar(&f.run, "run-dir", "/run/seawall", "the `DIR` for the lock, the way back, and a note of which rules were loaded")
+	flags.DurationVar(&f.within, "confirm-within", 60*time.Second, "how long to wait for a confirmation; 0 keeps the policy without one")
+	flags.StringVar(&f.persist, "persist", "", "once it is kept, write the boot files iptables and ip6tables (rules.v4 and rules.v6 in a folder named iptables) into `DIR`: only Seawall's chains in them are replaced")
+	flags.StringVar(&f.run, "run-dir", "/run/seawall", "the `DIR` for the lock, the previous rules, and a record of the rules that were loaded")
 	return c
 }
 
@@ -96,7 +97,7 @@ func (f *applyFlags) apply(c *cobra.Command, args []string) error {
 		return err
 	}
 	if f.within < 0 || f.within > 0 && f.within < time.Second {
-		return fmt.Errorf("--confirm-within is a second or longer, or 0 for no confirmation, not %s", f.within)
+		return fmt.Errorf("--confirm-within takes one second or more, or 0 for no confirmation, not %s", f.within)
 	}
 	loaded, err := f.load(c, args)
 	if err != nil {
@@ -166,7 +167,7 @@ func (a *applying) turn() error {
 		return err
 	}
 	if len(foreign) > 0 && a.yes && !a.force {
-		return fmt.Errorf("DOCKER-USER has rules that are not known to be Seawall's, and loading the policy would take them out:\n%sPut them into the policy, or say --force to take them out", listed(foreign))
+		return fmt.Errorf("DOCKER-USER has rules that are not known to be Seawall's, and loading the policy would remove them:\n%sAdd them to the policy, or use --force to remove them", listed(foreign))
 	}
 	if err := a.announce(report, foreign); err != nil {
 		return err
@@ -196,13 +197,13 @@ func (a *applying) announce(report *diff.Report, foreign []host.Rule) error {
 		text = "The kernel holds this policy already, in another layout.\n"
 	}
 	if len(foreign) > 0 {
-		text += "Rules in DOCKER-USER that are not known to be Seawall's, and that this takes out:\n" + listed(foreign)
+		text += "Rules in DOCKER-USER that are not known to be Seawall's, and that this removes:\n" + listed(foreign)
 	}
 	for _, file := range a.boot {
 		text += "Writes " + filepath.Join(a.persist, file.Name) + " once it is kept.\n"
 	}
 	if _, err := io.WriteString(a.w, text); err != nil {
-		return fmt.Errorf("what would change cannot be shown, so nothing was changed: %w", err)
+		return fmt.Errorf("cannot show what would change, so nothing was changed: %w", err)
 	}
 	return nil
 }
@@ -366,11 +367,11 @@ func (a *applying) confirm(turn *host.Turn, back *host.Rollback, rules map[packe
 		return errors.Join(err, a.takeBack(back))
 	}
 	fmt.Fprintf(a.w, "Loaded, and proved in the kernel. Without a confirmation within %g seconds the previous rules come back.\nFrom elsewhere: touch %s\n", a.within.Seconds(), filepath.Join(back.Dir, "confirmed"))
-	switch a.ask("Keep it? Type yes (Ctrl-C takes it back now): ", a.within, back.Decided) {
+	switch a.ask("Keep it? Type yes (Ctrl-C rolls back now): ", a.within, back.Decided) {
 	case yes:
 		err := a.keep(turn, back, rules)
 		if errors.Is(err, host.ErrTooLate) {
-			return a.ended(back, "The previous rules are back: the confirmation came too late, or somebody took the policy back.")
+			return a.ended(back, "The previous rules are back: the confirmation came too late, or somebody rolled the policy back.")
 		} else if err != nil {
 			return err
 		}
@@ -396,7 +397,7 @@ func (a *applying) keep(turn *host.Turn, back *host.Rollback, rules map[packet.F
 // then asks before it takes them out.
 func (a *applying) note(turn *host.Turn, rules map[packet.Family][]string) {
 	if err := turn.Remember(rules); err != nil {
-		fmt.Fprintf(a.c.ErrOrStderr(), "Note: the policy is kept, but that its rules are Seawall's could not be noted in %s: %s. A later apply may ask about them.\n", a.run, cause(err))
+		fmt.Fprintf(a.c.ErrOrStderr(), "Note: the policy is kept, but %s could not be updated: %s. A later apply may ask about its rules.\n", a.run, cause(err))
 	}
 }
 

@@ -12,7 +12,7 @@ func onePath(c *cobra.Command, args []string) error {
 	if len(args) < 2 {
 		return nil
 	}
-	return fmt.Errorf("%s takes one PATH, not %d: %s. A folder stands for all of its policy files", c.CommandPath(), len(args), strings.Join(args, ", "))
+	return fmt.Errorf("%s takes one PATH, not %d: %s. To read several policy files, name their folder", c.CommandPath(), len(args), strings.Join(args, ", "))
 }
 
 // noPath takes no argument; use says how a file is named instead, or is "".

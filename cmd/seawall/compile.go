@@ -35,28 +35,29 @@ func compileCommand() *cobra.Command {
 		Short: "Compile a policy into files of iptables rules",
 		Long: `Compile a policy into files of iptables rules.
 
-One family goes to standard output, or with --out-dir every file of the format
-into a folder. Each file is read back and proved to implement the policy before it
-is written; one that cannot be proved is not written.
+Without --out-dir the rules of one family go to standard output; with it every
+file of the format is written to that folder. Each file is read back and proved to
+implement the policy before it is written. A file that cannot be proved is not
+written.
 
   sysconfig   iptables and ip6tables for /etc/sysconfig, loaded at boot
   restore     rules.v4 and rules.v6 for iptables-restore --noflush, at any time
-  shell       seawall.sh, a script that loads both families at any time
+  shell       seawall.sh, a script that loads both families, at any time
 
-The layout is how the rules are arranged; each means the same.
+The layout is the arrangement of the rules. All layouts have the same meaning.
 
-  flat        one rule after the other, readable without the tool
+  flat        one rule after the other, readable without Seawall
   indexed     trees of chains, in which a packet meets few rules however long
               the policy is
-  ipset       long lists of sources as ipsets; the file ipset has to be loaded
-              before the rules (ipset restore), the script does it itself
-  auto        flat while that is cheap for a packet, else indexed
+  ipset       long lists of sources as ipsets; the file ipset must be loaded
+              before the rules (ipset restore), the script loads it itself
+  auto        flat while that is cheap for a packet, otherwise indexed
 
 Comments name the policy that rules come from.
 
-  names       a comment above the rules of each policy; a change elsewhere in the
-              policy file does not change it
-  lines       with the file and line of the policy as well
+  names       one comment above the rules of each policy; changes elsewhere in
+              the policy file do not change it
+  lines       the same, with the file and line of the policy
   rules       also a -m comment on each rule, which iptables -L shows`,
 		Example: `  seawall compile policy.hcl
   seawall compile policy.hcl --format restore --family 6
@@ -69,12 +70,12 @@ Comments name the policy that rules come from.
 	flags := c.Flags()
 	flags.StringVar(&f.format, "format", emit.Names()[0], emit.NamesInWords())
 	registerLayout(c, &f.layout)
-	flags.BoolVar(&f.force, "force", false, "replace files that Seawall did not generate, and rules of others in DOCKER-USER of a base")
-	flags.IntVar(&f.family, "family", 4, "the address family that goes to standard output: 4 or 6")
-	flags.StringVar(&f.outDir, "out-dir", "", "write every file of the format into `DIR`")
-	flags.StringVar(&f.base, "base", "", "splice into this boot `FILE`, or into iptables and ip6tables of this folder")
+	flags.BoolVar(&f.force, "force", false, "replace files that Seawall did not generate, and other people's rules in DOCKER-USER of a base")
+	flags.IntVar(&f.family, "family", 4, "the address family to write to standard output: 4 or 6")
+	flags.StringVar(&f.outDir, "out-dir", "", "write every file of the format to `DIR`")
+	flags.StringVar(&f.base, "base", "", "splice into this boot `FILE`, or into iptables and ip6tables in this folder")
 	flags.BoolVar(&f.check, "check", false, "write nothing; exit 2 when a file would change")
-	flags.StringVar(&f.comments, "comments", string(lower.Names), "names, lines or rules: what the comments in a file name")
+	flags.StringVar(&f.comments, "comments", string(lower.Names), "names, lines or rules: what comments say about where rules come from")
 	choices(c, "comments", commentNames()...)
 	choices(c, "format", emit.Names()...)
 	choices(c, "family", "4", "6")
@@ -83,7 +84,7 @@ Comments name the policy that rules come from.
 
 // registerLayout adds the flag --layout.
 func registerLayout(c *cobra.Command, layout *string) {
-	c.Flags().StringVar(layout, "layout", "auto", "auto, flat, indexed or ipset: how the rules are arranged")
+	c.Flags().StringVar(layout, "layout", "auto", "auto, flat, indexed or ipset: the arrangement of the rules")
 	choices(c, "layout", "auto", "flat", "indexed", "ipset")
 }
 
@@ -240,7 +241,7 @@ func lostRules(e *compiler.LostRulesError, where string) error {
 	if more := len(e.Lines) - maxLost; more > 0 {
 		fmt.Fprintf(&b, "  and %d more\n", more)
 	}
-	b.WriteString("\nSay what they mean in the policy (seawall import shows how) and delete them, or replace them with --force.")
+	b.WriteString("\nAdd them to the policy (seawall import shows how) and delete them, or replace them with --force.")
 	if block {
 		b.WriteString("\nA block from \"# seawall: begin\" to \"# seawall: end\" is Seawall's: rules of other chains are kept below it.")
 	}
@@ -278,9 +279,9 @@ func unproved(err error) error {
 		return err
 	}
 	d := e.Differences[0]
-	why := "This is a mistake in Seawall. Please report it, with the policy and these lines."
+	why := "This is a bug in Seawall. Please report it with the policy and these lines."
 	if e.Base {
-		why = "Rules of the base file decide before Seawall's chains, or keep packets from them."
+		why = "Rules in the base file decide before Seawall's chains, or keep packets away from them."
 	}
 	return fmt.Errorf("%s would not implement the policy, so nothing was written.\n\n  %s\n  for example: %s\n  the policy says %s, the file says %s\n\n%s",
 		e.File, d, d.Example, d.Policy, d.File, why)

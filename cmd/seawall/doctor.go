@@ -42,16 +42,16 @@ func doctorCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "doctor [--rules FILE]",
 		Short: "Find what is wrong with a host's Docker chains, and how to fix it",
-		Long: `Find what is wrong with the Docker chains of this host, or of saved rules: chains
-and rules of Docker that are gone, a jump to DOCKER-USER that does not do its
-work, rules that people wrote and that do something else than they meant, and
-published ports that are reached past DOCKER-USER. Each finding says what
-traffic it concerns, worked out over the chains, and the commands that fix it.
+		Long: `Find what is wrong with the Docker chains of this host, or of saved rules: chains and
+rules of Docker that are missing, a jump to DOCKER-USER that does not work, rules
+that do something other than what their author meant, and published ports that can
+be reached past DOCKER-USER. Each finding states which traffic it affects, worked out
+from the chains, and the commands that fix it.
 
-Without --rules it reads the host's rules, for which it needs root, and asks the
-Docker daemon which networks and containers there are. For saved rules --inspect
-says it: some rules that are gone, only Docker can tell. Exit 0 when nothing is
-wrong, 2 with findings.`,
+Without --rules it reads the host's rules, which needs root, and asks the Docker
+daemon for its networks and containers. For saved rules, --inspect supplies them: some
+missing rules can be found only that way. Exit 0 when nothing is wrong, 2 with
+findings.`,
 		Example: `  seawall doctor
   iptables-save > v4; ip6tables-save > v6
   docker network inspect $(docker network ls -q) > known; docker inspect $(docker ps -q) >> known

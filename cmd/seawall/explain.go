@@ -24,12 +24,11 @@ func explainCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "explain [PATH] --from ADDRESS --to [ADDRESS:]PORT[/PROTOCOL]",
 		Short: "Show the way of one packet through a policy and its rules",
-		Long: `Show the way of one packet: each step of the policy with what it said, the line
-that decides, and the rules that carry it out. With --rules, the way through
-that file's chains as well.
+		Long: `Show the way of one packet: each step of the policy, the line that decides, and the
+rules that implement it. With --rules, also the way through the chains of that
+file.
 
-A packet is a new connection to a published port unless the flags say
-otherwise.`,
+The packet is a new connection to a published port unless flags say otherwise.`,
 		Example: `  seawall explain --from 203.0.113.9 --to 8080
   seawall explain policy.hcl --from 2001:db8::1 --to '[2001:db8::7]:443/tcp' --chain input
   seawall explain policy.hcl --from 10.8.9.1 --to 5432 --rules /etc/sysconfig/iptables`,
@@ -58,7 +57,7 @@ otherwise.`,
 	}
 	p.register(c)
 	text.register(c)
-	c.Flags().StringVar(&file, "rules", "", "show the way through this rules `FILE` as well")
+	c.Flags().StringVar(&file, "rules", "", "also show the way through this rules `FILE`")
 	r.register(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "write the answer as JSON")
 	return c

@@ -18,17 +18,17 @@ func exposureCommand() *cobra.Command {
 	format := ""
 	c := &cobra.Command{
 		Use:   "exposure [--rules FILE]",
-		Short: "Show every published port, and who reaches it, as the chains stand",
-		Long: `Show every port that Docker opens on this host, or by saved rules, and who
-reaches it from each interface: published ports, ports of routed and unprotected
-networks, and those of a swarm. The first packet of a connection is followed
-through raw, mangle, nat and filter as the kernel does it, over DNAT to FORWARD,
-or to docker-proxy and INPUT. The sources are worked out exactly, other
-software's rules included; a rule that cannot be evaluated is named.
+		Short: "Show every published port and who can reach it, as the chains stand",
+		Long: `Show every port that Docker opens on this host, or in saved rules, and who can reach
+it from each interface: published ports, ports of routed and unprotected networks,
+and those of a swarm. seawall follows the first packet of a connection through raw,
+mangle, nat and filter as the kernel does, over DNAT to FORWARD, or to docker-proxy
+and INPUT. Sources are exact, and rules of other software count. A rule that cannot
+be evaluated is named.
 
-Containers are named where the Docker daemon answers, or with --inspect.
+Containers are named if the Docker daemon answers, or with --inspect.
 
-Without --rules it reads the host's rules, for which it needs root.`,
+Without --rules it reads the host's rules, which needs root.`,
 		Example: `  seawall exposure
   iptables-save > v4; ip6tables-save > v6
   docker inspect $(docker ps -q) > inspect.json

@@ -17,10 +17,10 @@ func fmtCommand() *cobra.Command {
 	check, diff := false, false
 	c := &cobra.Command{
 		Use:   "fmt [PATH]",
-		Short: "Bring policy files into canonical layout",
-		Long: `Bring policy files into canonical layout: indentation, the place of = signs,
-spaces. Nothing that a file means changes. The names of the files that change
-are printed; standard input is written to standard output.`,
+		Short: "Format policy files",
+		Long: `Rewrite policy files in the canonical format: indentation, alignment and spacing.
+The meaning of a file does not change. The names of changed files are printed;
+standard input is formatted to standard output.`,
 		Example: `  seawall fmt
   seawall fmt --check policies
   seawall fmt --diff policy.hcl`,
@@ -34,7 +34,7 @@ are printed; standard input is written to standard output.`,
 		},
 	}
 	c.Flags().BoolVar(&check, "check", false, "write nothing; exit 2 when a file would change")
-	c.Flags().BoolVar(&diff, "diff", false, "print what changes; with --check, without changing it")
+	c.Flags().BoolVar(&diff, "diff", false, "print the changes; with --check, do not make them")
 	return c
 }
 

@@ -29,10 +29,10 @@ type hostFlags struct {
 }
 
 func (h *hostFlags) register(c *cobra.Command) {
-	c.Flags().StringArrayVar(&h.files, "rules", nil, "look at saved rules, a `FILE` of iptables-save or ip6tables-save with all its tables; may be given for each family")
+	c.Flags().StringArrayVar(&h.files, "rules", nil, "read saved rules: a `FILE` that iptables-save or ip6tables-save printed, with all tables; one for each family")
 	c.Flags().StringArrayVar(&h.in, "in", nil, "an `INTERFACE` on which traffic from outside arrives (default those of the default routes, or eth0 with --rules)")
 	c.Flags().StringVar(&h.family, "family", "", "the address family of the saved rules, 4 or 6, when neither they nor the file's name show it")
-	c.Flags().StringVar(&h.inspect, "inspect", "", "what docker inspect and docker network inspect printed, a `FILE`, or - for standard input (default what the daemon says, without --rules)")
+	c.Flags().StringVar(&h.inspect, "inspect", "", "a `FILE` with the output of docker inspect and docker network inspect, or - for standard input (by default, and without --rules, the daemon is asked)")
 	registerSets(c, &h.sets)
 	choices(c, "family", "4", "6")
 }
@@ -97,7 +97,7 @@ func addFamily(host *doctor.Host, shown string, src []byte, family packet.Family
 	}
 	for _, r := range list {
 		if slices.ContainsFunc(host.Families, func(t docker.Tables) bool { return t.Family == r.Family() }) {
-			return fmt.Errorf("%s is the second file of %v; one of each family is looked at", shown, r.Family())
+			return fmt.Errorf("%s is the second file for %v; name one file per family", shown, r.Family())
 		}
 		host.Families = append(host.Families, docker.TablesOf(r.File))
 	}
@@ -114,7 +114,7 @@ func (h *hostFlags) live(*cobra.Command) (*doctor.Host, error) {
 	for _, f := range packet.Families {
 		src, err := now.Saved(f)
 		if err != nil {
-			return nil, fmt.Errorf("%w. Saved rules can be named with --rules", err)
+			return nil, fmt.Errorf("%w. To read saved rules, use --rules", err)
 		}
 		sets, err := now.Sets(src)
 		if err != nil {

@@ -22,16 +22,15 @@ func initCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "init",
 		Short: "Write a first policy from what a host publishes",
-		Long: `Write a first policy to standard output, from the running Docker daemon, a
-compose file, or what docker inspect printed: each published port in a policy
-with its container's name, open to everybody as it is today, and marked for a
-decision.
+		Long: `Write a first policy to standard output, from the running Docker daemon, a compose
+file, or the output of docker inspect: one policy per container, with the ports that
+it publishes, open to everybody as they are today, and marked for a decision.
 
-With --check, compare published ports with a policy instead: those that the
-policies together do not name on every address on which they are published, in
-both families, and on every external interface, of the policy and of the host; and
-what no container publishes of a policy's ports. Exit 2 when there is any. Ports that are published on
-127.0.0.1 or ::1 alone need no policy.`,
+With --check, compare published ports with a policy instead. Reported are published
+ports that the policy does not name on every address, in both families and on every
+external interface of the policy and of the host, and ports of the policy that no
+container publishes. Exit 2 if there are any. Ports that are published only on
+127.0.0.1 or ::1 need no policy.`,
 		Example: `  seawall init > policy.hcl
   seawall init --compose compose.yaml > policy.hcl
   docker inspect $(docker ps -q) | seawall init --inspect - --in eth0
@@ -43,7 +42,7 @@ what no container publishes of a policy's ports. Exit 2 when there is any. Ports
 			switch {
 			case err != nil:
 			case inspect != "" && compose != "":
-				return fmt.Errorf("--inspect and --compose are two sources; name one")
+				return fmt.Errorf("use either --inspect or --compose, not both")
 			case inspect != "":
 				var src []byte
 				if src, _, err = readInput(c, inspect, takesInspect); err == nil {

@@ -100,8 +100,9 @@ func rootCommand() *cobra.Command {
 host, into persistent iptables files, and proves that the files implement
 the policy.
 
-A policy is HCL. PATH is a file, a folder (all its *.hcl and *.hcl.json files,
-merged), or - for standard input; the current folder when it is left out.`,
+Policies are written in HCL. PATH is a file, a folder (all of its *.hcl and
+*.hcl.json files, merged), or - for standard input. The default is the current
+folder.`,
 		Example: `  seawall compile policy.hcl --out-dir /etc/sysconfig
   seawall validate
   seawall explain --from 203.0.113.9 --to 8080`,

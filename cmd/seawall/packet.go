@@ -29,15 +29,15 @@ func (p *packetText) register(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&p.from, "from", "", "the source `ADDRESS`")
 	f.StringVar(&p.to, "to", "", "the original destination, `[ADDRESS:]PORT[/PROTOCOL]`, as the client sees it")
-	f.StringVar(&p.in, "in", "", "the interface it comes in on (default the host's first external)")
-	f.StringVar(&p.out, "out", "docker0", "the interface it goes out on")
+	f.StringVar(&p.in, "in", "", "the interface on which it comes in (default the host's first external)")
+	f.StringVar(&p.out, "out", "docker0", "the interface on which it goes out")
 	f.StringVar(&p.chain, "chain", "forward", "forward, or input for packets to the host itself")
 	f.StringVar(&p.state, "state", "new", "conntrack's state: new, established, related, invalid or untracked")
 	f.StringVar(&p.direction, "direction", "original", "original, or reply for an answer")
 	f.StringVar(&p.protocol, "protocol", "", "a protocol without ports: icmp, ipv6-icmp or a number")
 	f.StringVar(&p.destination, "destination", "", "the destination after DNAT, `ADDRESS[:PORT]`")
 	f.IntVar(&p.sport, "source-port", 40000, "the source port")
-	f.StringVar(&p.tcpFlags, "tcp-flags", "", "the TCP `FLAGS` that are set, such as SYN,ACK, or NONE (default SYN for a new connection, else ACK)")
+	f.StringVar(&p.tcpFlags, "tcp-flags", "", "the TCP `FLAGS` that are set, such as SYN,ACK, or NONE (default SYN for a new connection, otherwise ACK)")
 	f.StringVar(&p.icmpType, "icmp-type", "", "the `TYPE[/CODE]` of an ICMP packet (default an echo request)")
 	f.StringVar(&p.mark, "mark", "0", "the packet's mark")
 	f.BoolVar(&p.snat, "snat", false, "the connection's source was rewritten")
@@ -176,9 +176,9 @@ func (p *packetText) packet(doc *schema.Document) (packet.Packet, error) {
 	from, err := netip.ParseAddr(p.from)
 	switch {
 	case p.from == "" || p.to == "" && p.protocol == "":
-		return out, fmt.Errorf("say --from ADDRESS and --to [ADDRESS:]PORT[/PROTOCOL]")
+		return out, fmt.Errorf("name the packet with --from ADDRESS and --to [ADDRESS:]PORT[/PROTOCOL]")
 	case err != nil || from.Zone() != "" || from.Is4In6():
-		return out, fmt.Errorf("--from takes an address, and %q is none", p.from)
+		return out, fmt.Errorf("--from takes an address, not %q", p.from)
 	}
 	out = packet.Packet{Hook: packet.Forward, In: p.in, Out: p.out, Source: from, Sport: p.sport,
 		State: packet.State(strings.ToUpper(p.state)), Reply: p.direction == "reply", SNAT: p.snat, DNAT: p.dnat}
@@ -209,7 +209,7 @@ func (p *packetText) words(out *packet.Packet) error {
 	case p.direction != "original" && p.direction != "reply":
 		return fmt.Errorf("--direction is original or reply, not %q", p.direction)
 	case out.Reply && out.State == packet.New:
-		return fmt.Errorf("an answer is of an established connection: add --state established")
+		return fmt.Errorf("an answer belongs to an established connection: add --state established")
 	case p.chain == "input":
 		out.Hook, out.Out = packet.Input, ""
 	case p.chain != "forward":
@@ -239,7 +239,7 @@ func (p *packetText) target(out *packet.Packet) error {
 		return fmt.Errorf("--to: %w", err)
 	}
 	if e.Ports.First != e.Ports.Last {
-		return fmt.Errorf("--to takes one port: one packet has one")
+		return fmt.Errorf("--to takes one port, because a packet has one")
 	}
 	out.OrigPort, out.Protocol, out.OrigDst = int(e.Ports.First), packet.Protocol(e.Ports.Protocol), e.Address
 	if text != p.to {
@@ -283,7 +283,7 @@ func (p *packetText) unsaid(of *packet.Packet) netip.Addr {
 		for _, x := range policy.Address {
 			if !named.IsValid() && x.Addr().Is4() == of.Source.Is4() {
 				named = x.Addr()
-				p.note = fmt.Sprintf("--to has no address, so %s is taken, which policy %s names", named, policy.Name)
+				p.note = fmt.Sprintf("--to has no address; %s is used, which policy %s names", named, policy.Name)
 			}
 		}
 	}
@@ -314,7 +314,7 @@ func (p *packetText) after(out *packet.Packet) error {
 	} else if a, err := netip.ParseAddr(p.destination); err == nil {
 		out.Dest = a
 	} else {
-		return fmt.Errorf("--destination takes an address, with or without a port; %q is none", p.destination)
+		return fmt.Errorf("--destination takes ADDRESS[:PORT], not %q", p.destination)
 	}
 	if out.Dest.Is4() != out.Source.Is4() {
 		return fmt.Errorf("--from and --destination are of different address families; no packet has both")

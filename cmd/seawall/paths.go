@@ -18,13 +18,13 @@ const (
 	takesBase    = "--base takes a boot file, or a folder that has both iptables and ip6tables"
 	takesInspect = "--inspect takes a file that docker inspect printed, or - for standard input"
 	takesCompose = "--compose takes a compose file"
-	takesFmt     = "Each file has the text that it had, or the new one"
+	takesFmt     = "Each file has its old text or the new one"
 	takesPolicy  = "Name a policy file, or a folder of them"
 	takesEither  = "Name a policy, a rules file, or a folder of compiled files"
 	takesPersist = "--persist takes the folder of the boot files"
-	takesRunDir  = "--run-dir takes a folder, which is made when it is missing"
-	takesDocs    = "docs takes a folder, which is made when it is missing"
-	takesOutDir  = "--out-dir takes a folder, which is made when it is missing"
+	takesRunDir  = "--run-dir takes a folder, which is created if it is missing"
+	takesDocs    = "docs takes a folder, which is created if it is missing"
+	takesOutDir  = "--out-dir takes a folder, which is created if it is missing"
 )
 
 // cannotRead is the error for a file or folder that a user named, with what to name
@@ -56,7 +56,7 @@ func badFolder(verb, dir string, err error, takes string) error {
 	case file != "":
 		why = file + " is a file, not a folder"
 	case errors.Is(err, fs.ErrPermission):
-		takes = "Name another folder, or run it as a user who may use that one"
+		takes = "Name another folder, or run seawall as a user who may use this one"
 	case isIrregular(err):
 		takes = "Move it, or name another folder"
 	case named && at.Path != dir && isFolder(at.Path):

@@ -15,11 +15,11 @@ func renderCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "render [PATH]",
 		Short: "Write the policy for people: a page of who may reach which port",
-		Long: `Write the policy for people: who may reach which port, the way of a packet
-through the host's chains, and a picture of the sources' address space.
+		Long: `Write the policy for people: who may reach which port, the way of a packet through
+the host's chains, and a picture of the address space of the sources.
 
-Who gets in is worked out by the proof, not read off the blocks: the guard and
-nested policies are in it.`,
+The proof works out who gets in, so the guard and nested policies are taken into
+account.`,
 		Example: `  seawall render policies > POLICY.md
   seawall render --format html > policy.html`,
 		Args: onePath,

@@ -13,10 +13,9 @@ func testCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "test [PATH]",
 		Short: "Prove the test blocks of a policy",
-		Long: `Prove the test blocks of a policy: each for every address of its sources and
-not for samples. A test that does not hold is shown with the part of its
-sources for which it does not, and the line that decides there. Exit 2 when a
-test fails.`,
+		Long: `Prove the test blocks of a policy, for every address of their sources and not only
+for samples. For a test that fails, show the sources for which it fails and the line
+that decides. Exit 2 when a test fails.`,
 		Example: `  seawall test
   seawall test policies --var-file db1.vars.hcl`,
 		Args: onePath,

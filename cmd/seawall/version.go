@@ -14,7 +14,7 @@ func versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
 		Short:   "Print the version",
-		Long:    "Print the version of Seawall: of a release, or of the revision that it was built from.",
+		Long:    "Print the version of Seawall: the release, or the revision that it was built from.",
 		Example: "  seawall version",
 		Args:    noPath(""),
 		RunE: func(c *cobra.Command, _ []string) error {

@@ -31,34 +31,33 @@ func watchCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "watch [PATH]",
 		Short: "Report when the live rules no longer implement the policy",
-		Long: `Compare the rules that the kernel holds with a policy, on an interval and when
-Docker starts or stops containers, changes networks, or comes back. On drift it
-ends with exit 2; with --exec it runs a command instead and goes on, such as the
-policy's script. Drift that is gone half a second later, as while Docker writes
-its rules, is none.
+		Long: `Compare the rules in the kernel with a policy, at an interval and whenever Docker
+starts or stops containers, changes networks, or restarts. On drift, exit with 2, or
+with --exec run a command instead and go on; the command can be the policy's script.
+Drift that is gone after half a second, as while Docker writes its rules, is ignored.
 
 Each line of the log is an event, reported once per change:
 
-  watching      it has started
+  watching      seawall has started
   holds         the rules implement the policy, at first or again
-  drift         one difference between the rules and the policy
-  persists      the drift is still the same after the command
-  ran           the command of --exec ended well
-  failed        the command did not, or the rules could not be read
+  drift         a difference between the rules and the policy
+  persists      the drift is the same after the command ran
+  ran           the command of --exec succeeded
+  failed        the command failed, or the rules could not be read
   connected     Docker's events arrive
-  disconnected  they do not, and the interval alone counts
+  disconnected  they do not arrive, and only the interval counts
 
-The command runs once per drift. While that drift persists, it runs again after
-the interval, then after twice as long each time, up to 10 minutes or the
-interval, whichever is longer. For another drift it runs within 5 seconds.
+The command runs once per drift. While the same drift persists it runs again after
+the interval, then after twice as long each time, up to 10 minutes or the interval,
+whichever is longer. For another drift it runs within 5 seconds.
 
-Rules that cannot be read, as while another program holds the xtables lock, are
-read again after a second, then less often; a daemon that is gone is waited for.
-Neither ends the watch. No root and no iptables do, with exit 1; with --once any
-failure does.
+If the rules cannot be read, because another program holds the xtables lock, seawall
+tries again after a second, then less often. If the daemon is gone, seawall waits for
+it. Neither ends the watch. Missing root privileges or iptables do, with exit 1; with
+--once every failure does.
 
-TERM, INT and HUP end it with exit 0. A command that runs gets the same signal, and
-is killed two seconds later.`,
+TERM, INT and HUP end the watch with exit 0. A running command gets the same signal,
+and is killed after two seconds.`,
 		Example: `  seawall watch policy.hcl
   seawall watch policy.hcl --exec 'sh /etc/seawall/seawall.sh' --json
   seawall watch policy.hcl --once`,
@@ -67,10 +66,10 @@ is killed two seconds later.`,
 	}
 	f.register(c)
 	flags := c.Flags()
-	flags.DurationVar(&f.interval, "interval", 30*time.Second, "how often to look")
-	flags.StringVar(&f.run, "exec", "", "a shell `COMMAND` to run on drift, in place of ending")
-	flags.BoolVar(&f.asJSON, "json", false, "log as JSON, a line an event")
-	flags.BoolVar(&f.once, "once", false, "look once, after --exec once more: exit 0 or 2")
+	flags.DurationVar(&f.interval, "interval", 30*time.Second, "the time between two comparisons")
+	flags.StringVar(&f.run, "exec", "", "a shell `COMMAND` to run on drift instead of exiting")
+	flags.BoolVar(&f.asJSON, "json", false, "log as JSON, one line per event")
+	flags.BoolVar(&f.once, "once", false, "compare once, and once more after --exec; exit 0 or 2")
 	flags.StringVar(&f.docker, "docker", "", "the daemon's `ADDRESS` (default as for docker)")
 	return c
 }
