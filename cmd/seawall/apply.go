@@ -397,7 +397,7 @@ func (a *applying) keep(turn *host.Turn, back *host.Rollback, rules map[packet.F
 // then asks before it takes them out.
 func (a *applying) note(turn *host.Turn, rules map[packet.Family][]string) {
 	if err := turn.Remember(rules); err != nil {
-		fmt.Fprintf(a.c.ErrOrStderr(), "Note: the policy is kept, but %s could not be updated: %s. A later apply may ask about its rules.\n", a.run, cause(err))
+		fmt.Fprintf(a.c.ErrOrStderr(), "Note: the policy is kept, but the record of its rules in %s could not be written: %s. A later apply may ask about them.\n", a.run, cause(err))
 	}
 }
 

@@ -150,7 +150,7 @@ func TestApplyWithoutItsNote(t *testing.T) {
 		t.Fatal(err)
 	}
 	said, err := w.seawallOn("apply", policyFile(t, 2), "--yes", "--confirm-within", "0", "--run-dir", run).CombinedOutput()
-	note := "Note: the policy is kept, but that its rules are Seawall's could not be noted in " + run + ": "
+	note := "Note: the policy is kept, but the record of its rules in " + run + " could not be written: "
 	if err != nil || !strings.Contains(string(said), note) || !strings.Contains(string(said), "Loaded, and proved in the kernel.") {
 		t.Errorf("%v\n%s", err, said)
 	}
