@@ -86,6 +86,17 @@ func (b *body) word(name, otherwise string, words ...string) string {
 	return text
 }
 
+// treatment reads one of the words of established and related.
+func (b *body) treatment(name string) Treatment {
+	switch b.word(name, "check", "check", "keep", "accept") {
+	case "keep":
+		return Keep
+	case "accept":
+		return Accepted
+	}
+	return Check
+}
+
 // orList writes words as: "a", "b" or "c".
 func orList(words []string) string {
 	var quoted []string
@@ -93,6 +104,9 @@ func orList(words []string) string {
 		quoted = append(quoted, strconv.Quote(w))
 	}
 	last := len(quoted) - 1
+	if last == 0 {
+		return quoted[0]
+	}
 	return strings.Join(quoted[:last], ", ") + " or " + quoted[last]
 }
 

@@ -84,7 +84,9 @@ func (s *scope) decodeHost(blocks hcl.Blocks) *Host {
 	if _, at, ok := a.single("unlisted"); !ok && at != (hcl.Range{}) && !s.diags.HasErrors() {
 		s.add(mistake(at, "A value that decides is missing", "unlisted is null. Nothing that decides about traffic has a silent default: say \"deny\", \"reject\" or \"allow\"."))
 	}
-	h.KeepEstab = a.word("established", "check", "check", "keep") == "keep"
+	s.decodeInside(h, a)
+	h.Established, h.Related = a.treatment("established"), a.treatment("related")
+	h.DenyInvalid = a.word("invalid", "", "deny") == "deny"
 	h.UserlandProxy = a.boolean("userland_proxy", true)
 	if text, at, ok := a.text("log_limit"); ok {
 		rate, err := ParseRate(text)
@@ -95,6 +97,17 @@ func (s *scope) decodeHost(blocks hcl.Blocks) *Host {
 		}
 	}
 	return h
+}
+
+// decodeInside reads the interfaces of the inside. A host whose external
+// interfaces are all internal would have no outside, and a policy no effect.
+func (s *scope) decodeInside(h *Host, a *body) {
+	h.Internal = a.interfaces("internal")
+	h.Bridges = a.interfaces("bridges")
+	if len(h.External) > 0 && len(h.Outside()) == 0 {
+		s.add(mistake(a.content["internal"].Expr.Range(), "No external interface is left",
+			"internal covers every external interface (%s), so no traffic would come from outside and no policy would decide anything. Take one out of internal.", names(h.External)))
+	}
 }
 
 // ParseRate reads a rate such as 10/minute. A unit may be cut short, as
@@ -231,7 +244,7 @@ func (s *scope) decodePolicies(b *hcl.Block, host *Host) []*Policy {
 }
 
 func (s *scope) decodePolicy(b *hcl.Block, name string, ctx *hcl.EvalContext, host *Host) *Policy {
-	p := &Policy{Name: name, Range: b.DefRange, PortsRange: b.DefRange, External: host.External}
+	p := &Policy{Name: name, Range: b.DefRange, PortsRange: b.DefRange, External: host.Outside()}
 	a := s.attributes(dynblock.Expand(b.Body, ctx), policySchema, ctx)
 	p.Ports = a.ports("ports")
 	if attr := a.content["ports"]; attr != nil {
@@ -240,8 +253,12 @@ func (s *scope) decodePolicy(b *hcl.Block, name string, ctx *hcl.EvalContext, ho
 	p.Address = a.prefixes("address")
 	p.AddressSet = addressSet(p.Address)
 	if a.content["external"] != nil {
-		p.External, p.Narrowed = a.interfaces("external"), true
-		s.add(withinHost(p.External, host)...)
+		written := a.interfaces("external")
+		s.add(withinHost(written, host)...)
+		p.External, p.Narrowed = without(written, host.Internal), true
+		if len(written) > 0 && len(p.External) == 0 {
+			s.add(internalOnly(a.content["external"].Expr.Range(), written, host))
+		}
 	}
 	p.Description, _, _ = a.text("description")
 	p.Default = Deny
@@ -263,6 +280,11 @@ func withinHost(interfaces []Interface, host *Host) hcl.Diagnostics {
 		}
 	}
 	return diags
+}
+
+// internalOnly is the mistake of interfaces all of which are internal.
+func internalOnly(at hcl.Range, interfaces []Interface, host *Host) *hcl.Diagnostic {
+	return mistake(at, "Not an external interface", "The host's internal (%s) covers %s, so no traffic from outside arrives there.", names(host.Internal), names(interfaces))
 }
 
 func names(interfaces []Interface) string {
@@ -290,14 +312,17 @@ func (s *scope) decodeTest(b *hcl.Block, host *Host) *Test {
 	t := &Test{Name: b.Labels[0], Range: b.DefRange}
 	a := s.attributes(b.Body, testSchema, s.ctx)
 	t.To = a.endpoints("to")
-	if len(host.External) > 0 {
-		t.External = host.External[0]
+	if outside := host.Outside(); len(outside) > 0 {
+		t.External = outside[0]
 	}
 	if text, at, ok := a.text("external"); ok {
 		i, d := parseInterface(text, at)
 		s.add(d)
 		if d == nil {
 			s.add(withinHost([]Interface{i}, host)...)
+			if coveredBy(i, host.Internal) {
+				s.add(internalOnly(at, []Interface{i}, host))
+			}
 		}
 		t.External = i
 	}

@@ -38,15 +38,49 @@ func (v Verdict) String() string {
 // Host is the host block.
 type Host struct {
 	External      []Interface
-	Unlisted      Verdict // Pass, Deny or Reject
-	KeepEstab     bool    // established = "keep"
+	Internal      []Interface // not external, although a pattern in External covers them
+	Bridges       []Interface // none: where a packet leaves makes no difference
+	Unlisted      Verdict     // Pass, Deny or Reject
+	Established   Treatment
+	Related       Treatment
+	DenyInvalid   bool // invalid = "deny"
 	UserlandProxy bool
 	LogLimit      Rate
 	Range         hcl.Range
 }
 
+// Outside is the external interfaces, without those that internal covers as a
+// whole.
+func (h *Host) Outside() []Interface { return without(h.External, h.Internal) }
+
+// without drops the interfaces that one of the others covers.
+func without(list, others []Interface) []Interface {
+	var kept []Interface
+	for _, i := range list {
+		if !coveredBy(i, others) {
+			kept = append(kept, i)
+		}
+	}
+	return kept
+}
+
+// Treatment is what happens to packets that belong to a connection, or are
+// related to one, before guard and policies see them (established, related).
+type Treatment uint8
+
+// The treatments. Check leaves them to guard and policies; Keep passes them, and
+// Accepted accepts them on every interface.
+const (
+	Check Treatment = iota
+	Keep
+	Accepted
+)
+
+// String is the word that a policy has for the treatment.
+func (t Treatment) String() string { return [...]string{"check", "keep", "accept"}[t] }
+
 // Interface is a network interface's name, or with Prefix the start of one
-// ("eth+" in a policy, as in iptables).
+// ("eth+" in a policy, as in iptables; "+" alone is every interface).
 type Interface struct {
 	Name   string
 	Prefix bool
@@ -60,6 +94,9 @@ func (i Interface) String() string {
 	}
 	return i.Name
 }
+
+// Every reports whether i is every interface.
+func (i Interface) Every() bool { return i.Prefix && i.Name == "" }
 
 // Covers reports whether every interface that other names is also named by i.
 func (i Interface) Covers(other Interface) bool {
@@ -144,7 +181,7 @@ type Policy struct {
 	Description string
 	Ports       []Ports
 	Address     []netip.Prefix // none: every host address
-	External    []Interface    // never empty: the host's unless narrowed
+	External    []Interface    // the host's unless narrowed; without the internal ones
 	Rules       []*Rule
 	Default     Verdict // Deny, Reject or Pass
 	Range       hcl.Range

@@ -37,9 +37,13 @@ var (
 // Language is every block, in the order of the reference.
 var Language = []Block{
 	{Name: "host", Count: "exactly 1", Doc: "What holds for the whole host.", Attributes: []Attribute{
-		{"external", "list of strings", "", "the interfaces on which traffic from outside arrives; `eth+` is every interface whose name starts so", required},
+		{"external", "list of strings", "", "the interfaces on which traffic from outside arrives; `eth+` is every interface whose name starts so, and `+` every interface", required},
+		{"internal", "list of strings", "", "interfaces that are not external although a pattern in `external` covers them", false},
+		{"bridges", "list of strings", "every interface", "the interfaces of container networks: what the host forwards elsewhere passes. A network whose interface is not covered is open", false},
 		{"unlisted", "`\"deny\"`, `\"reject\"` or `\"allow\"`", "", "what happens to traffic from outside that no policy names", required},
-		{"established", "`\"check\"` or `\"keep\"`", "`\"check\"`", "whether a change cuts connections that stand and are denied now", false},
+		{"established", "`\"check\"`, `\"keep\"` or `\"accept\"`", "`\"check\"`", "whether a change cuts connections that stand and are denied now; `\"accept\"` lets their packets past everything else, on every interface", false},
+		{"related", "`\"check\"`, `\"keep\"` or `\"accept\"`", "`\"check\"`", "the same for packets that are related to a known connection, such as FTP data", false},
+		{"invalid", "`\"deny\"`", "", "`\"deny\"` drops forwarded packets in state INVALID, on every interface; without it they are unlisted", false},
 		{"userland_proxy", "bool", "`true`", "as in Docker's daemon.json: whether docker-proxy runs, which gets its traffic over the host's INPUT", false},
 		{"log_limit", "string", "`\"10/minute\"`", "how often a log prefix is written at most: a number, and second, minute, hour or day", false},
 	}},

@@ -46,8 +46,8 @@ func parseInterface(text string, at hcl.Range) (Interface, *hcl.Diagnostic) {
 	i := Interface{Name: name, Prefix: prefix, Range: at}
 	const summary = "Not an interface"
 	switch {
-	case name == "" && prefix:
-		return i, mistake(at, summary, "\"+\" alone would name every interface, the containers' own among them. Name the ones on which traffic from outside arrives, such as \"eth0\" or \"eth+\".")
+	case i.Every():
+		return i, nil
 	case len(text) > maxInterface:
 		return i, mistake(at, summary, "%q has %d bytes; the name of an interface has at most %d.", text, len(text), maxInterface)
 	case !goodInterface.MatchString(name):

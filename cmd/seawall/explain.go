@@ -110,7 +110,7 @@ func (e *explanation) text(w io.Writer, files map[string]*hcl.File) error {
 			mark = "→"
 		}
 		number := "  "
-		if s.Number > 0 {
+		if s.Number != meaning.Note {
 			number = fmt.Sprintf("%d.", s.Number)
 		}
 		fmt.Fprintf(&b, " %s %s %s\n", mark, number, s.Said)
@@ -157,7 +157,7 @@ func sourceLine(src []byte, n int) string {
 // The JSON form: one object, verdicts in the words of the text.
 type (
 	stepJSON struct {
-		Step    int    `json:"step"`
+		Step    *int   `json:"step,omitempty"` // none for a note
 		Said    string `json:"said"`
 		Decides bool   `json:"decides,omitempty"`
 	}
@@ -188,7 +188,11 @@ func (e *explanation) json(w io.Writer) error {
 	out := explainJSON{Packet: e.packet.String(), Verdict: e.policy.Verdict.String(), Rule: e.policy.Rule,
 		File: e.policy.At.Filename, Line: e.policy.At.Start.Line, Log: e.policy.Log, Emitted: asJSON(e.emitted)}
 	for _, s := range e.policy.Steps {
-		out.Steps = append(out.Steps, stepJSON{s.Number, s.Said, s.Decides})
+		x := stepJSON{Said: s.Said, Decides: s.Decides}
+		if s.Number != meaning.Note {
+			x.Step = &s.Number
+		}
+		out.Steps = append(out.Steps, x)
 	}
 	if e.file != nil {
 		way := asJSON(e.file)

@@ -30,7 +30,7 @@ func (p *packetText) register(c *cobra.Command) {
 	f.StringVar(&p.from, "from", "", "the source `ADDRESS`")
 	f.StringVar(&p.to, "to", "", "the original destination, `[ADDRESS:]PORT[/PROTOCOL]`, as the client sees it")
 	f.StringVar(&p.in, "in", "", "the interface on which it comes in (default the host's first external)")
-	f.StringVar(&p.out, "out", "docker0", "the interface on which it goes out")
+	f.StringVar(&p.out, "out", "", "the interface on which it goes out (default docker0, or the host's first bridge)")
 	f.StringVar(&p.chain, "chain", "forward", "forward, or input for packets to the host itself")
 	f.StringVar(&p.state, "state", "new", "conntrack's state: new, established, related, invalid or untracked")
 	f.StringVar(&p.direction, "direction", "original", "original, or reply for an answer")
@@ -182,11 +182,11 @@ func (p *packetText) packet(doc *schema.Document) (packet.Packet, error) {
 	}
 	out = packet.Packet{Hook: packet.Forward, In: p.in, Out: p.out, Source: from, Sport: p.sport,
 		State: packet.State(strings.ToUpper(p.state)), Reply: p.direction == "reply", SNAT: p.snat, DNAT: p.dnat}
-	if out.In == "" && len(doc.Host.External) > 0 {
-		out.In = doc.Host.External[0].Name
-		if doc.Host.External[0].Prefix {
-			out.In += "0"
-		}
+	if outside := doc.Host.Outside(); out.In == "" && len(outside) > 0 {
+		out.In = sample(outside[0], "eth", doc.Host.Internal)
+	}
+	if out.Out == "" {
+		out.Out = leaving(doc.Host.Bridges)
 	}
 	if err := p.words(&out); err != nil {
 		return out, err
@@ -199,6 +199,33 @@ func (p *packetText) packet(doc *schema.Document) (packet.Packet, error) {
 		return out, err
 	}
 	return out, p.after(&out)
+}
+
+// sample is a name of an interface that a pattern covers and none of the others does.
+func sample(i schema.Interface, stem string, others []schema.Interface) string {
+	if !i.Prefix {
+		return i.Name
+	}
+	if i.Name != "" {
+		stem = i.Name
+	}
+	const most = 100
+	for n := range most {
+		name := schema.Interface{Name: fmt.Sprint(stem, n)}
+		if !slices.ContainsFunc(others, func(o schema.Interface) bool { return o.Covers(name) }) {
+			return name.Name
+		}
+	}
+	return stem
+}
+
+// leaving is docker0, or where the host names bridges and it is none of them, the first.
+func leaving(bridges []schema.Interface) string {
+	docker0 := schema.Interface{Name: "docker0"}
+	if len(bridges) == 0 || slices.ContainsFunc(bridges, func(b schema.Interface) bool { return b.Covers(docker0) }) {
+		return docker0.Name
+	}
+	return sample(bridges[0], "", nil)
 }
 
 // words checks the flags that take one of a few words.

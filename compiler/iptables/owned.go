@@ -14,8 +14,10 @@ const (
 	SeawallInput = "SEAWALL-INPUT"
 	SeawallHost  = "SEAWALL-HOST"  // with a guard, what SEAWALL-INPUT goes on to
 	SeawallPorts = "SEAWALL-PORTS" // with a large guard, what it goes on to
-	OwnedPrefix  = "SEAWALL-"
-	SetPrefix    = "SEAWALL-s" // of ipsets: then the family, and a digest
+	// With bridges, what DOCKER-USER goes on to for packets that leave by one.
+	SeawallBridges = "SEAWALL-BRIDGES"
+	OwnedPrefix    = "SEAWALL-"
+	SetPrefix      = "SEAWALL-s" // of ipsets: then the family, and a digest
 )
 
 // Owned reports whether Seawall fills, and may replace, the chain of this name.

@@ -41,7 +41,7 @@ func (l *lowering) flatCost(enough int) int {
 		total += len(sourceList(l.resolve, clauses, last, nil)) * boxes
 	}
 	if g := l.doc.Guard; g != nil {
-		count(g.Rules, label{next: true}, len(l.doc.Host.External))
+		count(g.Rules, label{next: true}, len(l.outside))
 	}
 	for _, p := range l.policies {
 		count(p.Rules, label{verdict: p.Default}, len(l.scope(p)))

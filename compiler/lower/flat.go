@@ -16,14 +16,18 @@ import (
 // forwards.
 func (l *lowering) forwarded() {
 	chain := l.table.Declare(iptables.DockerUser, "-")
+	l.byState(chain)
 	l.forwards(chain)
 	mark := markOf(chain)
+	l.internal(chain)
+	if where := l.bridges(chain); where != chain {
+		chain, mark = where, markOf(where)
+	}
 	host := l.doc.Host
 	if host.Unlisted != schema.Pass || l.doc.Guard != nil {
-		chain.Remark("ICMP errors of known connections pass: path MTU discovery needs them")
-		l.each(chain, host.External, action{box: box{protocol: l.icmp(), state: "RELATED"}, target: "RETURN"})
+		l.icmpErrors(chain)
 	}
-	l.keep(chain)
+	l.keep(chain, schema.Keep)
 	kept := markOf(chain)
 	if l.doc.Guard != nil {
 		l.guard(chain)
@@ -77,7 +81,8 @@ func (l *lowering) toHost() {
 		return
 	}
 	mark := markOf(input)
-	l.keep(input)
+	l.internal(input)
+	l.keep(input, schema.Keep, schema.Accepted)
 	kept := markOf(input)
 	policies(input)
 	if len(input.Rules) == kept.rules {
@@ -88,7 +93,8 @@ func (l *lowering) toHost() {
 // toHostGuarded fills SEAWALL-INPUT and SEAWALL-HOST; what comes after the guard
 // is the caller's.
 func (l *lowering) toHostGuarded(input *iptables.Chain, policies func(*iptables.Chain)) {
-	l.keep(input)
+	l.internal(input)
+	l.keep(input, schema.Keep, schema.Accepted)
 	g := l.doc.Guard
 	host := l.table.Declare(iptables.SeawallHost, "-")
 	input.Remark("the ports that policies name")
@@ -119,36 +125,22 @@ func (l *lowering) icmp() string {
 	return "icmp"
 }
 
-// each adds a rule for each interface.
-func (l *lowering) each(chain *iptables.Chain, in []schema.Interface, a action) {
-	for _, i := range in {
-		a.box.in = i.String()
-		chain.Append(&iptables.Rule{Body: l.body(a)})
-	}
-}
-
-func (l *lowering) keep(chain *iptables.Chain) {
-	if l.doc.Host.KeepEstab {
-		chain.Remark("established = \"keep\": established connections stay open")
-		l.each(chain, l.doc.Host.External, action{box: box{state: "ESTABLISHED"}, target: "RETURN"})
-	}
-}
-
 func (l *lowering) forwards(chain *iptables.Chain) {
 	for _, f := range l.doc.Forwards {
 		chain.Remark("forward " + f.Name + l.place(f.Range))
 		origin := "forward " + f.Name
 		sources := prefixesOrAll(l.resolve.Sources(f.Sources))
 		dests := prefixesOrAll(l.resolve.Sources(f.Destinations))
-		for _, from := range f.From {
-			for _, to := range f.To {
+		for _, i := range f.From {
+			for _, o := range f.To {
+				from, to := named(i), named(o)
 				for _, s := range sources {
 					for _, d := range dests {
-						a := action{box: box{in: from.String(), out: to.String(), dest: d, dir: "ORIGINAL"}, target: "ACCEPT", origin: origin}
+						a := action{box: box{in: from, out: to, dest: d, dir: "ORIGINAL"}, target: "ACCEPT", origin: origin}
 						chain.Append(&iptables.Rule{Source: iptables.Source{Prefix: s}, Body: l.body(a)})
 					}
 				}
-				a := action{box: box{in: to.String(), out: from.String(), dir: "REPLY"}, target: "ACCEPT", origin: origin}
+				a := action{box: box{in: to, out: from, dir: "REPLY"}, target: "ACCEPT", origin: origin}
 				chain.Append(&iptables.Rule{Body: l.body(a)})
 			}
 		}
@@ -189,8 +181,8 @@ func blockName(v schema.Verdict) string {
 func (l *lowering) guard(chain *iptables.Chain) {
 	g := l.doc.Guard
 	chain.Remark("guard" + l.place(g.Range))
-	for _, i := range l.doc.Host.External {
-		l.guardEntries(chain, box{in: i.String(), dir: "ORIGINAL"}, l.clauses(g.Rules))
+	for _, i := range l.outside {
+		l.guardEntries(chain, box{in: named(i), dir: "ORIGINAL"}, l.clauses(g.Rules))
 	}
 }
 
@@ -247,7 +239,7 @@ func (l *lowering) scope(p *schema.Policy) []box {
 	for _, i := range p.External {
 		for _, ports := range mergePorts(p.Ports) {
 			for _, a := range addresses {
-				boxes = append(boxes, box{in: i.String(), protocol: ports.Protocol.String(), origDst: a, origPorts: ports, dir: "ORIGINAL"})
+				boxes = append(boxes, box{in: named(i), protocol: ports.Protocol.String(), origDst: a, origPorts: ports, dir: "ORIGINAL"})
 			}
 		}
 	}
@@ -288,9 +280,14 @@ func (l *lowering) entry(chain *iptables.Chain, b box, e entry) {
 // host's verdict. Packets that conntrack does not know are among the rest.
 func (l *lowering) unlisted(chain *iptables.Chain) {
 	host := l.doc.Host
-	chain.Remark(fmt.Sprintf("answers pass; then unlisted = %q%s", host.Unlisted, l.place(host.Range)))
-	l.each(chain, host.External, action{box: box{dir: "REPLY"}, target: "RETURN"})
+	what := fmt.Sprintf("unlisted = %q%s", host.Unlisted, l.place(host.Range))
+	if l.answered() {
+		chain.Remark(what)
+	} else {
+		chain.Remark("answers pass; then " + what)
+		l.each(chain, action{box: box{dir: "REPLY"}, target: "RETURN"})
+	}
 	for _, protocol := range l.protocols(host.Unlisted) {
-		l.each(chain, host.External, action{box: box{protocol: protocol}, target: targets[host.Unlisted], origin: "unlisted"})
+		l.each(chain, action{box: box{protocol: protocol}, target: targets[host.Unlisted], origin: "unlisted"})
 	}
 }

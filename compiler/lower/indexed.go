@@ -52,14 +52,15 @@ type indexer struct {
 func (l *lowering) indexedForward() {
 	chain := l.table.Declare(iptables.DockerUser, "-")
 	x := &indexer{l, "F", l.doc.Host.Unlisted, false}
+	l.byState(chain)
 	l.forwards(chain)
+	l.internal(chain)
+	chain = l.bridges(chain)
 	host := l.doc.Host
-	guarded := host.Unlisted != schema.Pass || l.doc.Guard != nil
-	if guarded {
-		chain.Remark("ICMP errors of known connections pass: path MTU discovery needs them")
-		l.each(chain, host.External, action{box: box{protocol: l.icmp(), state: "RELATED"}, target: "RETURN"})
+	if host.Unlisted != schema.Pass || l.doc.Guard != nil {
+		l.icmpErrors(chain)
 	}
-	l.keep(chain)
+	l.keep(chain, schema.Keep)
 	where := chain
 	if l.doc.Guard != nil {
 		where = x.guard(chain)
@@ -81,7 +82,8 @@ func (l *lowering) indexedInput() {
 	x := &indexer{l, "H", schema.Pass, true}
 	g := l.doc.Guard
 	if g == nil {
-		l.keep(input)
+		l.internal(input)
+		l.keep(input, schema.Keep, schema.Accepted)
 		x.ports(input)
 		return
 	}
@@ -90,7 +92,8 @@ func (l *lowering) indexedInput() {
 		l.toHostGuarded(input, func(chain *iptables.Chain) { x.ports(chain) })
 		return
 	}
-	l.keep(input)
+	l.internal(input)
+	l.keep(input, schema.Keep, schema.Accepted)
 	next := l.table.Declare(iptables.SeawallHost, "-")
 	leads := map[label]*iptables.Chain{{next: true}: next}
 	for n, c := range clauses {
@@ -104,7 +107,7 @@ func (l *lowering) indexedInput() {
 		leads[c.label] = chain
 	}
 	root := l.tree("guard", "guard"+l.place(g.Range), clauses, label{next: true}, "*", leads)
-	l.each(input, l.doc.Host.External, action{box: box{dir: "ORIGINAL"}, goto_: root.Name, origin: "guard"})
+	l.each(input, action{box: box{dir: "ORIGINAL"}, goto_: root.Name, origin: "guard"})
 	x.ports(next)
 }
 
@@ -128,7 +131,7 @@ func (x *indexer) guard(chain *iptables.Chain) *iptables.Chain {
 	chain.Remark("guard" + x.place(g.Range))
 	next := x.table.Declare(iptables.SeawallPorts, "-")
 	root := x.tree("guard", "guard"+x.place(g.Range), x.clausesOf(g.Rules), label{next: true}, "*", map[label]*iptables.Chain{{next: true}: next})
-	x.each(chain, x.doc.Host.External, action{box: box{dir: "ORIGINAL"}, goto_: root.Name, origin: "guard"})
+	x.each(chain, action{box: box{dir: "ORIGINAL"}, goto_: root.Name, origin: "guard"})
 	return next
 }
 
@@ -234,7 +237,7 @@ func (x *indexer) portsTo(chain *iptables.Chain, lead func(*schema.Policy) targe
 				known[key] = s.chain(cells, int(cells[0].first), int(cells[len(cells)-1].last), x.depths.search).Name
 				x.searches = append(x.searches, s)
 			}
-			b := box{in: in.String(), protocol: protocol.String(), dir: "ORIGINAL",
+			b := box{in: named(in), protocol: protocol.String(), dir: "ORIGINAL",
 				origPorts: schema.Ports{Protocol: protocol, First: cells[0].first, Last: cells[len(cells)-1].last}}
 			chain.Append(&iptables.Rule{Body: x.body(action{box: b, goto_: known[key], origin: "ports"})})
 		}
@@ -263,7 +266,7 @@ func (x *indexer) interfaces() []schema.Interface {
 			}
 		}
 	}
-	add(x.doc.Host.External)
+	add(x.outside)
 	for _, p := range x.policies {
 		add(p.External)
 	}
@@ -433,6 +436,9 @@ type depths struct{ guard, search, tree int }
 // is as cheap as halving.
 func (l *lowering) planDepths() depths {
 	left := 16 - 2 - 1 // FORWARD and DOCKER-USER, and the first chain of a tree
+	if l.bridged() {
+		left-- // SEAWALL-BRIDGES
+	}
 	var d depths
 	if l.largeGuard() {
 		d.guard = 3

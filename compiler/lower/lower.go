@@ -6,9 +6,13 @@
 // The order of rules in DOCKER-USER follows the verdict function of SPEC.md
 // section 2 step by step, and leaves out each step that no later rule needs:
 //
+//	established, related    ctstate, = "accept"                ACCEPT
+//	invalid                 ctstate INVALID                    DROP
 //	forward blocks          -i A -o B, both directions         ACCEPT
+//	internal                -i A                               RETURN
+//	bridges                 -o A, to a chain with what follows
 //	ICMP errors             -p icmp, ctstate RELATED           RETURN
-//	established = "keep"    ctstate ESTABLISHED                RETURN
+//	established, related    ctstate, = "keep"                  RETURN
 //	guard                   by source                          as written
 //	policies                by original port, address, source  as written
 //	answers                 ctdir REPLY                        RETURN
@@ -17,6 +21,7 @@
 // Rules of policies are bound to --ctdir ORIGINAL, so answers and packets that
 // conntrack does not know run past them to the last two steps.
 //
+//	host.go       what the host block says, before all else
 //	flat.go       one rule after the other, each complete in itself
 //	auto.go       which of them is picked
 //	ipset.go      long lists as ipsets, behind the same search
@@ -139,7 +144,7 @@ func (l *lowering) lower(layout Layout) *iptables.Table {
 
 func newLowering(doc *schema.Document, family packet.Family, opt Options) *lowering {
 	opt.Sizes = opt.Sizes.orDefaults()
-	l := &lowering{doc: doc, family: family, opt: opt, resolve: address.NewResolver(family), table: &iptables.Table{Name: "filter"},
+	l := &lowering{doc: doc, outside: doc.Host.Outside(), family: family, opt: opt, resolve: address.NewResolver(family), table: &iptables.Table{Name: "filter"},
 		nested: map[*schema.Policy]bool{}, bodies: map[bodyKey]*iptables.Body{}, treesByKey: map[string]*iptables.Chain{}, treeIDs: map[string]bool{}}
 	l.policies = l.narrowFirst()
 	return l
@@ -147,6 +152,7 @@ func newLowering(doc *schema.Document, family packet.Family, opt Options) *lower
 
 type lowering struct {
 	doc      *schema.Document
+	outside  []schema.Interface // the external interfaces that are not internal
 	family   packet.Family
 	opt      Options
 	resolve  *address.Resolver

@@ -10,9 +10,12 @@ import (
 	"github.com/seawall/seawall/schema"
 )
 
+// Note is the number of a line that is no step.
+const Note = -1
+
 // Step is one step of SPEC section 2 and what it said of a packet.
 type Step struct {
-	Number  int
+	Number  int // or Note
 	Said    string
 	Decides bool
 }
@@ -62,6 +65,9 @@ func (e *explainer) decide(number int, verdict schema.Verdict, rule string, at h
 func (e *explainer) decided() bool { return e.way.Verdict != 0 }
 
 func (e *explainer) forwarded() {
+	if e.byState(); e.decided() {
+		return
+	}
 	if e.forward(); e.decided() {
 		return
 	}
@@ -106,10 +112,10 @@ func (e *explainer) unlisted() {
 func (e *explainer) toHost() {
 	host := e.doc.Host
 	if !host.UserlandProxy {
-		e.decide(0, schema.Pass, "host, userland_proxy", host.Range, "userland_proxy = false: packets to the host itself are the host's own matter")
+		e.decide(Note, schema.Pass, "host, userland_proxy", host.Range, "userland_proxy = false: packets to the host itself are the host's own matter")
 		return
 	}
-	e.say(0, "the packet is for the host itself, where docker-proxy listens (userland_proxy = true)")
+	e.say(Note, "the packet is for the host itself, where docker-proxy listens (userland_proxy = true)")
 	if e.outside(); e.decided() {
 		return
 	}
@@ -139,6 +145,21 @@ func (e *explainer) in(list []schema.Interface, property int) bool {
 	return e.reader.patterns(list).Has(e.point[property])
 }
 
+// byState is step 0, of which nothing is said where the host has no word of it.
+func (e *explainer) byState() {
+	host := e.doc.Host
+	switch s := e.p.State; {
+	case host.Established == schema.Accepted && s == packet.Established:
+		e.decide(0, schema.Accept, "host, established", host.Range, "established = \"accept\", and the connection is established")
+	case host.Related == schema.Accepted && s == packet.Related:
+		e.decide(0, schema.Accept, "host, related", host.Range, "related = \"accept\", and the packet is related to a known connection")
+	case host.DenyInvalid && s == packet.Invalid:
+		e.decide(0, schema.Deny, "host, invalid", host.Range, "invalid = \"deny\", and conntrack finds the packet invalid")
+	case host.Established == schema.Accepted || host.Related == schema.Accepted || host.DenyInvalid:
+		e.say(0, "in state %s the packet is not decided about before the rest", s)
+	}
+}
+
 // forward is step 1.
 func (e *explainer) forward() {
 	r := e.reader
@@ -157,11 +178,21 @@ func (e *explainer) forward() {
 // outside is steps 2 and 3.
 func (e *explainer) outside() {
 	host := e.doc.Host
-	if !e.in(host.External, packet.In) {
+	switch {
+	case !e.in(host.External, packet.In):
 		e.decide(2, schema.Pass, "host, external", host.Range, "it came in on %s, which is no external interface", e.p.In)
 		return
+	case e.in(host.Internal, packet.In):
+		e.decide(2, schema.Pass, "host, internal", host.Range, "it came in on %s, an internal interface", e.p.In)
+		return
+	case e.p.Hook == packet.Forward && len(host.Bridges) > 0 && !e.in(host.Bridges, packet.Out):
+		e.decide(2, schema.Pass, "host, bridges", host.Range, "it goes out on %s, which is none of the bridges", e.p.Out)
+		return
+	case e.p.Hook == packet.Forward && len(host.Bridges) > 0:
+		e.say(2, "it came in on %s, an external interface, and goes out on %s, a bridge", e.p.In, e.p.Out)
+	default:
+		e.say(2, "it came in on %s, an external interface", e.p.In)
 	}
-	e.say(2, "it came in on %s, an external interface", e.p.In)
 	if e.p.State == packet.Related && e.p.Protocol == e.p.Family().ICMP() {
 		e.decide(3, schema.Pass, "host", host.Range, "it is an ICMP error about a known connection")
 		return
@@ -176,13 +207,19 @@ func (e *explainer) answers(host *schema.Host) {
 		return
 	}
 	e.say(5, "it is in original direction, no answer")
-	switch {
-	case !host.KeepEstab:
-		e.say(6, "established = \"check\": packets of every connection are looked at")
-	case e.p.State == packet.Established:
-		e.decide(6, schema.Pass, "host, established", host.Range, "established = \"keep\", and the connection is established")
+	switch s := e.p.State; {
+	case host.Established != schema.Check && s == packet.Established:
+		e.decide(6, schema.Pass, "host, established", host.Range, "established = %q, and the connection is established", host.Established)
+	case host.Related != schema.Check && s == packet.Related:
+		e.decide(6, schema.Pass, "host, related", host.Range, "related = %q, and the packet is related to a known connection", host.Related)
+	case host.Established != schema.Check && host.Related != schema.Check:
+		e.say(6, "established = %q and related = %q, but the connection is new", host.Established, host.Related)
+	case host.Related != schema.Check:
+		e.say(6, "related = %q, but the packet is not related to a known connection", host.Related)
+	case host.Established != schema.Check:
+		e.say(6, "established = %q, but the connection is not established", host.Established)
 	default:
-		e.say(6, "established = \"keep\", but the connection is not established")
+		e.say(6, "established = \"check\": packets of every connection are looked at")
 	}
 }
 

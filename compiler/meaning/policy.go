@@ -45,6 +45,8 @@ func Patterns(doc *schema.Document) []string {
 		}
 	}
 	add(doc.Host.External)
+	add(doc.Host.Internal)
+	add(doc.Host.Bridges)
 	for _, p := range doc.Policies {
 		add(p.External)
 	}
@@ -71,15 +73,17 @@ func (r *Reader) then(b diagram.Box, target diagram.Ref) {
 	r.items = append(r.items, diagram.Item{Box: &b, Target: target})
 }
 
-// forwarded is SPEC section 2, steps 1 to 9.
+// forwarded is SPEC section 2, steps 0 to 9.
 func (r *Reader) forwarded() diagram.Ref {
 	host := r.doc.Host
 	unlisted := func(b diagram.Box) { r.verdict(b, host.Unlisted) }
+	r.byState()                        // 0
 	for _, f := range r.doc.Forwards { // 1
 		r.forward(f)
 	}
-	r.then(diagram.Box{packet.In: r.External().Complement(r.Max(packet.In))}, leaf(packet.Pass)) // 2
-	r.relatedErrors()                                                                            // 3
+	r.inside()                                                                                    // 2
+	r.then(diagram.Box{packet.Out: r.Bridges().Complement(r.Max(packet.Out))}, leaf(packet.Pass)) // 2
+	r.relatedErrors()                                                                             // 3
 	unlisted(diagram.Box{packet.Conntrack: packet.ClassSet(func(c packet.Class) bool { return !c.Known() })})
 	r.answers() // 5, 6
 	if g := r.doc.Guard; g != nil {
@@ -100,7 +104,7 @@ func (r *Reader) toHost() diagram.Ref {
 	if !r.doc.Host.UserlandProxy {
 		return leaf(packet.Pass)
 	}
-	r.then(diagram.Box{packet.In: r.External().Complement(r.Max(packet.In))}, leaf(packet.Pass))
+	r.inside()
 	r.relatedErrors()
 	r.then(diagram.Box{packet.Conntrack: packet.ClassSet(func(c packet.Class) bool { return !c.Known() })}, leaf(packet.Pass))
 	r.answers()
@@ -128,6 +132,29 @@ func (r *Reader) forward(f *schema.Forward) {
 	r.then(back, leaf(packet.Accept))
 }
 
+// byState is step 0.
+func (r *Reader) byState() {
+	host := r.doc.Host
+	if host.Established == schema.Accepted {
+		r.then(inState(packet.Established), leaf(packet.Accept))
+	}
+	if host.Related == schema.Accepted {
+		r.then(inState(packet.Related), leaf(packet.Accept))
+	}
+	if host.DenyInvalid {
+		r.then(inState(packet.Invalid), leaf(packet.Deny))
+	}
+}
+
+func inState(s packet.State) diagram.Box {
+	return diagram.Box{packet.Conntrack: packet.ClassSet(func(c packet.Class) bool { return c.State == s })}
+}
+
+// inside is the part of step 2 that holds at both hooks.
+func (r *Reader) inside() {
+	r.then(diagram.Box{packet.In: r.External().Complement(r.Max(packet.In))}, leaf(packet.Pass))
+}
+
 func (r *Reader) relatedErrors() {
 	r.then(diagram.Box{
 		packet.Proto:     diagram.One(diagram.Small(int(r.space.Family.ICMP()))),
@@ -135,20 +162,40 @@ func (r *Reader) relatedErrors() {
 	}, leaf(packet.Pass))
 }
 
+// answers is steps 5 and 6. What step 0 accepts comes here at INPUT alone, and
+// passes.
 func (r *Reader) answers() {
 	r.then(diagram.Box{packet.Conntrack: packet.ClassSet(func(c packet.Class) bool { return c.Known() && c.Reply })}, leaf(packet.Pass))
-	if r.doc.Host.KeepEstab {
-		r.then(diagram.Box{packet.Conntrack: packet.ClassSet(func(c packet.Class) bool { return c.State == packet.Established })}, leaf(packet.Pass))
+	if r.doc.Host.Established != schema.Check {
+		r.then(inState(packet.Established), leaf(packet.Pass))
+	}
+	if r.doc.Host.Related != schema.Check {
+		r.then(inState(packet.Related), leaf(packet.Pass))
 	}
 }
 
 // External is the interfaces on which traffic from outside arrives.
-func (r *Reader) External() diagram.Set { return r.patterns(r.doc.Host.External) }
+func (r *Reader) External() diagram.Set { return r.outside(r.doc.Host.External) }
 
+// Bridges is the interfaces by which the packets leave that guard, policies and
+// unlisted decide about.
+func (r *Reader) Bridges() diagram.Set {
+	if len(r.doc.Host.Bridges) == 0 {
+		return nil
+	}
+	return r.patterns(r.doc.Host.Bridges)
+}
+
+// outside is the interfaces of a list that are not internal.
+func (r *Reader) outside(list []schema.Interface) diagram.Set {
+	return r.patterns(list).Intersect(r.patterns(r.doc.Host.Internal).Complement(r.Max(packet.In)))
+}
+
+// patterns is the interfaces of a list, every one written out.
 func (r *Reader) patterns(list []schema.Interface) diagram.Set {
 	var spans []diagram.Span
 	for _, i := range list {
-		spans = append(spans, r.space.Interfaces(i.String())...)
+		spans = append(spans, r.space.Interfaces(i.String()).OrAll(r.Max(packet.In))...)
 	}
 	return diagram.Normal(spans)
 }

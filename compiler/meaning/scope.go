@@ -22,7 +22,7 @@ func (r *Reader) Scope(p *schema.Policy) []diagram.Box {
 	for _, proto := range []schema.Protocol{schema.TCP, schema.UDP, schema.SCTP} {
 		if ports := portsOf(p, proto); len(ports) > 0 {
 			boxes = append(boxes, diagram.Box{packet.Proto: diagram.One(diagram.Small(int(proto))), packet.OrigPort: ports,
-				packet.OrigDest: addresses, packet.In: r.patterns(p.External)})
+				packet.OrigDest: addresses, packet.In: r.outside(p.External)})
 		}
 	}
 	return boxes

@@ -81,7 +81,7 @@ func Changes(ctx context.Context, before, after Side, family packet.Family, limi
 				return err
 			}
 			if a != b {
-				collected.collect(hook, q.Disagree(a, b, agreement(before, after)), newScopes(q, before, after))
+				collected.collect(hook, q.Disagree(a, b, agreement(before, after)), newScopes(q, hook, before, after))
 			}
 		}
 		return nil

@@ -19,9 +19,12 @@ var (
 		"2001:db8::/32", "2001:db8:1::/48", "2001:db8:1::7", "2001:db8:1::f-2001:db8:1::1f", "::/0", "::/1", "fc00::/7", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"}
 	portPool     = []string{`80`, `81`, `443`, `"8000-8010"`, `"8005"`, `"8004-8006/tcp"`, `"53/udp"`, `"80/udp"`, `"1-65535/udp"`, `"9/sctp"`, `65535`, `1`}
 	addressPool  = []string{"198.51.100.2", "198.51.100.0/24", "198.51.100.128/25", "2001:db8::2", "2001:db8::/64", "0.0.0.0/0"}
-	externalPool = []string{`["eth0"]`, `["eth0", "eth1"]`, `["eth+"]`, `["eth+", "ppp0"]`}
+	externalPool = []string{`["eth0"]`, `["eth0", "eth1"]`, `["eth+"]`, `["eth+", "ppp0"]`, `["+"]`}
+	internalPool = []string{"docker0", "br-+", "eth1", "eth1+", "eth10", "ethx", "lo", "eth+", "ppp0"}
+	bridgePool   = []string{"docker0", "br-+", "eth1", "br-1", "+"}
 	narrowPool   = map[string][]string{`["eth0"]`: {`["eth0"]`}, `["eth0", "eth1"]`: {`["eth0"]`, `["eth1"]`},
-		`["eth+"]`: {`["eth0"]`, `["eth1+"]`}, `["eth+", "ppp0"]`: {`["ppp0"]`, `["eth0", "ppp0"]`, `["eth+"]`}}
+		`["eth+"]`: {`["eth0"]`, `["eth1+"]`}, `["eth+", "ppp0"]`: {`["ppp0"]`, `["eth0", "ppp0"]`, `["eth+"]`},
+		`["+"]`: {`["eth0"]`, `["eth+", "docker0"]`, `["+"]`}}
 )
 
 type generator struct{ t *rapid.T }
@@ -94,8 +97,19 @@ func (g generator) policy(n int, external string) string {
 }
 
 func (g generator) host(external string) string {
-	return fmt.Sprintf("host {\n  external = %s\n  unlisted = %q\n  established = %q\n  userland_proxy = %t\n}\n", external,
-		g.of("unlisted", []string{"deny", "reject", "allow"}), g.of("established", []string{"check", "keep"}), g.chance("proxy", 70))
+	treatments := []string{"check", "keep", "accept"}
+	text := fmt.Sprintf("  external = %s\n  unlisted = %q\n  established = %q\n  related = %q\n  userland_proxy = %t\n", external,
+		g.of("unlisted", []string{"deny", "reject", "allow"}), g.of("established", treatments), g.of("related", treatments), g.chance("proxy", 70))
+	if g.chance("internal", 40) {
+		text += "  internal = " + g.list("internal", internalPool, 3) + "\n"
+	}
+	if g.chance("bridges", 40) {
+		text += "  bridges = " + g.list("bridges", bridgePool, 3) + "\n"
+	}
+	if g.chance("invalid", 40) {
+		text += "  invalid = \"deny\"\n"
+	}
+	return "host {\n" + text + "}\n"
 }
 
 // document draws a policy that is valid: a block that would collide with those
@@ -104,6 +118,9 @@ func document(t *rapid.T) (*schema.Document, string) {
 	g := generator{t}
 	external := g.of("external", externalPool)
 	text := g.host(external)
+	if load(text) == nil {
+		t.Skip("internal leaves no external interface")
+	}
 	text += fmt.Sprintf("set \"s\" {\n  sources = %s\n  except = %s\n}\n", g.list("set", sourcePool, 3), g.list("set except", sourcePool, 2))
 	if g.chance("guard", 30) {
 		text += "guard {\n" + g.rules() + "}\n"
@@ -135,7 +152,7 @@ func load(text string) *schema.Document {
 	loaded, diags := schema.Load("-", schema.Options{Stdin: strings.NewReader(text)})
 	if diags.HasErrors() {
 		for _, d := range diags {
-			if d.Summary != "Two policies claim the same port" {
+			if d.Summary != "Two policies claim the same port" && d.Summary != "No external interface is left" && !strings.Contains(d.Detail, "The host's internal") {
 				panic(d.Error() + "\n" + text)
 			}
 		}
@@ -165,11 +182,13 @@ func around(list []netip.Addr, first, last netip.Addr) []netip.Addr {
 // cornersOf collects the boundaries of a policy, and of tables that are
 // compared with it.
 func cornersOf(doc *schema.Document, family packet.Family, tables ...*iptables.Table) *corners {
-	c := &corners{family: family, ports: []int{0, 1, 65535, 22}, ins: []string{"eth0", "eth1", "eth10", "ppp0", "docker0", "ethx"}}
+	c := &corners{family: family, ports: []int{0, 1, 65535, 22}, ins: []string{"eth0", "eth1", "eth10", "ppp0", "docker0", "ethx", "br-1", "lo"}}
 	for _, list := range [][]*schema.Rule{guardRules(doc)} {
 		c.ofRules(list)
 	}
 	c.ofInterfaces(doc.Host.External)
+	c.ofInterfaces(doc.Host.Internal)
+	c.ofInterfaces(doc.Host.Bridges)
 	for _, p := range doc.Policies {
 		c.ofRules(p.Rules)
 		c.ofInterfaces(p.External)
@@ -210,7 +229,9 @@ func (c *corners) ours(a netip.Addr) bool { return a.Is4() == (c.family == packe
 
 func (c *corners) ofInterfaces(list []schema.Interface) {
 	for _, i := range list {
-		c.ins = append(c.ins, i.Name, i.Name+"7")
+		if !i.Every() {
+			c.ins = append(c.ins, i.Name, i.Name+"7")
+		}
 	}
 }
 

@@ -29,6 +29,13 @@ func naivePolicy(doc *schema.Document, p packet.Packet) packet.Verdict {
 	if p.Hook == packet.Input {
 		return naiveToHost(doc, p)
 	}
+	host := doc.Host
+	switch { // 0
+	case host.Established == schema.Accepted && p.State == packet.Established, host.Related == schema.Accepted && p.State == packet.Related:
+		return packet.Accept
+	case host.DenyInvalid && p.State == packet.Invalid:
+		return packet.Deny
+	}
 	known := p.Known()
 	for _, f := range doc.Forwards { // 1
 		if known && !p.Reply && onAny(f.From, p.In) && onAny(f.To, p.Out) && inSources(f.Sources, p.Source) && inSources(f.Destinations, p.Dest) {
@@ -39,7 +46,9 @@ func naivePolicy(doc *schema.Document, p packet.Packet) packet.Verdict {
 		}
 	}
 	switch {
-	case !onAny(doc.Host.External, p.In): // 2
+	case !onAny(host.External, p.In) || onAny(host.Internal, p.In): // 2
+		return packet.Pass
+	case len(host.Bridges) > 0 && !onAny(host.Bridges, p.Out): // 2
 		return packet.Pass
 	case icmpError(p): // 3
 		return packet.Pass
@@ -47,7 +56,9 @@ func naivePolicy(doc *schema.Document, p packet.Packet) packet.Verdict {
 		return naiveVerdict(doc.Host.Unlisted, p)
 	case p.Reply: // 5
 		return packet.Pass
-	case doc.Host.KeepEstab && p.State == packet.Established: // 6
+	case host.Established == schema.Keep && p.State == packet.Established: // 6
+		return packet.Pass
+	case host.Related == schema.Keep && p.State == packet.Related: // 6
 		return packet.Pass
 	}
 	if doc.Guard != nil { // 7
@@ -65,8 +76,14 @@ func naivePolicy(doc *schema.Document, p packet.Packet) packet.Verdict {
 }
 
 func naiveToHost(doc *schema.Document, p packet.Packet) packet.Verdict {
-	if !doc.Host.UserlandProxy || !onAny(doc.Host.External, p.In) || icmpError(p) || !p.Known() || p.Reply ||
-		doc.Host.KeepEstab && p.State == packet.Established {
+	host := doc.Host
+	if !host.UserlandProxy || !onAny(host.External, p.In) || onAny(host.Internal, p.In) || icmpError(p) || !p.Known() || p.Reply {
+		return packet.Pass
+	}
+	if (host.Established == schema.Keep || host.Established == schema.Accepted) && p.State == packet.Established {
+		return packet.Pass
+	}
+	if (host.Related == schema.Keep || host.Related == schema.Accepted) && p.State == packet.Related {
 		return packet.Pass
 	}
 	policy := deciding(doc, p)

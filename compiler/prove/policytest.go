@@ -64,13 +64,14 @@ func Tests(ctx context.Context, doc *schema.Document, limits Limits) ([]*TestRes
 // tests holds all tests against the policy in one family.
 func (q *question) tests(doc *schema.Document, results []*TestResult) {
 	lists := meaning.NewLists(q.space.Family)
-	policy := meaning.NewReader(q.Store, q.space, doc, lists).Hook(packet.Forward)
+	reader := meaning.NewReader(q.Store, q.space, doc, lists)
+	policy := reader.Hook(packet.Forward)
 	for _, result := range results {
 		for _, to := range result.Test.To {
 			if to.Address.IsValid() && to.Address.Is4() != (q.space.Family == packet.IPv4) {
 				continue
 			}
-			c := testCase{q, doc, policy, result, to}
+			c := testCase{q, doc, policy, reader.External(), reader.Bridges(), result, to}
 			c.check("allow", lists.Of(result.Test.Allow), result.Test.Allow != nil, packet.Verdict.IsOpen)
 			c.check("deny", lists.Of(result.Test.Deny), result.Test.Deny != nil, packet.Verdict.IsClosed)
 		}
@@ -82,6 +83,8 @@ type testCase struct {
 	*question
 	doc    *schema.Document
 	policy diagram.Ref
+	// Where a test's connections arrive and leave at most.
+	external, bridges diagram.Set
 	result *TestResult
 	to     schema.Endpoint
 }
@@ -94,7 +97,8 @@ func (c testCase) check(wanted string, sources diagram.Set, given bool, good fun
 	b := diagram.Box{
 		packet.Conntrack: packet.ClassSet(func(c packet.Class) bool { return c.State == packet.New }),
 		packet.Proto:     diagram.One(diagram.Small(int(c.to.Ports.Protocol))),
-		packet.In:        c.space.Interfaces(c.result.Test.External.String()),
+		packet.In:        c.external.Intersect(c.space.Interfaces(c.result.Test.External.String())),
+		packet.Out:       c.bridges,
 		packet.OrigPort:  diagram.Range(int(c.to.Ports.First), int(c.to.Ports.Last)),
 		packet.Source:    sources.OrAll(c.Max(packet.Source)),
 	}

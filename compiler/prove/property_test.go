@@ -47,7 +47,7 @@ func TestProof(t *testing.T) {
 				}
 				table := file.Table("filter")
 				table.Sets = sets
-				functions, err := prove.NewFunctions(doc, table, family, "docker0", "ethx", "eth10", "eth2", "wan7")
+				functions, err := prove.NewFunctions(doc, table, family, "docker0", "ethx", "eth10", "eth2", "wan7", "br-1", "lo", "ppp0", "br-7")
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -51,7 +51,7 @@ func ReachOf(ctx context.Context, doc *schema.Document, p *schema.Policy, limits
 
 // firstOf is a new connection's first packet in the scope of a policy.
 func (q *question) firstOf(doc *schema.Document, p *schema.Policy) (packet.Packet, bool) {
-	scopes := newScopes(q, Side{}, Side{Policy: doc})
+	scopes := newScopes(q, packet.Forward, Side{}, Side{Policy: doc})
 	var at *diagram.Box
 	q.Boxes(scopes.owner, func(b *diagram.Box, owner uint32) {
 		if at == nil && scopes.name(owner) == p.Name {

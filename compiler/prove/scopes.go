@@ -6,14 +6,14 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// scopes says which policy's scope a packet is in: that of the new side, else
-// that of the old one.
+// scopes says which policy's scope a packet at a hook is in, and leaves by a bridge
+// where that counts: that of the new side, else that of the old one.
 type scopes struct {
 	names []string
 	owner diagram.Ref // leaves are indices into names, from 1
 }
 
-func newScopes(q *question, before, after Side) *scopes {
+func newScopes(q *question, hook packet.Hook, before, after Side) *scopes {
 	s := &scopes{}
 	var list []diagram.Item
 	for _, side := range []Side{after, before} {
@@ -25,6 +25,9 @@ func newScopes(q *question, before, after Side) *scopes {
 			s.names = append(s.names, p.Name)
 			for _, b := range r.Scope(p) {
 				b[packet.Conntrack] = packet.ClassSet(packet.Class.Known)
+				if hook == packet.Forward {
+					b[packet.Out] = r.Bridges()
+				}
 				list = append(list, diagram.Item{Box: &b, Target: diagram.Leaf(uint32(len(s.names)))})
 			}
 		}

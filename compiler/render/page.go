@@ -32,8 +32,12 @@ type Page struct {
 // Host is what holds for the whole host.
 type Host struct {
 	External      []string `json:"external"`
+	Internal      []string `json:"internal,omitempty"`
+	Bridges       []string `json:"bridges,omitempty"`
 	Unlisted      string   `json:"unlisted"`
 	Established   string   `json:"established"`
+	Related       string   `json:"related"`
+	Invalid       string   `json:"invalid,omitempty"`
 	UserlandProxy bool     `json:"userland_proxy"`
 }
 
@@ -114,12 +118,13 @@ func title(inputs []string) string {
 }
 
 func host(h *schema.Host) Host {
-	x := Host{External: names(h.External), Unlisted: h.Unlisted.String(), Established: "check", UserlandProxy: h.UserlandProxy}
+	x := Host{External: names(h.External), Internal: names(h.Internal), Bridges: names(h.Bridges), Unlisted: h.Unlisted.String(),
+		Established: h.Established.String(), Related: h.Related.String(), UserlandProxy: h.UserlandProxy}
 	if h.Unlisted == schema.Pass {
 		x.Unlisted = "allow"
 	}
-	if h.KeepEstab {
-		x.Established = "keep"
+	if h.DenyInvalid {
+		x.Invalid = "deny"
 	}
 	return x
 }
