@@ -11,14 +11,16 @@ import (
 	"time"
 
 	"github.com/moby/moby/client"
+	"github.com/seawall/seawall/compiler/docker"
 	"github.com/seawall/seawall/compiler/inventory"
+	"github.com/seawall/seawall/schema"
 	"github.com/spf13/cobra"
 )
 
 func initCommand() *cobra.Command {
 	p := &policyFlags{}
 	var in []string
-	inspect, compose, check, docker := "", "", "", ""
+	inspect, compose, check, address := "", "", "", ""
 	c := &cobra.Command{
 		Use:   "init",
 		Short: "Write a first policy from what a host publishes",
@@ -30,7 +32,9 @@ With --check, compare published ports with a policy instead. Reported are publis
 ports that the policy does not name on every address, in both families and on every
 external interface of the policy and of the host, and ports of the policy that no
 container publishes. Exit 2 if there are any. Ports that are published only on
-127.0.0.1 or ::1 need no policy.`,
+127.0.0.1 or ::1 need no policy. If the host block names bridges, every container
+network whose interface they do not cover is reported too, because it is open. The
+networks come from the daemon, or from --inspect.`,
 		Example: `  seawall init > policy.hcl
   seawall init --compose compose.yaml > policy.hcl
   docker inspect $(docker ps -q) | seawall init --inspect - --in eth0
@@ -38,6 +42,7 @@ container publishes. Exit 2 if there are any. Ports that are published only on
 		Args: noPath("Compose files are named with --compose, the output of docker inspect with --inspect, a policy with --check"),
 		RunE: func(c *cobra.Command, args []string) error {
 			var ports []inventory.Port
+			var networks networks
 			err := checkInterfaces(in)
 			switch {
 			case err != nil:
@@ -48,10 +53,12 @@ container publishes. Exit 2 if there are any. Ports that are published only on
 				if src, _, err = readInput(c, inspect, takesInspect); err == nil {
 					ports, err = inventory.FromInspect(src)
 				}
+				networks = networksIn(src)
 			case compose != "":
 				ports, err = fromCompose(c.Context(), compose)
 			default:
-				ports, err = fromDaemon(docker)
+				ports, err = fromDaemon(address)
+				networks = networksAt(address)
 			}
 			if err != nil {
 				return err
@@ -60,7 +67,7 @@ container publishes. Exit 2 if there are any. Ports that are published only on
 				if len(in) == 0 && inspect == "" && compose == "" {
 					in = defaultInterfaces() // those of this host, whose ports they are
 				}
-				return checkInventory(c, p, check, ports, in)
+				return checkInventory(c, p, check, ports, networks, in)
 			}
 			if len(in) == 0 {
 				in = defaultInterfaces()
@@ -72,7 +79,7 @@ container publishes. Exit 2 if there are any. Ports that are published only on
 	p.register(c)
 	c.Flags().StringVar(&inspect, "inspect", "", "read a `FILE` of docker inspect, or - for standard input")
 	c.Flags().StringVar(&compose, "compose", "", "read a compose `FILE`")
-	c.Flags().StringVar(&docker, "docker", "", "the daemon's `ADDRESS`, such as unix:///var/run/docker.sock (default as for docker)")
+	c.Flags().StringVar(&address, "docker", "", "the daemon's `ADDRESS`, such as unix:///var/run/docker.sock (default as for docker)")
 	c.Flags().StringVar(&check, "check", "", "compare with the policy at `PATH`, and write nothing")
 	c.Flags().StringArrayVar(&in, "in", nil, "an `INTERFACE` on which traffic from outside arrives (default those of the default routes)")
 	return c
@@ -130,7 +137,64 @@ func fromDaemon(address string) ([]inventory.Port, error) {
 	return inventory.FromInspect(src)
 }
 
-func checkInventory(c *cobra.Command, p *policyFlags, path string, ports []inventory.Port, interfaces []string) error {
+// networks looks for the container networks, once somebody wants to know them; nil
+// where nothing says them.
+type networks func(context.Context) ([]docker.KnownNetwork, error)
+
+// networksIn are the networks that docker inspect printed.
+func networksIn(src []byte) networks {
+	return func(context.Context) ([]docker.KnownNetwork, error) {
+		k, err := docker.ParseInspect(src)
+		if err != nil {
+			return nil, err
+		}
+		return k.Networks, nil
+	}
+}
+
+// networksAt are the networks of the daemon at an address.
+func networksAt(address string) networks {
+	return func(ctx context.Context) ([]docker.KnownNetwork, error) {
+		api, err := dockerClient(address)
+		if err != nil {
+			return nil, fmt.Errorf("the Docker daemon: %w", err)
+		}
+		defer func() { _ = api.Close() }()
+		list, err := networksOf(ctx, api)
+		if err != nil {
+			return nil, fmt.Errorf("the Docker daemon does not say its networks: %w", err)
+		}
+		src, err := json.Marshal(append([]json.RawMessage{}, list...))
+		if err != nil {
+			return nil, err
+		}
+		return networksIn(src)(ctx)
+	}
+}
+
+// openNetworks writes the networks that the policy's bridges leave open, or a note where
+// none is known.
+func openNetworks(c *cobra.Command, out io.Writer, doc *schema.Document, find networks) error {
+	if len(doc.Host.Bridges) == 0 {
+		return nil
+	}
+	var known []docker.KnownNetwork
+	if find != nil {
+		var err error
+		if known, err = find(c.Context()); err != nil {
+			return err
+		}
+	}
+	if len(known) == 0 {
+		fmt.Fprintln(c.ErrOrStderr(), "Note: nothing says which container networks there are, so whether bridges covers them was not checked. docker inspect $(docker ps -q) $(docker network ls -q) prints them.")
+	}
+	for _, n := range inventory.Open(known, doc) {
+		fmt.Fprintf(out, "network %q is open: the host's bridges do not cover its interface %q\n", n.Name, n.Bridge)
+	}
+	return nil
+}
+
+func checkInventory(c *cobra.Command, p *policyFlags, path string, ports []inventory.Port, find networks, interfaces []string) error {
 	loaded, err := p.load(c, []string{path})
 	if err != nil {
 		return err
@@ -142,6 +206,9 @@ func checkInventory(c *cobra.Command, p *policyFlags, path string, ports []inven
 	}
 	for _, x := range gaps.Unpublished {
 		fmt.Fprintf(&b, "policy %s (%s:%d): %s\n", x.Policy.Name, filepath.ToSlash(x.Policy.Range.Filename), x.Policy.Range.Start.Line, x)
+	}
+	if err := openNetworks(c, &b, loaded.Document, find); err != nil {
+		return err
 	}
 	if b.Len() > 0 {
 		if _, err := io.Copy(c.OutOrStdout(), &b); err != nil {

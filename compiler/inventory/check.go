@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/seawall/seawall/compiler/docker"
 	"github.com/seawall/seawall/schema"
 	"go4.org/netipx"
 )
@@ -58,10 +59,9 @@ func (g Gap) String() string {
 // ones, and those that are known of the host.
 func Check(ports []Port, doc *schema.Document, interfaces ...string) Gaps {
 	var g Gaps
-	external := slices.Clone(doc.Host.External)
+	external := slices.Clone(doc.Host.Outside())
 	for _, name := range interfaces {
-		i := schema.Interface{Name: name}
-		if !slices.ContainsFunc(external, func(e schema.Interface) bool { return e.Covers(i) }) {
+		if i := (schema.Interface{Name: name}); !covered(i, external) {
 			external = append(external, i)
 		}
 	}
@@ -76,6 +76,22 @@ func Check(ports []Port, doc *schema.Document, interfaces ...string) Gaps {
 		}
 	}
 	return g
+}
+
+func covered(i schema.Interface, list []schema.Interface) bool {
+	return slices.ContainsFunc(list, func(e schema.Interface) bool { return e.Covers(i) })
+}
+
+// Open are the container networks about whose traffic a policy decides nothing, because
+// the host's bridges do not cover their interface.
+func Open(networks []docker.KnownNetwork, doc *schema.Document) []docker.KnownNetwork {
+	var list []docker.KnownNetwork
+	for _, n := range networks {
+		if len(doc.Host.Bridges) > 0 && n.Bridge != "" && !covered(schema.Interface{Name: n.Bridge}, doc.Host.Bridges) {
+			list = append(list, n)
+		}
+	}
+	return list
 }
 
 // unpublished are the ports of a policy of which no container publishes any; false for

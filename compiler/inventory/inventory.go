@@ -51,6 +51,7 @@ type container struct {
 	Name   string
 	Config struct{ Image string }
 	State  struct{ Running bool }
+	IPAM   *struct{} // a network's, of which docker inspect prints one as well
 	// The ports of a running container, and those it was made with.
 	NetworkSettings *struct {
 		Ports    map[string][]binding
@@ -120,6 +121,9 @@ func FromInspect(src []byte) ([]Port, error) {
 		return nil, notContainers(src, err)
 	}
 	var list []Port
+	if slices.ContainsFunc(containers, func(c container) bool { return c.IPAM == nil }) {
+		containers = slices.DeleteFunc(containers, func(c container) bool { return c.IPAM != nil })
+	}
 	for _, c := range containers {
 		if c.NetworkSettings == nil && c.HostConfig.PortBindings == nil {
 			return nil, errors.New("this is a JSON list, but of something else than containers; docker inspect $(docker ps -q) prints those")

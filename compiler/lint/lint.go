@@ -8,6 +8,7 @@
 //	rules.go     SW001 to SW003: rules and excepts that do nothing
 //	policies.go  SW004, SW007, SW008: a policy as a whole
 //	sources.go   SW005, SW006: sets and sources
+//	host.go      SW009, SW010: the host's interfaces
 //	ignore.go    the comments that silence, and SW000 for those that do not
 package lint
 
@@ -79,6 +80,7 @@ func Run(doc *schema.Document, files map[string]*hcl.File) []Finding {
 	l.collect()
 	l.unusedSets()
 	l.unroutable()
+	l.interfaces()
 	found := silence(l.found, files)
 	sort.SliceStable(found, func(i, j int) bool {
 		a, b := found[i].At, found[j].At

@@ -27,6 +27,9 @@ func (p *Page) HTML() (string, error) {
 // UnlistedText says in a sentence what happens to what no policy names.
 func (h Host) UnlistedText() string { return h.unlisted() }
 
+// Remarks says what else holds for the whole host.
+func (h Host) Remarks() string { return h.remarks(joined) }
+
 // wayHTML is a column of the packet's way as a drawing of its own. All text in
 // it was escaped where it was written.
 func (p *Page) wayHTML(side string) template.HTML {

@@ -10,7 +10,7 @@ import (
 func (p *Page) Markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Who may reach what: %s\n\n", plain(p.Title))
-	fmt.Fprintf(&b, "Traffic from outside arrives on %s. %s\n", code(p.Host.External), p.Host.unlisted())
+	fmt.Fprintf(&b, "Traffic from outside arrives on %s%s. %s%s\n", code(p.Host.External), but(p.Host.Internal, code), p.Host.unlisted(), p.Host.remarks(code))
 	if len(p.Guard) > 0 {
 		b.WriteString("\n## Before every policy\n\n| | who | but not | log |\n| --- | --- | --- | --- |\n")
 		for _, r := range p.Guard {
@@ -35,6 +35,30 @@ func (h Host) unlisted() string {
 	return map[string]string{
 		"allow": "What no policy names is left to Docker.", "deny": "What no policy names is dropped.",
 		"reject": "What no policy names is rejected."}[h.Unlisted]
+}
+
+// but is the part of a sentence that excepts some names; "" for none.
+func but(names []string, write func([]string) string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	return ", except " + write(names)
+}
+
+// remarks are sentences about what else the host block says, each with a space before
+// it.
+func (h Host) remarks(write func([]string) string) string {
+	var text string
+	if len(h.Bridges) > 0 {
+		text += " What the host forwards elsewhere than to " + write(h.Bridges) + " passes."
+	}
+	if what := h.treated("accept"); what != "" {
+		text += " Packets of " + what + " are accepted on every interface."
+	}
+	if h.Invalid != "" {
+		text += " Packets that conntrack finds invalid are dropped on every interface."
+	}
+	return text
 }
 
 func (x Policy) markdown(b *strings.Builder) {

@@ -1,6 +1,9 @@
 package render
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // station is one place on a packet's way, with what is decided there.
 type station struct {
@@ -21,7 +24,7 @@ const mostNames = 8
 // way is a packet's way from outside: through FORWARD to a container, or through
 // INPUT to docker-proxy.
 func (p *Page) way(side waySide) []station {
-	from := station{"From outside", []string{"on " + joined(p.Host.External)}}
+	from := station{"From outside", []string{p.Host.arrival()}}
 	decides := p.decides(side)
 	if side == inputWay {
 		return []station{from, {"INPUT → SEAWALL-INPUT", decides},
@@ -40,13 +43,26 @@ func (p *Page) decides(side waySide) []string {
 		list = append(list, fmt.Sprintf("%d. %s", n, text))
 	}
 	if side == forwardWay {
+		if what := p.Host.treated("accept"); what != "" {
+			add(what + ": accept, on every interface")
+		}
+		if p.Host.Invalid != "" {
+			add("invalid packets: " + p.Host.Invalid + ", on every interface")
+		}
 		for _, f := range p.Forwards {
 			add("forward " + f.Name + ": accept")
 		}
+		if len(p.Host.Bridges) > 0 {
+			add("what does not leave by " + joined(p.Host.Bridges) + " passes")
+		}
 	}
 	add("answers and ICMP errors pass")
-	if p.Host.Established == "keep" {
-		add("established connections pass")
+	kept := []string{"keep"}
+	if side == inputWay {
+		kept = append(kept, "accept")
+	}
+	if what := p.Host.treated(kept...); what != "" {
+		add(what + " pass")
 	}
 	if len(p.Guard) > 0 {
 		add("guard")
@@ -64,6 +80,32 @@ func (p *Page) decides(side waySide) []string {
 		add("all else passes")
 	}
 	return list
+}
+
+// treated names the packets that the host treats in one of some ways; "" for none.
+func (h Host) treated(ways ...string) string {
+	established, related := slices.Contains(ways, h.Established), slices.Contains(ways, h.Related)
+	switch {
+	case established && related:
+		return "established and related connections"
+	case established:
+		return "established connections"
+	case related:
+		return "related connections"
+	}
+	return ""
+}
+
+// arrival says where traffic from outside arrives.
+func (h Host) arrival() string {
+	text := "on " + joined(h.External)
+	if len(h.External) == 1 && h.External[0] == "+" {
+		text = "on every interface"
+	}
+	if len(h.Internal) > 0 {
+		text += " but " + joined(h.Internal)
+	}
+	return text
 }
 
 func short(ports []string) string {
