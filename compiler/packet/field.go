@@ -42,7 +42,7 @@ func (s *Space) propertyWords(property int, set diagram.Set) []string {
 		switch {
 		case property == In || property == Out:
 			list = append(list, s.atomWords(x)...)
-		case property == Proto && x.Lo == x.Hi:
+		case property == Proto && x.Lo == x.Hi && x.Lo.Lo != 0: // 0 has the name "all" in a rule
 			list = append(list, Protocol(x.Lo.Lo).String())
 		default:
 			list = append(list, portWords(x)...)

@@ -168,7 +168,8 @@ func (c *changes) add(x part, policy string) {
 		key[packet.Proto], key[packet.OrigPort] = nil, nil
 	}
 	unknown := !slices.ContainsFunc(packet.Classes, func(cl packet.Class) bool { return cl.Known() && x.box[packet.Conntrack].Has(cl.Value()) })
-	name := fmt.Sprint(policy, "\x00", effect, coarse(x.old), coarse(x.new), hasPorts, unknown, key.Key())
+	old, fresh := inWords(x.old, x.new)
+	name := fmt.Sprint(policy, "\x00", effect, old, " ", fresh, hasPorts, unknown, key.Key())
 	found := c.index[name]
 	if found == nil {
 		found = &Change{Family: c.q.space.Family, Effect: effect, Old: x.old, New: x.new, Policy: policy,
@@ -187,11 +188,16 @@ func (c *changes) add(x part, policy string) {
 }
 
 // withoutRelated is a box as if ICMP errors about known connections, which
-// every policy lets pass, were packets like others.
+// every policy lets pass, were packets like others. A box of related packets alone
+// says what it is about as it is.
 func (c *changes) withoutRelated(b diagram.Box) diagram.Box {
 	icmp := diagram.Small(int(c.q.space.Family.ICMP()))
-	related := slices.ContainsFunc(packet.Classes, func(cl packet.Class) bool { return cl.State == packet.Related && b[packet.Conntrack].Has(cl.Value()) })
-	if related && b[packet.Proto] != nil && !b[packet.Proto].Has(icmp) && b[packet.Proto].Size(diagram.Value{}).Int64() > 100 {
+	has := func(related bool) bool {
+		return slices.ContainsFunc(packet.Classes, func(cl packet.Class) bool {
+			return (cl.State == packet.Related) == related && b[packet.Conntrack].Has(cl.Value())
+		})
+	}
+	if has(true) && has(false) && b[packet.Proto] != nil && !b[packet.Proto].Has(icmp) && b[packet.Proto].Size(diagram.Value{}).Int64() > 100 {
 		b[packet.Proto] = diagram.Normal(append(slices.Clone(b[packet.Proto]), diagram.Span{Lo: icmp, Hi: icmp}))
 	}
 	if slices.Equal(b[packet.Proto], diagram.Set{{Hi: c.q.Max(packet.Proto)}}) {
@@ -211,23 +217,28 @@ func (c *Change) Conntrack() string {
 		all = append(all, x.box[packet.Conntrack]...)
 	}
 	all = diagram.Normal(slices.Clone(all))
-	has := func(state string) bool {
-		return slices.ContainsFunc(packet.Classes, func(cl packet.Class) bool { return string(cl.State) == state && !cl.Reply && all.Has(cl.Value()) })
+	has := func(state packet.State) bool {
+		return slices.ContainsFunc(packet.Classes, func(cl packet.Class) bool { return cl.State == state && !cl.Reply && all.Has(cl.Value()) })
 	}
 	reply := slices.ContainsFunc(packet.Classes, func(cl packet.Class) bool { return cl.Reply && all.Has(cl.Value()) })
+	fresh, established, related := has(packet.New), has(packet.Established), has(packet.Related)
 	switch {
-	case reply && !has("NEW"):
-		return "answers"
-	case has("NEW") && has("ESTABLISHED"):
+	case fresh && established:
 		return ""
-	case has("NEW"):
+	case fresh:
 		return "new connections"
-	case has("ESTABLISHED"):
+	case established && related:
+		return "connections that stand already or belong to another"
+	case established:
 		return "connections that stand already"
-	case has("INVALID") || has("UNTRACKED"):
-		return "packets that conntrack does not know"
+	case related:
+		return "connections that belong to another"
+	case reply:
+		return "answers"
+	case !has(packet.Untracked):
+		return "packets in state INVALID"
 	}
-	return "connections that belong to another"
+	return "packets that conntrack does not know"
 }
 
 func effectOf(before, after packet.Verdict) Effect {
@@ -254,6 +265,14 @@ func coarse(v packet.Verdict) string {
 	return v.String()
 }
 
+// inWords are the verdicts of a change, coarse unless that makes them the same.
+func inWords(before, after packet.Verdict) (old, fresh string) {
+	if old, fresh = coarse(before), coarse(after); old == fresh {
+		return before.String(), after.String()
+	}
+	return old, fresh
+}
+
 // bounds are a box's bounds beyond source, port and conntrack. Being from
 // outside goes without saying.
 func (c *changes) bounds(x part, b diagram.Box, hasPorts bool) []packet.Field {
@@ -266,7 +285,8 @@ func (c *changes) bounds(x part, b diagram.Box, hasPorts bool) []packet.Field {
 	}
 	fields := c.q.space.Fields(&b)
 	if effectOf(x.old, x.new) == Other {
-		fields = append(fields, packet.Field{Name: "verdict", Values: []string{coarse(x.old) + " → " + coarse(x.new)}})
+		old, fresh := inWords(x.old, x.new)
+		fields = append(fields, packet.Field{Name: "verdict", Values: []string{old + " → " + fresh}})
 	}
 	return fields
 }

@@ -67,9 +67,10 @@ func TestChanges(t *testing.T) {
 
 // littleChange edits one line of a policy.
 func littleChange(t *rapid.T, text string) string {
-	swaps := []string{`"10.8.0.0/16"`, `"10.8.9.0/24"`, `"deny"`, `"allow"`, `[80`, `[82`, `"check"`, `"keep"`, `"0.0.0.0/1"`, `"128.0.0.0/1"`}
+	swaps := []string{"  invalid = \"deny\"\n", "", `"keep"`, `"accept"`, `"docker0"`, `"br-+"`, `"10.8.0.0/16"`, `"10.8.9.0/24"`, `"deny"`, `"allow"`, `[80`, `[82`, `"check"`, `"keep"`, `"0.0.0.0/1"`, `"128.0.0.0/1"`}
 	n := rapid.IntRange(0, len(swaps)/2-1).Draw(t, "swap") * 2
-	return strings.Replace(text, swaps[n], swaps[n+1], 1)
+	changed := strings.Replace(text, swaps[n], swaps[n+1], 1)
+	return strings.Replace(changed, `invalid = "allow"`, `invalid = "deny"`, 1) // which has one word
 }
 
 // sideOf is a policy as a side, or the file that it compiles to.
