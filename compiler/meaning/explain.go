@@ -156,7 +156,7 @@ func (e *explainer) byState() {
 	case host.DenyInvalid && s == packet.Invalid:
 		e.decide(0, schema.Deny, "host, invalid", host.Range, "invalid = \"deny\", and conntrack finds the packet invalid")
 	case host.Established == schema.Accepted || host.Related == schema.Accepted || host.DenyInvalid:
-		e.say(0, "in state %s the packet is not decided about before the rest", s)
+		e.say(0, "its state (%s) does not decide", s)
 	}
 }
 

@@ -89,6 +89,7 @@ func Changes(ctx context.Context, before, after Side, family packet.Family, limi
 	if err != nil {
 		return nil, q.hard(err, before.Table, after.Table)
 	}
+	collected.exact()
 	return collected.list, nil
 }
 
@@ -188,22 +189,37 @@ func (c *changes) add(x part, policy string) {
 }
 
 // withoutRelated is a box as if ICMP errors about known connections, which
-// every policy lets pass, were packets like others. A box of related packets alone
-// says what it is about as it is.
+// every policy lets pass, were packets like others.
 func (c *changes) withoutRelated(b diagram.Box) diagram.Box {
 	icmp := diagram.Small(int(c.q.space.Family.ICMP()))
-	has := func(related bool) bool {
-		return slices.ContainsFunc(packet.Classes, func(cl packet.Class) bool {
-			return (cl.State == packet.Related) == related && b[packet.Conntrack].Has(cl.Value())
-		})
-	}
-	if has(true) && has(false) && b[packet.Proto] != nil && !b[packet.Proto].Has(icmp) && b[packet.Proto].Size(diagram.Value{}).Int64() > 100 {
+	if hasClass(b, packet.Related) && b[packet.Proto] != nil && !b[packet.Proto].Has(icmp) && b[packet.Proto].Size(diagram.Value{}).Int64() > 100 {
 		b[packet.Proto] = diagram.Normal(append(slices.Clone(b[packet.Proto]), diagram.Span{Lo: icmp, Hi: icmp}))
 	}
 	if slices.Equal(b[packet.Proto], diagram.Set{{Hi: c.q.Max(packet.Proto)}}) {
 		b[packet.Proto] = nil
 	}
 	return b
+}
+
+// hasClass reports whether a box has packets in a state.
+func hasClass(b diagram.Box, s packet.State) bool {
+	return slices.ContainsFunc(packet.Classes, func(cl packet.Class) bool { return cl.State == s && b[packet.Conntrack].Has(cl.Value()) })
+}
+
+// exact says what a change binds as it is where it is about related packets alone:
+// ICMP errors among them may be what it is not about.
+func (c *changes) exact() {
+	for _, x := range c.list {
+		others := slices.ContainsFunc(x.parts, func(p part) bool {
+			return slices.ContainsFunc(packet.States, func(s packet.State) bool { return s != packet.Related && hasClass(p.box, s) })
+		})
+		if others {
+			continue
+		}
+		b := x.parts[0].box
+		b[packet.Conntrack] = nil
+		x.Fields = c.bounds(x.parts[0], b, len(x.Ports) > 0)
+	}
 }
 
 // Conntrack says which packets a change is about where it is not every packet

@@ -56,9 +56,10 @@ func swapText(words ...string) func(*rand.Rand, []string, int) []string {
 }
 
 var (
-	portOption   = regexp.MustCompile(`--ctorigdstport (\d+)(?::(\d+))?`)
-	prefixOption = regexp.MustCompile(`-s ([0-9a-f.:]+)/(\d+)`)
-	rejectOption = regexp.MustCompile(` --reject-with \S+`)
+	portOption      = regexp.MustCompile(`--ctorigdstport (\d+)(?::(\d+))?`)
+	prefixOption    = regexp.MustCompile(`-s ([0-9a-f.:]+)/(\d+)`)
+	interfaceOption = regexp.MustCompile(` -[io] \S+`)
+	rejectOption    = regexp.MustCompile(` --reject-with \S+`)
 )
 
 var mutations = []mutation{
@@ -107,7 +108,12 @@ var mutations = []mutation{
 		}
 		return replaced(lines, n, strings.Replace(lines[n], m[0], "-s "+netip.PrefixFrom(a, bits).Masked().String(), 1))
 	}},
-	{"change an interface", swapText("-i eth0 ", "-i eth1 ", "-i eth+ ", "-i ppp0 ", "-i wan0 ", "-i ens+ ", "-i wlan0 ", "")},
+	{"change an interface", swapText("-i eth0 ", "-i eth1 ", "-i eth+ ", "-i ppp0 ", "-i wan0 ", "-i ens+ ", "-i wlan0 ", "-i docker0 ", "-i br-+ ", "-i lo ", "")},
+	{"change a bridge", swapText("-o docker0 ", "-o br-+ ", "-o br-1 ", "-o eth1 ", "-o lan+ ")},
+	{"drop an interface", func(_ *rand.Rand, lines []string, n int) []string {
+		return replaced(lines, n, interfaceOption.ReplaceAllString(lines[n], ""))
+	}},
+	{"change a state", swapText("--ctstate RELATED,ESTABLISHED", "--ctstate RELATED", "--ctstate ESTABLISHED", "--ctstate INVALID", "--ctstate NEW", "--ctstate UNTRACKED")},
 	{"change a protocol", swapText("-p tcp ", "-p udp ", "-p sctp ", "")},
 	{"change a target", func(r *rand.Rand, lines []string, n int) []string {
 		line := rejectOption.ReplaceAllString(lines[n], "")
@@ -129,7 +135,6 @@ var mutations = []mutation{
 	{"drop a direction", func(_ *rand.Rand, lines []string, n int) []string {
 		return replaced(lines, n, strings.NewReplacer(" -m conntrack --ctdir ORIGINAL", "", " --ctdir ORIGINAL", "").Replace(lines[n]))
 	}},
-	{"change a state", swapText("--ctstate RELATED", "--ctstate ESTABLISHED", "--ctstate INVALID")},
 	{"retarget a jump", retarget},
 	{"flush a chain", func(_ *rand.Rand, lines []string, n int) []string {
 		start := "-A " + strings.Fields(lines[n])[1] + " "

@@ -90,9 +90,101 @@ policy "p" {
 }`, func(t *iptables.Table) { without(t, "--ctstate RELATED") }, packet.Pass, func(p packet.Packet) bool { return p.Protocol == packet.ICMP && p.State == packet.Related }},
 		{"packets that conntrack does not know are let in", `
 policy "p" { ports = [80] }`, func(t *iptables.Table) { addDirection(t) }, packet.Deny, func(p packet.Packet) bool { return !p.Known() }},
+		{"established packets are accepted on one interface alone", `
+host {
+  external    = ["eth0"]
+  unlisted    = "deny"
+  established = "accept"
+}`, func(t *iptables.Table) { bindTo(t, "ACCEPT", "eth0") }, packet.Accept, func(p packet.Packet) bool {
+			return p.State == packet.Established && p.In != "eth0"
+		}},
+		{"established packets pass and are not accepted", `
+host {
+  external    = ["eth0"]
+  unlisted    = "deny"
+  established = "accept"
+}`, func(t *iptables.Table) { without(t, "-j ACCEPT") }, packet.Accept, func(p packet.Packet) bool {
+			return p.State == packet.Established
+		}},
+		{"related packets are forgotten beside established ones", `
+host {
+  external    = ["eth0"]
+  unlisted    = "deny"
+  established = "accept"
+  related     = "accept"
+}`, func(t *iptables.Table) { changeOption(t, "--ctstate", "ESTABLISHED") }, packet.Accept, func(p packet.Packet) bool {
+			return p.State == packet.Related
+		}},
+		{"a kept related packet is an ICMP error alone", `
+host {
+  external = ["eth0"]
+  unlisted = "deny"
+  related  = "keep"
+}`, func(t *iptables.Table) { bindProtocol(t, "RELATED", "icmp") }, packet.Pass, func(p packet.Packet) bool {
+			return p.State == packet.Related && p.Protocol != packet.ICMP
+		}},
+		{"untracked packets are taken for invalid ones", `
+host {
+  external = ["eth0"]
+  unlisted = "allow"
+  invalid  = "deny"
+}`, func(t *iptables.Table) { changeOption(t, "--ctstate", "INVALID,UNTRACKED") }, packet.Pass, func(p packet.Packet) bool {
+			return p.State == packet.Untracked
+		}},
+		{"invalid packets are denied from outside alone", `
+host {
+  external = ["eth0"]
+  unlisted = "allow"
+  invalid  = "deny"
+}`, func(t *iptables.Table) { bindTo(t, "DROP", "eth0") }, packet.Deny, func(p packet.Packet) bool {
+			return p.State == packet.Invalid && p.In != "eth0"
+		}},
+		{"an internal interface is forgotten", `
+host {
+  external = ["+"]
+  internal = ["docker0", "br-+"]
+  unlisted = "deny"
+}`, func(t *iptables.Table) { without(t, "-i br-+") }, packet.Pass, func(p packet.Packet) bool {
+			return strings.HasPrefix(p.In, "br-")
+		}},
+		{"a bridge is forgotten", `
+host {
+  external = ["eth0"]
+  bridges  = ["docker0", "br-+"]
+  unlisted = "deny"
+}`, func(t *iptables.Table) { without(t, "-o br-+") }, packet.Deny, func(p packet.Packet) bool {
+			return strings.HasPrefix(p.Out, "br-")
+		}},
+		{"what the bridges' chain lets pass comes to a drop behind it", `
+host {
+  external       = ["eth0"]
+  bridges        = ["docker0", "br-+"]
+  unlisted       = "deny"
+  userland_proxy = false
+}
+policy "p" {
+  ports   = [80]
+  default = "allow"
+}`, func(t *iptables.Table) {
+			// After a jump, a RETURN comes back to DOCKER-USER; and what leaves elsewhere
+			// comes to its end anyway.
+			rules := t.Chain(iptables.SeawallBridges).Rules
+			last := rules[len(rules)-1]
+			t.Chain(iptables.SeawallBridges).Rules = rules[:len(rules)-1]
+			for _, r := range t.Chain(iptables.DockerUser).Rules {
+				body := *r.Body
+				body.Target.Goto = false
+				r.Body = &body
+			}
+			t.Chain(iptables.DockerUser).Append(last)
+		}, packet.Pass, func(p packet.Packet) bool { return p.In == "eth0" }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			loaded, diags := schema.Load("-", schema.Options{Stdin: strings.NewReader(host + test.policy)})
+			text := host + test.policy
+			if strings.HasPrefix(test.policy, "\nhost {") {
+				text = test.policy
+			}
+			loaded, diags := schema.Load("-", schema.Options{Stdin: strings.NewReader(text)})
 			if diags.HasErrors() {
 				t.Fatal(diags)
 			}
@@ -195,4 +287,27 @@ func addDirection(t *iptables.Table) {
 	body := *last.Body
 	body.Matches = append(slices.Clone(body.Matches), iptables.Match{Name: "conntrack", Options: []iptables.Option{{Name: "--ctdir", Values: []string{"ORIGINAL"}}}})
 	last.Body = &body
+}
+
+// bindTo binds the first rule with a target to an interface.
+func bindTo(t *iptables.Table, target, in string) {
+	for _, r := range t.Chain(iptables.DockerUser).Rules {
+		if r.Target.Name == target {
+			body := *r.Body
+			body.In = iptables.Interface{Name: in}
+			r.Body = &body
+			return
+		}
+	}
+}
+
+// bindProtocol binds the rules for a state to a protocol.
+func bindProtocol(t *iptables.Table, state, protocol string) {
+	for _, r := range t.Chain(iptables.DockerUser).Rules {
+		if strings.Contains(r.String(iptables.DockerUser), "--ctstate "+state) {
+			body := *r.Body
+			body.Protocol = iptables.Protocol{Name: protocol}
+			r.Body = &body
+		}
+	}
 }
