@@ -70,3 +70,16 @@ func TestNoDaemon(t *testing.T) {
 		t.Errorf("%+v after %s", k, time.Since(started))
 	}
 }
+
+// init --check asks the daemon for the container networks; one that does not answer is
+// an error, for then nobody knows what is open.
+func TestNetworksAt(t *testing.T) {
+	daemon(t, 0)
+	list, err := networksAt("")(context.Background())
+	if err != nil || len(list) != 1 || list[0].Bridge != "docker0" || list[0].Name != "bridge" {
+		t.Errorf("%+v, %v", list, err)
+	}
+	if list, err := networksAt("unix:///nowhere/docker.sock")(context.Background()); err == nil {
+		t.Errorf("%+v without a daemon", list)
+	}
+}
