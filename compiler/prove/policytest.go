@@ -85,8 +85,8 @@ type testCase struct {
 	policy diagram.Ref
 	// Where a test's connections arrive and leave at most.
 	external, bridges diagram.Set
-	result *TestResult
-	to     schema.Endpoint
+	result            *TestResult
+	to                schema.Endpoint
 }
 
 // check holds one list of sources against the policy.

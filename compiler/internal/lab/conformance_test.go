@@ -168,7 +168,7 @@ policy "all" {
 `
 
 // A change of the policy cuts connections under "check" and keeps them under
-// "keep"; new ones are denied under both. A large answer arrives, which an ICMP
+// "keep" and "accept"; new ones are denied under each. A large answer arrives, which an ICMP
 // error has to make possible.
 func TestEstablishedConnections(t *testing.T) {
 	for _, b := range Backends {
@@ -178,7 +178,7 @@ func TestEstablishedConnections(t *testing.T) {
 			w.containers()
 			w.measureBaseline()
 			scenario := "established connections, " + string(b)
-			for _, established := range []string{"check", "keep"} {
+			for _, established := range []string{"check", "keep", "accept"} {
 				open := strings.Replace(openWorld, "check", established, 1)
 				closed := strings.Replace(open, `"allow"`, `"deny"`, 1)
 				w.apply(parsePolicy(open), emit.Restore)
@@ -192,7 +192,7 @@ func TestEstablishedConnections(t *testing.T) {
 					w.want(scenario, x.name+", before", talk(conns[x.name], false), Open)
 				}
 				w.apply(parsePolicy(closed), emit.Shell)
-				after := map[string]Outcome{"check": Silent, "keep": Open}[established]
+				after := map[string]Outcome{"check": Silent, "keep": Open, "accept": Open}[established]
 				for name, conn := range conns {
 					w.want(scenario, name+", "+established+", after the policy was closed", talk(conn, false), after)
 					_ = conn.Close()

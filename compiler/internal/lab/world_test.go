@@ -167,10 +167,20 @@ func (w *world) packet(from netip.Addr, x *target) packet.Packet {
 	p := packet.Packet{Hook: x.hook, In: w.top.Externals[x.via], Protocol: map[string]packet.Protocol{"tcp": packet.TCP, "udp": packet.UDP}[x.network],
 		State: packet.New, Source: from, Dest: x.to, Sport: 40000, Dport: x.port, OrigDst: x.to, OrigPort: x.port}
 	if x.hook == packet.Forward {
-		p.Out, p.Dest, p.Dport = "docker0", x.inside.Addr(), int(x.inside.Port())
+		p.Out, p.Dest, p.Dport = bridgeOf(x.inside.Addr()), x.inside.Addr(), int(x.inside.Port())
 		p.DNAT = x.inside.Addr() != x.to
 	}
 	return p
+}
+
+// bridgeOf is the interface of the network that a container's address is in.
+func bridgeOf(a netip.Addr) string {
+	for network, bridge := range map[string]string{"172.30.0.0/24": "br-shop", "172.31.0.0/24": "br-six", "fd18::/64": "br-six"} {
+		if netip.MustParsePrefix(network).Contains(a) {
+			return bridge
+		}
+	}
+	return "docker0"
 }
 
 // expected is what a client sees by SPEC.md section 2; "" where the engine's own
@@ -303,8 +313,11 @@ func randomPolicy(r *rand.Rand) (*schema.Document, string) {
 		}
 		return b.String()
 	}
-	text := fmt.Sprintf("host {\n  external = [%s]\n  unlisted = %q\n  established = %q\n}\n", pick(`"eth0", "eth1"`, `"eth+"`, `"eth0"`),
-		pick("deny", "deny", "reject", "allow"), pick("check", "keep"))
+	// What containers send passes under every policy: they connect in each.
+	text := fmt.Sprintf("host {\n  external = %s\n  unlisted = %q\n  established = %q\n  related = %q\n", pick(`["eth0", "eth1"]`, `["eth+"]`, `["eth0"]`,
+		"[\"+\"]\n  internal = [\"lo\", \"docker0\", \"br-+\"]", "[\"eth+\"]\n  internal = [\"eth1\"]"),
+		pick("deny", "deny", "reject", "allow"), pick("check", "keep", "accept"), pick("check", "check", "keep", "accept"))
+	text += pick("", "", `  bridges = ["docker0", "br-+"]`, `  bridges = ["docker0", "br-six"]`) + pick("", "\n  invalid = \"deny\"") + "\n}\n"
 	if r.IntN(3) == 0 {
 		text += "guard {\n" + blocks(2) + "}\n"
 	}
