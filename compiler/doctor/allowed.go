@@ -11,18 +11,18 @@ import (
 	"github.com/seawall/seawall/compiler/prove"
 )
 
-// "Let one in, and drop the rest" is often two rules that ask for the published port.
-// The second one's fix alone would shut out whom the first lets in. So what lets
-// somebody in is fixed first, judged over the chains as they will stand with all other
-// fixes; where that cannot be proved, no fix is printed that denies whom it lets in.
+// "Let one in and drop the rest" is often written as two rules that match the published port.
+// Fixing only the second would lock out whom the first lets in. So rules that let clients in are
+// fixed first, judged on the chains with all other fixes applied; if that cannot be proved, no
+// fix is printed that denies whom they let in.
 
-// standing is where a rule stands: among those of its chain with the same words.
+// standing identifies a rule by its position among the rules of its chain with the same words.
 type standing struct {
 	chain, spec string
 	nth         int
 }
 
-// standingOf is where the rule at an index stands.
+// standingOf identifies the rule at an index.
 func standingOf(c *iptables.Chain, i int) standing {
 	s := standing{chain: c.Name, spec: c.Rules[i].Spec()}
 	for _, r := range c.Rules[:i] {
@@ -51,9 +51,9 @@ func (s standing) in(t *iptables.Table) (*iptables.Chain, int) {
 	return nil, -1
 }
 
-// allowances finds the rules that let somebody in, or would where the fixes of others
-// close, and returns the tables with theirs. A rule is judged over the tables as they
-// would stand with all other fixes.
+// allowances finds the rules that let clients in, or would once other fixes close the rest, and
+// returns the tables with their fixes. A rule is judged on the tables with all other fixes
+// applied.
 func (d *doctor) allowances(t docker.Tables) docker.Tables {
 	var list []standing
 	l := docker.Look(t)
@@ -75,8 +75,8 @@ func (d *doctor) allowances(t docker.Tables) docker.Tables {
 	return t
 }
 
-// allowance looks at one of them, and returns the filter tables, as they stand and as
-// they will, with its fix.
+// allowance examines one of them, and returns the current and the final filter table with its
+// fix.
 func (d *doctor) allowance(t, end docker.Tables, s standing) (now, then *iptables.Table) {
 	now, then = t.Filter, end.Filter
 	l, later := docker.Look(t), docker.Look(end)
@@ -91,7 +91,7 @@ func (d *doctor) allowance(t, end docker.Tables, s standing) (now, then *iptable
 	}
 	after := edited(then, t.Family, pEnd.edits)
 	if after == nil {
-		return now, then // what it says cannot be asked of conntrack: it is minded where a rule denies
+		return now, then // conntrack cannot match it; it is considered when a rule denies
 	}
 	changes, err := prove.Changes(d.ctx, prove.Side{Table: then}, prove.Side{Table: after}, t.Family, d.limits)
 	lets := slices.ContainsFunc(changes, func(c *prove.Change) bool { return opens(c) || !c.New.Known() })
@@ -99,7 +99,7 @@ func (d *doctor) allowance(t, end docker.Tables, s standing) (now, then *iptable
 		return now, then // it would let nobody in, whatever else is fixed
 	}
 	d.tell(p)
-	p.Traffic = append(p.Traffic, "a later rule keeps those out that this one lets in, now or once it is fixed")
+	p.Traffic = append(p.Traffic, "a later rule denies the clients that this one lets in, now or once that rule is fixed")
 	p.as = opens
 	p.edits = insert(c.Name, i+1, returning(p.rules))
 	soft := edited(then, t.Family, insert(cEnd.Name, iEnd+1, returning(pEnd.rules)))
@@ -109,7 +109,7 @@ func (d *doctor) allowance(t, end docker.Tables, s standing) (now, then *iptable
 		p.edits = insert(c.Name, i, p.rules)
 	}
 	if err != nil || slices.ContainsFunc(changes, func(c *prove.Change) bool { return !c.New.Known() }) {
-		p.edits = nil // what denies after it could not be proved then
+		p.edits = nil // otherwise a fix for later rules that deny could not be proved
 	}
 	fixed, _ := d.propose(l, calledBeside(l, c).leaves(p))
 	if fixed != now {
@@ -118,9 +118,9 @@ func (d *doctor) allowance(t, end docker.Tables, s standing) (now, then *iptable
 	return fixed, then
 }
 
-// returning are rules that return where they accepted: what passes DOCKER-USER meets
-// Docker's own rules, which let in what is published. They come after the rule that
-// accepts, which keeps what it accepts now.
+// returning rewrites rules that accept to return: what passes DOCKER-USER continues to Docker's
+// own rules, which let in published ports. They come after the accepting rule, which keeps
+// accepting what it does now.
 func returning(rules [][]string) [][]string {
 	var list [][]string
 	for _, words := range rules {
@@ -141,7 +141,7 @@ func (d *doctor) same(a, b *iptables.Table, f packet.Family) bool {
 	})
 }
 
-// tell keeps a finding from being told again.
+// tell keeps a finding from being reported twice.
 func (d *doctor) tell(p *proposal) {
 	if d.told == nil {
 		d.told = map[string]bool{}
@@ -149,7 +149,7 @@ func (d *doctor) tell(p *proposal) {
 	d.told[p.Code+p.Summary] = true
 }
 
-// mayAllow reports whether a rule may let somebody past the rules after it.
+// mayAllow reports whether a rule may let a client past the rules after it.
 func mayAllow(t *iptables.Table, r *iptables.Rule, depth int) bool {
 	c := chainOf(t, r)
 	switch {
@@ -161,9 +161,9 @@ func mayAllow(t *iptables.Table, r *iptables.Rule, depth int) bool {
 	return slices.ContainsFunc(c.Rules, func(r *iptables.Rule) bool { return mayAllow(t, r, depth+1) })
 }
 
-// shutsOut is a rule that may let in whom a fix denies, and does not match what it
-// says; nil where there is none. All rules are asked at once: nobody may be denied
-// whom the chains would let in if each rule of them matched what it says.
+// shutsOut returns a rule that is meant to let in someone whom a fix denies but that does not
+// match as intended; nil if there is none. All rules are checked at once: nobody may be denied
+// whom the chains would let in if every rule matched as intended.
 func (d *doctor) shutsOut(l *docker.Layout, p *proposal, after *iptables.Table) *iptables.Rule {
 	t, family := l.Tables.Filter, l.Tables.Family
 	if a := d.unclearBefore(l, p); a != nil {
@@ -193,7 +193,7 @@ func (d *doctor) shutsOut(l *docker.Layout, p *proposal, after *iptables.Table) 
 	return nil
 }
 
-// unclearBefore is such a rule that cannot be asked of the original destination.
+// unclearBefore returns such a rule if it cannot be rewritten to match the original destination.
 func (d *doctor) unclearBefore(l *docker.Layout, p *proposal) *iptables.Rule {
 	for _, c := range userChains(l) {
 		for i, a := range c.Rules {
@@ -205,14 +205,14 @@ func (d *doctor) unclearBefore(l *docker.Layout, p *proposal) *iptables.Rule {
 	return nil
 }
 
-// before reports whether a rule stands before the one of a proposal, as far as one can
-// tell: those of other chains may.
+// before reports whether a rule comes before the rule of a proposal, as far as that is known:
+// rules of other chains may.
 func before(c *iptables.Chain, i int, p *proposal) bool {
 	return p.chain == nil || c.Name != p.chain.Name || i < slices.Index(p.chain.Rules, p.denies)
 }
 
-// asMeant is a filter table in which every rule of people matches what it says; nil
-// where it does not load.
+// asMeant is the filter table with every user's rule matching as intended; nil if it does not
+// load.
 func (d *doctor) asMeant(l *docker.Layout) *iptables.Table {
 	var edits []edit
 	for _, c := range userChains(l) {
@@ -228,9 +228,9 @@ func (d *doctor) asMeant(l *docker.Layout) *iptables.Table {
 	return edited(l.Tables.Filter, l.Tables.Family, edits)
 }
 
-// both is a filter table that lets in what a table does and another does as well; nil
-// where it does not load. The chains of the other are copied, and ask the table where
-// they accept.
+// both is a filter table that lets in only what both tables let in; nil if it does not load. The
+// chains of the other table are copied, and where they accept, they jump to the first table's
+// rules.
 func (d *doctor) both(l *docker.Layout, other *iptables.Table) *iptables.Table {
 	if other == nil {
 		return nil
@@ -265,8 +265,8 @@ func (d *doctor) both(l *docker.Layout, other *iptables.Table) *iptables.Table {
 		edit{"-A", iptables.DockerUser, "-j", copies[iptables.DockerUser]}, edit{"-A", iptables.DockerUser, "-j", own}))
 }
 
-// unclear reports whether a rule asks for the ports of one that denies, in words that
-// conntrack has none for and that packets no longer match.
+// unclear reports whether a rule matches the same ports as a denying rule, in a way that
+// conntrack cannot express and that packets no longer match.
 func (d *doctor) unclear(l *docker.Layout, c *iptables.Chain, i int, denies *iptables.Rule) bool {
 	a := c.Rules[i]
 	if a.Protocol.Name != "" && denies.Protocol.Name != "" && a.Protocol != denies.Protocol {

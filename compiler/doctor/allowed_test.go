@@ -12,7 +12,7 @@ import (
 	"github.com/seawall/seawall/compiler/prove"
 )
 
-// letsIn reports whether a client gets a new connection to the published port 8080.
+// letsIn reports whether a client can open a new connection to the published port 8080.
 func letsIn(t *testing.T, text, client string, family packet.Family) bool {
 	t.Helper()
 	host := look(t, text, family)
@@ -28,9 +28,9 @@ func letsIn(t *testing.T, text, client string, family packet.Family) bool {
 	return false
 }
 
-// People let some in and drop the rest, and neither rule matches what it says. Whatever
-// doctor prints of it, after no command is one of those shut out. Where it prints the
-// whole, the rest is, and doctor is silent; else it describes both.
+// Users let some clients in and drop the rest, but neither rule matches as intended. Whatever
+// doctor prints, no command may lock out a client that is let in. If it prints a complete fix,
+// the rest is locked out and doctor is silent afterwards; otherwise it describes both.
 func TestNobodyIsShutOut(t *testing.T) {
 	v4, v6 := capture(t, "engine-29-published-8080.iptables-save"), published6(t)
 	const drop = "-A DOCKER-USER -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n"
@@ -43,11 +43,11 @@ func TestNobodyIsShutOut(t *testing.T) {
 		{what: "ACCEPT", rules: "-A DOCKER-USER -s 10.0.0.1/32 -p tcp -m tcp --dport 8080 -j ACCEPT\n" + drop, fixed: true},
 		{what: "RETURN", rules: "-A DOCKER-USER -s 10.0.0.1/32 -i eth0 -p tcp -m tcp --dport 8080 -j RETURN\n" + drop, fixed: true},
 		{what: "several", rules: "-A DOCKER-USER -s 10.0.0.1/32 -i eth0 -p tcp -m tcp --dport 8080 -j RETURN\n-A DOCKER-USER -s 10.0.0.2/32 -p tcp -m tcp --dport 8080 -j ACCEPT\n" + drop, fixed: true},
-		{what: "a network, and one of it not", rules: "-A DOCKER-USER -s 10.0.0.9/32 -p tcp -m tcp --dport 8080 -j DROP\n-A DOCKER-USER -s 10.0.0.0/24 -p tcp -m tcp --dport 8080 -j ACCEPT\n" + drop, fixed: true},
+		{what: "a network except one address", rules: "-A DOCKER-USER -s 10.0.0.9/32 -p tcp -m tcp --dport 8080 -j DROP\n-A DOCKER-USER -s 10.0.0.0/24 -p tcp -m tcp --dport 8080 -j ACCEPT\n" + drop, fixed: true},
 		{what: "several ports", rules: "-A DOCKER-USER -s 10.0.0.1/32 -p tcp -m multiport --dports 22,8080 -j ACCEPT\n-A DOCKER-USER -p tcp -m multiport --dports 8000:8100,9000 -j REJECT --reject-with tcp-reset\n", fixed: true},
 		{what: "all but one", rules: "-A DOCKER-USER -s 10.0.0.1/32 -p tcp -m tcp --dport 8080 -j ACCEPT\n-A DOCKER-USER ! -s 10.0.0.2/32 -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n", fixed: true},
 		{what: "all but one, and all but another", rules: "-A DOCKER-USER ! -s 10.0.0.1/32 -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n-A DOCKER-USER ! -s 10.0.0.2/32 -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n", fixed: true},
-		{what: "all but one, and all but another in other words", rules: "-A DOCKER-USER ! -s 10.0.0.1/32 -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n-A DOCKER-USER ! -s 10.0.0.2/32 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n"},
+		{what: "all but one, and all but another written differently", rules: "-A DOCKER-USER ! -s 10.0.0.1/32 -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n-A DOCKER-USER ! -s 10.0.0.2/32 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n"},
 		{what: "a range", rules: "-A DOCKER-USER -p tcp -m iprange --src-range 10.0.0.1-10.0.0.2 -m tcp --dport 8080 -j RETURN\n" + drop, fixed: true},
 		{what: "goto a chain that returns", chains: "OFFICE", rules: "-A OFFICE -s 10.0.0.0/30 -j RETURN\n-A OFFICE -j DROP\n-A DOCKER-USER -s 10.0.0.0/24 -p tcp -m tcp --dport 8080 -g OFFICE\n" + drop, fixed: true},
 		{what: "goto a chain that only returns", chains: "OFFICE", rules: "-A OFFICE -j RETURN\n-A DOCKER-USER -s 10.0.0.0/24 -p tcp -m tcp --dport 8080 -g OFFICE\n" + drop, fixed: true},
@@ -60,12 +60,12 @@ func TestNobodyIsShutOut(t *testing.T) {
 		{what: "port and chain with the port", chains: "WEB", rules: "-A WEB -s 10.0.0.1/32 -p tcp -m tcp --dport 8080 -j RETURN\n-A WEB -p tcp -m tcp --dport 8080 -j DROP\n-A DOCKER-USER -i eth0 -p tcp -m tcp --dport 8080 -j WEB\n", fixed: true},
 		{what: "a set", rules: "-A DOCKER-USER -p tcp -m set --match-set office src -m tcp --dport 8080 -j RETURN\n" + drop},
 		{what: "a set of ports", rules: "-A DOCKER-USER -s 10.0.0.1/32 -p tcp -m set --match-set web dst -j RETURN\n" + drop},
-		{what: "ports that are not meant", rules: "-A DOCKER-USER -s 10.0.0.1/32 -p tcp -m tcp ! --dport 80 -j RETURN\n" + drop},
-		{what: "in the other direction", rules: "-A DOCKER-USER -s 10.0.0.1/32 -p tcp -m tcp --dport 8080 -m conntrack --ctdir REPLY -j RETURN\n" + drop},
-		{what: "never met", rules: "-A DOCKER-USER -s 10.0.0.1/32 -p tcp -m tcp --dport 8080 -j ACCEPT\n-A DOCKER-USER -j RETURN\n-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n", fixed: true},
+		{what: "negated ports", rules: "-A DOCKER-USER -s 10.0.0.1/32 -p tcp -m tcp ! --dport 80 -j RETURN\n" + drop},
+		{what: "the wrong direction", rules: "-A DOCKER-USER -s 10.0.0.1/32 -p tcp -m tcp --dport 8080 -m conntrack --ctdir REPLY -j RETURN\n" + drop},
+		{what: "unreachable", rules: "-A DOCKER-USER -s 10.0.0.1/32 -p tcp -m tcp --dport 8080 -j ACCEPT\n-A DOCKER-USER -j RETURN\n-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n", fixed: true},
 		{what: "INPUT", before: "-A INPUT -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n", rules: "-A DOCKER-USER -s 10.0.0.1/32 -p tcp -m tcp --dport 8080 -j ACCEPT\n", fixed: true},
-		{what: "INPUT, beside a good rule", before: "-A INPUT -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n", rules: "-A DOCKER-USER -s 10.0.0.1/32 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j RETURN\n", fixed: true},
-		{what: "INPUT, and all are let in", before: "-A INPUT -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n", rules: "-A DOCKER-USER -i eth0 -j RETURN\n"},
+		{what: "INPUT, next to a correct rule", before: "-A INPUT -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n", rules: "-A DOCKER-USER -s 10.0.0.1/32 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j RETURN\n", fixed: true},
+		{what: "INPUT, everybody is let in", before: "-A INPUT -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n", rules: "-A DOCKER-USER -i eth0 -j RETURN\n"},
 		{what: "IPv6", family: packet.IPv6, rules: "-A DOCKER-USER -s 2001:db8::1/128 -p tcp -m tcp --dport 8080 -j ACCEPT\n" + drop, fixed: true},
 	} {
 		t.Run(test.what, func(t *testing.T) {
@@ -80,13 +80,13 @@ func TestNobodyIsShutOut(t *testing.T) {
 			open := letsIn(t, text, friend, family)
 			found := Run(context.Background(), look(t, text, family), prove.Limits{})
 			if len(found) == 0 {
-				t.Fatal("nothing is found")
+				t.Fatal("found nothing")
 			}
 			var fix []string
 			for _, f := range found {
 				fix = append(fix, f.Fix...)
 				if len(f.Fix) == 0 && f.Advice == "" {
-					t.Errorf("neither a fix nor what to do: %v", f)
+					t.Errorf("neither a fix nor advice: %v", f)
 				}
 			}
 			said := Text(found)
@@ -94,7 +94,7 @@ func TestNobodyIsShutOut(t *testing.T) {
 				text = carryOut(text, []string{c})
 				now := letsIn(t, text, friend, family)
 				if open && !now {
-					t.Errorf("%s shuts %s out:\n%s", c, friend, said)
+					t.Errorf("%s locks %s out:\n%s", c, friend, said)
 				}
 				open = now
 			}
@@ -103,14 +103,14 @@ func TestNobodyIsShutOut(t *testing.T) {
 				t.Errorf("fixed %t, want %t:\n%s\nthen:\n%s", !test.fixed, test.fixed, said, Text(again))
 			}
 			if !test.fixed && len(fix) > 0 && Text(again) != said {
-				t.Errorf("another finding after the commands:\n%s\nthen:\n%s", said, Text(again))
+				t.Errorf("a different finding after the commands:\n%s\nthen:\n%s", said, Text(again))
 			}
 		})
 	}
 }
 
-// The same of rules that nobody would write: after no command is a client shut out that
-// would be let in if every rule matched what it says.
+// The same with random rules: no command may lock out a client that would be let in if every rule
+// matched as intended.
 func TestNobodyIsShutOutByAnything(t *testing.T) {
 	base := strings.Replace(capture(t, "engine-20.10-two-networks.iptables-save"), ":DOCKER-USER - [0:0]\n", ":DOCKER-USER - [0:0]\n:A - [0:0]\n:B - [0:0]\n", 1)
 	meant := strings.NewReplacer("-m tcp --dport 8080", "-m conntrack --ctorigdstport 8080 --ctdir ORIGINAL", "-m multiport --dports 443,8080", "-m conntrack --ctorigdstport 8080 --ctdir ORIGINAL")
@@ -137,7 +137,7 @@ func TestNobodyIsShutOutByAnything(t *testing.T) {
 				after := carryOut(text, []string{c})
 				for _, client := range []string{"10.0.0.1", "10.0.0.2", "10.0.1.1", "203.0.113.9"} {
 					if letsIn(t, text, client, packet.IPv4) && !letsIn(t, after, client, packet.IPv4) && letsIn(t, wanted, client, packet.IPv4) {
-						t.Errorf("%d: %s shuts %s out\n%s%s", seed, c, client, rules, Text(found))
+						t.Errorf("%d: %s locks %s out\n%s%s", seed, c, client, rules, Text(found))
 					}
 				}
 				text = after

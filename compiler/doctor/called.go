@@ -8,11 +8,12 @@ import (
 	"github.com/seawall/seawall/compiler/iptables"
 )
 
-// longList is from how many rules on a chain is somebody's list, and not looked into.
+// longList is the number of rules from which a chain is taken to be a generated list and is not
+// examined.
 const longList = 200
 
-// userChains are DOCKER-USER and the chains of people that it calls, each after those
-// that call it. Docker's own chains and Seawall's are not among them.
+// userChains returns DOCKER-USER and the users' chains that it calls, callers first. Docker's and
+// Seawall's own chains are not included.
 func userChains(l *docker.Layout) []*iptables.Chain {
 	t := l.Tables.Filter
 	root := t.Chain(iptables.DockerUser)
@@ -30,7 +31,7 @@ func userChains(l *docker.Layout) []*iptables.Chain {
 	return slices.DeleteFunc(list, func(c *iptables.Chain) bool { return c != root && len(c.Rules) > longList })
 }
 
-// chainOf is the chain that a rule leads to, or nil.
+// chainOf is the chain that a rule jumps to, or nil.
 func chainOf(t *iptables.Table, r *iptables.Rule) *iptables.Chain {
 	if r.To != nil {
 		return r.To
@@ -43,13 +44,13 @@ func ofPeople(c *iptables.Chain) bool {
 	return !strings.HasPrefix(c.Name, "DOCKER") && !iptables.Owned(c.Name)
 }
 
-// leadsToPeople reports whether a rule leads to a chain that people made.
+// leadsToPeople reports whether a rule jumps to a user's chain.
 func leadsToPeople(l *docker.Layout, r *iptables.Rule) bool {
 	c := chainOf(l.Tables.Filter, r)
 	return c != nil && ofPeople(c)
 }
 
-// callers are the rules that lead to a chain, with the chains that they stand in.
+// callers returns the rules that jump to a chain, with the chains that contain them.
 func callers(t *iptables.Table, c *iptables.Chain) (rules []*iptables.Rule, in []*iptables.Chain) {
 	for _, other := range t.Chains {
 		for _, r := range other.Rules {
@@ -61,8 +62,8 @@ func callers(t *iptables.Table, c *iptables.Chain) (rules []*iptables.Rule, in [
 	return rules, in
 }
 
-// everyCaller reports whether every way from DOCKER-USER to a chain has a rule of a
-// kind; false for DOCKER-USER itself.
+// everyCaller reports whether every path from DOCKER-USER to a chain has a rule of a kind; false
+// for DOCKER-USER itself.
 func everyCaller(l *docker.Layout, c *iptables.Chain, kind func(*iptables.Rule) bool) bool {
 	return everyWay(l, c, kind, nil)
 }
@@ -80,15 +81,15 @@ func everyWay(l *docker.Layout, c *iptables.Chain, kind func(*iptables.Rule) boo
 	return len(rules) > 0
 }
 
-// boundByCallers reports whether a chain gets packets of certain interfaces only.
+// boundByCallers reports whether a chain only sees packets of certain interfaces.
 func boundByCallers(l *docker.Layout, c *iptables.Chain) bool {
 	return everyCaller(l, c, func(r *iptables.Rule) bool { return r.In.Name != "" })
 }
 
-// beside says that a chain has callers beside DOCKER-USER and its chains.
+// beside reports that a chain has callers other than DOCKER-USER and its chains.
 type beside bool
 
-// calledBeside looks for them.
+// calledBeside looks for such callers.
 func calledBeside(l *docker.Layout, c *iptables.Chain) beside {
 	own, seen := userChains(l), []*iptables.Chain{c}
 	for n := 0; n < len(seen); n++ {
@@ -108,7 +109,7 @@ func calledBeside(l *docker.Layout, c *iptables.Chain) beside {
 	return false
 }
 
-// called reports whether a way leads to a chain from one that netfilter calls.
+// called reports whether a chain can be reached from one that netfilter calls.
 func called(t *iptables.Table, c *iptables.Chain, on []*iptables.Chain) bool {
 	if t.Builtin(c.Name) || slices.Contains(on, c) {
 		return t.Builtin(c.Name)
@@ -117,8 +118,8 @@ func called(t *iptables.Table, c *iptables.Chain, on []*iptables.Chain) bool {
 	return slices.ContainsFunc(in, func(x *iptables.Chain) bool { return called(t, x, append(on, c)) })
 }
 
-// leaves takes a proposal's fix away where its chain has work elsewhere, of which the
-// proof would say nothing.
+// leaves drops a proposal's fix if its chain is also used elsewhere, which the proof would not
+// cover.
 func (b beside) leaves(p *proposal) *proposal {
 	if b {
 		p.edits = nil
@@ -126,7 +127,7 @@ func (b beside) leaves(p *proposal) *proposal {
 	return p
 }
 
-// inWords is a chain in a sentence.
+// inWords names a chain in a sentence.
 func inWords(c *iptables.Chain) string {
 	if c.Name == iptables.DockerUser {
 		return c.Name

@@ -10,8 +10,7 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// chains finds chains and rules of Docker that are gone, and a jump to
-// DOCKER-USER that does not do its work.
+// chains finds missing chains and rules of Docker, and a jump to DOCKER-USER that does not work.
 func (d *doctor) chains(l *docker.Layout) {
 	if l.Engine == docker.NoEngine {
 		return
@@ -46,12 +45,12 @@ func (d *doctor) chains(l *docker.Layout) {
 	d.rerouted(l)
 }
 
-// flushed is a host of whose chains the nat table has Docker's, and the filter table
-// none: something has replaced it.
+// flushed reports a host that has Docker's chains in the nat table but none in the filter table,
+// because something replaced that table.
 func (d *doctor) flushed(l *docker.Layout) {
-	d.add(Finding{Code: "SD001", Summary: "Docker's filter chains are all gone", Place: place(l.Tables.Family, "table filter", 0),
-		Detail:  "The nat table still rewrites published ports, but nothing in the filter table decides about them. Something has replaced it while Docker ran: a plain iptables-restore, a restart of iptables.service, a firewall's reload.",
-		Traffic: []string{"no rule of DOCKER-USER acts, and FORWARD's policy decides about published ports and what containers send"},
+	d.add(Finding{Code: "SD001", Summary: "all of Docker's filter chains are missing", Place: place(l.Tables.Family, "table filter", 0),
+		Detail:  "The nat table still rewrites published ports, but the filter table has no rules for them. Something replaced it while Docker was running: a plain iptables-restore, a restart of iptables.service, or a firewall reload.",
+		Traffic: []string{"no DOCKER-USER rule applies, and FORWARD's policy decides on published ports and on traffic from containers"},
 		Fix:     []string{restart}})
 }
 
@@ -65,9 +64,9 @@ func leadsToGone(e docker.Expected, gone map[string]bool) bool {
 	return false
 }
 
-// missingChains gives the commands that make a table's chains again, with what is known
-// of their rules and of those that lead to them. All chains are made first, for their
-// rules lead from one to another.
+// missingChains prints the commands that recreate a table's chains, with the known rules in them
+// and the known rules that jump to them. All chains are created first, because their rules jump
+// from one to another.
 func (d *doctor) missingChains(l *docker.Layout, table string, names []string, expected []docker.Expected) {
 	tables := command(l.Tables.Family)
 	option := ""
@@ -95,22 +94,22 @@ func (d *doctor) missingChains(l *docker.Layout, table string, names []string, e
 	if len(names) > 1 {
 		what = "chains " + list(names) + " are"
 	}
-	f := Finding{Code: "SD001", Summary: fmt.Sprintf("Docker's %s gone", what), Place: place(l.Tables.Family, "table "+table, 0),
-		Detail: strings.Join(purposes, " ") + " Something has deleted it, or flushed the table while Docker ran: that has to be found, or it comes back.",
-		Fix:    quoted(fix), Advice: restart + " makes all of Docker's chains again"}
+	f := Finding{Code: "SD001", Summary: fmt.Sprintf("Docker's %s missing", what), Place: place(l.Tables.Family, "table "+table, 0),
+		Detail: strings.Join(purposes, " ") + " Something deleted it, or flushed the table while Docker was running: find out what did, or it will happen again.",
+		Fix:    quoted(fix), Advice: restart + " recreates all of Docker's chains"}
 	f.Traffic = d.traffic(l, fix, of...)
 	if untold {
-		f.Fix, f.Advice = []string{restart}, "" // which ports or networks they were, the daemon alone knows
+		f.Fix, f.Advice = []string{restart}, "" // only the daemon knows which ports or networks they were for
 	} else {
 		d.carryCommands(l.Tables.Family, fix)
 	}
 	d.add(f)
 }
 
-// words are commands for the filter table as edits.
+// words turns commands for the filter table into edits.
 func words(list []string) []edit { return wordsFor("filter", list) }
 
-// wordsFor are commands for one table as edits.
+// wordsFor turns commands for one table into edits.
 func wordsFor(table string, list []string) []edit {
 	var edits []edit
 	for _, c := range list {
@@ -129,13 +128,13 @@ func wordsFor(table string, list []string) []edit {
 	return edits
 }
 
-// quoted are commands as a shell reads them.
+// quoted writes commands for a shell.
 func quoted(list []string) []string {
 	out := make([]string, len(list))
 	for i, c := range list {
 		w, err := iptables.Words(c)
 		if err != nil {
-			continue // made of rules that were read
+			continue // cannot happen: made from rules that were parsed
 		}
 		for n := range w {
 			w[n] = ShellWord(w[n])
@@ -145,7 +144,7 @@ func quoted(list []string) []string {
 	return out
 }
 
-// carry remembers edits whose commands are printed.
+// carry records edits whose commands are printed.
 func (d *doctor) carry(f packet.Family, edits []edit) {
 	if d.carried == nil {
 		d.carried = map[packet.Family][]edit{}
@@ -153,7 +152,7 @@ func (d *doctor) carry(f packet.Family, edits []edit) {
 	d.carried[f] = append(d.carried[f], edits...)
 }
 
-// carryCommands remembers commands for all tables.
+// carryCommands records commands for all tables.
 func (d *doctor) carryCommands(f packet.Family, list []string) {
 	d.carry(f, words(list))
 	if d.commands == nil {
@@ -175,7 +174,7 @@ func (d *doctor) fixedTables(t docker.Tables) docker.Tables {
 	return d.fixedChains(t)
 }
 
-// fixedChains is a family's tables with the fixes of what was found in it so far.
+// fixedChains is a family's tables with the fixes of all findings so far.
 func (d *doctor) fixedChains(t docker.Tables) docker.Tables {
 	if after := edited(t.Filter, t.Family, d.carried[t.Family]); after != nil {
 		t.Filter = after
@@ -183,17 +182,17 @@ func (d *doctor) fixedChains(t docker.Tables) docker.Tables {
 	return t
 }
 
-// purpose is what each chain is for (NETFILTER.md section 7).
+// purpose describes each chain (NETFILTER.md section 7).
 var purpose = map[string]string{
-	"DOCKER-USER":              "It has the user's rules, first of all.",
-	"DOCKER":                   "It has the published ports of each container.",
-	"DOCKER-FORWARD":           "It is the first stage for Docker's networks; without it no new network comes up.",
-	"DOCKER-CT":                "It lets answers in, for each bridge.",
-	"DOCKER-BRIDGE":            "It leads to the published ports of each bridge.",
-	"DOCKER-INTERNAL":          "It keeps Docker's networks apart.",
-	"DOCKER-ISOLATION-STAGE-1": "It keeps Docker's networks apart.",
-	"DOCKER-ISOLATION-STAGE-2": "It keeps Docker's networks apart.",
-	"DOCKER-INGRESS":           "It has the published ports of swarm.",
+	"DOCKER-USER":              "It holds the user's rules and comes first.",
+	"DOCKER":                   "It accepts connections to the published ports of each container.",
+	"DOCKER-FORWARD":           "It is the entry chain for Docker's networks; without it, no new network can be created.",
+	"DOCKER-CT":                "It accepts replies for each bridge.",
+	"DOCKER-BRIDGE":            "It sends each bridge's traffic to the DOCKER chain.",
+	"DOCKER-INTERNAL":          "It isolates Docker's internal networks.",
+	"DOCKER-ISOLATION-STAGE-1": "It isolates Docker's networks from each other.",
+	"DOCKER-ISOLATION-STAGE-2": "It isolates Docker's networks from each other.",
+	"DOCKER-INGRESS":           "It accepts connections to the published ports of Swarm services.",
 }
 
 func (d *doctor) missingRule(l *docker.Layout, e docker.Expected) {
@@ -203,22 +202,22 @@ func (d *doctor) missingRule(l *docker.Layout, e docker.Expected) {
 	}
 	fix := []string{e.Command(command(l.Tables.Family))}
 	d.carryCommands(l.Tables.Family, fix)
-	d.add(Finding{Code: "SD002", Summary: fmt.Sprintf("a rule of Docker is gone: -A %s %s", e.Chain, e.Rule),
+	d.add(Finding{Code: "SD002", Summary: fmt.Sprintf("a Docker rule is missing: -A %s %s", e.Chain, e.Rule),
 		Place:   place(l.Tables.Family, "table "+e.Table+", "+e.Chain, 0),
 		Detail:  capital(e.Why) + ".",
 		Traffic: d.traffic(l, fix, e), Fix: quoted(fix)})
 }
 
-// untoldRule is a rule that is gone, and of which the others do not tell every word:
-// which port of the host was published, which subnet a network has.
+// untoldRule reports a missing rule that the others do not fully determine: they do not tell
+// which host port was published, or which subnet a network has.
 func (d *doctor) untoldRule(l *docker.Layout, e docker.Expected) {
 	traffic := []string{"packets to and from the network's containers"}
 	if e.Table != "filter" {
 		traffic = trafficElsewhere([]docker.Expected{e})
 	}
-	d.add(Finding{Code: "SD002", Summary: fmt.Sprintf("a rule of Docker is gone from %s: %s", e.Chain, e.Why),
+	d.add(Finding{Code: "SD002", Summary: fmt.Sprintf("a Docker rule is missing from %s: %s", e.Chain, e.Why),
 		Place:   place(l.Tables.Family, "table "+e.Table+", "+e.Chain, 0),
-		Detail:  "Other rules still speak of it, but not in full; only Docker knows the rest.",
+		Detail:  "Other rules still refer to it, but not in full; only Docker knows the rest.",
 		Traffic: traffic, Fix: []string{restart}})
 }
 

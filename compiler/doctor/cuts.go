@@ -12,10 +12,9 @@ import (
 	"github.com/seawall/seawall/compiler/prove"
 )
 
-// cuts finds rules that keep strangers out and cut answers as well: they are bound
-// to no interface or no direction. A rule about a destination is meant for
-// what containers send there, a ban for everything, and one that takes no answer
-// cuts none.
+// cuts finds rules that keep strangers out but also cut replies, because they are not bound to an
+// interface or a direction. A rule with a destination is meant for what containers send there, a
+// ban for everything, and a rule that matches no reply cuts none.
 func (d *doctor) cuts(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 	r := c.Rules[i]
 	if !closed(r) || meant(l, r) || everyCaller(l, c, func(r *iptables.Rule) bool { return meant(l, r) }) || fromNetwork(r) && listed(c) {
@@ -26,29 +25,29 @@ func (d *doctor) cuts(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 	if len(cut) == 0 {
 		return d.cutsContainers(l, c, i, off)
 	}
-	p := &proposal{as: opens, Finding: Finding{Code: "SD008", Summary: "a rule of " + inWords(c) + " cuts more than new connections from outside: " + r.String(c.Name),
+	p := &proposal{as: opens, Finding: Finding{Code: "SD008", Summary: "a rule in " + inWords(c) + " cuts more than new connections from outside: " + r.String(c.Name),
 		Place:   d.placeOf(l, c.Name, r),
-		Detail:  "Both directions of every connection pass here, and what containers start themselves. A rule about who comes in needs -i with the outside interface, and --ctdir ORIGINAL.",
+		Detail:  "Both directions of every connection traverse this chain, and so do connections opened by containers. A rule for inbound connections needs -i with the outside interface, and --ctdir ORIGINAL.",
 		Traffic: cut, Advice: "bind the rule to the outside interface and to --ctdir ORIGINAL of -m conntrack"}}
 	if cutsStanding(r) {
-		p.Advice = "take the rule out: it cuts connections that stand, also those that it is not about; who comes in is decided by the first packet of a connection"
+		p.Advice = "delete the rule: it cuts established connections, including ones it was not meant for; access is decided on the first packet of a connection"
 	} else if words, ok := original(spec(r)); ok {
-		bound := r.In.Name != "" || r.Out.Name != "" || !own || boundByCallers(l, c) // the direction alone spares answers
+		bound := r.In.Name != "" || r.Out.Name != "" || !own || boundByCallers(l, c) // matching the direction is enough to spare replies
 		rules := d.outsideRules(words, bound)
 		p.edits = append([]edit{append(edit{"-R", c.Name, fmt.Sprint(i + 1)}, rules[0]...)}, insert(c.Name, i+1, rules[1:])...)
 	}
 	return p
 }
 
-// meant reports whether a rule cuts what it is about: answers in so many words, what
-// containers send, or what is banned; or takes none with --ctdir ORIGINAL.
+// meant reports whether a rule is meant to cut what it cuts: it names replies explicitly, or is
+// about what containers send, or is a ban; or it matches no replies because of --ctdir ORIGINAL.
 func meant(l *docker.Layout, r *iptables.Rule) bool {
 	_, directed := option(r.Body, "--ctdir")
 	return directed || toDestination(r) || ofContainers(l, r) || banned(r) ||
 		slices.ContainsFunc(l.Networks, func(n *docker.Network) bool { return r.Out.Name == n.Bridge })
 }
 
-// cutTogether is what rules cut that deny the same, all but a source each.
+// cutTogether describes what is cut by rules that deny the same except for one source each.
 func (d *doctor) cutTogether(l *docker.Layout, c *iptables.Chain, same []int) (cut []string, own bool) {
 	r := c.Rules[same[0]]
 	if meant(l, r) || everyCaller(l, c, func(r *iptables.Rule) bool { return meant(l, r) }) {
@@ -65,9 +64,9 @@ func (d *doctor) cutTogether(l *docker.Layout, c *iptables.Chain, same []int) (c
 	return cut, own
 }
 
-// cutBy is what a rule cuts beside new connections from outside, in words; nothing
-// where it cuts no answer. own reports that connections which containers open are
-// among it. off is the table without the rule.
+// cutBy describes what a rule cuts besides new connections from outside; nothing if it cuts no
+// replies. own reports whether that includes connections opened by containers. off is the table
+// without the rule.
 func (d *doctor) cutBy(l *docker.Layout, r *iptables.Rule, off *iptables.Table) (cut []string, own bool) {
 	t, family := l.Tables.Filter, l.Tables.Family
 	answers := false
@@ -76,7 +75,7 @@ func (d *doctor) cutBy(l *docker.Layout, r *iptables.Rule, off *iptables.Table) 
 			continue
 		}
 		if unconditional(r) && x.packet.Reply {
-			// It closes everything, which may be meant, unless something gets in.
+			// A rule that closes everything may be intended, unless something gets in.
 			opened := false
 			if x, opened = d.answered(t, x, family); !opened {
 				continue
@@ -95,8 +94,8 @@ func (d *doctor) cutBy(l *docker.Layout, r *iptables.Rule, off *iptables.Table) 
 	return d.cutNetwork(l, r, off), false
 }
 
-// cutsStanding reports whether a rule is about the packets of a connection but the first:
-// bound to the original direction it cuts as much.
+// cutsStanding reports whether a rule is about the packets of a connection after the first: bound
+// to the original direction, it would cut just as much.
 func cutsStanding(r *iptables.Rule) bool {
 	for _, m := range r.Matches {
 		for _, o := range m.Options {
@@ -113,9 +112,8 @@ func cutsStanding(r *iptables.Rule) bool {
 	return false
 }
 
-// cutsContainers is a rule about everything that cuts what containers open themselves,
-// where no rule before it speaks of that. It may be meant, so nothing is printed that
-// would let them out.
+// cutsContainers reports a general rule that cuts connections opened by containers if no earlier
+// rule is about those. It may be intended, so no fix is printed that would let containers out.
 func (d *doctor) cutsContainers(l *docker.Layout, c *iptables.Chain, i int, off *iptables.Table) *proposal {
 	r := c.Rules[i]
 	outgoing := func(r *iptables.Rule) bool { return toDestination(r) || ofContainers(l, r) || r.Out.Name != "" }
@@ -131,14 +129,14 @@ func (d *doctor) cutsContainers(l *docker.Layout, c *iptables.Chain, i int, off 
 	if len(cut) == 0 {
 		return nil
 	}
-	return &proposal{as: opens, Finding: Finding{Code: "SD008", Summary: "a rule of " + inWords(c) + " cuts what containers open themselves: " + r.String(c.Name),
+	return &proposal{as: opens, Finding: Finding{Code: "SD008", Summary: "a rule in " + inWords(c) + " cuts connections opened by containers: " + r.String(c.Name),
 		Place:   d.placeOf(l, c.Name, r),
-		Detail:  "What containers send passes here as well: without a rule about it they reach no server, no resolver and no registry.",
-		Traffic: cut, Advice: "bind the rule to the outside interface with -i, and to --ctdir ORIGINAL of -m conntrack; or let out what is to get out, with -i BRIDGE before it, if the rest is to be denied"}}
+		Detail:  "Traffic from containers traverses this chain as well: without a rule that lets it out, containers cannot reach any server, resolver or registry.",
+		Traffic: cut, Advice: "bind the rule to the outside interface with -i, and to --ctdir ORIGINAL of -m conntrack; or, to deny only the rest, add rules with -i BRIDGE before it for what may get out"}}
 }
 
-// aboutNobody reports whether a rule is about all packets, or all new connections: nobody
-// writes one to keep containers from the outside alone.
+// aboutNobody reports whether a rule matches all packets, or all new connections: nobody writes
+// such a rule just to keep containers off the outside.
 func aboutNobody(r *iptables.Rule) bool {
 	b := *r.Body
 	if state, ok := option(r.Body, "--ctstate", "--state"); ok && len(b.Matches) == 1 && len(b.Matches[0].Options) == 1 && strings.Contains(state, "NEW") {
@@ -147,14 +145,14 @@ func aboutNobody(r *iptables.Rule) bool {
 	return unconditional(&iptables.Rule{Body: &b, Source: r.Source})
 }
 
-// atEveryPort reports whether a packet to one port is like one to any, which is cut.
+// atEveryPort reports whether a packet to one port is covered by one to any port that is cut.
 func atEveryPort(cut []string, x packetFlow) bool {
-	base, _, one := strings.Cut(x.what, ", at port")
+	base, _, one := strings.Cut(x.what, " on port")
 	return one && slices.ContainsFunc(cut, func(c string) bool { return strings.HasPrefix(c, base+": ") || strings.HasPrefix(c, base+" from ") })
 }
 
-// answered is an answer to a client that gets in, or of a connection that the
-// container may open; false where there is none.
+// answered returns a reply to a client that gets in, or a reply on a connection that the
+// container may open; false if there is none.
 func (d *doctor) answered(t *iptables.Table, x packetFlow, f packet.Family) (packetFlow, bool) {
 	if !x.opening.DNAT || d.opened(t, x, f) {
 		return x, d.opened(t, x, f)
@@ -168,9 +166,9 @@ func (d *doctor) answered(t *iptables.Table, x packetFlow, f packet.Family) (pac
 	return x, true
 }
 
-// cutNetwork is the answers that a rule cuts which keeps a network out, where
-// containers may open connections to it. A rule that is met by no answer, or
-// stands beside one that lets containers open nothing there, cuts none.
+// cutNetwork lists the replies cut by a rule that keeps a network out, if containers may open
+// connections to it. A rule that matches no replies, or is next to one that lets containers open
+// nothing there, cuts none.
 func (d *doctor) cutNetwork(l *docker.Layout, r *iptables.Rule, off *iptables.Table) []string {
 	if !fromNetwork(r) {
 		return nil
@@ -192,8 +190,8 @@ func (d *doctor) cutNetwork(l *docker.Layout, r *iptables.Rule, off *iptables.Ta
 	return cut
 }
 
-// banned reports whether a rule keeps out one address, or those of a list that
-// somebody keeps: nobody misses their answers.
+// banned reports whether a rule keeps out one address, or the addresses on a maintained list:
+// nobody misses their replies.
 func banned(r *iptables.Rule) bool {
 	if r.Source.Prefix.IsSingleIP() && !r.Source.Not {
 		return true
@@ -208,11 +206,11 @@ func banned(r *iptables.Rule) bool {
 	return false
 }
 
-// blocklist is from how many networks on a called chain is a list of them.
+// blocklist is the number of networks from which a called chain is taken to be a list of them.
 const blocklist = 10
 
-// listed reports whether a chain that DOCKER-USER calls is a list of networks that
-// somebody keeps out: nobody misses their answers.
+// listed reports whether a chain that DOCKER-USER calls is a maintained list of networks to keep
+// out: nobody misses their replies.
 func listed(c *iptables.Chain) bool {
 	n := 0
 	for _, r := range c.Rules {
@@ -223,7 +221,7 @@ func listed(c *iptables.Chain) bool {
 	return c.Name != iptables.DockerUser && n >= blocklist
 }
 
-// fromNetwork reports whether a rule asks for sources of a network.
+// fromNetwork reports whether a rule matches the sources of a network.
 func fromNetwork(r *iptables.Rule) bool {
 	if r.Source.Prefix.IsValid() && !r.Source.Not {
 		return true
@@ -238,7 +236,7 @@ func fromNetwork(r *iptables.Rule) bool {
 	return false
 }
 
-// networkOf is the sources of a part as the rule has them.
+// networkOf writes the sources of a part as the rule does.
 func networkOf(r *iptables.Rule, part prove.ReachPart) string {
 	if r.Source.Prefix.IsValid() {
 		return r.Source.Prefix.String()
@@ -246,8 +244,8 @@ func networkOf(r *iptables.Rule, part prove.ReachPart) string {
 	return part.First.String() + "-" + part.Last.String()
 }
 
-// closedSources are the sources of a packet that are denied, and would be let
-// through without the rule that off lacks.
+// closedSources returns the sources of a packet that are denied, and would be let through without
+// the rule that off lacks.
 func (d *doctor) closedSources(t, off *iptables.Table, p packet.Packet, f packet.Family) []prove.ReachPart {
 	was, err := prove.Through(d.ctx, t, p, f, d.limits)
 	if err != nil {
@@ -288,12 +286,12 @@ func earlier(a, b netip.Addr) netip.Addr {
 	return b
 }
 
-// opened reports whether the connection that an answer belongs to gets through.
+// opened reports whether the connection of a reply gets through.
 func (d *doctor) opened(t *iptables.Table, x packetFlow, f packet.Family) bool {
 	return x.opening != nil && d.verdict(t, *x.opening, f).IsOpen()
 }
 
-// from is an answer from another server, and the connection to it.
+// from is a reply from another server, and the connection to it.
 func (x packetFlow) from(server netip.Addr) packetFlow {
 	opening := *x.opening
 	opening.Dest, opening.OrigDst = server, server
@@ -301,14 +299,12 @@ func (x packetFlow) from(server netip.Addr) packetFlow {
 	return x
 }
 
-// toDestination reports whether a rule asks where packets go: an address, or a set
-// of them.
+// toDestination reports whether a rule matches where packets go: an address, or a set of them.
 func toDestination(r *iptables.Rule) bool {
 	return r.Dest.Prefix.IsValid() || asksElsewhere(r)
 }
 
-// asksElsewhere reports whether a rule asks where packets go in other words than a
-// prefix of -d.
+// asksElsewhere reports whether a rule matches where packets go other than by a -d prefix.
 func asksElsewhere(r *iptables.Rule) bool {
 	if slices.ContainsFunc(r.Masks, func(m iptables.Masked) bool { return m.Dest }) {
 		return true
@@ -323,24 +319,24 @@ func asksElsewhere(r *iptables.Rule) bool {
 	return false
 }
 
-// cuttable are the packets that a rule about who comes in must leave alone.
+// cuttable are the packets that a rule about inbound connections must not cut.
 func (d *doctor) cuttable(l *docker.Layout, r *iptables.Rule) []packetFlow {
 	var list []packetFlow
 	for _, x := range d.flows(l, d.outsideOf(r)) {
-		if strings.HasPrefix(x.what, "answers from") {
+		if strings.HasPrefix(x.what, "replies from") {
 			list = append(list, x)
 		}
 	}
 	return append(list, d.containerFlows(l, r)...)
 }
 
-// containerFlows are the connections that containers open to the outside, and their
-// answers, also at the ports that are published here. A rule about udp alone meets
-// none but those of udp.
+// containerFlows are connections opened by containers to the outside, and their replies,
+// including ones on the ports that are published here. For a rule that only matches udp, only
+// those over udp.
 func (d *doctor) containerFlows(l *docker.Layout, r *iptables.Rule) []packetFlow {
 	var list []packetFlow
 	for _, x := range d.flows(l, d.outsideOf(r)) {
-		if !strings.HasPrefix(x.what, "connections of the containers") && !strings.HasPrefix(x.what, "answers to the containers") {
+		if !strings.HasPrefix(x.what, "connections from the containers") && !strings.HasPrefix(x.what, "replies to the containers") {
 			continue
 		}
 		if r.Protocol.Name == packet.UDP.String() && !r.Protocol.Not {
@@ -356,7 +352,7 @@ func (d *doctor) containerFlows(l *docker.Layout, r *iptables.Rule) []packetFlow
 	return list
 }
 
-// outsideOf is the outside interface that a rule is about.
+// outsideOf returns the outside interface that a rule is about.
 func (d *doctor) outsideOf(r *iptables.Rule) string {
 	if !r.In.Not && slices.Contains(d.interfaces(), r.In.Name) {
 		return r.In.Name

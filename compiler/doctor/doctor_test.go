@@ -20,7 +20,7 @@ import (
 	"github.com/seawall/seawall/schema"
 )
 
-// look is a host with saved rules of one family.
+// look returns a host with saved rules of one family.
 func look(t *testing.T, text string, family packet.Family) *Host {
 	t.Helper()
 	f, err := iptables.Parse([]byte(text), iptables.Options{Family: family})
@@ -39,7 +39,7 @@ func capture(t *testing.T, name string) string {
 	return string(src)
 }
 
-// Healthy hosts have no finding.
+// Healthy hosts have no findings.
 func TestHealthyHosts(t *testing.T) {
 	files, err := filepath.Glob("../../testdata/captures/*-save")
 	if err != nil || len(files) < 10 {
@@ -68,10 +68,10 @@ func TestHealthyHosts(t *testing.T) {
 	}
 }
 
-// carryOut does in a file's text what commands do in the kernel.
+// carryOut applies commands to the text of a file as they would apply to the kernel.
 func carryOut(text string, commands []string) string {
 	for _, c := range commands {
-		c = strings.ReplaceAll(c, "'", "") // the shell's
+		c = strings.ReplaceAll(c, "'", "") // the shell's quotes
 		_, args, ok := strings.Cut(c, "tables ")
 		if !ok || strings.HasPrefix(c, "#") {
 			continue
@@ -87,8 +87,8 @@ func carryOut(text string, commands []string) string {
 	return text
 }
 
-// knownOf is what Docker says of a captured host: its containers, where they were
-// captured, and its networks, whose kinds a test of package docker has by hand.
+// knownOf is what Docker reports about a captured host: its containers, if they were captured,
+// and its networks, whose kinds are written by hand in a test of package docker.
 func knownOf(t *testing.T, name string, family packet.Family) *docker.Known {
 	t.Helper()
 	k := &docker.Known{}
@@ -115,10 +115,9 @@ func knownOf(t *testing.T, name string, family packet.Family) *docker.Known {
 	return k
 }
 
-// Every single deletion of a chain, jump or rule that Docker made is found, and
-// what is named as its fix fixes it. Only a RETURN at the end of a chain says
-// what the end says anyway. What the rules alone cannot tell, because a healthy host
-// could be so, Docker says.
+// Every single deletion of a Docker chain, jump or rule is found, and the printed fix repairs it.
+// The only exception is a RETURN at the end of a chain, which has no effect. Docker supplies what
+// the rules alone cannot tell, because a healthy host could look the same.
 func TestEveryDeletionIsFound(t *testing.T) {
 	for _, name := range []string{"engine-20.10-two-networks.iptables-save", "engine-26.1-modes.iptables-save", "engine-28.5-modes.iptables-save", "engine-28.5-modes.ip6tables-save",
 		"engine-29-modes.iptables-save", "engine-29-modes.ip6tables-save", "engine-29-published-8080.iptables-save", "engine-29-published-8080.ip6tables-save"} {
@@ -152,7 +151,7 @@ func TestEveryDeletionIsFound(t *testing.T) {
 			}
 			list := Run(context.Background(), lookAt(rest), prove.Limits{})
 			if len(list) == 0 {
-				t.Errorf("%s: not found: without %s", name, line)
+				t.Errorf("%s: not found: %s deleted", name, line)
 				continue
 			}
 			found++
@@ -160,7 +159,7 @@ func TestEveryDeletionIsFound(t *testing.T) {
 			for _, f := range list {
 				fix = append(fix, f.Fix...)
 				if len(f.Traffic) == 0 || f.Detail == "" {
-					t.Errorf("%s without %s: no word about the traffic or the reason: %v", name, line, f)
+					t.Errorf("%s without %s: no traffic or no reason: %v", name, line, f)
 				}
 			}
 			if slices.Contains(fix, restart) {
@@ -168,20 +167,20 @@ func TestEveryDeletionIsFound(t *testing.T) {
 				continue
 			}
 			if after := Run(context.Background(), lookAt(carryOut(rest, fix)), prove.Limits{}); len(after) > 0 {
-				t.Errorf("%s without %s: the fix does not fix it:\n%s\nthen:\n%s", name, line, Text(list), Text(after))
+				t.Errorf("%s without %s: the fix does not work:\n%s\nthen:\n%s", name, line, Text(list), Text(after))
 				continue
 			}
 			fixed++
 		}
-		t.Logf("%s: %d deletions, %d found (%d by the rules alone, in a long run), %d fixed by the commands named, %d by a restart of Docker", name, deletions, found, alone, fixed, restarts)
+		t.Logf("%s: %d deletions, %d found (%d by the rules alone, in a long run), %d fixed by the printed commands, %d by a restart of Docker", name, deletions, found, alone, fixed, restarts)
 		if deletions < 10 || found != deletions || fixed+restarts != deletions {
-			t.Errorf("%s: the score is not 100%%", name)
+			t.Errorf("%s: not every deletion is found and fixed", name)
 		}
 	}
 }
 
-// A rule of Docker that is gone is not taken for a port that somebody closed, with
-// docker-proxy left open.
+// A missing Docker rule is not mistaken for a port that somebody closed, leaving docker-proxy
+// open.
 func TestDeletionsAreNotClosedPorts(t *testing.T) {
 	name := "engine-28.5-modes.iptables-save"
 	known := knownOf(t, name, packet.IPv4)
@@ -207,9 +206,9 @@ func TestDeletionsAreNotClosedPorts(t *testing.T) {
 	}
 }
 
-// Where two chains are gone, alone or beside a jump that is there twice or too late, the
-// commands are right in the order in which they are printed: a chain is made before a rule
-// leads there, and numbers count what the commands before have added.
+// If two chains are missing, alone or with a jump that is duplicate or too late, the commands
+// work in the order in which they are printed: a chain is created before a rule jumps to it, and
+// rule numbers account for what earlier commands added.
 func TestEveryPairOfChainsIsMadeAgain(t *testing.T) {
 	for _, name := range []string{"engine-20.10-two-networks.iptables-save", "engine-29-published-8080.iptables-save"} {
 		pairs := 0
@@ -249,7 +248,7 @@ func TestEveryPairOfChainsIsMadeAgain(t *testing.T) {
 	}
 }
 
-// chainsOf are the filter table's chains of Docker.
+// chainsOf lists Docker's chains in the filter table.
 func chainsOf(text string) []string {
 	var names []string
 	_, inside, _ := strings.Cut(text, "*filter\n")
@@ -261,8 +260,8 @@ func chainsOf(text string) []string {
 	return names
 }
 
-// withoutChain leaves out a chain of the table that line i declares it in, with
-// its rules and what leads to it: a chain in use cannot be deleted.
+// withoutChain removes the chain that line i declares, with its rules and the jumps to it: a
+// chain in use cannot be deleted.
 func withoutChain(lines []string, i int, name string) string {
 	start, end := i, i
 	for !strings.HasPrefix(lines[start], "*") {
@@ -282,8 +281,7 @@ func withoutChain(lines []string, i int, name string) string {
 	return b.String()
 }
 
-// What people write by hand, and what it is called. The fixes are carried out,
-// and leave nothing to find.
+// Typical user rules and their findings. The fixes are applied and leave nothing to find.
 func TestWhatPeopleWrite(t *testing.T) {
 	healthy := capture(t, "engine-20.10-two-networks.iptables-save")
 	six := capture(t, "engine-20.10-two-networks.ip6tables-save")
@@ -291,28 +289,28 @@ func TestWhatPeopleWrite(t *testing.T) {
 		return strings.Replace(healthy, "-A DOCKER-USER -j RETURN\n", lines+"-A DOCKER-USER -j RETURN\n", 1)
 	}
 	for _, test := range []struct{ what, text, six, code, says string }{
-		{"a good rule", rule("-A DOCKER-USER ! -s 192.0.2.0/24 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n"), "", "", ""},
-		{"the same, and IPv6 is forgotten", rule("-A DOCKER-USER ! -s 192.0.2.0/24 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n"), six, "SD005", "every IPv6 client on eth0 reaches 172.17.0.2:80"},
-		{"IPv6 is forgotten, for udp", rule("-A DOCKER-USER ! -s 192.0.2.0/24 -i eth0 -p udp -m conntrack --ctorigdstport 5353 --ctdir ORIGINAL -j DROP\n"), six, "SD005", "ip6tables -I INPUT -i eth0 -p udp -m conntrack --ctorigdstport 5353 --ctdir ORIGINAL -j DROP"},
-		{"IPv6 is forgotten, and a reject", rule("-A DOCKER-USER ! -s 192.0.2.0/24 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j REJECT --reject-with tcp-reset\n"), six, "SD005", "ip6tables -I INPUT -i eth0 -p tcp"},
-		{"IPv6 is forgotten, and an allow list", rule("-A DOCKER-USER -s 192.0.2.0/24 -i eth0 -j RETURN\n-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n"), six, "SD005", "ip6tables -I INPUT -i eth0 -p tcp"},
+		{"a correct rule", rule("-A DOCKER-USER ! -s 192.0.2.0/24 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n"), "", "", ""},
+		{"the same without IPv6", rule("-A DOCKER-USER ! -s 192.0.2.0/24 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n"), six, "SD005", "every IPv6 client on eth0 reaches 172.17.0.2:80"},
+		{"no IPv6, for udp", rule("-A DOCKER-USER ! -s 192.0.2.0/24 -i eth0 -p udp -m conntrack --ctorigdstport 5353 --ctdir ORIGINAL -j DROP\n"), six, "SD005", "ip6tables -I INPUT -i eth0 -p udp -m conntrack --ctorigdstport 5353 --ctdir ORIGINAL -j DROP"},
+		{"no IPv6, with a reject", rule("-A DOCKER-USER ! -s 192.0.2.0/24 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j REJECT --reject-with tcp-reset\n"), six, "SD005", "ip6tables -I INPUT -i eth0 -p tcp"},
+		{"no IPv6, with an allow list", rule("-A DOCKER-USER -s 192.0.2.0/24 -i eth0 -j RETURN\n-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n"), six, "SD005", "ip6tables -I INPUT -i eth0 -p tcp"},
 		{"INPUT", strings.Replace(healthy, "-A FORWARD -j DOCKER-USER", "-A INPUT -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n-A FORWARD -j DOCKER-USER", 1), "", "SD006", "connections to 8080/tcp are served as if the rule were not there"},
 		{"the published port", rule("-A DOCKER-USER -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n"), "", "SD007", "the rule matches no connection to 8080/tcp"},
 		{"the published address", rule("-A DOCKER-USER -d 198.51.100.2/32 -i eth0 -p tcp -m conntrack --ctdir ORIGINAL -j DROP\n"), "", "SD007", "-I DOCKER-USER 1 -i eth0 -p tcp -m conntrack --ctorigdst 198.51.100.2 --ctdir ORIGINAL -j DROP"},
-		{"no interface, no direction", rule("-A DOCKER-USER ! -s 192.0.2.0/24 -p tcp -m conntrack --ctorigdstport 8080 -j DROP\n"), "", "SD008", "answers from 8080/tcp: denied by this rule"},
-		{"no direction", rule("-A DOCKER-USER ! -s 192.0.2.0/24 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 -j DROP\n"), "", "SD008", "answers to the containers of br-shop, at port 8080: denied by this rule"},
-		{"a network is kept out", rule("-A DOCKER-USER -s 10.0.0.0/8 -i eth0 -j DROP\n"), "", "SD008", "answers to the containers of docker0 from 10.0.0.0/8: denied by this rule"},
-		{"a network is kept out, over udp", rule("-A DOCKER-USER -s 10.0.0.0/8 -i eth0 -p udp -j DROP\n"), "", "SD008", "answers to the containers of docker0 over udp from 10.0.0.0/8: denied by this rule"},
+		{"no interface, no direction", rule("-A DOCKER-USER ! -s 192.0.2.0/24 -p tcp -m conntrack --ctorigdstport 8080 -j DROP\n"), "", "SD008", "replies from 8080/tcp: denied by this rule"},
+		{"no direction", rule("-A DOCKER-USER ! -s 192.0.2.0/24 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 -j DROP\n"), "", "SD008", "replies to the containers of br-shop on port 8080: denied by this rule"},
+		{"a network is kept out", rule("-A DOCKER-USER -s 10.0.0.0/8 -i eth0 -j DROP\n"), "", "SD008", "replies to the containers of docker0 from 10.0.0.0/8: denied by this rule"},
+		{"a network is kept out, over udp", rule("-A DOCKER-USER -s 10.0.0.0/8 -i eth0 -p udp -j DROP\n"), "", "SD008", "replies to the containers of docker0 over udp from 10.0.0.0/8: denied by this rule"},
 		{"a range is kept out", rule("-A DOCKER-USER -i eth0 -m iprange --src-range 10.0.0.5-10.0.9.255 -j DROP\n"), "", "SD008", "from 10.0.0.5-10.0.9.255: denied by this rule"},
 		{"a network is kept out, on every interface", rule("-A DOCKER-USER -s 10.0.0.0/8 -j DROP\n"), "", "SD008", "iptables -R DOCKER-USER 1 -s 10.0.0.0/8 -m conntrack --ctdir ORIGINAL -j DROP"},
-		{"a network is kept out that containers are in", rule("-A DOCKER-USER -s 172.16.0.0/12 -j DROP\n"), "", "SD008", "iptables -R DOCKER-USER 1 -s 172.16.0.0/12 -i eth0 -m conntrack --ctdir ORIGINAL -j DROP"},
-		{"a part of a network is let in before", rule("-A DOCKER-USER -s 10.0.0.0/16 -j RETURN\n-A DOCKER-USER -s 10.0.0.0/8 -i eth0 -j DROP\n"), "", "SD008", "iptables -R DOCKER-USER 2 -s 10.0.0.0/8 -i eth0 -m conntrack --ctdir ORIGINAL -j DROP"},
+		{"a network that includes containers is kept out", rule("-A DOCKER-USER -s 172.16.0.0/12 -j DROP\n"), "", "SD008", "iptables -R DOCKER-USER 1 -s 172.16.0.0/12 -i eth0 -m conntrack --ctdir ORIGINAL -j DROP"},
+		{"part of a network is let in first", rule("-A DOCKER-USER -s 10.0.0.0/16 -j RETURN\n-A DOCKER-USER -s 10.0.0.0/8 -i eth0 -j DROP\n"), "", "SD008", "iptables -R DOCKER-USER 2 -s 10.0.0.0/8 -i eth0 -m conntrack --ctdir ORIGINAL -j DROP"},
 		{"the way out is closed", rule("-A DOCKER-USER -o eth0 -j DROP\n"), "", "SD008", "iptables -R DOCKER-USER 1 -o eth0 -m conntrack --ctdir ORIGINAL -j DROP"},
-		{"one network is let in, and nothing else passes", strings.Replace(healthy, "-A DOCKER-USER -j RETURN\n", "-A DOCKER-USER -s 10.0.0.0/8 -j RETURN\n-A DOCKER-USER -j DROP\n", 1), "", "SD008", "iptables -R DOCKER-USER 2 -i eth0 -m conntrack --ctdir ORIGINAL -j DROP"},
-		{"a negated pair", rule("-A DOCKER-USER ! -s 192.0.2.1/32 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n-A DOCKER-USER ! -s 192.0.2.2/32 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n"), "", "SD009", "every source is denied, 192.0.2.1/32 and 192.0.2.2/32 as well"},
+		{"one network is let in, everything else is dropped", strings.Replace(healthy, "-A DOCKER-USER -j RETURN\n", "-A DOCKER-USER -s 10.0.0.0/8 -j RETURN\n-A DOCKER-USER -j DROP\n", 1), "", "SD008", "iptables -R DOCKER-USER 2 -i eth0 -m conntrack --ctdir ORIGINAL -j DROP"},
+		{"a negated pair", rule("-A DOCKER-USER ! -s 192.0.2.1/32 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n-A DOCKER-USER ! -s 192.0.2.2/32 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n"), "", "SD009", "every source is denied, including 192.0.2.1/32 and 192.0.2.2/32"},
 		{"after a RETURN", strings.Replace(healthy, "-A DOCKER-USER -j RETURN\n", "-A DOCKER-USER -j RETURN\n-A DOCKER-USER -i eth0 -p udp -m conntrack --ctorigdstport 5353 --ctdir ORIGINAL -j DROP\n", 1), "", "SD010", "none"},
-		{"the jump is there twice", strings.Replace(healthy, "-A FORWARD -j DOCKER-USER\n", "-A FORWARD -j DOCKER-USER\n-A FORWARD -j DOCKER-USER\n", 1), "", "SD003", "each packet meets the rules twice"},
-		{"an ACCEPT before the jump", strings.Replace(rule("-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n"), "-A FORWARD -j DOCKER-USER\n", "-A FORWARD -i eth0 -j ACCEPT\n-A FORWARD -j DOCKER-USER\n", 1), "", "SD004", "new connections to 8080/tcp: let in now, denied when it is fixed"},
+		{"the jump is duplicate", strings.Replace(healthy, "-A FORWARD -j DOCKER-USER\n", "-A FORWARD -j DOCKER-USER\n-A FORWARD -j DOCKER-USER\n", 1), "", "SD003", "each packet traverses the rules twice"},
+		{"an ACCEPT before the jump", strings.Replace(rule("-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n"), "-A FORWARD -j DOCKER-USER\n", "-A FORWARD -i eth0 -j ACCEPT\n-A FORWARD -j DOCKER-USER\n", 1), "", "SD004", "new connections to 8080/tcp: let in now, denied once fixed"},
 	} {
 		t.Run(test.what, func(t *testing.T) {
 			host := look(t, test.text, packet.IPv4)
@@ -336,31 +334,31 @@ func TestWhatPeopleWrite(t *testing.T) {
 				host.Families[0] = look(t, carryOut(test.text, found[0].Fix), packet.IPv4).Families[0]
 			}
 			if again := Run(context.Background(), host, prove.Limits{}); len(again) > 0 {
-				t.Errorf("the fix does not fix it:\n%s\nthen:\n%s", text, Text(again))
+				t.Errorf("the fix does not work:\n%s\nthen:\n%s", text, Text(again))
 			}
 		})
 	}
 }
 
-// Rules that cut answers, or ask for a port after DNAT, and are meant: what
-// containers may reach, bans, and rules that no answer meets.
+// Intended rules that cut replies or match a port after DNAT: what containers may reach, bans,
+// and rules that no reply matches.
 func TestWhatIsMeant(t *testing.T) {
 	healthy := capture(t, "engine-20.10-two-networks.iptables-save")
 	for _, rules := range []string{
-		// New connections alone.
+		// New connections only.
 		"-s 10.0.0.0/8 -i eth0 -m conntrack --ctstate NEW -j DROP",
 		"-s 10.0.0.0/8 -i eth0 -m state --state NEW -j DROP",
 		"-s 10.0.0.0/8 -i eth0 -m conntrack --ctstate INVALID,NEW -j DROP",
 		"-s 10.0.0.0/8 -i eth0 -m conntrack --ctdir ORIGINAL -j DROP",
 		"-s 10.0.0.0/8 -i eth0 -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -j DROP",
 		"-s 10.0.0.0/8 -i eth0 -p tcp -m tcp --dport 80 -j DROP",
-		// Answers were let through before.
+		// Replies were let through before.
 		"-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT; -s 10.0.0.0/8 -i eth0 -j DROP",
 		"-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN; -s 10.0.0.0/8 -i eth0 -j RETURN; -i docker0 -j RETURN; -j DROP",
 		"-s 10.0.0.0/8 -j RETURN; -d 10.0.0.0/8 -j RETURN; -j DROP",
-		// Answers in so many words.
+		// Replies, explicitly.
 		"-s 10.0.0.0/8 -i eth0 -m conntrack --ctdir REPLY -j DROP",
-		// What containers may reach, and networks that they may not talk to either way.
+		// What containers may reach, and networks that they may not talk to in either direction.
 		"-d 10.0.0.0/8 -j DROP",
 		"-d 10.0.0.0/8 -o eth0 -j REJECT --reject-with icmp-port-unreachable",
 		"-d 10.0.0.0/8 -j DROP; -s 10.0.0.0/8 -j DROP",
@@ -384,8 +382,8 @@ func TestWhatIsMeant(t *testing.T) {
 	}
 }
 
-// A ban of some IPv4 clients is no reason to close IPv6, where the ports are served past
-// DOCKER-USER; nor is what others drop in raw, or slow down.
+// A ban of some IPv4 clients is no reason to close IPv6, where the ports are served without
+// DOCKER-USER; nor are packets that other rules drop in raw or slow down.
 func TestBansAreLeftAlone(t *testing.T) {
 	six := look(t, "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\nCOMMIT\n", packet.IPv6)
 	for _, rules := range []string{
@@ -402,7 +400,7 @@ func TestBansAreLeftAlone(t *testing.T) {
 	}
 	wg := strings.Replace(capture(t, "engine-29-modes.iptables-save"), "*raw\n:PREROUTING ACCEPT [0:0]\n", "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -d 10.7.0.2/32 ! -i wg0 -m addrtype ! --src-type LOCAL -j DROP\n", 1)
 	if !strings.Contains(wg, "wg0") {
-		t.Fatal("the rule is not in")
+		t.Fatal("the rule was not inserted")
 	}
 	host := look(t, wg, packet.IPv4)
 	host.Families = append(host.Families, six.Families...)
@@ -411,8 +409,8 @@ func TestBansAreLeftAlone(t *testing.T) {
 	}
 }
 
-// What Docker says that it does not publish is not taken for a port of it: a rule that
-// opens one is named.
+// A port that Docker does not publish is not taken for a published one: a rule that opens it is
+// reported.
 func TestPortsThatNobodyPublishes(t *testing.T) {
 	const name = "engine-28.5-modes.iptables-save"
 	for _, test := range []struct{ before, rule, fix string }{
@@ -442,8 +440,8 @@ func TestPortsThatNobodyPublishes(t *testing.T) {
 	}
 }
 
-// A rule that drops the packets of connections that stand would do so as well if it were
-// bound to the original direction: nothing is printed.
+// A rule that drops packets of established connections would still do so if bound to the original
+// direction: no fix is printed.
 func TestStandingConnectionsAreCut(t *testing.T) {
 	for _, rule := range []string{
 		"-m conntrack --ctstate ESTABLISHED -j DROP",
@@ -453,14 +451,14 @@ func TestStandingConnectionsAreCut(t *testing.T) {
 	} {
 		text := strings.Replace(capture(t, "engine-20.10-two-networks.iptables-save"), "-A DOCKER-USER -j RETURN\n", "-A DOCKER-USER "+rule+"\n", 1)
 		found := Run(context.Background(), look(t, text, packet.IPv4), prove.Limits{})
-		if len(found) != 1 || found[0].Code != "SD008" || len(found[0].Fix) > 0 || !strings.Contains(found[0].Advice, "take the rule out") {
+		if len(found) != 1 || found[0].Code != "SD008" || len(found[0].Fix) > 0 || !strings.Contains(found[0].Advice, "delete the rule") {
 			t.Errorf("%s:\n%s", rule, Text(found))
 		}
 	}
 }
 
-// What other tools accept before the jump is left alone, until a person's rule in
-// DOCKER-USER is about those packets.
+// What other tools accept before the jump is left alone, unless a user's rule in DOCKER-USER is
+// about those packets.
 func TestRulesBehindOthers(t *testing.T) {
 	const modes = "engine-29-modes.iptables-save"
 	for _, test := range []struct{ forward, nat, user, named string }{
@@ -483,7 +481,7 @@ func TestRulesBehindOthers(t *testing.T) {
 	}
 }
 
-// A rule whose fix opens a port again is no reason to close it over docker-proxy.
+// A rule whose fix reopens a port is no reason to close the port over docker-proxy.
 func TestFixesAgree(t *testing.T) {
 	host := look(t, strings.Replace(capture(t, "engine-29-published-8080.iptables-save"), "*filter\n", "*mangle\n:FORWARD ACCEPT [0:0]\n-A FORWARD -o docker0 -j DROP\nCOMMIT\n*filter\n", 1), packet.IPv4)
 	host.Families = append(host.Families, look(t, "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\nCOMMIT\n", packet.IPv6).Families...)
@@ -493,8 +491,8 @@ func TestFixesAgree(t *testing.T) {
 	}
 }
 
-// A rule about everything that keeps containers from the outside is said, and nothing is
-// printed that would let them out: it may be meant.
+// A rule that matches everything and keeps containers from the outside is reported, but no fix is
+// printed that would let them out: it may be intended.
 func TestContainersAreCutOff(t *testing.T) {
 	healthy := capture(t, "engine-20.10-two-networks.iptables-save")
 	for _, rules := range []string{
@@ -506,15 +504,15 @@ func TestContainersAreCutOff(t *testing.T) {
 		text := "-A DOCKER-USER " + strings.ReplaceAll(rules, "; ", "\n-A DOCKER-USER ") + "\n"
 		text = strings.Replace(healthy, "-A DOCKER-USER -j RETURN\n", text, 1)
 		found := Run(context.Background(), look(t, text, packet.IPv4), prove.Limits{})
-		if len(found) != 1 || found[0].Code != "SD008" || len(found[0].Fix) > 0 || !strings.Contains(Text(found), "connections of the containers of docker0 to the outside: denied by this rule") {
+		if len(found) != 1 || found[0].Code != "SD008" || len(found[0].Fix) > 0 || !strings.Contains(Text(found), "connections from the containers of docker0 to the outside: denied by this rule") {
 			t.Errorf("%s:\n%s", rules, Text(found))
 		}
 	}
 }
 
-// Rules of other tools before the jump to DOCKER-USER let nobody reach containers from
-// outside; a rule beside them that does is named, and not they. Once it comes after the
-// jump, it may open networks to each other still.
+// Rules of other tools before the jump to DOCKER-USER let nobody reach containers from outside; a
+// rule next to them that does is reported, and they are not. Once it comes after the jump, it may
+// still open networks to each other.
 func TestBeforeTheJump(t *testing.T) {
 	const tailscale = "-A FORWARD -j ts-forward\n-A ts-forward -i tailscale0 -j MARK --set-xmark 0x40000/0xff0000\n-A ts-forward -m mark --mark 0x40000/0xff0000 -j ACCEPT\n" +
 		"-A ts-forward -s 100.64.0.0/10 -o tailscale0 -j DROP\n-A ts-forward -o tailscale0 -j ACCEPT\n"
@@ -552,8 +550,8 @@ func TestBeforeTheJump(t *testing.T) {
 	}
 }
 
-// The jump is put first before the other one goes, by its number: after each command
-// there is one.
+// The jump is added at the top before the old one is deleted by number: after each command there
+// is a jump.
 func TestJumpIsNeverGone(t *testing.T) {
 	for _, jump := range []string{"-A FORWARD -j DOCKER-USER\n", "-A FORWARD -i eth0 -j DOCKER-USER\n", "-A FORWARD -j DOCKER-USER\n-A FORWARD -j DOCKER-USER\n"} {
 		text := strings.Replace(capture(t, "engine-29-published-8080.iptables-save"), "-A FORWARD -j DOCKER-USER\n-A FORWARD -j DOCKER-FORWARD\n", "-A FORWARD -j DOCKER-FORWARD\n"+jump, 1)
@@ -573,7 +571,7 @@ func TestJumpIsNeverGone(t *testing.T) {
 	}
 }
 
-// A rule of INPUT whose destination conntrack has no words for is described.
+// An INPUT rule whose destination conntrack cannot express gets advice instead of a fix.
 func TestInputWithoutFix(t *testing.T) {
 	healthy := capture(t, "engine-20.10-two-networks.iptables-save")
 	for _, rule := range []string{
@@ -583,13 +581,13 @@ func TestInputWithoutFix(t *testing.T) {
 	} {
 		text := strings.Replace(healthy, "-A FORWARD -j DOCKER-USER\n", "-A INPUT "+rule+"\n-A FORWARD -j DOCKER-USER\n", 1)
 		found := Run(context.Background(), look(t, text, packet.IPv4), prove.Limits{})
-		if len(found) != 1 || found[0].Code != "SD006" || found[0].Fix != nil || !strings.HasPrefix(found[0].Advice, "say it in DOCKER-USER") {
+		if len(found) != 1 || found[0].Code != "SD006" || found[0].Fix != nil || !strings.HasPrefix(found[0].Advice, "add the rule to DOCKER-USER") {
 			t.Errorf("%s: %s", rule, Text(found))
 		}
 	}
 }
 
-// Chains of other tools and of people that DOCKER-USER calls, and that are right.
+// Correct chains of other tools and of users, called by DOCKER-USER.
 func TestCalledChainsAreHealthy(t *testing.T) {
 	const ufw = "-A DOCKER-USER -j ufw-user-forward\n-A DOCKER-USER -s 10.0.0.0/8 -j RETURN\n-A DOCKER-USER -s 172.16.0.0/12 -j RETURN\n-A DOCKER-USER -s 192.168.0.0/16 -j RETURN\n" +
 		"-A DOCKER-USER -p udp -m udp --sport 53 --dport 1024:65535 -j RETURN\n" +
@@ -628,10 +626,10 @@ func TestCalledChainsAreHealthy(t *testing.T) {
 func TestPortsAreNamed(t *testing.T) {
 	healthy := capture(t, "engine-20.10-two-networks.iptables-save")
 	for _, test := range []struct{ before, user, says string }{
-		{"-A INPUT -i eth0 -p tcp -m multiport --dports 8080,5432 -j DROP\n", "", "the published ports 8080/tcp and 5432/tcp, and does nothing to their clients"},
-		{"-A INPUT -i eth0 -p tcp -m multiport --dports 22,5432 -j DROP\n", "", "the published port 5432/tcp, and does nothing to its clients"},
+		{"-A INPUT -i eth0 -p tcp -m multiport --dports 8080,5432 -j DROP\n", "", "the published ports 8080/tcp and 5432/tcp, but does not affect their clients"},
+		{"-A INPUT -i eth0 -p tcp -m multiport --dports 22,5432 -j DROP\n", "", "the published port 5432/tcp, but does not affect its clients"},
 		{"-A INPUT -i eth0 -p tcp -m tcp --dport 5000:9000 -j DROP\n", "", "8080/tcp and 5432/tcp"},
-		{"-A INPUT -i eth0 -p tcp -m tcp --dport 5000:9000 -j DROP\n", "", "all ports of 5000:9000"},
+		{"-A INPUT -i eth0 -p tcp -m tcp --dport 5000:9000 -j DROP\n", "", "all ports in 5000:9000"},
 		{"", "-A DOCKER-USER -i eth0 -p tcp -m multiport --dports 8080,5432 -j DROP\n", "the published ports 8080 and 5432"},
 		{"", "-A DOCKER-USER -i eth0 -p tcp -m multiport --dports 8080,5432 -j DROP\n", "no connection to 8080/tcp and 5432/tcp"},
 	} {
@@ -643,7 +641,7 @@ func TestPortsAreNamed(t *testing.T) {
 	}
 }
 
-// What a live host says beside its rules.
+// The facts of a live host.
 func TestFacts(t *testing.T) {
 	host := look(t, capture(t, "engine-29-published-8080.iptables-save"), packet.IPv4)
 	host.Facts = Facts{Live: true, Forwarding: map[int]bool{4: true}}
@@ -661,7 +659,7 @@ func TestFacts(t *testing.T) {
 	}
 }
 
-// Beside ufw a host is healthy, and beside firewalld one without rules in DOCKER-USER.
+// With ufw a host is healthy, and with firewalld too if DOCKER-USER has no rules.
 func TestFirewalls(t *testing.T) {
 	healthy := capture(t, "engine-29-published-8080.iptables-save")
 	ours := strings.Replace(healthy, "-A FORWARD -j DOCKER-USER\n", "-A FORWARD -j DOCKER-USER\n-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n", 1)
@@ -703,8 +701,8 @@ func named(doc *schema.Document, summary string) bool {
 	return false
 }
 
-// The rules that Seawall compiles are what doctor would have people write: no
-// example gives it anything to find, in either layout, over either engine.
+// The rules that Seawall compiles satisfy doctor: no example has findings, in either layout, on
+// either engine.
 func TestCompiledRulesAreHealthy(t *testing.T) {
 	policies, err := filepath.Glob("../../examples/*/policy.hcl")
 	if err != nil || len(policies) < 8 {
@@ -741,7 +739,7 @@ func TestCompiledRulesAreHealthy(t *testing.T) {
 				}
 				for _, f := range Run(context.Background(), host, prove.Limits{}) {
 					if f.Code == "SD005" && !named(loaded.Document, f.Summary) {
-						continue // a port that no policy names is open over docker-proxy: that is found, and is so
+						continue // a port that no policy names is open over docker-proxy; that finding is correct
 					}
 					t.Errorf("%s, %s, over %s:\n%s", policy, layout, engine, Text([]Finding{f}))
 				}
@@ -750,7 +748,7 @@ func TestCompiledRulesAreHealthy(t *testing.T) {
 	}
 }
 
-// Every code that is used stands in the table, and the other way round.
+// Every code in use is in the table, and vice versa.
 func TestCodes(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	if err != nil {
@@ -769,10 +767,10 @@ func TestCodes(t *testing.T) {
 	}
 	for _, x := range Codes {
 		if !strings.Contains(used.String(), fmt.Sprintf("Code: %q", x.Code)) {
-			t.Errorf("%s is in the table, and found by nothing", x.Code)
+			t.Errorf("%s is in the table but nothing reports it", x.Code)
 		}
 	}
 	if got := strings.Count(used.String(), "Code: \"SD"); got < len(Codes) {
-		t.Errorf("%d codes are used, and %d in the table", got, len(Codes))
+		t.Errorf("%d codes are in use, but %d are in the table", got, len(Codes))
 	}
 }

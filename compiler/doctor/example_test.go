@@ -14,8 +14,7 @@ import (
 	"github.com/seawall/seawall/compiler/prove"
 )
 
-// A host publishes port 8080 for a container's port 80, and somebody wrote a rule
-// that was meant to close it.
+// A host publishes port 8080 for a container's port 80, and a user's rule is meant to close it.
 func ExampleRun() {
 	saved, err := os.ReadFile("../../testdata/captures/engine-29-published-8080.iptables-save")
 	if err != nil {
@@ -33,6 +32,6 @@ func ExampleRun() {
 		fmt.Println(strings.Join(finding.Fix, "\n"))
 	}
 	// Output:
-	// SD007: a rule of DOCKER-USER asks for the published port 8080, which packets no longer have there: -A DOCKER-USER -i eth0 -p tcp -m tcp --dport 8080 -j DROP
+	// SD007: a rule in DOCKER-USER matches the published port 8080, but DNAT has already rewritten it: -A DOCKER-USER -i eth0 -p tcp -m tcp --dport 8080 -j DROP
 	// iptables -I DOCKER-USER 1 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP
 }

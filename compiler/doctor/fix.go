@@ -12,41 +12,39 @@ import (
 	"github.com/seawall/seawall/compiler/prove"
 )
 
-// A fix is printed only when it is proved: it is carried out on the rules as they
-// were read, with the fixes before it, and the change of their meaning is the one
-// that its finding speaks of and no other. Each edit adds conditions to a rule,
-// or a rule whose packets the finding names, so which packets can change follows
-// from how it is made; that all of them change in the promised way is asked of
-// the exact difference. What cannot be proved is described.
+// A fix is printed only if it is proved: it is applied to the rules as they were read, after the
+// fixes before it, and the resulting change must be the one that the finding describes and no
+// other. Each edit adds conditions to a rule, or adds a rule for the packets that the finding
+// names, so which packets can change follows from its construction; that all of them change as
+// promised is checked on the exact difference. What cannot be proved is described in words.
 
-// edit is one command for the filter table, without the program: -I, CHAIN, …
+// edit is one command for the filter table, without the program name: -I, CHAIN, …
 type edit []string
 
-// promise is the change of meaning that a fix may have.
+// promise is the change of behaviour that a fix may make.
 type promise func(c *prove.Change) bool
 
-// closes: packets that were let through are not any more.
+// closes: packets that were let through no longer are.
 func closes(c *prove.Change) bool { return c.Effect == prove.Closed }
 
 // opens: packets that were denied are let through.
 func opens(c *prove.Change) bool { return c.Effect == prove.Opened }
 
-// asksUser: packets that were accepted before DOCKER-USER are denied by it, or left to
-// the rules after it; those that were denied are still, if in its way.
+// asksUser: packets that were accepted before DOCKER-USER are now denied by it or left to the
+// rules after it; packets that were denied still are, even if by another rule.
 func asksUser(c *prove.Change) bool { return !opens(c) }
 
-// changesNothing is the promise of a fix for rules that do nothing.
+// changesNothing is the promise of a fix for rules without effect.
 func changesNothing(*prove.Change) bool { return false }
 
-// proved carries edits of DOCKER-USER out on a table, and returns it; nil when they
-// do not load, or change something else than is promised. changed reports whether
-// they change the meaning at all.
+// proved applies edits of DOCKER-USER to a table and returns it; nil if they do not load, or
+// change anything that is not promised. changed reports whether they change the behaviour at all.
 func (d *doctor) proved(t *iptables.Table, f packet.Family, edits []edit, as promise) (after *iptables.Table, changed bool) {
 	return d.provedOn(prove.Side{Table: t}, f, edits, as)
 }
 
-// provedWhole does the same for edits of FORWARD and INPUT: there it counts what the
-// rules of Docker and the host do with the packets.
+// provedWhole does the same for edits of FORWARD and INPUT, where the verdict includes the rules
+// of Docker and the host.
 func (d *doctor) provedWhole(t *iptables.Table, f packet.Family, edits []edit, as promise) (after *iptables.Table, changed bool) {
 	return d.provedOn(prove.Side{Table: t, Whole: true}, f, edits, as)
 }
@@ -63,7 +61,7 @@ func (d *doctor) provedOn(now prove.Side, f packet.Family, edits []edit, as prom
 	return after, len(changes) > 0
 }
 
-// edited carries edits out on a copy of a table; nil where they do not load.
+// edited applies edits to a copy of a table; nil if they do not load.
 func edited(t *iptables.Table, family packet.Family, edits []edit) *iptables.Table {
 	if t == nil || len(edits) == 0 {
 		return nil
@@ -83,7 +81,7 @@ func edited(t *iptables.Table, family packet.Family, edits []edit) *iptables.Tab
 	return out
 }
 
-// commands are edits as a shell reads them.
+// commands are edits written for a shell.
 func commands(f packet.Family, edits []edit) []string {
 	list := make([]string, len(edits))
 	for i, e := range edits {
@@ -95,10 +93,10 @@ func commands(f packet.Family, edits []edit) []string {
 	return list
 }
 
-// safe are the characters that mean nothing to a shell.
+// safe are the characters that are not special to a shell.
 const safe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:,+=@%"
 
-// ShellWord quotes a word for a POSIX shell. A "!" by itself is a word to it.
+// ShellWord quotes a word for a POSIX shell. A bare "!" needs no quotes.
 func ShellWord(w string) string {
 	if w == "!" || w != "" && strings.Trim(w, safe) == "" {
 		return w
@@ -106,8 +104,8 @@ func ShellWord(w string) string {
 	return "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
 }
 
-// outsideRules is the words bound to the outside: one rule for each interface where they
-// name none.
+// outsideRules binds the words of a rule to the outside: one rule per interface if they name
+// none.
 func (d *doctor) outsideRules(words []string, bound bool) [][]string {
 	if bound {
 		return [][]string{words}
@@ -119,7 +117,7 @@ func (d *doctor) outsideRules(words []string, bound bool) [][]string {
 	return list
 }
 
-// inserted puts -i where iptables-save has it, after the addresses.
+// inserted puts -i where iptables-save prints it, after the addresses.
 func inserted(words []string, in string) []string {
 	at := 0
 	for at < len(words) && slices.Contains([]string{"!", "-s", "-d"}, words[at]) {
@@ -134,7 +132,7 @@ func inserted(words []string, in string) []string {
 	return slices.Insert(slices.Clone(words), at, "-i", in)
 }
 
-// insert are the edits that put rules before the rule at an index.
+// insert returns the edits that put rules before the rule at an index.
 func insert(chain string, at int, rules [][]string) []edit {
 	var list []edit
 	for n, words := range rules {
@@ -150,22 +148,21 @@ func (d *doctor) interfaces() []string {
 	return []string{"eth0"}
 }
 
-// proposal is a finding, and how it would be fixed.
+// proposal is a finding with its proposed fix.
 type proposal struct {
 	Finding
 	edits []edit
 	as    promise
-	// moot: without a change of the meaning there is nothing wrong.
+	// moot: if the fix changes nothing, nothing is wrong.
 	moot bool
-	// The rule that the finding is about, where its fix denies, and its chain, where that
-	// is one of DOCKER-USER's.
+	// The rule of the finding if its fix denies, and its chain if DOCKER-USER calls it.
 	denies *iptables.Rule
 	chain  *iptables.Chain
-	rules  [][]string // of SD007: what should be asked
+	rules  [][]string // for SD007: what should be matched instead
 }
 
-// propose proves a proposal's fix, and adds its finding to the list. It returns the
-// table to go on with, and whether there was a finding.
+// propose proves a proposal's fix and adds its finding to the list. It returns the table to
+// continue with, and whether there was a finding.
 func (d *doctor) propose(l *docker.Layout, p *proposal) (after *iptables.Table, found bool) {
 	t := l.Tables.Filter
 	after, changed := d.proved(t, l.Tables.Family, p.edits, p.as)
@@ -193,7 +190,7 @@ func (d *doctor) propose(l *docker.Layout, p *proposal) (after *iptables.Table, 
 	return after, true
 }
 
-// firstSee is what comes before what a finding says to do.
+// firstSee is the step that must come before a finding's advice.
 func firstSee(a *iptables.Rule) string {
-	return "first see to what lets some in and does not match either, such as " + a.Spec() + "; then "
+	return "first fix the rules that are meant to let clients in but do not match either, such as " + a.Spec() + "; then "
 }

@@ -10,11 +10,10 @@ import (
 	"github.com/seawall/seawall/compiler/prove"
 )
 
-// foreign finds rules that people or other tools put into Docker's chains and into
-// FORWARD, and that change what Docker's rules do with its own traffic: answers are cut,
-// containers cannot reach anything, unpublished ports and other networks are open. In
-// FORWARD, a rule about who reaches a published port, and one about a container network,
-// is taken to be meant.
+// foreign finds rules of people or other tools, in Docker's chains and in FORWARD, that change
+// what Docker's rules do with Docker's own traffic: replies are cut, containers cannot reach
+// anything, unpublished ports and other networks are open. In FORWARD, a rule about who reaches a
+// published port or about a container network is taken to be intended.
 func (d *doctor) foreign(l *docker.Layout) {
 	list := slices.DeleteFunc(l.Foreign(), func(f docker.Foreign) bool { return f.Table != "filter" })
 	t := d.fixedChains(l.Tables)
@@ -41,10 +40,10 @@ func (d *doctor) foreign(l *docker.Layout) {
 	}
 }
 
-// accepted finds rules of DOCKER-USER that accept packets whatever Docker's own rules say
-// of them: networks are open to each other then, and ports that are not published. One
-// about certain sources, destinations or ports is meant. RETURN in its place leaves that
-// to Docker's rules.
+// accepted finds DOCKER-USER rules that accept packets regardless of Docker's own rules, which
+// opens networks to each other and ports that are not published. A rule for certain sources,
+// destinations or ports is taken to be intended. RETURN instead of ACCEPT leaves the decision to
+// Docker's rules.
 func (d *doctor) accepted(l *docker.Layout) {
 	now := d.fixedChains(l.Tables)
 	c := now.Filter.Chain(iptables.DockerUser)
@@ -62,11 +61,11 @@ func (d *doctor) accepted(l *docker.Layout) {
 			continue
 		}
 		for n := range changed {
-			changed[n] = strings.Replace(changed[n], "without it", "with RETURN in its place", 1)
+			changed[n] = strings.Replace(changed[n], "without it", "with RETURN instead", 1)
 		}
-		f := Finding{Code: "SD015", Summary: "a rule of DOCKER-USER accepts what Docker's own rules keep out: " + r.String(c.Name), Place: d.placeOf(l, c.Name, r),
-			Detail:  "ACCEPT ends FORWARD: no rule of Docker decides after it, and those keep networks apart and close ports that are not published. RETURN goes on to them.",
-			Traffic: changed, Advice: "write RETURN in place of ACCEPT"}
+		f := Finding{Code: "SD015", Summary: "a rule in DOCKER-USER accepts packets that Docker's own rules would drop: " + r.String(c.Name), Place: d.placeOf(l, c.Name, r),
+			Detail:  "ACCEPT ends FORWARD, so Docker's rules, which isolate networks and close unpublished ports, never see the packet. RETURN passes it on to them.",
+			Traffic: changed, Advice: "use RETURN instead of ACCEPT"}
 		if after, some := d.provedWhole(now.Filter, now.Family, []edit{back}, func(c *prove.Change) bool { return !opens(c) }); after != nil && some {
 			f.Fix, f.Advice = commands(now.Family, []edit{back}), ""
 			d.carry(now.Family, []edit{back})
@@ -76,19 +75,19 @@ func (d *doctor) accepted(l *docker.Layout) {
 	}
 }
 
-// returned is a rule that accepts, with RETURN in place of that.
+// returned is a rule that accepts, rewritten to RETURN.
 func returned(r *iptables.Rule) []string {
 	words := spec(r)
 	words[len(words)-1] = "RETURN"
 	return words
 }
 
-// dropsRest is FORWARD as Docker makes it where it switches forwarding on: its own
-// chains have to work with that policy as well.
+// dropsRest gives FORWARD the policy that Docker sets when it enables forwarding: its own chains
+// must work with that policy as well.
 var dropsRest = edit{"-P", "FORWARD", "DROP"}
 
-// differences is what edits change for Docker's own traffic, in words; of what wanted
-// does not take, nothing. Without a difference as FORWARD's policy is, strict tries DROP.
+// differences describes what edits change for Docker's own traffic, skipping what wanted rejects.
+// If nothing differs under FORWARD's current policy, strict also tries DROP.
 func (d *doctor) differences(l *docker.Layout, edits []edit, wanted func(x packetFlow, opens bool) bool, strict bool) []string {
 	before := l.Tables.Filter
 	if list := d.differencesOf(l, before, edits, wanted); len(list) > 0 {
@@ -101,18 +100,18 @@ func (d *doctor) differences(l *docker.Layout, edits []edit, wanted func(x packe
 	var list []string
 	if dropping := edited(before, l.Tables.Family, []edit{dropsRest}); dropping != nil {
 		for _, text := range d.differencesOf(l, dropping, edits, wanted) {
-			list = append(list, text+", with FORWARD's policy DROP")
+			list = append(list, text+", if FORWARD's policy is DROP")
 		}
 	}
 	return list
 }
 
-// otherwise is what edits change for any packet at all, in words.
+// otherwise describes what edits change for any packet at all.
 func (d *doctor) otherwise(l *docker.Layout, edits []edit) []string {
 	before, with := l.Tables.Filter, ""
 	for _, policy := range [][]edit{nil, {dropsRest}} {
 		if policy != nil {
-			before, with = edited(before, l.Tables.Family, policy), ", with FORWARD's policy DROP"
+			before, with = edited(before, l.Tables.Family, policy), ", if FORWARD's policy is DROP"
 		}
 		after := edited(before, l.Tables.Family, edits)
 		if before == nil || after == nil {
@@ -124,14 +123,14 @@ func (d *doctor) otherwise(l *docker.Layout, edits []edit) []string {
 		}
 		for _, c := range changes {
 			if c.Old.Known() && c.New.Known() && c.Old.IsOpen() != c.New.IsOpen() {
-				return []string{fmt.Sprintf("what it matches: %s now, %s without it%s", said(c.Old), said(c.New), with)}
+				return []string{fmt.Sprintf("packets it matches: %s now, %s without it%s", said(c.Old), said(c.New), with)}
 			}
 		}
 	}
 	return nil
 }
 
-// maxTraffic is how many of its differences a finding lists.
+// maxTraffic is the number of differences that a finding lists.
 const maxTraffic = 6
 
 func (d *doctor) differencesOf(l *docker.Layout, before *iptables.Table, edits []edit, wanted func(x packetFlow, opens bool) bool) []string {
@@ -150,13 +149,13 @@ func (d *doctor) differencesOf(l *docker.Layout, before *iptables.Table, edits [
 		}
 	}
 	if n := len(list) - maxTraffic; n > 1 {
-		list = append(list[:maxTraffic], fmt.Sprintf("and %d more like these", n))
+		list = append(list[:maxTraffic], fmt.Sprintf("and %d more", n))
 	}
 	return list
 }
 
-// harm reports whether a rule in FORWARD is wrong because of what it does to a packet:
-// it opens what Docker keeps shut, or cuts what no rule about clients is about.
+// harm reports whether the effect of a FORWARD rule on a packet is a fault: it opens what Docker
+// keeps closed, or cuts traffic that a rule about clients never targets.
 func (d *doctor) harm(l *docker.Layout, f docker.Foreign, x packetFlow, opens bool) bool {
 	if opens {
 		return x.kind == unasked || x.kind == across
@@ -169,12 +168,12 @@ func (d *doctor) harm(l *docker.Layout, f docker.Foreign, x packetFlow, opens bo
 
 func (d *doctor) foreignRule(l *docker.Layout, f docker.Foreign, changed []string) {
 	where := "Docker's chain " + f.Chain
-	detail := "Nobody but Docker writes to this chain: it flushes it when it starts, and expects its own rules there alone. What is meant for its packets belongs in DOCKER-USER."
+	detail := "Only Docker writes to this chain: it flushes it when it starts, and expects to find only its own rules there. Rules for this traffic belong in DOCKER-USER."
 	if !f.Own {
-		where, detail = f.Chain, "It comes to packets before Docker's rules do, or after them, and changes what they decide. What is meant for Docker's packets belongs in DOCKER-USER."
+		where, detail = f.Chain, "It sees packets before or after Docker's rules and overrides their decision. Rules for Docker's traffic belong in DOCKER-USER."
 	}
 	x := Finding{Code: "SD015", Summary: fmt.Sprintf("a rule in %s changes what Docker's rules do: %s", where, f.Rule.String(f.Chain)),
-		Place: d.placeOf(l, f.Chain, f.Rule), Detail: detail, Traffic: changed, Advice: "take it out, or say in DOCKER-USER what it is for"}
+		Place: d.placeOf(l, f.Chain, f.Rule), Detail: detail, Traffic: changed, Advice: "delete it, or move what it is for to DOCKER-USER"}
 	words := spec(f.Rule)
 	edits := []edit{append(edit{"-D", f.Chain}, words...)}
 	now := d.fixedChains(l.Tables)

@@ -10,16 +10,15 @@ import (
 	"github.com/seawall/seawall/compiler/prove"
 )
 
-// insertion is a rule that somebody puts into a healthy host: as the first rule of a
-// chain, or after its last one.
+// insertion is a rule added to a healthy host, as the first or the last rule of a chain.
 type insertion struct {
 	table, chain string
 	last         bool
 	rule         string
 }
 
-// harmful are insertions into FORWARD and Docker's own chains; BRIDGE stands for the
-// bridge of a network, and those in chains that an engine has not are left out.
+// harmful are insertions into FORWARD and Docker's own chains. BRIDGE stands for the bridge of a
+// network; insertions into chains that an engine does not have are skipped.
 var harmful = []insertion{
 	{"filter", "FORWARD", false, "-j DROP"},
 	{"filter", "FORWARD", false, "-m conntrack --ctstate RELATED,ESTABLISHED -j DROP"},
@@ -81,10 +80,10 @@ var harmful = []insertion{
 	pastRaw,
 }
 
-// pastRaw is harmful where the engine closes containers' addresses in raw.
+// pastRaw is harmful if the engine closes containers' addresses in raw.
 var pastRaw = insertion{"raw", "PREROUTING", false, "-j ACCEPT"}
 
-// meantWell are insertions that other tools and careful people make.
+// meantWell are insertions that other tools and careful users make.
 var meantWell = []insertion{
 	{"filter", "FORWARD", true, "-j REJECT --reject-with icmp-host-prohibited"},
 	{"filter", "FORWARD", true, "-i wg0 -j ACCEPT"},
@@ -114,9 +113,9 @@ var bridgesOf = map[string]string{
 	"engine-28.5-modes.iptables-save": "br-d7b36bd48912", "engine-29-modes.iptables-save": "br-316049296d6e",
 }
 
-// into puts the rule into a saved host; false where it has no such chain.
+// into adds the rule to a saved host; false if it does not have the chain.
 func (x insertion) into(text, bridge string) (string, bool) {
-	if !strings.Contains(text, "*"+x.table+"\n") { // iptables-save has the tables that were used
+	if !strings.Contains(text, "*"+x.table+"\n") { // iptables-save only prints tables in use
 		text += "*" + x.table + "\n:PREROUTING ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\nCOMMIT\n"
 		if x.table == "raw" {
 			text = strings.Replace(text, "*raw\n:PREROUTING ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n", "*raw\n:PREROUTING ACCEPT [0:0]\n", 1)
@@ -141,8 +140,8 @@ func (x insertion) into(text, bridge string) (string, bool) {
 	return head + "*" + x.table + "\n" + inside[:at] + rule + inside[at:] + "COMMIT\n" + tail, true
 }
 
-// Each harmful insertion is found on each engine, and a printed fix fixes it; what is
-// meant well is left alone.
+// Each harmful insertion is found on each engine, and a printed fix repairs it; legitimate
+// insertions are left alone.
 func TestInsertions(t *testing.T) {
 	for name, bridge := range bridgesOf {
 		whole := capture(t, name)
@@ -178,6 +177,6 @@ func TestInsertions(t *testing.T) {
 				}
 			}
 		}
-		t.Logf("%s: %d insertions, %d fixed by the commands named", name, count, fixed)
+		t.Logf("%s: %d insertions, %d fixed by the printed commands", name, count, fixed)
 	}
 }

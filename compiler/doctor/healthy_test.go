@@ -14,9 +14,8 @@ import (
 	"github.com/seawall/seawall/compiler/prove"
 )
 
-// written is a host as Docker writes it, rule by rule and in Docker's order, for engines
-// that the lab cannot run: after NETFILTER.md section 1 and Docker's own pages of the
-// rules that it makes.
+// written is a host as Docker writes it, rule by rule and in Docker's order, for engines that the
+// lab cannot run. It follows NETFILTER.md section 1 and Docker's documentation of its rules.
 type written struct {
 	engine string // "27", "28.0.0", "28.5" or "29"
 	six    bool
@@ -26,7 +25,7 @@ type written struct {
 	known  docker.Known
 }
 
-// kind is the options of a network.
+// kind holds the options of a network.
 type kind struct {
 	mode, snat string // nat, nat-unprotected, routed, internal; an address or ""
 	icc, masq  bool
@@ -167,7 +166,7 @@ func (w *written) masquerade(b, subnet string, k kind) {
 	}
 }
 
-// classic are the rules of 27 in FORWARD, which it inserts after the jumps.
+// classic are the rules of engine 27 in FORWARD, which it inserts after the jumps.
 func (w *written) classic(b string, k kind) {
 	f := w.chains["filter FORWARD"]
 	at := 2
@@ -208,7 +207,7 @@ func (w *written) port(b, c, self, on string, dport, port int, k kind) {
 	}
 }
 
-// know says what docker inspect says of the network.
+// know records what docker inspect reports for the network.
 func (w *written) know(b, subnet, c string, dport int, k kind) {
 	v := "4"
 	if w.six {
@@ -265,7 +264,7 @@ func (w *written) text() string {
 	return b.String()
 }
 
-// kindsOfNetworks are all that an engine knows.
+// kindsOfNetworks are all kinds that an engine supports.
 func kindsOfNetworks(six bool) []kind {
 	snat := "198.51.100.7"
 	if six {
@@ -281,8 +280,8 @@ func kindsOfNetworks(six bool) []kind {
 	return list
 }
 
-// writtenHosts calls f for hosts of every engine that is written here, with the default
-// network and another of each kind, and each option of the daemon.
+// writtenHosts calls f for hosts of every engine covered here, with the default network and one
+// of each other kind, and with each option of the daemon.
 func writtenHosts(f func(name string, w *written)) {
 	for _, engine := range []string{"27", "28.0.0", "28.5", "29"} {
 		for _, six := range []bool{false, true} {
@@ -316,8 +315,8 @@ func (w *written) host(t *testing.T, text string, known bool) *Host {
 	return h
 }
 
-// A host with any kind of network on any engine has no finding, whether Docker is asked
-// or its rules alone are looked at.
+// A host with any kind of network on any engine has no findings, with or without what Docker
+// reports.
 func TestEveryKindOfNetworkIsHealthy(t *testing.T) {
 	hosts := 0
 	writtenHosts(func(name string, w *written) {
@@ -334,10 +333,10 @@ func TestEveryKindOfNetworkIsHealthy(t *testing.T) {
 	}
 }
 
-var every = flag.Bool("doctor.every", false, "try every deletion on every kind of network, for minutes")
+var every = flag.Bool("doctor.every", false, "try every deletion on every kind of network (takes minutes)")
 
-// On each of these hosts, every deletion of a rule is found when Docker is asked. The
-// RETURN at a chain's end says what the end says.
+// On each of these hosts, every deletion of a rule is found if Docker is asked. A RETURN at the
+// end of a chain has no effect.
 func TestEveryDeletionOnEveryKindOfNetwork(t *testing.T) {
 	hosts, deletions, found, alone := 0, 0, 0, 0
 	writtenHosts(func(name string, w *written) {
@@ -353,8 +352,8 @@ func TestEveryDeletionOnEveryKindOfNetwork(t *testing.T) {
 			deletions++
 			if len(Run(context.Background(), w.host(t, rest, true), prove.Limits{})) > 0 {
 				found++
-			} else if w.engine != "27" || !strings.HasPrefix(line, "-A DOCKER ! -i") { // releases of 27 and before have none
-				t.Errorf("%s: not found: without %s", name, line)
+			} else if w.engine != "27" || !strings.HasPrefix(line, "-A DOCKER ! -i") { // engine 27 and earlier have no such rule
+				t.Errorf("%s: not found: %s deleted", name, line)
 			}
 			if *every && len(Run(context.Background(), w.host(t, rest, false), prove.Limits{})) > 0 {
 				alone++

@@ -11,9 +11,8 @@ import (
 	"github.com/seawall/seawall/compiler/prove"
 )
 
-// userJump looks at the jump from FORWARD: it must be there once, and come
-// first. The numbers of its commands are those after the fixes of what was found
-// before.
+// userJump checks the jump from FORWARD: it must exist exactly once, and come first. Rule numbers
+// in its commands account for the earlier fixes.
 func (d *doctor) userJump(l *docker.Layout) {
 	now := *l
 	now.Tables = d.fixedChains(l.Tables)
@@ -22,7 +21,7 @@ func (d *doctor) userJump(l *docker.Layout) {
 		return
 	}
 	if carried := d.carried[l.Tables.Family]; len(carried) > 0 && edited(l.Tables.Filter, l.Tables.Family, carried) == nil {
-		return // where the jump will stand cannot be said; it is found when the chains are there
+		return // the position of the jump is not known; it is checked once the chains exist
 	}
 	at := jumps(now.Tables.Filter)
 	if len(at) > 1 {
@@ -35,8 +34,8 @@ func (d *doctor) userJump(l *docker.Layout) {
 			edits = append(edits, edit{"-D", "FORWARD", fmt.Sprint(n + 1)})
 		}
 		f := Finding{Code: "SD003", Summary: "FORWARD jumps to DOCKER-USER more than once", Place: place(l.Tables.Family, "FORWARD", line),
-			Detail:  "The rules are walked again for each jump: it costs time, and log rules log twice.",
-			Traffic: []string{"no verdict changes; each packet meets the rules twice"}, Advice: "leave the first of these jumps"}
+			Detail:  "Every jump traverses the rules again: it costs time, and LOG rules log twice.",
+			Traffic: []string{"no verdict changes; each packet traverses the rules twice"}, Advice: "keep only the first of these jumps"}
 		if after, _ := d.provedWhole(now.Tables.Filter, now.Tables.Family, edits, changesNothing); after != nil {
 			f.Fix, f.Advice = commands(now.Tables.Family, edits), ""
 			d.carry(now.Tables.Family, edits)
@@ -49,7 +48,7 @@ func (d *doctor) userJump(l *docker.Layout) {
 	}
 }
 
-// jumps are the rules of FORWARD that lead to DOCKER-USER.
+// jumps are the rules in FORWARD that jump to DOCKER-USER.
 func jumps(t *iptables.Table) []int {
 	var at []int
 	if c := t.Chain("FORWARD"); c != nil {
@@ -62,9 +61,9 @@ func jumps(t *iptables.Table) []int {
 	return at
 }
 
-// beforeJump finds a rule of FORWARD before the jump to DOCKER-USER that lets packets
-// from outside pass to containers. The jump is put first, and then the other one taken
-// out by its number: at no moment is there none.
+// beforeJump finds a FORWARD rule before the jump to DOCKER-USER that lets packets from outside
+// pass to containers. The fix adds the jump at the top before it deletes the old one by number,
+// so there is always a jump.
 func (d *doctor) beforeJump(l *docker.Layout, c *iptables.Chain, jump int) {
 	for i, r := range c.Rules[:jump] {
 		if passes, _ := d.passesBy(l, c, jump, i); !passes {
@@ -74,8 +73,8 @@ func (d *doctor) beforeJump(l *docker.Layout, c *iptables.Chain, jump int) {
 		edits := []edit{first, last}
 		f := Finding{Code: "SD004", Summary: "a rule before the jump to DOCKER-USER can accept packets: " + r.String("FORWARD"),
 			Place:   d.placeOf(l, "FORWARD", r),
-			Detail:  "What it accepts never meets the user's rules. The jump has to be the first rule of FORWARD.",
-			Traffic: d.afterJump(l, edits), Advice: "make the jump the first rule of FORWARD; DOCKER-USER then lets in what a rule before it denies"}
+			Detail:  "Packets it accepts never reach DOCKER-USER. The jump has to be the first rule in FORWARD.",
+			Traffic: d.afterJump(l, edits), Advice: "make the jump the first rule in FORWARD; note that DOCKER-USER then lets in packets that an earlier rule denies now"}
 		if twice, _ := d.provedWhole(l.Tables.Filter, l.Tables.Family, []edit{first}, asksUser); twice != nil {
 			if after, _ := d.provedWhole(twice, l.Tables.Family, []edit{last}, changesNothing); after != nil {
 				f.Fix, f.Advice = commands(l.Tables.Family, edits), ""
@@ -87,20 +86,20 @@ func (d *doctor) beforeJump(l *docker.Layout, c *iptables.Chain, jump int) {
 	}
 }
 
-// afterJump is what a rule changes that comes to packets before DOCKER-USER.
+// afterJump describes the effect of a rule that sees packets before DOCKER-USER.
 func (d *doctor) afterJump(l *docker.Layout, edits []edit) []string {
 	changed := d.changed(l, edited(l.Tables.Filter, l.Tables.Family, edits))
 	if len(changed) == 1 && changed[0] == noTraffic {
-		return []string{"none that DOCKER-USER denies now; whatever it is to deny, this rule accepts before"}
+		return []string{"none that DOCKER-USER denies now; but anything it denies later, this rule accepts first"}
 	}
 	return changed
 }
 
-// passesBy reports whether the rule of FORWARD at an index, before the jump, lets new
-// connections from outside reach containers past DOCKER-USER: some would get in if that
-// chain denied them all. What other tools accept for networks of their own (Tailscale,
-// libvirt, Podman) and for packets that they marked (kube-proxy) does not. may reports
-// that it does if a match holds that cannot be evaluated.
+// passesBy reports whether the FORWARD rule at an index, before the jump, lets new connections
+// from outside reach containers without DOCKER-USER: some would get in even if that chain denied
+// them all. Rules of other tools for their own networks (Tailscale, libvirt, Podman) or for
+// packets that they marked (kube-proxy) do not count. may reports that it does if a match that
+// cannot be evaluated holds.
 func (d *doctor) passesBy(l *docker.Layout, c *iptables.Chain, jump, i int) (passes, may bool) {
 	if r := c.Rules[i]; r.Target.Name != "ACCEPT" && l.Tables.Filter.Chain(r.Target.Name) == nil || toOthers(l, r) {
 		return false, false
@@ -128,8 +127,8 @@ func (d *doctor) passesBy(l *docker.Layout, c *iptables.Chain, jump, i int) (pas
 	return passes, may
 }
 
-// deadBehind reports whether DOCKER-USER denies new connections that the rule of FORWARD
-// at an index accepts before the jump: a person's rule is never met then.
+// deadBehind reports whether the FORWARD rule at an index accepts, before the jump, new
+// connections that DOCKER-USER denies, so that a user's rule never applies.
 func (d *doctor) deadBehind(l *docker.Layout, c *iptables.Chain, jump, i int) bool {
 	now := l.Tables.Filter
 	if others := alone(c, jump, i); len(others) > 0 {
@@ -145,7 +144,7 @@ func (d *doctor) deadBehind(l *docker.Layout, c *iptables.Chain, jump, i int) bo
 	})
 }
 
-// alone are the edits that leave one rule of a chain before the jump.
+// alone returns the edits that keep only one rule of a chain before the jump.
 func alone(c *iptables.Chain, jump, i int) []edit {
 	var list []edit
 	for n := range c.Rules[:jump] {
@@ -156,8 +155,8 @@ func alone(c *iptables.Chain, jump, i int) []edit {
 	return list
 }
 
-// toOthers reports whether a rule is about a destination that no container has, as the
-// subnets of all networks are known.
+// toOthers reports whether a rule is about a destination that no container can have. The subnets
+// of all networks must be known.
 func toOthers(l *docker.Layout, r *iptables.Rule) bool {
 	if !r.Dest.Prefix.IsValid() || r.Dest.Not {
 		return false
@@ -170,8 +169,8 @@ func toOthers(l *docker.Layout, r *iptables.Rule) bool {
 	return len(l.Networks) > 0
 }
 
-// ownNetworks are the networks beside Docker's whose packets the host rewrites on their
-// way out: its own containers, machines and tunnels, which nobody has on the outside.
+// ownNetworks are the networks other than Docker's that the host masquerades: its own containers,
+// machines and tunnels, whose addresses nobody outside has.
 func ownNetworks(l *docker.Layout) []netip.Prefix {
 	if l.Tables.Nat == nil || l.Tables.Nat.Chain("POSTROUTING") == nil {
 		return nil
@@ -188,7 +187,7 @@ func ownNetworks(l *docker.Layout) []netip.Prefix {
 	return list
 }
 
-// ofNetworks reports whether all sources are of some networks.
+// ofNetworks reports whether all sources belong to some networks.
 func ofNetworks(sources []string, networks []netip.Prefix) bool {
 	return len(sources) > 0 && !slices.ContainsFunc(sources, func(text string) bool {
 		p, err := netip.ParsePrefix(text)
@@ -199,8 +198,8 @@ func ofNetworks(sources []string, networks []netip.Prefix) bool {
 	})
 }
 
-// closedUser are the edits by which DOCKER-USER denies everything from outside to
-// containers, and nothing else.
+// closedUser returns the edits that make DOCKER-USER deny everything from outside to containers,
+// and nothing else.
 func (d *doctor) closedUser(l *docker.Layout) []edit {
 	list := []edit{{"-F", iptables.DockerUser}}
 	for _, in := range d.interfaces() {

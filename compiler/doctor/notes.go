@@ -10,7 +10,7 @@ import (
 	"github.com/seawall/seawall/compiler/prove"
 )
 
-// Notes are what a healthy host's owner may want to know: they are no findings.
+// Notes are remarks for the owner of a healthy host. They are not findings.
 func Notes(ctx context.Context, h *Host, limits prove.Limits) []string {
 	d := &doctor{ctx: ctx, limits: limits, host: h}
 	var list, unknown []string
@@ -29,11 +29,11 @@ func Notes(ctx context.Context, h *Host, limits prove.Limits) []string {
 	return append(append(list, h.Facts.firewalls()...), unknown...)
 }
 
-// policy is what FORWARD's policy means for others, or for containers.
+// policy explains what FORWARD's policy means for routed traffic and for containers.
 func (d *doctor) policy(l *docker.Layout, c *iptables.Chain) []string {
 	family := l.Tables.Family
 	if c.Policy == "DROP" {
-		return []string{fmt.Sprintf("%v: FORWARD's policy is DROP, which is Docker's own doing. If this host routes for others, their traffic needs forward blocks in the policy.", family)}
+		return []string{fmt.Sprintf("%v: FORWARD's policy is DROP, set by Docker. If this host routes traffic for other networks, the policy needs forward blocks for it.", family)}
 	}
 	var open []string
 	for _, x := range d.flows(l, d.interfaces()[0]) {
@@ -44,25 +44,25 @@ func (d *doctor) policy(l *docker.Layout, c *iptables.Chain) []string {
 	if len(open) == 0 {
 		return nil
 	}
-	return []string{fmt.Sprintf("%v: FORWARD's policy is ACCEPT, and neighbours that route to containers' own addresses reach unpublished ports of %s. unlisted = \"deny\" closes that.", family, packet.Shorten(open))}
+	return []string{fmt.Sprintf("%v: FORWARD's policy is ACCEPT, so hosts on the same network that route to the containers' own addresses can reach unpublished ports of %s. unlisted = \"deny\" closes that.", family, packet.Shorten(open))}
 }
 
-// unknown is what nobody has said of a host; "" for nothing.
+// unknown explains what could not be learned about the host; "" if nothing is missing.
 func (h *Host) unknown(l *docker.Layout) string {
 	known := l.Tables.Known
 	switch {
 	case known == nil && h.Facts.Live:
-		return "the Docker daemon does not answer, so a rule that is gone together with all others of its container or network is not missed."
+		return "the Docker daemon does not answer, so if all rules of a container or network are missing, nobody can notice."
 	case known == nil:
-		return "Docker was not asked (--inspect), so a rule that is gone together with all others of its container or network is not missed."
+		return "Docker was not asked (--inspect), so if all rules of a container or network are missing, nobody can notice."
 	case len(known.Networks) == 0:
-		return "no network is in what docker inspect printed, so of which kind each is was told by its rules alone; docker network inspect says it."
+		return "the docker inspect output contains no networks, so the kind of each network was inferred from its rules; add the output of docker network inspect."
 	}
 	return ""
 }
 
-// undecidedBefore names the rules before the jump to DOCKER-USER of which it cannot be
-// said whether they let clients pass by it.
+// undecidedBefore names the rules before the jump to DOCKER-USER for which it cannot be
+// determined whether they let clients bypass it.
 func (d *doctor) undecidedBefore(l *docker.Layout, c *iptables.Chain) []string {
 	var list []string
 	at := jumps(l.Tables.Filter)
@@ -71,7 +71,7 @@ func (d *doctor) undecidedBefore(l *docker.Layout, c *iptables.Chain) []string {
 			break
 		}
 		if _, may := d.passesBy(l, c, at[0], i); may {
-			list = append(list, fmt.Sprintf("IPv%d: a rule before the jump to DOCKER-USER has a match that cannot be evaluated, and what it accepts never meets the user's rules: %s", l.Tables.Family, c.Rules[i].String(c.Name)))
+			list = append(list, fmt.Sprintf("IPv%d: a rule before the jump to DOCKER-USER has a match that cannot be evaluated, and packets it accepts never reach DOCKER-USER: %s", l.Tables.Family, c.Rules[i].String(c.Name)))
 		}
 	}
 	return list

@@ -8,19 +8,18 @@ import (
 	"github.com/seawall/seawall/compiler/iptables"
 )
 
-// destinationPorts are the options that ask for the port that a packet has now.
+// destinationPorts are the options that match the packet's current destination port.
 var destinationPorts = []string{"--dport", "--dports"}
 
-// asked is what a rule asks of a packet's destination that has to be asked of its
-// connection instead: after DNAT only conntrack knows what the client asked for.
+// asked is the part of a rule's destination match that must be matched on the connection instead:
+// after DNAT, only conntrack knows the original destination.
 type asked struct {
 	address bool     // the address of -d
-	ports   []string // ports and ranges of --dport or --dports; none leaves the option as it is
+	ports   []string // ports and ranges of --dport or --dports; with none, the option stays
 }
 
-// asOriginal is a rule that asks for the original destination, as the words of one
-// rule for each port: --ctorigdstport takes no list. It is nil where that cannot be
-// said in these words.
+// asOriginal rewrites a rule to match the original destination, as the words of one rule per
+// port, because --ctorigdstport takes no list. It is nil if conntrack has no options for it.
 func asOriginal(r *iptables.Rule, what asked) [][]string {
 	words, options := spec(r), []string(nil)
 	if what.address && r.Dest.Prefix.IsValid() {
@@ -31,7 +30,7 @@ func asOriginal(r *iptables.Rule, what asked) [][]string {
 		words, options = bare, []string{"--ctorigdst", bareHost(r)}
 	}
 	if what.address && asksElsewhere(r) {
-		return nil // of what the destination is now, in words that conntrack has none for
+		return nil // matches the current destination in a way that conntrack cannot
 	}
 	if len(what.ports) == 0 {
 		return oneRule(original(words, options...))
@@ -58,24 +57,23 @@ func oneRule(words []string, ok bool) [][]string {
 	return [][]string{words}
 }
 
-// bareHost is a rule's destination as --ctorigdst has it: a host without its length.
+// bareHost is a rule's destination as --ctorigdst takes it: a host without a prefix length.
 func bareHost(r *iptables.Rule) string {
 	p := r.Dest.Prefix
 	return strings.TrimSuffix(p.String(), fmt.Sprintf("/%d", p.Addr().BitLen()))
 }
 
-// spec is the words of a rule without its chain.
+// spec returns the words of a rule without its chain.
 func spec(r *iptables.Rule) []string {
 	words, err := iptables.Words(r.Spec())
 	if err != nil {
-		return nil // it was read, so its text is one that is read
+		return nil // cannot happen: the rule was parsed from text
 	}
 	return words
 }
 
-// without leaves out an option with its value, and -m with its module where
-// that has no other option. The second result is false where the option is not
-// there or has a "!".
+// without removes an option with its value, and -m with its module if that has no other option.
+// The second result is false if the option is missing or negated.
 func without(words []string, names ...string) ([]string, bool) {
 	at := slices.IndexFunc(words, func(w string) bool { return slices.Contains(names, w) })
 	if at < 0 || at+1 >= len(words) || at > 0 && words[at-1] == "!" {
@@ -88,8 +86,8 @@ func without(words []string, names ...string) ([]string, bool) {
 	return rest, true
 }
 
-// original adds conntrack's options: those of the original destination that are
-// given, and the original direction. It is false for a rule about answers.
+// original adds conntrack options: the given ones and the original direction. It is false for a
+// rule about replies.
 func original(words []string, options ...string) ([]string, bool) {
 	if at := slices.Index(words, "--ctdir"); at >= 0 {
 		if at+1 < len(words) && words[at+1] != "ORIGINAL" {

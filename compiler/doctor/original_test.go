@@ -8,8 +8,8 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// What a rule asks of a packet's destination, asked of its connection's original
-// one; nothing where conntrack has no words for it.
+// A match on a packet's destination becomes a match on the original destination of its
+// connection; nothing if conntrack cannot express it.
 func TestAsOriginal(t *testing.T) {
 	port := func(ports ...string) asked { return asked{ports: ports} }
 	both := func(ports ...string) asked { return asked{address: true, ports: ports} }
@@ -23,7 +23,7 @@ func TestAsOriginal(t *testing.T) {
 		{"-p tcp -m tcp --dport 8000:8100 -j DROP", port("8000:8100"), "-p tcp -m conntrack --ctorigdstport 8000:8100 --ctdir ORIGINAL -j DROP"},
 		{"-i eth0 -p tcp -m multiport --dports 22,8080 -j DROP", port("8080"), "-i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP"},
 		{"-p tcp -m multiport --dports 8080,9090 -j DROP", port("8080", "9090"), "-p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP; -p tcp -m conntrack --ctorigdstport 9090 --ctdir ORIGINAL -j DROP"},
-		// What else the rule says stays, and so does what conntrack is asked already.
+		// Other matches of the rule stay, and so do existing conntrack options.
 		{"! -s 10.0.0.0/8 -p tcp -m tcp --sport 1024:65535 --dport 8080 -m comment --comment \"a b\" -j REJECT --reject-with tcp-reset", port("8080"),
 			"! -s 10.0.0.0/8 -p tcp -m tcp --sport 1024:65535 -m comment --comment \"a b\" -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j REJECT --reject-with tcp-reset"},
 		{"-p tcp -m tcp --dport 8080 -m conntrack --ctstate NEW -j DROP", port("8080"), "-p tcp -m conntrack --ctstate NEW --ctorigdstport 8080 --ctdir ORIGINAL -j DROP"},
@@ -34,7 +34,7 @@ func TestAsOriginal(t *testing.T) {
 		{"-d 198.51.100.2/32 -p tcp -m tcp --dport 8080 -j DROP", both("8080"), "-p tcp -m conntrack --ctorigdst 198.51.100.2 --ctorigdstport 8080 --ctdir ORIGINAL -j DROP"},
 		{"-d 198.51.100.2/32 -p tcp -m tcp --dport 8080 -j DROP", port("8080"), "-d 198.51.100.2/32 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP"},
 		{"-p tcp -m tcp --dport 8080 -j DROP", both("8080"), "-p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP"},
-		// What cannot be said.
+		// What cannot be expressed.
 		{"-p tcp -m tcp --dport 8080 -m conntrack --ctdir REPLY -j DROP", port("8080"), ""},
 		{"-p tcp -m multiport ! --dports 8080,9090 -j DROP", port("8080"), ""},
 		{"! -d 198.51.100.2/32 -p tcp -m tcp --dport 8080 -j DROP", both("8080"), ""},
@@ -55,7 +55,7 @@ func TestAsOriginal(t *testing.T) {
 			t.Errorf("%s, %+v:\n got %s\nwant %s", test.rule, test.what, got, test.want)
 		}
 	}
-	// A host of IPv6 is bare as well.
+	// An IPv6 host also loses its prefix length.
 	f, err := iptables.Parse([]byte("*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -d 2001:db8::2/128 -j DROP\nCOMMIT\n"), iptables.Options{Family: packet.IPv6})
 	if err != nil {
 		t.Fatal(err)

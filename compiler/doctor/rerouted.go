@@ -13,10 +13,10 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// rerouted finds rules of others in raw, mangle and nat that keep clients' packets from
-// the container to which Docker sends them, or containers' packets from the outside or
-// from an address of the host, and those that let others in where Docker's rules in raw
-// keep them out. A rule about certain ports or sources is taken to be meant.
+// rerouted finds foreign rules in raw, mangle and nat that keep clients' packets from the
+// container to which Docker sends them, or containers' packets from the outside or from an
+// address of the host; and rules that let in what Docker's raw rules keep out. A rule for certain
+// ports or sources is taken to be intended.
 func (d *doctor) rerouted(l *docker.Layout) {
 	list := elsewhere(l)
 	if len(list) == 0 {
@@ -55,8 +55,7 @@ func (d *doctor) rerouted(l *docker.Layout) {
 	}
 }
 
-// unpublished is what a rule among Docker's own does that sends clients somewhere, and is
-// none of Docker's.
+// unpublished describes a DNAT rule in Docker's own chain that is not Docker's.
 func unpublished(f docker.Foreign) []string {
 	if f.Table != "nat" || !f.Own || f.Rule.Target.Name != "DNAT" {
 		return nil
@@ -68,8 +67,8 @@ func unpublished(f docker.Foreign) []string {
 	return []string{clients + ": they are sent where Docker does not send them"}
 }
 
-// answersCut is what a rule of mangle does that drops packets of connections that stand:
-// a packet that opens one does not meet it.
+// answersCut describes a mangle rule that drops packets of established connections: a packet that
+// opens one does not match it.
 func answersCut(l *docker.Layout, outside []string, f docker.Foreign) []string {
 	r := f.Rule
 	state, ok := option(r.Body, "--ctstate", "--state")
@@ -85,10 +84,10 @@ func answersCut(l *docker.Layout, outside []string, f docker.Foreign) []string {
 	if !about(r.In) || !about(r.Out) {
 		return nil
 	}
-	return []string{"answers, and all that follows in a connection of a container: they are dropped"}
+	return []string{"replies, and all later packets of a container's connection: they are dropped"}
 }
 
-// elsewhere are the rules of others in raw, mangle and nat.
+// elsewhere are the foreign rules in raw, mangle and nat.
 func elsewhere(l *docker.Layout) []docker.Foreign {
 	list := slices.DeleteFunc(l.Foreign(), func(f docker.Foreign) bool { return f.Table == "filter" })
 	if t := l.Tables.Mangle; t != nil {
@@ -101,7 +100,7 @@ func elsewhere(l *docker.Layout) []docker.Foreign {
 	return list
 }
 
-// takenOut takes a rule out of the tables; false where they cannot be without it.
+// takenOut deletes a rule from the tables; false if the result does not load.
 func takenOut(t *docker.Tables, f docker.Foreign) bool {
 	for _, table := range []**iptables.Table{&t.Raw, &t.Mangle, &t.Nat} {
 		if *table != nil && (*table).Name == f.Table {
@@ -112,21 +111,21 @@ func takenOut(t *docker.Tables, f docker.Foreign) bool {
 	return false
 }
 
-// passage is a way through raw, mangle and nat that Docker's rules count on.
+// passage is a path through raw, mangle and nat that Docker's rules rely on.
 type passage struct {
-	what  string // what is wrong where it is not right
+	what  string // the problem if it is not right
 	right bool
-	meant func(*iptables.Rule) bool // a rule that makes it wrong and is meant to
+	meant func(*iptables.Rule) bool // reports whether a rule that breaks it is intended to
 }
 
-// passages are the ways of a client's packet to each published port, of the packets of
-// each network's containers to the outside, and of packets to those addresses of
-// containers that Docker closes in raw. They are the same ways for all tables of a host.
+// passages are the paths of a client's packet to each published port, of packets from each
+// network's containers to the outside, and of packets to the container addresses that Docker
+// closes in raw. All versions of a host's tables have the same passages.
 func (d *doctor) passages(t docker.Tables, l *docker.Layout) []passage {
 	w := d.traveller(t, l)
 	var list []passage
 	for _, p := range l.Published {
-		if p.Port > 0 && !p.Said && !p.Address.IsLoopback() { // else nothing is sent there
+		if p.Port > 0 && !p.Said && !p.Address.IsLoopback() { // otherwise nothing is sent there
 			list = append(list, w.inwards(p))
 		}
 	}
@@ -141,12 +140,12 @@ func (d *doctor) passages(t docker.Tables, l *docker.Layout) []passage {
 	return list
 }
 
-// traveller sends packets through a family's tables, without filter.
+// traveller sends packets through a family's tables, except filter.
 type traveller struct {
 	*doctor
 	*netfilter.Follower
-	in     string     // an interface to the outside
-	client netip.Addr // somebody there
+	in     string     // an outside interface
+	client netip.Addr // a host there
 	self   netip.Addr // the host's own address, or a server's
 }
 
@@ -165,8 +164,8 @@ func (d *doctor) traveller(t docker.Tables, l *docker.Layout) *traveller {
 	return w
 }
 
-// ends reports whether a packet from a source may end as is wanted. Where that cannot be
-// said, it does.
+// ends reports whether a packet from a source may end as wanted. If that cannot be evaluated, it
+// reports true.
 func (w *traveller) ends(x packet.Packet, local bool, from netip.Addr, wanted func(netfilter.End) bool) bool {
 	ends, err := w.Follow(w.ctx, x, local, w.limits)
 	return err != nil || slices.ContainsFunc(ends, func(e netfilter.End) bool { return wanted(e) && e.Sources.Has(diagram.OfAddr(from)) })
@@ -180,7 +179,7 @@ func (w *traveller) inwards(p *docker.Published) passage {
 	there := w.ends(x, true, w.client, func(e netfilter.End) bool {
 		return e.Packet.Dest == p.To.Addr() && e.Packet.Dport == int(p.To.Port()) && !e.Verdict.IsClosed()
 	})
-	return passage{fmt.Sprintf("new connections to %d/%s: they do not get to %s, or not by way of DOCKER-USER", p.Port, p.Protocol, p.To), there, closesSome}
+	return passage{fmt.Sprintf("new connections to %d/%s: they do not reach %s, or they bypass DOCKER-USER", p.Port, p.Protocol, p.To), there, closesSome}
 }
 
 func (w *traveller) outwards(n *docker.Network) passage {
@@ -188,19 +187,19 @@ func (w *traveller) outwards(n *docker.Network) passage {
 	out := w.ends(x, false, n.Subnets[0].Addr().Next().Next(), func(e netfilter.End) bool {
 		return !e.Verdict.IsClosed() && e.Packet.State != packet.Untracked && e.Packet.Dest == x.Dest
 	})
-	return passage{"connections of the containers of " + n.Bridge + " to the outside, and their answers to clients: they are dropped, sent elsewhere, or not tracked", out, closesSome}
+	return passage{"connections from the containers of " + n.Bridge + " to the outside, and their replies to clients: they are dropped, sent elsewhere, or not tracked", out, closesSome}
 }
 
 func (w *traveller) direct(container netip.Addr) passage {
 	x := packet.Packet{In: w.in, Protocol: packet.TCP, TCPFlags: packet.SYN, Sport: 40000, Dest: container, Dport: 80}
 	open := w.ends(x, false, w.client, func(e netfilter.End) bool { return e.Verdict.IsOpen() })
-	return passage{"connections from outside to " + container.String() + " by its own address: let past Docker's rule in raw", !open, particular}
+	return passage{"connections from outside to " + container.String() + " by its own address: let through despite Docker's rule in raw", !open, particular}
 }
 
 // closesSome reports whether a rule closes certain ports or sources.
 func closesSome(r *iptables.Rule) bool { return closed(r) && particular(r) }
 
-// closedInRaw are Docker's rules in raw that keep others from a container's address.
+// closedInRaw are Docker's raw rules that keep others from a container's address.
 func closedInRaw(l *docker.Layout) []*iptables.Rule {
 	if l.Tables.Raw == nil || l.Tables.Raw.Chain("PREROUTING") == nil {
 		return nil
@@ -210,8 +209,7 @@ func closedInRaw(l *docker.Layout) []*iptables.Rule {
 	})
 }
 
-// particular reports whether a rule asks for more than an interface, a protocol and a
-// state.
+// particular reports whether a rule matches more than an interface, a protocol and a state.
 func particular(r *iptables.Rule) bool {
 	asks := func(m iptables.Match) bool {
 		return slices.ContainsFunc(m.Options, func(o iptables.Option) bool {
@@ -221,8 +219,8 @@ func particular(r *iptables.Rule) bool {
 	return r.Source.Prefix.IsValid() || r.Dest.Prefix.IsValid() || slices.ContainsFunc(r.Matches, asks) || len(r.Masks) > 0 || r.Unread != ""
 }
 
-// unmasqueraded are the networks whose packets a rule before Docker's leaves with their
-// own addresses.
+// unmasqueraded are the networks whose packets keep their own addresses because of a rule before
+// Docker's.
 func unmasqueraded(l *docker.Layout, f docker.Foreign) []string {
 	r := f.Rule
 	if f.Table != "nat" || f.Chain != "POSTROUTING" || r.Target.Name != "ACCEPT" && r.Target.Name != "RETURN" || r.Dest.Prefix.IsValid() || len(r.Matches) > 0 || r.Unread != "" || r.Source.Not || r.Out.Not {
@@ -232,7 +230,7 @@ func unmasqueraded(l *docker.Layout, f docker.Foreign) []string {
 	for i, m := range l.Tables.Nat.Chain("POSTROUTING").Rules {
 		covered := m.Source.Prefix.IsValid() && (!r.Source.Prefix.IsValid() || r.Source.Prefix.Bits() <= m.Source.Prefix.Bits() && r.Source.Prefix.Contains(m.Source.Prefix.Addr()))
 		if n := l.NetworkOf(m.Out.Name); i > f.Index && m.Target.Name == "MASQUERADE" && m.Out.Not && n != nil && covered && r.Out.Name != n.Bridge {
-			list = append(list, fmt.Sprintf("connections of the containers of %s to the outside: they leave with an address that nobody can answer", n.Bridge))
+			list = append(list, fmt.Sprintf("connections from the containers of %s to the outside: they leave with a source address that nobody can reply to", n.Bridge))
 		}
 	}
 	return list
@@ -240,7 +238,7 @@ func unmasqueraded(l *docker.Layout, f docker.Foreign) []string {
 
 func (d *doctor) reroutedBy(l *docker.Layout, f docker.Foreign, changed []string) {
 	if n := len(changed) - maxTraffic; n > 1 {
-		changed = append(changed[:maxTraffic], fmt.Sprintf("and %d more like these", n))
+		changed = append(changed[:maxTraffic], fmt.Sprintf("and %d more", n))
 	}
 	words := []string{command(l.Tables.Family), "-t", f.Table, "-D", f.Chain}
 	for _, w := range spec(f.Rule) {
@@ -249,5 +247,5 @@ func (d *doctor) reroutedBy(l *docker.Layout, f docker.Foreign, changed []string
 	d.carryCommands(l.Tables.Family, []string{strings.Join(append([]string{command(l.Tables.Family), "-t", f.Table, "-D", f.Chain}, f.Rule.Spec()), " ")})
 	d.add(Finding{Code: "SD015", Summary: fmt.Sprintf("a rule in %s of the %s table changes what Docker's rules do: %s", f.Chain, f.Table, f.Rule.String(f.Chain)),
 		Place:  place(l.Tables.Family, "table "+f.Table+", "+f.Chain, int(f.Rule.Line)),
-		Detail: "It comes to packets before Docker's rules do. Who may reach a published port belongs in DOCKER-USER.", Traffic: changed, Fix: []string{strings.Join(words, " ")}})
+		Detail: "It sees packets before Docker's rules do. Rules about who may reach a published port belong in DOCKER-USER.", Traffic: changed, Fix: []string{strings.Join(words, " ")}})
 }

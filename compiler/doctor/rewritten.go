@@ -10,12 +10,10 @@ import (
 	"github.com/seawall/seawall/compiler/iptables"
 )
 
-// SD007: rules that ask for a published port, or a host address, where the packet has
-// the container's already. The rule stays, for it is right for packets that are not
-// rewritten, and one that asks for the original destination is put before it.
-//
-// originals are the rules that ask what a rule asks of the original destination,
-// bound to the outside.
+// originals are the rules that match on the original destination what a rule matches on the
+// current one, bound to the outside. They serve SD007: rules that match a published port or host
+// address where the packet already has the container's. The rule itself stays, since it is right
+// for packets that are not rewritten; one that matches the original destination is put before it.
 func (d *doctor) originals(l *docker.Layout, c *iptables.Chain, r *iptables.Rule, what asked) [][]string {
 	var list [][]string
 	for _, words := range asOriginal(r, what) {
@@ -24,9 +22,9 @@ func (d *doctor) originals(l *docker.Layout, c *iptables.Chain, r *iptables.Rule
 	return list
 }
 
-// misdirected is what is wrong with a rule's destination, with the rules that would be
-// right before it; nil where nothing is. A rule that neither denies nor lets in, nor
-// leads to a chain of people, is not looked at.
+// misdirected describes what is wrong with a rule's destination, with the rules that belong
+// before it; nil if nothing is wrong. A rule that neither denies nor lets in, nor jumps to a
+// user's chain, is not examined.
 func (d *doctor) misdirected(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 	r := c.Rules[i]
 	if !closed(r) && r.Target.Name != "RETURN" && r.Target.Name != "ACCEPT" && !leadsToPeople(l, r) {
@@ -44,7 +42,7 @@ func (d *doctor) misdirected(l *docker.Layout, c *iptables.Chain, i int) *propos
 	return d.rewrittenAddress(l, c, i)
 }
 
-// denied finds such rules that deny, or lead to a chain that does.
+// denied finds such rules that deny, or jump to a chain that does.
 func (d *doctor) denied(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 	r := c.Rules[i]
 	if !closed(r) && !leadsToPeople(l, r) {
@@ -56,12 +54,13 @@ func (d *doctor) denied(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 	}
 	p.as, p.denies, p.moot = closes, r, true
 	if other := d.negatedBeside(l, c, r, p.rules); other != nil {
-		p.edits, p.Advice = nil, "beside "+other.Spec()+" a rule that matches denies everybody: let each source through with a rule of its own, and deny the rest after them"
+		p.edits, p.Advice = nil, "together with "+other.Spec()+", a rule that matches would deny everybody: let each source through with its own rule, and deny the rest after them"
 	}
 	if closed(r) {
 		return p
 	}
-	// The rules of its chain may ask for the same: then only all together do anything.
+	// The rules in that chain may match the same port: then only all edits together have an
+	// effect.
 	if d.idle(l, p.edits) {
 		inner := d.denialsIn(l, r.Target.Name)
 		if len(inner) == 0 || d.idle(l, append(inner, p.edits...)) {
@@ -70,13 +69,13 @@ func (d *doctor) denied(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 		p.edits = append(inner, p.edits...)
 	}
 	if strings.HasPrefix(r.Target.Name, "f2b-") {
-		p.edits, p.Advice = nil, "tell fail2ban the container's port: it makes this rule, and takes its chain away again"
+		p.edits, p.Advice = nil, "configure fail2ban with the container's port: it adds this rule, and removes its chain again"
 	}
 	return p
 }
 
-// negatedBeside is a rule of a chain that denies all but one source, as another one
-// with these words would: nobody would get in then (SD009).
+// negatedBeside finds another rule in the chain that denies all but one source. Together with
+// these words it would deny everybody (SD009).
 func (d *doctor) negatedBeside(l *docker.Layout, c *iptables.Chain, r *iptables.Rule, rules [][]string) *iptables.Rule {
 	if !r.Source.Not || !closed(r) {
 		return nil
@@ -98,7 +97,7 @@ func (d *doctor) negatedBeside(l *docker.Layout, c *iptables.Chain, r *iptables.
 	return nil
 }
 
-// butSource is the words of a rule after "! -s X".
+// butSource returns the words of a rule after "! -s X".
 func butSource(words []string) []string {
 	if len(words) > 3 && words[0] == "!" && words[1] == "-s" {
 		return words[3:]
@@ -106,7 +105,7 @@ func butSource(words []string) []string {
 	return words
 }
 
-// rewrittenPort finds rules that ask for a published port.
+// rewrittenPort finds rules that match a published port.
 func (d *doctor) rewrittenPort(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 	r := c.Rules[i]
 	ports, parts := about(l, r, true)
@@ -119,30 +118,30 @@ func (d *doctor) rewrittenPort(l *docker.Layout, c *iptables.Chain, i int) *prop
 		numbers[n], inside[n] = fmt.Sprint(p.Port), fmt.Sprint(p.To.Port())
 	}
 	p := &proposal{Finding: Finding{Code: "SD007",
-		Summary: fmt.Sprintf("a rule of %s asks for the published port%s %s, which packets no longer have there: %s", inWords(c), plural(ports), list(numbers), r.String(c.Name)),
+		Summary: fmt.Sprintf("a rule in %s matches the published port%s %s, but DNAT has already rewritten it: %s", inWords(c), plural(ports), list(numbers), r.String(c.Name)),
 		Place:   d.placeOf(l, c.Name, r),
-		Detail:  fmt.Sprintf("After DNAT they have the container's port, %s. Only conntrack still knows the original one.", list(slices.Compact(inside))) + inRanges(parts),
+		Detail:  fmt.Sprintf("After DNAT, packets carry the container's port, %s. Only conntrack still knows the original port.", list(slices.Compact(inside))) + inRanges(parts),
 		Traffic: []string{"the rule matches no connection to " + portNames(ports)},
-		Advice:  "ask for --ctorigdstport of -m conntrack, with --ctdir ORIGINAL, in a rule before this one"}}
+		Advice:  "add a rule before this one that matches -m conntrack --ctorigdstport with --ctdir ORIGINAL"}}
 	p.rules = d.originals(l, c, r, asked{ports: parts, address: r.Dest.Prefix.IsValid() && !r.Dest.Prefix.Contains(first.To.Addr())})
 	p.edits = insert(c.Name, i, p.rules)
 	return p
 }
 
-// ofContainers reports whether a rule is about what containers send.
+// ofContainers reports whether a rule is about traffic sent by containers.
 func ofContainers(l *docker.Layout, r *iptables.Rule) bool {
 	return slices.ContainsFunc(l.Networks, func(n *docker.Network) bool {
 		return r.In.Name == n.Bridge && !r.In.Not || slices.ContainsFunc(n.Subnets, func(s netip.Prefix) bool { return within(r.Source, s) })
 	})
 }
 
-// within reports whether a rule's sources are all in a network.
+// within reports whether all of a rule's sources are in a network.
 func within(s iptables.Source, network netip.Prefix) bool {
 	return s.Prefix.IsValid() && !s.Not && s.Prefix.Bits() >= network.Bits() && network.Contains(s.Prefix.Addr())
 }
 
-// ofAnswers reports whether a rule asks for the ports of servers elsewhere: clients
-// have none of their own.
+// ofAnswers reports whether a rule matches the source port of a server elsewhere: clients have no
+// fixed port.
 func ofAnswers(r *iptables.Rule) bool {
 	for _, m := range r.Matches {
 		for _, o := range m.Options {
@@ -154,22 +153,21 @@ func ofAnswers(r *iptables.Rule) bool {
 	return false
 }
 
-// ofServers reports whether a rule with a destination port is about servers
-// elsewhere: it asks for a network that the published port's container is not in,
-// from anywhere.
+// ofServers reports whether a rule with a destination port is about servers elsewhere: it
+// matches, from anywhere, a network that the published port's container is not in.
 func ofServers(r *iptables.Rule, port *docker.Published) bool {
 	to := r.Dest.Prefix
 	return to.IsValid() && !r.Dest.Not && r.In.Name == "" && !to.IsSingleIP() && !to.Contains(port.To.Addr())
 }
 
-// asksContainerPort reports whether a rule may be met by packets to a container's
-// port, whatever their address.
+// asksContainerPort reports whether a rule may match packets to a container's port, whatever
+// their address.
 func asksContainerPort(r *iptables.Rule, port *docker.Published) bool {
 	parts := portsOf(r)
 	return parts == nil || slices.ContainsFunc(parts, func(p string) bool { return holds(p, int(port.To.Port())) })
 }
 
-// rewrittenAddress finds rules that ask for the host address of a published port.
+// rewrittenAddress finds rules that match the host address of a published port.
 func (d *doctor) rewrittenAddress(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 	r := c.Rules[i]
 	if !r.Dest.Prefix.IsValid() || r.Dest.Not {
@@ -181,11 +179,11 @@ func (d *doctor) rewrittenAddress(l *docker.Layout, c *iptables.Chain, i int) *p
 		}
 		host := bareHost(r)
 		p := &proposal{Finding: Finding{Code: "SD007",
-			Summary: fmt.Sprintf("a rule of %s asks for the host address %s, which packets no longer have there: %s", inWords(c), host, r.String(c.Name)),
+			Summary: fmt.Sprintf("a rule in %s matches the host address %s, but DNAT has already rewritten it: %s", inWords(c), host, r.String(c.Name)),
 			Place:   d.placeOf(l, c.Name, r),
-			Detail:  fmt.Sprintf("After DNAT they have the container's address, %s. Only conntrack still knows the original one.", port.To.Addr()),
+			Detail:  fmt.Sprintf("After DNAT, packets carry the container's address, %s. Only conntrack still knows the original address.", port.To.Addr()),
 			Traffic: []string{fmt.Sprintf("the rule matches no connection to %d/%s", port.Port, port.Protocol)},
-			Advice:  "ask for --ctorigdst of -m conntrack, with --ctdir ORIGINAL, in a rule before this one"}}
+			Advice:  "add a rule before this one that matches -m conntrack --ctorigdst with --ctdir ORIGINAL"}}
 		p.rules = d.originals(l, c, r, asked{address: true})
 		p.edits = insert(c.Name, i, p.rules)
 		return p
@@ -193,8 +191,8 @@ func (d *doctor) rewrittenAddress(l *docker.Layout, c *iptables.Chain, i int) *p
 	return nil
 }
 
-// denialsIn are the edits for the rules of a chain that deny; none where together they
-// would deny everybody.
+// denialsIn returns the edits for the denying rules in a chain; none if together they would deny
+// everybody.
 func (d *doctor) denialsIn(l *docker.Layout, chain string) []edit {
 	var list []edit
 	c := l.Tables.Filter.Chain(chain)
@@ -217,7 +215,7 @@ func (d *doctor) denialsIn(l *docker.Layout, chain string) []edit {
 	return list
 }
 
-// idle reports whether edits let nobody in, and keep nobody out.
+// idle reports whether edits change nobody's access.
 func (d *doctor) idle(l *docker.Layout, edits []edit) bool {
 	after := edited(l.Tables.Filter, l.Tables.Family, edits)
 	return after != nil && d.same(l.Tables.Filter, after, l.Tables.Family)

@@ -12,10 +12,9 @@ import (
 	"github.com/seawall/seawall/compiler/prove"
 )
 
-// traffic is what commands would change for the packets that Docker cares
-// about: connections to published ports, their answers, and what containers
-// start themselves. Each is evaluated over the chains as they stand and as they
-// would be. What rules of other tables do is said.
+// traffic describes what commands would change for the packets that matter to Docker: connections
+// to published ports, their replies, and connections opened by containers. Each is evaluated over
+// the current and the fixed chains. For rules of other tables, the effect is described in words.
 func (d *doctor) traffic(l *docker.Layout, fix []string, rules ...docker.Expected) []string {
 	after := edited(l.Tables.Filter, l.Tables.Family, words(fix))
 	if after == nil {
@@ -24,38 +23,38 @@ func (d *doctor) traffic(l *docker.Layout, fix []string, rules ...docker.Expecte
 	return d.changed(l, after)
 }
 
-// trafficElsewhere is what becomes of packets without rules of raw and nat.
+// trafficElsewhere describes the effect of missing rules in raw and nat.
 func trafficElsewhere(rules []docker.Expected) []string {
 	var list []string
 	for _, e := range rules {
-		text := "clients of published ports: they end at docker-proxy, past DOCKER-USER, or find nobody"
+		text := "clients of published ports: they reach docker-proxy, bypassing DOCKER-USER, or nothing at all"
 		switch at := e.Table + " " + e.Chain; {
 		case e.Table == "raw" && strings.Contains(e.Rule, "! -i lo "):
-			text = "a client on the same link that sends to the loopback address: only the kernel's own check keeps it out"
+			text = "a client on the same link that sends to the loopback address: only the kernel's own check stops it"
 		case e.Table == "raw":
-			text = "a client that routes to the container's own address: raw lets it pass, and FORWARD alone decides"
+			text = "a client that routes to the container's own address: raw lets it pass, and only FORWARD decides"
 		case at == "nat OUTPUT":
-			text = "connections of the host itself to published ports: docker-proxy serves them, if it runs"
+			text = "connections from the host itself to published ports: docker-proxy serves them, if it is running"
 		case at == "nat POSTROUTING" && strings.Contains(e.Rule, "! -o "):
-			text = "connections of containers to the outside: they leave with an address that nobody can answer"
+			text = "connections from containers to the outside: they leave with a source address that nobody can reply to"
 		case at == "nat POSTROUTING":
-			text = "connections of the host or of a container to its own published port: nothing answers them"
+			text = "connections from the host or from a container to its own published port: they get no reply"
 		case strings.HasSuffix(e.Rule, "-j RETURN"):
-			text = "connections of containers to published ports: they go past docker-proxy"
+			text = "connections from containers to published ports: they bypass docker-proxy"
 		}
 		if !slices.Contains(list, text) {
 			list = append(list, text)
 		}
 	}
 	if len(list) == 0 {
-		return []string{"clients of published ports: they end at docker-proxy, past DOCKER-USER, or find nobody"}
+		return []string{"clients of published ports: they reach docker-proxy, bypassing DOCKER-USER, or nothing at all"}
 	}
 	return list
 }
 
-const noTraffic = "none as the chains stand now; with FORWARD's policy DROP, or other networks beside these, it may"
+const noTraffic = "none with the chains as they are; it may matter if FORWARD's policy is DROP, or if there are more networks"
 
-// changed is what another filter table would change for them.
+// changed describes what replacing the filter table would change for them.
 func (d *doctor) changed(l *docker.Layout, after *iptables.Table) []string {
 	before := l.Tables.Filter
 	if after == nil {
@@ -65,7 +64,7 @@ func (d *doctor) changed(l *docker.Layout, after *iptables.Table) []string {
 	for _, x := range d.flows(l, d.interfaces()[0]) {
 		was, now := d.verdict(before, x.packet, l.Tables.Family), d.verdict(after, x.packet, l.Tables.Family)
 		if said(was) != said(now) && was != 0 && now != 0 {
-			list = append(list, fmt.Sprintf("%s: %s now, %s when it is fixed", x.what, said(was), said(now)))
+			list = append(list, fmt.Sprintf("%s: %s now, %s once fixed", x.what, said(was), said(now)))
 		}
 	}
 	if len(list) == 0 {
@@ -74,15 +73,15 @@ func (d *doctor) changed(l *docker.Layout, after *iptables.Table) []string {
 	return list
 }
 
-// flowKind is what a packet is to Docker.
+// flowKind is the role of a packet for Docker.
 type flowKind int
 
 const (
-	inwards    flowKind = iota // a client's to a published port
-	answer                     // the container's to that client
-	outwards                   // a container's to the outside
-	answerBack                 // to that container
-	unasked                    // from outside to a port that is not published
+	inwards    flowKind = iota // from a client to a published port
+	answer                     // from the container back to that client
+	outwards                   // from a container to the outside
+	answerBack                 // back to that container
+	unasked                    // from outside to an unpublished port
 	across                     // between networks
 	neighbours                 // between the containers of one network
 )
@@ -91,10 +90,10 @@ type packetFlow struct {
 	kind    flowKind
 	what    string
 	packet  packet.Packet
-	opening *packet.Packet // of an answer: the packet that opened its connection
+	opening *packet.Packet // for a reply: the packet that opened its connection
 }
 
-// overUDP is a packet of a container's connection, to a resolver.
+// overUDP turns a packet of a container's connection into one to a DNS resolver.
 func (x packetFlow) overUDP() packetFlow {
 	const dns = 53
 	x.what += " over udp"
@@ -109,9 +108,9 @@ func (x packetFlow) overUDP() packetFlow {
 	return x.changed(udp)
 }
 
-// atPort is a packet of a container's connection to a port of a server.
+// atPort sends a packet of a container's connection to another server port.
 func (x packetFlow) atPort(port int) packetFlow {
-	x.what += fmt.Sprintf(", at port %d", port)
+	x.what += fmt.Sprintf(" on port %d", port)
 	return x.changed(func(p *packet.Packet) { p.OrigPort = port })
 }
 
@@ -125,8 +124,8 @@ func (x packetFlow) changed(change func(*packet.Packet)) packetFlow {
 	return x
 }
 
-// flows are the packets that matter, for each published port and each bridge, with
-// one interface to the outside.
+// flows are the packets that matter, for each published port and each bridge, with one outside
+// interface.
 func (d *doctor) flows(l *docker.Layout, outside string) []packetFlow {
 	client, server := netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("198.51.100.2")
 	if l.Tables.Family == packet.IPv6 {
@@ -149,7 +148,7 @@ func (d *doctor) flows(l *docker.Layout, outside string) []packetFlow {
 		back := in
 		back.In, back.Out, back.State, back.TCPFlags, back.Reply = p.Bridge, outside, packet.Established, packet.ACK, true
 		back.Source, back.Dest, back.Sport, back.Dport = p.To.Addr(), client, int(p.To.Port()), 40000
-		list = append(list, packetFlow{inwards, "new connections to " + name, in, nil}, packetFlow{answer, "answers from " + name, back, &in})
+		list = append(list, packetFlow{inwards, "new connections to " + name, in, nil}, packetFlow{answer, "replies from " + name, back, &in})
 	}
 	for _, n := range l.Networks {
 		container := client
@@ -164,8 +163,8 @@ func (d *doctor) flows(l *docker.Layout, outside string) []packetFlow {
 		direct := out
 		direct.In, direct.Out, direct.Dest, direct.Source = outside, n.Bridge, container, client
 		direct.OrigDst = container
-		list = append(list, packetFlow{outwards, "connections of the containers of " + n.Bridge + " to the outside", out, nil},
-			packetFlow{answerBack, "answers to the containers of " + n.Bridge, answer, &out},
+		list = append(list, packetFlow{outwards, "connections from the containers of " + n.Bridge + " to the outside", out, nil},
+			packetFlow{answerBack, "replies to the containers of " + n.Bridge, answer, &out},
 			packetFlow{unasked, "connections from outside to unpublished ports of " + n.Bridge, direct, nil})
 		if n.Kind.Mode == docker.GatewayRouted {
 			ping := direct
@@ -193,7 +192,7 @@ func (d *doctor) flows(l *docker.Layout, outside string) []packetFlow {
 	return list
 }
 
-// echo is the type of an echo request, as a packet has it.
+// echo is the ICMP type of an echo request, as stored in a packet.
 func echo(f packet.Family) int {
 	const codes = 256
 	if f == packet.IPv6 {
@@ -202,7 +201,7 @@ func echo(f packet.Family) int {
 	return 8 * codes
 }
 
-// publishedOn is a published port of a network.
+// publishedOn returns a published port of a network.
 func publishedOn(l *docker.Layout, bridge string) *docker.Published {
 	for _, p := range l.Published {
 		if p.Bridge == bridge && p.Port > 0 {
@@ -212,7 +211,7 @@ func publishedOn(l *docker.Layout, bridge string) *docker.Published {
 	return nil
 }
 
-// verdict is what the whole chain says of a packet; 0 when that cannot be said.
+// verdict is the verdict of the whole chain on a packet; 0 if it cannot be evaluated.
 func (d *doctor) verdict(t *iptables.Table, p packet.Packet, f packet.Family) packet.Verdict {
 	parts, err := prove.Through(d.ctx, t, p, f, d.limits)
 	if err != nil {
@@ -226,7 +225,7 @@ func (d *doctor) verdict(t *iptables.Table, p packet.Packet, f packet.Family) pa
 	return 0
 }
 
-// said is a verdict in words; of those that let a packet through one is enough.
+// said puts a verdict in words; all verdicts that let a packet through share one.
 func said(v packet.Verdict) string {
 	if v.IsOpen() {
 		return "let in"

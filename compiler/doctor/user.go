@@ -13,13 +13,12 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// maxFindings ends the search on a host where every rule is wrong.
+// maxFindings stops the search on a host where every rule is wrong.
 const maxFindings = 100
 
-// user looks at the rules that people wrote, in DOCKER-USER, the chains that it calls,
-// and INPUT. Each fix is carried out before the next finding is looked for, so that the
-// commands are right in the order in which they are printed: first those that let
-// somebody in.
+// user examines users' rules in DOCKER-USER, in the chains that it calls, and in INPUT. Each fix
+// is applied before the search for the next finding, so that the commands are right in the order
+// in which they are printed: those that let clients in come first.
 func (d *doctor) user(t docker.Tables) {
 	after := d.walk(d.allowances(t))
 	if d.fixed == nil {
@@ -28,8 +27,8 @@ func (d *doctor) user(t docker.Tables) {
 	d.fixed[t.Family] = after.Filter
 }
 
-// walk finds all but the rules that let somebody in, and returns the tables with the
-// fixes.
+// walk finds everything except the rules that let clients in, and returns the tables with the
+// fixes applied.
 func (d *doctor) walk(t docker.Tables) docker.Tables {
 	seen, moot := map[string]bool{}, map[string]bool{}
 	again := false
@@ -39,7 +38,7 @@ func (d *doctor) walk(t docker.Tables) docker.Tables {
 		case found:
 			t.Filter, again = after, true
 		case again:
-			clear(moot) // a fix may have given a meaning to what had none
+			clear(moot) // a fix may have given effect to a rule that had none
 			again = false
 		default:
 			return t
@@ -48,8 +47,8 @@ func (d *doctor) walk(t docker.Tables) docker.Tables {
 	return t
 }
 
-// next adds the first finding that was not seen yet, and returns the table with
-// its fix carried out. What is moot is not asked again.
+// next adds the first finding not seen yet, and returns the table with its fix applied. Moot
+// proposals are not tried again.
 func (d *doctor) next(l *docker.Layout, seen, moot map[string]bool) (*iptables.Table, bool) {
 	for p := range d.proposals(l) {
 		key := p.Code + p.Summary
@@ -65,8 +64,7 @@ func (d *doctor) next(l *docker.Layout, seen, moot map[string]bool) (*iptables.T
 	return nil, false
 }
 
-// proposals are all that may be wrong, first in DOCKER-USER. Each is worked out when it
-// is asked for.
+// proposals yields everything that may be wrong, DOCKER-USER first. Each is computed on demand.
 func (d *doctor) proposals(l *docker.Layout) iter.Seq[*proposal] {
 	return func(yield func(*proposal) bool) {
 		for _, c := range userChains(l) {
@@ -78,7 +76,7 @@ func (d *doctor) proposals(l *docker.Layout) iter.Seq[*proposal] {
 	}
 }
 
-// proposeUser is false when no more is asked for.
+// proposeUser returns false when the iteration has ended.
 func (d *doctor) proposeUser(l *docker.Layout, c *iptables.Chain, yield func(*proposal) bool) bool {
 	over, own := -1, calledBeside(l, c)
 	for i, r := range c.Rules {
@@ -117,8 +115,7 @@ func (d *doctor) proposeInput(l *docker.Layout, yield func(*proposal) bool) {
 	}
 }
 
-// placeOf is where a rule stands in what was read, without a line for one that a fix
-// has made.
+// placeOf is the position of a rule in the input, without a line if a fix added the rule.
 func (d *doctor) placeOf(l *docker.Layout, chain string, r *iptables.Rule) string {
 	line := 0
 	for _, t := range d.host.Families {
@@ -145,14 +142,14 @@ func unconditional(r *iptables.Rule) bool {
 
 func closed(r *iptables.Rule) bool { return r.Target.Name == "DROP" || r.Target.Name == "REJECT" }
 
-// neverMet is a rule after one that ends the chain. One that denies, from outside and
-// in the original direction, is moved before that one; one that would do what that
-// one does is taken out. What else was meant nobody can tell.
+// neverMet reports a rule after one that ends the chain. A rule that denies from outside in the
+// original direction is moved before that one; a rule that would do the same as that one is
+// deleted. For the rest, the intention is unknown.
 func (d *doctor) neverMet(l *docker.Layout, c *iptables.Chain, end, i int) *proposal {
 	r, last := c.Rules[i], c.Rules[end]
-	p := &proposal{as: changesNothing, Finding: Finding{Code: "SD010", Summary: "a rule of " + inWords(c) + " is never met: " + r.String(c.Name), Place: d.placeOf(l, c.Name, r),
-		Detail: "The rule before it, " + last.String(c.Name) + ", ends the chain for every packet.", Traffic: []string{"none"},
-		Advice: "put it before that rule if it is meant, or take it out"}}
+	p := &proposal{as: changesNothing, Finding: Finding{Code: "SD010", Summary: "a rule in " + inWords(c) + " is unreachable: " + r.String(c.Name), Place: d.placeOf(l, c.Name, r),
+		Detail: "An earlier rule, " + last.String(c.Name) + ", ends the chain for every packet.", Traffic: []string{"none"},
+		Advice: "move it before that rule if it is needed, or delete it"}}
 	number := fmt.Sprint(i + 1)
 	dir, _ := option(r.Body, "--ctdir")
 	switch {
@@ -176,8 +173,7 @@ func option(b *iptables.Body, names ...string) (value string, found bool) {
 	return "", false
 }
 
-// portsOf are the parts of a rule's list of destination ports; none where it asks
-// for none, or for all but some.
+// portsOf splits a rule's list of destination ports; nil if it has none or is negated.
 func portsOf(r *iptables.Rule) []string {
 	for _, m := range r.Matches {
 		for _, o := range m.Options {
@@ -189,7 +185,7 @@ func portsOf(r *iptables.Rule) []string {
 	return nil
 }
 
-// holds reports whether a port or range, as iptables has it, has a port.
+// holds reports whether a port or range, in iptables syntax, includes a port.
 func holds(part string, port int) bool {
 	low, high, two := strings.Cut(part, ":")
 	if !two {
@@ -200,8 +196,8 @@ func holds(part string, port int) bool {
 	return err == nil && err2 == nil && first <= port && port <= last
 }
 
-// about are the published ports of a rule's protocol that the parts of its list hold,
-// with those parts that hold one; where they are rewritten, those whose packets it
+// about returns the published ports of the rule's protocol that its port list covers, and the
+// parts of the list that cover one. With rewritten, it only returns those whose packets the rule
 // does not match by the container's port.
 func about(l *docker.Layout, r *iptables.Rule, rewritten bool) (ports []*docker.Published, parts []string) {
 	if r.Protocol.Not {
@@ -225,7 +221,7 @@ func about(l *docker.Layout, r *iptables.Rule, rewritten bool) (ports []*docker.
 	return ports, parts
 }
 
-// portNames are published ports in a sentence.
+// portNames lists published ports in a sentence.
 func portNames(ports []*docker.Published) string {
 	names := make([]string, len(ports))
 	for i, p := range ports {
@@ -234,17 +230,16 @@ func portNames(ports []*docker.Published) string {
 	return list(names)
 }
 
-// inRanges says that a fix is about more than the ports that are published, where a
-// rule asks for ranges.
+// inRanges says that a fix covers more than the published ports if the rule matches ranges.
 func inRanges(parts []string) string {
 	ranges := slices.DeleteFunc(slices.Clone(parts), func(p string) bool { return !strings.Contains(p, ":") })
 	if len(ranges) == 0 {
 		return ""
 	}
-	return " The fix is about all ports of " + list(ranges) + ", as the rule is."
+	return " The fix covers all ports in " + list(ranges) + ", like the rule."
 }
 
-// list is names in a sentence.
+// list joins names in a sentence.
 func list(names []string) string {
 	if len(names) < 2 {
 		return strings.Join(names, "")
@@ -252,7 +247,7 @@ func list(names []string) string {
 	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
 }
 
-// plural is its letter, for more than one.
+// plural is the plural "s" for more than one port.
 func plural(ports []*docker.Published) string {
 	if len(ports) > 1 {
 		return "s"
@@ -260,8 +255,8 @@ func plural(ports []*docker.Published) string {
 	return ""
 }
 
-// negated finds rules that deny all but one source each: together they deny
-// everybody. A chain says it: each source returns, and the rest is denied.
+// negated finds rules that each deny all but one source: together they deny everybody. The fix is
+// a chain in which each source returns and the rest is denied.
 func (d *doctor) negated(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 	r := c.Rules[i]
 	if !r.Source.Not || !closed(r) {
@@ -281,16 +276,16 @@ func (d *doctor) negated(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 	for _, j := range same {
 		sources = append(sources, c.Rules[j].Source.Prefix.String())
 	}
-	p := &proposal{as: opens, Finding: Finding{Code: "SD009", Summary: fmt.Sprintf("%d negated rules deny everybody: all but %s", len(same), strings.Join(sources, ", and all but ")),
+	p := &proposal{as: opens, Finding: Finding{Code: "SD009", Summary: fmt.Sprintf("%d negated rules together deny everybody: all but %s", len(same), strings.Join(sources, ", and all but ")),
 		Place:   d.placeOf(l, c.Name, c.Rules[same[1]]),
-		Detail:  "Each drops what the others let through. Let the sources in one by one, and deny the rest with one rule.",
-		Traffic: []string{"every source is denied, " + strings.Join(sources, " and ") + " as well"},
-		Advice:  "let each source through with a rule of its own, and deny the rest after them"}}
+		Detail:  "Each rule drops what the others let through. Let each source in with its own rule, and deny the rest with one rule.",
+		Traffic: []string{"every source is denied, including " + strings.Join(sources, " and ")},
+		Advice:  "let each source through with its own rule, and deny the rest after them"}}
 	words := spec(r.WithSource(iptables.Source{}))
 	rules := [][]string{words}
 	if cut, own := d.cutTogether(l, c, same); len(cut) > 0 {
-		// The chain would cut answers as the rules do.
-		p.Detail += " Both directions of every connection pass here, and what containers start themselves: a rule about who comes in needs -i with the outside interface, and --ctdir ORIGINAL."
+		// The chain would cut replies just as the rules do.
+		p.Detail += " Both directions of every connection traverse this chain, and so do connections opened by containers: a rule for inbound connections needs -i with the outside interface, and --ctdir ORIGINAL."
 		p.Traffic = append(p.Traffic, cut...)
 		bare, ok := original(words)
 		if !ok {
@@ -321,7 +316,7 @@ func (d *doctor) negated(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 	return p
 }
 
-// protocolWords are "-p NAME" of a rule, which a tcp reset needs beside it.
+// protocolWords returns "-p NAME" of a rule, which --reject-with tcp-reset requires.
 func protocolWords(words []string) []string {
 	if at := slices.Index(words, "-p"); at >= 0 && slices.Contains(words, "tcp-reset") {
 		return words[at : at+2]
@@ -329,7 +324,7 @@ func protocolWords(words []string) []string {
 	return nil
 }
 
-// freeChain is a name that no chain has yet.
+// freeChain is a chain name that is not in use.
 func freeChain(t *iptables.Table, name string) string {
 	free := name
 	for n := 2; t.Chain(free) != nil; n++ {
@@ -338,9 +333,8 @@ func freeChain(t *iptables.Table, name string) string {
 	return free
 }
 
-// input finds rules of INPUT that are about a published port: clients whose
-// packets are rewritten never come there. The rule stays: it is right for
-// docker-proxy's clients.
+// input finds INPUT rules about a published port: clients whose packets are rewritten never get
+// there. The rule stays, because it is right for docker-proxy's clients.
 func (d *doctor) input(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 	r := c.Rules[i]
 	ports, parts := about(l, r, false)
@@ -352,13 +346,13 @@ func (d *doctor) input(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 		its = "their"
 	}
 	p := &proposal{as: closes, moot: true, denies: r, Finding: Finding{Code: "SD006",
-		Summary: fmt.Sprintf("a rule of INPUT is about the published port%s %s, and does nothing to %s clients: %s", plural(ports), portNames(ports), its, r.String(c.Name)),
+		Summary: fmt.Sprintf("a rule in INPUT matches the published port%s %s, but does not affect %s clients: %s", plural(ports), portNames(ports), its, r.String(c.Name)),
 		Place:   d.placeOf(l, c.Name, r),
-		Detail:  "Their packets are rewritten to the container's address and pass FORWARD, never INPUT." + inRanges(parts),
+		Detail:  "DNAT rewrites their packets to the container's address, so they traverse FORWARD, never INPUT." + inRanges(parts),
 		Traffic: []string{"connections to " + portNames(ports) + " are served as if the rule were not there"},
-		Advice:  "say it in DOCKER-USER, with --ctorigdstport and --ctdir ORIGINAL of -m conntrack"}}
+		Advice:  "add the rule to DOCKER-USER, with -m conntrack --ctorigdstport and --ctdir ORIGINAL"}}
 	if l.Tables.Filter.Chain(iptables.DockerUser) == nil {
-		p.Advice = "the chain DOCKER-USER, where such a rule belongs, is not there"
+		p.Advice = "such a rule belongs in DOCKER-USER, but that chain is missing"
 		return p
 	}
 	rules := d.originals(l, c, r, asked{address: true, ports: parts})
@@ -369,27 +363,26 @@ func (d *doctor) input(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 	}
 	p.edits = insert(iptables.DockerUser, end, rules)
 	if other := d.negatedBeside(l, l.Tables.Filter.Chain(iptables.DockerUser), r, rules); other != nil {
-		p.edits, p.Advice = nil, "beside "+other.Spec()+" in DOCKER-USER the same rule denies everybody there: let each source through with a rule of its own, and deny the rest after them"
+		p.edits, p.Advice = nil, "together with "+other.Spec()+" in DOCKER-USER, the same rule would deny everybody there: let each source through with its own rule, and deny the rest after them"
 		return p
 	}
 	let := "INPUT lets some sources in before this rule"
 	if !excepted(c.Rules[:i], parts) {
-		// What DOCKER-USER lets in by rules of its own stays let in.
+		// What DOCKER-USER lets in with its own rules must stay allowed.
 		if !d.idle(l, p.edits) || !d.servesStrangers(l, ports) {
 			return p
 		}
-		p.edits, let = insert(iptables.DockerUser, 0, rules), "DOCKER-USER lets them in"
+		p.edits, let = insert(iptables.DockerUser, 0, rules), "DOCKER-USER lets these clients in"
 	}
-	// That there is something to find is asked all the same.
+	// Check anyway that there is something to report.
 	if _, changed := d.proved(l.Tables.Filter, l.Tables.Family, p.edits, closes); !changed && len(p.edits) > 0 {
 		return nil
 	}
-	p.edits, p.Advice = nil, let+": say all of it in DOCKER-USER, with --ctorigdstport and --ctdir ORIGINAL of -m conntrack"
+	p.edits, p.Advice = nil, let+": write all of it in DOCKER-USER, with -m conntrack --ctorigdstport and --ctdir ORIGINAL"
 	return p
 }
 
-// servesStrangers reports whether an address that no rule names gets in to one of the
-// ports.
+// servesStrangers reports whether an address that no rule names can reach one of the ports.
 func (d *doctor) servesStrangers(l *docker.Layout, ports []*docker.Published) bool {
 	for _, in := range d.interfaces() {
 		for _, x := range d.flows(l, in) {
@@ -402,7 +395,7 @@ func (d *doctor) servesStrangers(l *docker.Layout, ports []*docker.Published) bo
 	return false
 }
 
-// excepted reports whether rules before one let somebody in to its ports.
+// excepted reports whether rules before a given one let anyone in to its ports.
 func excepted(before []*iptables.Rule, parts []string) bool {
 	for _, r := range before {
 		open := r.Target.Name == "ACCEPT" || r.Target.Name == "RETURN"
@@ -423,7 +416,7 @@ func excepted(before []*iptables.Rule, parts []string) bool {
 	return false
 }
 
-// overlap reports whether two ports or ranges share one.
+// overlap reports whether two ports or ranges have a port in common.
 func overlap(a, b string) bool {
 	first, _, _ := strings.Cut(a, ":")
 	other, _, _ := strings.Cut(b, ":")
@@ -432,9 +425,9 @@ func overlap(a, b string) bool {
 	return err != nil || err2 != nil || holds(a, m) || holds(b, n)
 }
 
-// proxy finds published ports that are closed to somebody in FORWARD, and open
-// to everybody over docker-proxy. What is closed because a rule of Docker is gone is not
-// meant: the chains are asked as they stand with what was found before fixed.
+// proxy finds published ports that are restricted in FORWARD, and open to everybody through
+// docker-proxy. A port that is closed because a Docker rule is missing is not meant to be, so the
+// chains are examined with the earlier findings fixed.
 func (d *doctor) proxy() {
 	var families []docker.Tables
 	for _, t := range d.host.Families {
@@ -443,7 +436,7 @@ func (d *doctor) proxy() {
 		families = append(families, t)
 	}
 	if slices.ContainsFunc(d.found, func(f Finding) bool { return slices.Contains(f.Fix, restart) }) {
-		return // which rules come back, Docker alone knows
+		return // only Docker knows which rules come back
 	}
 	report, err := exposure.Of(d.ctx, exposure.Host{Families: families, Interfaces: d.host.Interfaces}, d.limits)
 	if err != nil {
@@ -459,11 +452,11 @@ func (d *doctor) proxy() {
 }
 
 func (d *doctor) openProxy(p *exposure.Port, w exposure.Way) {
-	f := Finding{Code: "SD005", Summary: fmt.Sprintf("the published port %s is not open to everybody over DNAT, but is over docker-proxy", p.Name()),
+	f := Finding{Code: "SD005", Summary: fmt.Sprintf("the published port %s is restricted over DNAT, but open to everybody through docker-proxy", p.Name()),
 		Place:   place(w.Family, "INPUT", 0),
-		Detail:  fmt.Sprintf("A container network without IPv%d gets no DNAT in that family: its clients end at docker-proxy on the host itself, in INPUT, past DOCKER-USER.", w.Family),
+		Detail:  fmt.Sprintf("Docker adds no IPv%d DNAT rule for a network without that family: clients reach docker-proxy on the host through INPUT and bypass DOCKER-USER.", w.Family),
 		Traffic: []string{fmt.Sprintf("every IPv%d client on %s reaches %s", w.Family, w.Interface, p.Container)},
-		Advice:  "a policy of seawall covers both ways"}
+		Advice:  "a Seawall policy covers both paths"}
 	i := slices.IndexFunc(d.host.Families, func(t docker.Tables) bool { return t.Family == w.Family })
 	if i >= 0 && d.host.Families[i].Filter != nil {
 		edits := []edit{{"-I", "INPUT", "-i", w.Interface, "-p", p.Protocol, "-m", "conntrack", "--ctorigdstport", fmt.Sprint(p.Port), "--ctdir", "ORIGINAL", "-j", "DROP"}}
@@ -474,8 +467,8 @@ func (d *doctor) openProxy(p *exposure.Port, w exposure.Way) {
 	d.add(f)
 }
 
-// restricted reports whether a port is open over DNAT on an interface to some alone, or
-// to nobody. One that is closed to some is open to strangers: those are bans.
+// restricted reports whether a port, over DNAT on an interface, is open only to some sources, or
+// to nobody. A port closed only to some sources is open to strangers: those rules are bans.
 func restricted(p *exposure.Port, in string) bool {
 	return slices.ContainsFunc(p.Ways, func(w exposure.Way) bool { return !w.Proxy() && w.Interface == in && !w.Open() && !w.AllBut })
 }
