@@ -8,8 +8,8 @@ import (
 	"github.com/seawall/seawall/schema"
 )
 
-// A deny block comes too late, and a database is open to everybody. So is the
-// honeypot, on purpose.
+// A deny block comes too late, and a database is open to everybody. So is the honeypot,
+// intentionally.
 func ExampleRun() {
 	loaded, diags := schema.Parse("policy.hcl", []byte(`host {
   external = ["eth0"]
@@ -38,5 +38,5 @@ policy "honeypot" {
 	}
 	// Output:
 	// line 8, SW001: A rule that can never match
-	// line 10, SW007: A database or admin port that is open to everybody
+	// line 10, SW007: A database or admin port open to everybody
 }

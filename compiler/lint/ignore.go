@@ -7,12 +7,12 @@ import (
 	"github.com/hashicorp/hcl/v2"
 )
 
-// comment is a comment that silences, in a policy file or a list file.
+// comment matches an ignore comment in a policy file or a list file.
 var comment = regexp.MustCompile(`(?:#|//)\s*seawall:ignore\b[ \t]*(SW\d{3})?[ \t]*(.*)`)
 
-// silence drops the findings that a comment on their line, or on the line
-// before, names with a reason. A comment that names no code, no reason, or
-// nothing that was found is a finding itself.
+// silence drops the findings that a comment on the same line, or on the line before, names with a
+// reason. A comment without a code, without a reason, or for something that was not found is
+// itself a finding.
 func silence(found []Finding, files map[string]*hcl.File) []Finding {
 	type mark struct {
 		file string
@@ -32,8 +32,8 @@ func silence(found []Finding, files map[string]*hcl.File) []Finding {
 			end.Column, end.Byte = end.Column+m[1]-m[0], end.Byte+m[1]-m[0]
 			code := group(line, m, 1)
 			if code == "" || len(bytes.TrimSpace([]byte(group(line, m, 2)))) == 0 {
-				out = append(out, Finding{Code: "SW000", Summary: "A comment that silences nothing", At: hcl.Range{Filename: name, Start: at, End: end},
-					Detail: "Write the code and the reason: # seawall:ignore SW007 the honeypot is meant to be found"})
+				out = append(out, Finding{Code: "SW000", Summary: "An ignore comment without effect", At: hcl.Range{Filename: name, Start: at, End: end},
+					Detail: "Name the code of a finding on this line or the next, and a reason: # seawall:ignore SW007 the honeypot is meant to be found"})
 				continue
 			}
 			silenced[mark{name, i + 1, code}] = true
@@ -54,7 +54,7 @@ func group(line []byte, m []int, n int) string {
 	return string(line[m[2*n]:m[2*n+1]])
 }
 
-// offset is where line n, from 0, starts.
+// offset is the start of line n, counting from 0.
 func offset(src []byte, n int) int {
 	at := 0
 	for range n {

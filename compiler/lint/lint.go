@@ -1,15 +1,15 @@
-// Package lint finds what is valid in a policy and yet most likely not meant:
-// rules that can never match, sets that nobody uses, a database open to
+// Package lint finds what is valid in a policy but most likely unintended:
+// rules that can never match, unused sets, a database open to
 // everybody. Each finding has a stable code, with a page under codes/, and can
-// be silenced where it stands by a comment on its line or the one before:
+// be silenced by a comment on the same line or the line before:
 //
 //	# seawall:ignore SW007 the honeypot is meant to be found
 //
-//	rules.go     SW001 to SW003: rules and excepts that do nothing
-//	policies.go  SW004, SW007, SW008: a policy as a whole
+//	rules.go     SW001 to SW003: rules and excepts without effect
+//	policies.go  SW004, SW007, SW008: policies as a whole
 //	sources.go   SW005, SW006: sets and sources
 //	host.go      SW009, SW010: the host's interfaces
-//	ignore.go    the comments that silence, and SW000 for those that do not
+//	ignore.go    ignore comments, and SW000 for those without effect
 package lint
 
 import (
@@ -23,16 +23,16 @@ import (
 	"github.com/seawall/seawall/schema"
 )
 
-// Finding is one thing that was most likely not meant.
+// Finding is one thing that is most likely unintended.
 type Finding struct {
 	Code    string
-	Hint    bool // worth a look; a warning says that something has no effect
+	Hint    bool // worth a look; a warning means that something has no effect
 	Summary string
 	Detail  string
 	At      hcl.Range
 }
 
-// Diagnostic is the finding as hcl writes it.
+// Diagnostic is the finding as an hcl diagnostic.
 func (f Finding) Diagnostic() *hcl.Diagnostic {
 	at := f.At
 	return &hcl.Diagnostic{Severity: hcl.DiagWarning, Summary: f.Code + ": " + f.Summary, Detail: f.Detail, Subject: &at}
@@ -41,18 +41,17 @@ func (f Finding) Diagnostic() *hcl.Diagnostic {
 //go:embed codes
 var pages embed.FS
 
-// Page is the documentation of a code, in Markdown; false when there is no such
-// code.
+// Page is the documentation of a code, in Markdown; false if there is no such code.
 func Page(code string) (string, bool) {
 	text, err := pages.ReadFile("codes/" + code + ".md")
 	return string(text), err == nil
 }
 
-// Codes are all codes, in order.
+// Codes lists all codes in order.
 func Codes() []string {
 	entries, err := pages.ReadDir("codes")
 	if err != nil {
-		return nil // the folder is compiled in
+		return nil // cannot happen: the folder is embedded
 	}
 	var list []string
 	for _, e := range entries {
@@ -61,8 +60,8 @@ func Codes() []string {
 	return list
 }
 
-// Run finds all there is to find in a document, by place. The files are those
-// it was read from, for the comments in them.
+// Run returns all findings in a document, sorted by position. The files are those it was read
+// from, for their comments.
 func Run(doc *schema.Document, files map[string]*hcl.File) []Finding {
 	l := &linter{doc: doc, held: map[key]int{}, known: map[key]Finding{}}
 	for _, f := range []packet.Family{packet.IPv4, packet.IPv6} {
@@ -96,7 +95,7 @@ type linter struct {
 	doc     *schema.Document
 	resolve []*address.Resolver // IPv4, IPv6
 	found   []Finding
-	held    map[key]int // in how many instances of a policy a finding holds
+	held    map[key]int // the number of instances of a policy that have a finding
 	known   map[key]Finding
 	order   []key
 }
@@ -106,8 +105,8 @@ type key struct {
 	at   string
 }
 
-// add records a finding about a policy, or with nil about anything else. Of a
-// policy with for_each, a finding counts only when it holds for every instance.
+// add records a finding about a policy, or with nil about anything else. For a policy with
+// for_each, a finding only counts if every instance has it.
 func (l *linter) add(p *schema.Policy, f Finding) {
 	if p == nil {
 		l.found = append(l.found, f)
@@ -121,7 +120,7 @@ func (l *linter) add(p *schema.Policy, f Finding) {
 	l.held[k]++
 }
 
-// collect takes the findings that hold for every instance of their policy.
+// collect keeps the findings that every instance of their policy has.
 func (l *linter) collect() {
 	instances := map[string]int{}
 	byRule := map[string]int{}

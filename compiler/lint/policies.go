@@ -11,8 +11,8 @@ import (
 	"github.com/seawall/seawall/schema"
 )
 
-// unreachable finds policies of which narrower ones take the whole scope, and
-// those for which the guard decides about everybody.
+// unreachable finds policies whose whole scope is taken by narrower ones, and those for which the
+// guard decides about everybody.
 func (l *linter) unreachable() {
 	inside := map[*schema.Policy][]*schema.Policy{}
 	for _, pair := range schema.Nested(l.doc.Policies) {
@@ -20,10 +20,10 @@ func (l *linter) unreachable() {
 	}
 	for _, p := range l.doc.Policies {
 		if taken := l.takenBy(p, inside[p]); taken != "" {
-			l.add(p, Finding{Code: "SW004", Summary: "A policy that nothing can reach", At: p.Range,
-				Detail: "Narrower policies decide about all of its scope: " + taken + "."})
+			l.add(p, Finding{Code: "SW004", Summary: "A policy that no packet can reach", At: p.Range,
+				Detail: "Narrower policies cover its whole scope: " + taken + "."})
 		} else if l.guardDecidesAll() {
-			l.add(p, Finding{Code: "SW004", Summary: "A policy that nothing can reach", At: p.Range,
+			l.add(p, Finding{Code: "SW004", Summary: "A policy that no packet can reach", At: p.Range,
 				Detail: fmt.Sprintf("The guard (%s) decides about everybody.", place(l.doc.Guard.Range))})
 		}
 	}
@@ -45,9 +45,9 @@ func (l *linter) guardDecidesAll() bool {
 	return true
 }
 
-// takenBy names the policies inside p that together take its whole scope, or
-// gives "". Policies that nest never meet otherwise, so the sizes of those that
-// lie in no other of them add up. Only those on all of p's interfaces count.
+// takenBy names the policies inside p that together cover its whole scope, or returns "".
+// Policies either nest or do not overlap, so the sizes of the outermost ones can be added up.
+// Only those on all of p's interfaces count.
 func (l *linter) takenBy(p *schema.Policy, inner []*schema.Policy) string {
 	total := new(big.Int)
 	var names []string
@@ -97,8 +97,8 @@ func size(p *schema.Policy) *big.Int {
 	return addresses.Mul(addresses, big.NewInt(int64(len(ports))))
 }
 
-// sensitive are ports on which databases and administration are found, and
-// nearly never meant for everybody.
+// sensitive are ports commonly used by databases and administration tools, which are hardly ever
+// meant for everybody.
 var sensitive = map[int]string{
 	22: "SSH", 23: "Telnet", 135: "Windows RPC", 445: "SMB", 1433: "SQL Server", 1521: "Oracle", 2049: "NFS",
 	2375: "the Docker API without TLS", 2376: "the Docker API", 2379: "etcd", 2380: "etcd", 3306: "MySQL",
@@ -108,7 +108,7 @@ var sensitive = map[int]string{
 	27017: "MongoDB", 50000: "Db2",
 }
 
-// openPorts finds sensitive ports that a policy lets everybody to.
+// openPorts finds sensitive ports that a policy opens to everybody.
 func (l *linter) openPorts(p *schema.Policy) {
 	if !l.letsEverybodyIn(p) {
 		return
@@ -126,12 +126,12 @@ func (l *linter) openPorts(p *schema.Policy) {
 		return
 	}
 	sort.Strings(found)
-	l.add(p, Finding{Code: "SW007", Hint: true, Summary: "A database or admin port that is open to everybody", At: p.Range,
-		Detail: fmt.Sprintf("Everybody may reach port %s. If that is meant, say so with # seawall:ignore SW007 and the reason.", strings.Join(found, ", "))})
+	l.add(p, Finding{Code: "SW007", Hint: true, Summary: "A database or admin port open to everybody", At: p.Range,
+		Detail: fmt.Sprintf("Everybody may reach port %s. If that is intended, add # seawall:ignore SW007 and a reason.", strings.Join(found, ", "))})
 }
 
-// letsEverybodyIn reports whether all of a family may reach a policy's ports, but
-// for what the guard denies.
+// letsEverybodyIn reports whether a policy's ports are open to all of a family, except for what
+// the guard denies.
 func (l *linter) letsEverybodyIn(p *schema.Policy) bool {
 	for _, r := range l.resolve {
 		denied, all := false, address.Set(nil)
@@ -148,7 +148,7 @@ func (l *linter) letsEverybodyIn(p *schema.Policy) bool {
 	return false
 }
 
-// oneFamily finds policies of both families whose allow blocks name one alone.
+// oneFamily finds policies for both families whose allow blocks name only one.
 func (l *linter) oneFamily(p *schema.Policy) {
 	if len(p.Address) > 0 || p.Default == schema.Pass {
 		return
@@ -168,6 +168,6 @@ func (l *linter) oneFamily(p *schema.Policy) {
 	if six {
 		named, other = other, named
 	}
-	l.add(p, Finding{Code: "SW008", Hint: true, Summary: "A policy that lets in one address family alone", At: p.Range,
-		Detail: fmt.Sprintf("All who are allowed are named by %s addresses, so every %s client is denied. If somebody has both, name both.", named, other)})
+	l.add(p, Finding{Code: "SW008", Hint: true, Summary: "A policy that allows only one address family", At: p.Range,
+		Detail: fmt.Sprintf("All allowed sources are %s addresses, so every %s client is denied. For a client that has both, allow both addresses.", named, other)})
 }

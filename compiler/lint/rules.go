@@ -9,8 +9,8 @@ import (
 	"github.com/seawall/seawall/schema"
 )
 
-// reach is an allow or deny block in one family: what it names, and what it
-// decides after those before it.
+// reach is an allow or deny block in one family: the sources it names, and those it decides about
+// after the blocks before it.
 type reach struct {
 	rule           *schema.Rule
 	guard          bool
@@ -18,14 +18,14 @@ type reach struct {
 	decides        address.Set
 }
 
-// verdict is what a rule does, for telling whether two do the same.
+// verdict is what a rule does, to compare two rules.
 type verdict struct {
 	v   schema.Verdict
 	log string
 }
 
-// reaches works out the blocks that decide for a policy, guard first, in one
-// family; for a nil policy those of the guard alone.
+// reaches computes the blocks that decide for a policy in one family, guard first; for a nil
+// policy, those of the guard only.
 func (l *linter) reaches(p *schema.Policy, r *address.Resolver) []reach {
 	var list []reach
 	var decided address.Set
@@ -52,7 +52,7 @@ func (l *linter) reaches(p *schema.Policy, r *address.Resolver) []reach {
 	return list
 }
 
-// rules finds the blocks of a policy, or of the guard, that do nothing.
+// rules finds the blocks of a policy, or of the guard, that have no effect.
 func (l *linter) rules(p *schema.Policy) {
 	four, six := l.reaches(p, l.resolve[0]), l.reaches(p, l.resolve[1])
 	for i := range four {
@@ -65,23 +65,22 @@ func (l *linter) rules(p *schema.Policy) {
 		}
 		l.idleExcept(p, four[i], six[i])
 		if p != nil && l.sameAsRest(p, four, i) && l.sameAsRest(p, six, i) {
-			l.add(p, Finding{Code: "SW003", Summary: "A rule that changes nothing", At: four[i].rule.Range,
-				Detail: "Without this block the same would happen to everybody that it decides about: the blocks after it, or the default, say the same. Leave it out, or change what it says."})
+			l.add(p, Finding{Code: "SW003", Summary: "A redundant rule", At: four[i].rule.Range,
+				Detail: "The blocks after this one, or the default, have the same effect on all of its sources. Remove it or change it."})
 		}
 	}
 }
 
 func (l *linter) neverMatches(p *schema.Policy, four, six []reach, i int) {
 	rule := four[i].rule
-	detail := "The blocks before it have decided about all of its sources: " + shadows(four, six, i) + "."
+	detail := "Earlier blocks already decide about all of its sources: " + shadows(four, six, i) + "."
 	if address.Empty(four[i].without) && address.Empty(six[i].without) {
-		detail = "Its except takes out all of its sources."
+		detail = "Its except excludes all of its sources."
 	}
 	l.add(p, Finding{Code: "SW001", Summary: "A rule that can never match", At: rule.Range, Detail: detail})
 }
 
-// shadows names the blocks that decide before block i about some of its
-// sources.
+// shadows names the earlier blocks that decide about some of the sources of block i.
 func shadows(four, six []reach, i int) string {
 	var list []string
 	for j := range i {
@@ -104,8 +103,8 @@ func (l *linter) idleExcept(p *schema.Policy, four, six reach) {
 		return
 	}
 	if same(four.named, four.without) && same(six.named, six.without) {
-		l.add(p, Finding{Code: "SW002", Summary: "An except that takes nothing out", At: exceptRange(four.rule),
-			Detail: "None of these addresses is among the sources of the block."})
+		l.add(p, Finding{Code: "SW002", Summary: "An except that excludes nothing", At: exceptRange(four.rule),
+			Detail: "None of these addresses is among the block's sources."})
 	}
 }
 
@@ -113,8 +112,8 @@ func exceptRange(r *schema.Rule) hcl.Range { return r.Except.Range }
 
 func same(a, b address.Set) bool { return a.Equal(b) }
 
-// sameAsRest reports whether what block i decides would be decided alike by the
-// blocks after it and the default.
+// sameAsRest reports whether the blocks after block i and the default would decide the same for
+// the sources of block i.
 func (l *linter) sameAsRest(p *schema.Policy, list []reach, i int) bool {
 	mine := verdict{list[i].rule.Verdict, list[i].rule.Log}
 	rest := list[i].decides

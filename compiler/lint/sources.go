@@ -10,8 +10,8 @@ import (
 	"github.com/seawall/seawall/schema"
 )
 
-// unusedSets finds sets that no rule, forward or test names, directly or by way
-// of another set that is used.
+// unusedSets finds sets that no rule, forward or test names, directly or through another set in
+// use.
 func (l *linter) unusedSets() {
 	used := map[*schema.Set]bool{}
 	var mark func(*schema.Sources)
@@ -30,8 +30,8 @@ func (l *linter) unusedSets() {
 	l.eachSources(mark)
 	for _, s := range l.doc.Sets {
 		if !used[s] {
-			l.add(nil, Finding{Code: "SW005", Summary: "A set that nobody uses", At: s.Range,
-				Detail: fmt.Sprintf("No block names set.%s.", s.Name)})
+			l.add(nil, Finding{Code: "SW005", Summary: "An unused set", At: s.Range,
+				Detail: fmt.Sprintf("No block uses set.%s.", s.Name)})
 		}
 	}
 }
@@ -60,8 +60,7 @@ func (l *linter) eachSources(f func(*schema.Sources)) {
 	}
 }
 
-// nowhere are addresses from which nothing comes in from outside, with the
-// reason.
+// nowhere are addresses that no packet from outside has as its source, with the reason.
 var nowhere = []struct {
 	prefix netip.Prefix
 	what   string
@@ -70,13 +69,13 @@ var nowhere = []struct {
 	{netip.MustParsePrefix("::1/128"), "the loopback address"},
 	{netip.MustParsePrefix("224.0.0.0/4"), "a multicast address, which is never a source"},
 	{netip.MustParsePrefix("ff00::/8"), "a multicast address, which is never a source"},
-	{netip.MustParsePrefix("0.0.0.0/8"), "an address of \"this network\", which no packet from outside has"},
+	{netip.MustParsePrefix("0.0.0.0/8"), "an address of \"this network\", which is never the source of a packet from outside"},
 	{netip.MustParsePrefix("255.255.255.255/32"), "the broadcast address, which is never a source"},
-	{netip.MustParsePrefix("::/128"), "the unspecified address, which no packet from outside has"},
+	{netip.MustParsePrefix("::/128"), "the unspecified address, which is never the source of a packet from outside"},
 }
 
-// unroutable finds sources from which nothing can come. Sources of policies and
-// the guard count; a test may well ask for them.
+// unroutable finds sources that no packet can have. Sources of policies and the guard count; a
+// test may use them intentionally.
 func (l *linter) unroutable() {
 	seen := map[string]bool{}
 	inFile := map[string][]hcl.Range{}
@@ -99,7 +98,7 @@ func (l *linter) unroutable() {
 						if len(inFile[list.File]) > maxOfList && e.Range == nil {
 							continue
 						}
-						l.add(nil, Finding{Code: "SW006", Summary: "A source from which nothing comes", At: at,
+						l.add(nil, Finding{Code: "SW006", Summary: "A source that no packet can have", At: at,
 							Detail: fmt.Sprintf("%s is %s.", e, n.what)})
 					}
 				}
@@ -122,16 +121,16 @@ func (l *linter) unroutable() {
 	}
 	for _, file := range slices.Sorted(maps.Keys(inFile)) {
 		if n := len(inFile[file]) - maxOfList; n > 0 {
-			l.add(nil, Finding{Code: "SW006", Summary: "Sources from which nothing comes", At: inFile[file][maxOfList],
-				Detail: fmt.Sprintf("%d more lines of %s have one.", n, file)})
+			l.add(nil, Finding{Code: "SW006", Summary: "Sources that no packet can have", At: inFile[file][maxOfList],
+				Detail: fmt.Sprintf("%d more lines of %s have such a source.", n, file)})
 		}
 	}
 }
 
-// maxOfList is how many lines of one list file are named.
+// maxOfList is the number of findings reported per list file.
 const maxOfList = 20
 
-// spanRange is the place of a span: its expression, or its line in a list.
+// spanRange is the position of a span: its expression, or its line in a list file.
 func spanRange(file string, s schema.Span) hcl.Range {
 	if s.Range != nil {
 		return *s.Range
