@@ -12,25 +12,25 @@ import (
 	"go4.org/netipx"
 )
 
-// Gaps are what a policy and a host's published ports have no match for.
+// Gaps are the mismatches between a policy and a host's published ports.
 type Gaps struct {
-	Unnamed     []Gap // published, and no policy names it, or not all of it
+	Unnamed     []Gap // published, but not named by any policy, or not completely
 	Unpublished []Unpublished
 }
 
-// Unpublished is a policy some of whose ports no container publishes.
+// Unpublished is a policy with ports that no container publishes.
 type Unpublished struct {
 	Policy *schema.Policy
-	Ports  []schema.Ports // none when it is all of them
+	Ports  []schema.Ports // none if it is all of them
 }
 
-// Gap is a published port of which policies do not name all.
+// Gap is a published port that policies do not name completely.
 type Gap struct {
-	Port         // of a range, those that have the same gap
-	Parts []Part // what is not named; none when nothing is named
+	Port         // for a range, the ports with the same gap
+	Parts []Part // what is not named; none if nothing is named
 }
 
-// String says the gap in a line.
+// String describes the gap in one line.
 func (g Gap) String() string {
 	on := ""
 	switch {
@@ -53,10 +53,9 @@ func (g Gap) String() string {
 	return text
 }
 
-// Check holds published ports against a policy. A port counts as named where the
-// policies together have it in their scope, on every address on which it is published
-// and on every interface on which traffic from outside arrives: the policy's external
-// ones, and those that are known of the host.
+// Check compares published ports with a policy. A port counts as named if the policies together
+// cover it on every address on which it is published and on every interface on which outside
+// traffic arrives: the policy's external ones, and those known from the host.
 func Check(ports []Port, doc *schema.Document, interfaces ...string) Gaps {
 	var g Gaps
 	external := slices.Clone(doc.Host.Outside())
@@ -94,8 +93,8 @@ func Open(networks []docker.KnownNetwork, doc *schema.Document) []docker.KnownNe
 	return list
 }
 
-// unpublished are the ports of a policy of which no container publishes any; false for
-// none. One that names every port is about what there will be, too.
+// unpublished returns the ports of a policy that no container publishes; false if there are none.
+// A policy that names every port is also meant for future ones.
 func unpublished(policy *schema.Policy, ports []Port) (Unpublished, bool) {
 	x := Unpublished{Policy: policy}
 	for _, r := range policy.Ports {
@@ -114,19 +113,19 @@ func unpublished(policy *schema.Policy, ports []Port) (Unpublished, bool) {
 
 const maxPort = 65535
 
-// String says it in a line, without where the policy is.
+// String describes it in one line, without the policy's position.
 func (u Unpublished) String() string {
 	if len(u.Ports) == 0 {
-		return "no container publishes a port of it"
+		return "no container publishes any of its ports"
 	}
 	var list []string
 	for _, r := range u.Ports {
 		list = append(list, Port{First: int(r.First), Last: int(r.Last), Protocol: r.Protocol.String()}.Name())
 	}
-	return "no container publishes its " + strings.Join(list, ", ")
+	return "no container publishes " + strings.Join(list, ", ")
 }
 
-// about are the policies whose scope has some of a port.
+// about returns the policies whose scope includes part of a port.
 func about(p Port, policies []*schema.Policy) []*schema.Policy {
 	var list []*schema.Policy
 	for _, policy := range policies {
@@ -159,14 +158,14 @@ func addresses(p Port) *netipx.IPSet {
 	return set(&b)
 }
 
-// set is what a builder has. It fails for an invalid address alone, and none is put in.
+// set is the result of a builder. It only fails for an invalid address, and none is added.
 func set(b *netipx.IPSetBuilder) *netipx.IPSet {
 	s, _ := b.IPSet()
 	return s
 }
 
-// gaps are the ports of a range that policies do not name all of, each run of ports
-// that have the same gap as one.
+// gaps are the ports of a range that policies do not name completely, with consecutive ports that
+// have the same gap joined.
 func gaps(p Port, policies []*schema.Policy, external []schema.Interface) []Gap {
 	var list []Gap
 	for _, piece := range cut(p, policies) {
@@ -183,8 +182,8 @@ func gaps(p Port, policies []*schema.Policy, external []schema.Interface) []Gap 
 	return list
 }
 
-// cut divides a range where a policy's ports begin or end: each piece is in a policy's
-// ports as a whole, or not at all.
+// cut splits a range where a policy's ports begin or end: each piece is either completely in a
+// policy's ports, or not at all.
 func cut(p Port, policies []*schema.Policy) []Port {
 	starts := []int{p.First}
 	for _, policy := range policies {

@@ -7,8 +7,8 @@ import (
 	"github.com/compose-spec/compose-go/v2/cli"
 )
 
-// FromCompose reads the published ports of a compose file. The file's own
-// environment files and variables count, as for docker compose.
+// FromCompose reads the published ports of a compose file. Its environment files and variables
+// apply as in docker compose.
 func FromCompose(ctx context.Context, path string) ([]Port, error) {
 	options, err := cli.NewProjectOptions([]string{path}, cli.WithOsEnv, cli.WithDotEnv, cli.WithName("seawall"))
 	if err != nil {
@@ -26,7 +26,7 @@ func FromCompose(ctx context.Context, path string) ([]Port, error) {
 		for _, p := range s.Ports {
 			first, last, ok := portRange(p.Published)
 			if !ok {
-				continue // published on a port that the engine picks when it starts
+				continue // published on a port that the engine picks at startup
 			}
 			protocol := p.Protocol
 			if protocol == "" {

@@ -7,7 +7,7 @@ import (
 	"github.com/seawall/seawall/compiler/inventory"
 )
 
-// What docker inspect prints of two containers, as a first policy to decide about.
+// The output of docker inspect for two containers becomes a first policy to decide about.
 func ExamplePolicy() {
 	ports, err := inventory.FromInspect([]byte(`[
   {"Name": "/web", "Config": {"Image": "nginx:1.29"}, "NetworkSettings": {"Ports": {
@@ -20,20 +20,20 @@ func ExamplePolicy() {
 	}
 	fmt.Printf("%s", inventory.Policy(ports, []string{"eth0"}))
 	// Output:
-	// # The published ports of this host, as they are open today. Decide about each.
+	// # The published ports of this host, as open as they are today. Decide on each.
 	// host {
 	//   external = ["eth0"]
-	//   # "deny" closes what no policy below names, once all is named.
+	//   # Once every port is named below, "deny" closes everything else.
 	//   unlisted = "allow"
 	// }
 	//
 	// policy "web" {
 	//   description = "nginx:1.29"
 	//   ports       = ["8080/tcp"]
-	//   # Everybody reaches it today. Decide: "deny", and allow { sources = [...] } for those who may.
+	//   # Open to everybody today. To restrict it: "deny", and allow { sources = [...] } for those who may reach it.
 	//   default = "allow"
 	// }
 	//
-	// # Published on the loopback alone, which nobody outside reaches:
+	// # Published only on the loopback address, which nobody outside can reach:
 	// #   db: 5432/tcp on 127.0.0.1
 }

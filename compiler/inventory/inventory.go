@@ -1,10 +1,10 @@
-// Package inventory is the published ports of a host as its containers say them,
-// and a first policy for them: every port open to whom it is open today, and
+// Package inventory reads the published ports of a host from its containers,
+// and writes a first policy for them: every port stays as open as it is today, and is
 // marked for a decision.
 //
 //	inventory.go  from docker inspect's JSON
 //	compose.go    from a compose file
-//	check.go      what a policy and the published ports have no match for
+//	check.go      mismatches between a policy and the published ports
 //	part.go       the part of a port's addresses and interfaces that no policy names
 //	write.go      the first policy
 package inventory
@@ -23,17 +23,16 @@ import (
 
 // Port is one published port, or a range of them.
 type Port struct {
-	Container   string // or the service of a compose file
+	Container   string // or service of a compose file
 	Image       string
-	Address     netip.Addr // the host address; 0.0.0.0 or :: for every one of a family, the zero Addr for every one
+	Address     netip.Addr // the host address; 0.0.0.0 or :: for every address of a family, the zero Addr for every address
 	First, Last int
 	Protocol    string
-	// Routed is a port of a routed network: Address is the container's own, and the port
-	// is the container's.
+	// Routed marks a port on a routed network: Address and port are the container's own.
 	Routed bool
 }
 
-// Name is the port as a policy has it.
+// Name is the port as written in a policy.
 func (p Port) Name() string {
 	text := fmt.Sprint(p.First)
 	if p.Last != p.First {
@@ -42,17 +41,17 @@ func (p Port) Name() string {
 	return text + "/" + p.Protocol
 }
 
-// Outside reports whether clients from outside can reach the port: not one that is
-// published on the loopback alone.
+// Outside reports whether clients from outside can reach the port: false if it is only published
+// on a loopback address.
 func (p Port) Outside() bool { return !p.Address.IsLoopback() }
 
-// container is what is read of docker inspect.
+// container holds what is read from docker inspect.
 type container struct {
 	Name   string
 	Config struct{ Image string }
 	State  struct{ Running bool }
-	IPAM   *struct{} // a network's, of which docker inspect prints one as well
-	// The ports of a running container, and those it was made with.
+	IPAM   *struct{} // set for a network, which docker inspect prints as well
+	// The ports of a running container, and those it was created with.
 	NetworkSettings *struct {
 		Ports    map[string][]binding
 		Networks map[string]struct{ IPAddress, GlobalIPv6Address string }
@@ -63,8 +62,8 @@ type container struct {
 	}
 }
 
-// published are the container's bindings. One on the host's network publishes
-// nothing, whatever it was made with.
+// published are the container's bindings. A container on the host's network publishes nothing,
+// whatever it was created with.
 func (c container) published() map[string][]binding {
 	switch {
 	case c.HostConfig.NetworkMode == "host":
@@ -77,9 +76,8 @@ func (c container) published() map[string][]binding {
 
 type binding struct{ HostIp, HostPort string }
 
-// routed are the ports of a binding without a port of the host: those of a running
-// container on a routed network. A container that does not run gets its port when it
-// starts.
+// routed returns the ports of a binding without a host port: those of a running container on a
+// routed network. A stopped container gets its port when it starts.
 func (c container) routed(target string, b binding) []Port {
 	number, protocol, _ := strings.Cut(target, "/")
 	first, last, ok := portRange(number)
@@ -98,16 +96,15 @@ func (c container) routed(target string, b binding) []Port {
 	return list
 }
 
-// notContainers is what is wrong with a text that docker inspect did not print for
-// containers.
+// notContainers is the error for text that is not docker inspect output for containers.
 func notContainers(src []byte, err error) error {
-	const not = "this is not what docker inspect prints, a JSON list of containers"
+	const not = "this is not the output of docker inspect, a JSON list of containers"
 	var syntax *json.SyntaxError
 	switch {
 	case len(bytes.TrimSpace(src)) == 0:
 		return errors.New(not + ": it is empty")
 	case errors.As(err, &syntax) && int(syntax.Offset) >= len(src):
-		return errors.New(not + ": it ends in the middle")
+		return errors.New(not + ": it is truncated")
 	case errors.As(err, &syntax):
 		return fmt.Errorf("%s: %w, at byte %d", not, syntax, syntax.Offset)
 	}
@@ -126,7 +123,7 @@ func FromInspect(src []byte) ([]Port, error) {
 	}
 	for _, c := range containers {
 		if c.NetworkSettings == nil && c.HostConfig.PortBindings == nil {
-			return nil, errors.New("this is a JSON list, but of something else than containers; docker inspect $(docker ps -q) prints those")
+			return nil, errors.New("this is a JSON list, but not of containers; use the output of docker inspect $(docker ps -q)")
 		}
 		for target, bindings := range c.published() {
 			_, protocol, _ := strings.Cut(target, "/")
@@ -143,7 +140,7 @@ func FromInspect(src []byte) ([]Port, error) {
 	return tidy(list), nil
 }
 
-// hostAddress is the zero Addr for an address that is left out: every address.
+// hostAddress parses a host address; the zero Addr, for every address, if there is none.
 func hostAddress(text string) netip.Addr {
 	a, err := netip.ParseAddr(text)
 	if err != nil {
@@ -162,13 +159,13 @@ func portRange(text string) (first, last int, ok bool) {
 	return first, last, err1 == nil && err2 == nil && first > 0 && first <= last && last <= 65535
 }
 
-// tidy sorts ports, leaves out what is listed twice, and joins neighbours. A port that
-// is published on every address is listed for IPv4 and for IPv6, and becomes one.
+// tidy sorts ports, removes duplicates and joins adjacent ones. A port that is published on every
+// address is listed for IPv4 and for IPv6, and becomes one.
 func tidy(list []Port) []Port {
 	return join(bothFamilies(list))
 }
 
-// bothFamilies makes one port of two that differ in their family alone.
+// bothFamilies merges two ports that only differ in their family.
 func bothFamilies(list []Port) []Port {
 	listed := map[Port]bool{}
 	for _, p := range list {
@@ -190,7 +187,7 @@ func bothFamilies(list []Port) []Port {
 	return out
 }
 
-// join sorts ports and makes one range of neighbours.
+// join sorts ports and merges adjacent ones into ranges.
 func join(list []Port) []Port {
 	sort.Slice(list, func(i, j int) bool {
 		a, b := list[i], list[j]

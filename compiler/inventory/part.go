@@ -9,19 +9,18 @@ import (
 	"go4.org/netipx"
 )
 
-// Part is some host addresses, as they are reached over some interfaces, on which no
-// policy names a port.
+// Part is a set of host addresses, reached over some interfaces, on which no policy names a port.
 type Part struct {
 	Interfaces []string // "eth1", or "eth+ except eth0"; none for every external one
 	addresses  *netipx.IPSet
-	of         *netipx.IPSet // all on which the port is published
+	of         *netipx.IPSet // all addresses on which the port is published
 }
 
 func (p Part) equal(q Part) bool {
 	return slices.Equal(p.Interfaces, q.Interfaces) && p.addresses.Equal(q.addresses)
 }
 
-// String says the part, to follow "which no policy names".
+// String describes the part, to follow "which no policy names".
 func (p Part) String() string {
 	over := strings.Join(p.Interfaces, " and ")
 	switch {
@@ -33,8 +32,8 @@ func (p Part) String() string {
 	return "on " + over + " " + p.where("for ")
 }
 
-// where says the addresses, each kind with a preposition; "" for all on which the port
-// is published.
+// where lists the addresses, each kind with a preposition; "" for all on which the port is
+// published.
 func (p Part) where(preposition string) string {
 	if p.addresses.Equal(p.of) {
 		return ""
@@ -58,7 +57,7 @@ func (p Part) where(preposition string) string {
 	return strings.Join(list, ", or ")
 }
 
-// some says part of a family's addresses by what is shorter to say.
+// some describes part of a family's addresses in the shorter of two ways.
 func some(left, rest *netipx.IPSet, name string) string {
 	if len(left.Prefixes()) < len(rest.Prefixes()) {
 		return shown(left)
@@ -66,7 +65,7 @@ func some(left, rest *netipx.IPSet, name string) string {
 	return fmt.Sprintf("%s addresses other than %s", name, shown(rest))
 }
 
-// shown lists the addresses of a set, the first of many.
+// shown lists the first few addresses of a set.
 func shown(s *netipx.IPSet) string {
 	const most = 4
 	var list []string
@@ -100,8 +99,8 @@ func without(s, t *netipx.IPSet) *netipx.IPSet {
 	return set(&b)
 }
 
-// unnamed are the parts of a port, one piece of cut, that no policy names, and whether
-// there are none. A port of which nothing is named has one gap without parts.
+// unnamed returns the parts of a port, one piece of cut, that no policy names, and whether there
+// are none. A port that is not named at all has one gap without parts.
 func unnamed(p Port, policies []*schema.Policy, external []schema.Interface) (parts []Part, named bool) {
 	of := addresses(p)
 	all, cells := true, cellsOf(policies, external)
@@ -141,7 +140,7 @@ func (c cell) coveredBy(list []schema.Interface) bool {
 	return slices.ContainsFunc(list, func(i schema.Interface) bool { return i.Covers(c.Interface) })
 }
 
-// cellsOf divides the host's external interfaces by what policies say of them.
+// cellsOf splits the host's external interfaces by the interfaces of the policies.
 func cellsOf(policies []*schema.Policy, external []schema.Interface) []cell {
 	patterns := slices.Clone(external)
 	for _, p := range policies {

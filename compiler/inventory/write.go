@@ -11,14 +11,14 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// Policy writes a first policy: each container's ports open to everybody, as they
-// are without a policy, and each marked for a decision.
+// Policy writes a first policy: each container's ports stay open to everybody, as they are
+// without a policy, and each is marked for a decision.
 func Policy(ports []Port, external []string) []byte {
 	f := hclwrite.NewEmptyFile()
-	comment(f.Body(), "The published ports of this host, as they are open today. Decide about each.")
+	comment(f.Body(), "The published ports of this host, as open as they are today. Decide on each.")
 	host := f.Body().AppendNewBlock("host", nil).Body()
 	host.SetAttributeValue("external", strs(external))
-	comment(host, "\"deny\" closes what no policy below names, once all is named.")
+	comment(host, "Once every port is named below, \"deny\" closes everything else.")
 	host.SetAttributeValue("unlisted", cty.StringVal("allow"))
 	names := map[string]bool{}
 	ports = everyAddress(ports)
@@ -37,7 +37,7 @@ func Policy(ports []Port, external []string) []byte {
 	}
 	if len(inside) > 0 {
 		f.Body().AppendNewline()
-		comment(f.Body(), "Published on the loopback alone, which nobody outside reaches:")
+		comment(f.Body(), "Published only on the loopback address, which nobody outside can reach:")
 		for _, p := range inside {
 			comment(f.Body(), fmt.Sprintf("  %s: %s on %s", oneLine(p.Container), p.Name(), p.Address))
 		}
@@ -45,8 +45,8 @@ func Policy(ports []Port, external []string) []byte {
 	return hclwrite.Format(f.Bytes())
 }
 
-// everyAddress are the ports with every address in place of every one of a family: a
-// first policy is about both.
+// everyAddress replaces "every address of a family" with "every address": a first policy covers
+// both.
 func everyAddress(ports []Port) []Port {
 	list := slices.Clone(ports)
 	for i, p := range list {
@@ -72,9 +72,9 @@ func writePolicy(body *hclwrite.Body, group []Port, names map[string]bool) {
 		b.SetAttributeValue("address", strs([]string{first.Address.String()}))
 	}
 	if first.Routed {
-		comment(b, "Its network is routed: this is the container's own address, and another one once the container is made anew.")
+		comment(b, "Its network is routed: this is the container's own address, which changes when the container is recreated.")
 	}
-	comment(b, "Everybody reaches it today. Decide: \"deny\", and allow { sources = [...] } for those who may.")
+	comment(b, "Open to everybody today. To restrict it: \"deny\", and allow { sources = [...] } for those who may reach it.")
 	b.SetAttributeValue("default", cty.StringVal("allow"))
 }
 
@@ -82,7 +82,7 @@ func comment(b *hclwrite.Body, text string) {
 	b.AppendUnstructuredTokens(hclwrite.Tokens{{Type: hclsyntax.TokenComment, Bytes: []byte("# " + text + "\n")}})
 }
 
-// oneLine keeps a text that comes from others on its line.
+// oneLine keeps untrusted text on one line.
 func oneLine(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r < 0x20 || r == 0x7f {
@@ -92,7 +92,7 @@ func oneLine(text string) string {
 	}, text)
 }
 
-// unique makes a policy's name of a container's.
+// unique derives a unique policy name from a container's.
 func unique(name string, names map[string]bool) string {
 	clean := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.' {
