@@ -11,14 +11,14 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// hostTables are the tables in which rules may name the host's addresses.
+// hostTables are the tables whose rules may name the host's addresses.
 func (f *family) hostTables() []*iptables.Table {
 	t := f.Layout.Tables
 	return slices.DeleteFunc([]*iptables.Table{t.Raw, t.Mangle, t.Nat, t.Filter, t.Security}, func(t *iptables.Table) bool { return t == nil })
 }
 
-// namedAddresses are the addresses of the host that rules ask for, as the destination or
-// the original one, in order.
+// namedAddresses are the host addresses that rules match as the current or original destination,
+// in order.
 func (f *family) namedAddresses() []netip.Prefix {
 	var list []netip.Prefix
 	add := func(p netip.Prefix) {
@@ -45,7 +45,7 @@ func (f *family) namedAddresses() []netip.Prefix {
 	return list
 }
 
-// originals are the addresses that a rule's --ctorigdst has.
+// originals are the addresses of a rule's --ctorigdst.
 func originals(r *iptables.Rule, f packet.Family) []netip.Prefix {
 	var list []netip.Prefix
 	for _, m := range r.Matches {
@@ -65,7 +65,7 @@ func originals(r *iptables.Rule, f packet.Family) []netip.Prefix {
 	return list
 }
 
-// anywhere is an address that no rule names, to stand for all those of the host.
+// anywhere is an address that no rule names, standing for all other addresses of the host.
 func (f *family) anywhere() netip.Addr {
 	list := []string{"198.51.100.2", "203.0.113.2", "192.0.2.2", "100.64.0.2", "9.9.9.2"}
 	if f.Family == packet.IPv6 {
@@ -80,16 +80,16 @@ func (f *family) anywhere() netip.Addr {
 	return netip.MustParseAddr(list[0])
 }
 
-// firstPort is the first port that is no service's by rule.
+// firstPort is the first port that is usually not assigned to a service.
 const (
 	firstPort = 1024
 	maxPort   = 65535
 )
 
-// portRange is ports that every rule treats alike.
+// portRange is a range of ports that every rule treats alike.
 type portRange struct{ first, last int }
 
-// namedPorts divides the ports that rules name where one of their ranges begins or ends.
+// namedPorts splits the ports that rules name where one of their ranges begins or ends.
 func (f *family) namedPorts() []portRange {
 	var named [][2]int
 	var starts []int
@@ -116,7 +116,7 @@ func (f *family) namedPorts() []portRange {
 	return list
 }
 
-// unnamedPort is a port that no rule asks for, to stand for all those.
+// unnamedPort is a port that no rule matches, standing for all such ports.
 func (f *family) unnamedPort() int {
 	var list [][2]int
 	for _, t := range f.hostTables() {
@@ -139,7 +139,7 @@ func (f *family) unnamedPort() int {
 	return port
 }
 
-// portsOf are the ports, each from the first to the last, that a rule names.
+// portsOf are the port ranges that a rule names.
 func portsOf(r *iptables.Rule) (list [][2]int) {
 	for _, m := range r.Matches {
 		for _, o := range m.Options {
@@ -162,11 +162,11 @@ func portsOf(r *iptables.Rule) (list [][2]int) {
 	return list
 }
 
-// noSubnet gives a bridge whose addresses are not known a route to one that nobody has.
+// noSubnet is a placeholder subnet for the route to a bridge whose addresses are not known.
 func (f *family) noSubnet(bridge string) netip.Prefix {
 	a := netip.MustParseAddr("192.0.0.8") // IPv4's dummy address (RFC 7600)
 	if f.Family == packet.IPv6 {
-		a = netip.MustParseAddr("100::2") // of the discard prefix (RFC 6666)
+		a = netip.MustParseAddr("100::2") // from the discard prefix (RFC 6666)
 	}
 	for slices.ContainsFunc(f.routes, func(r docker.Route) bool { return r.To.Contains(a) && r.Bridge != bridge }) {
 		a = a.Next()

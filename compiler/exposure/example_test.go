@@ -12,7 +12,7 @@ import (
 	"github.com/seawall/seawall/compiler/prove"
 )
 
-// tables are the tables of a text.
+// tables parses the tables in a text.
 func tables(text string, family packet.Family) docker.Tables {
 	f, err := iptables.Parse([]byte(text), iptables.Options{Family: family})
 	if err != nil {
@@ -21,8 +21,8 @@ func tables(text string, family packet.Family) docker.Tables {
 	return docker.TablesOf(f)
 }
 
-// DOCKER-USER keeps all but one network from port 8080 over IPv4. Over IPv6 there
-// is no DNAT, and docker-proxy serves everybody.
+// DOCKER-USER keeps everybody except one network from port 8080 over IPv4. Over IPv6 there is no
+// DNAT, and docker-proxy serves everybody.
 func ExampleOf() {
 	four := tables(`*nat
 :PREROUTING ACCEPT [0:0]
@@ -52,5 +52,5 @@ COMMIT
 	//   eth0, IPv4, over DNAT: 192.0.2.0/24
 	// ! eth0, IPv6, over docker-proxy: everybody
 	//
-	// Note: clients that route to a container's own address through eth0 get in past DNAT: 172.17.0.2:80.
+	// Note: clients that route to a container's own address through eth0 bypass DNAT: 172.17.0.2:80.
 }

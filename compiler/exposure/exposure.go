@@ -1,10 +1,10 @@
-// Package exposure tells who can reach each port that Docker opens on a host, as its
-// chains stand: through raw, mangle, nat and filter, as package netfilter follows a
-// packet. Tables in, a report out.
+// Package exposure reports who can reach each port that Docker opens on a host. It follows
+// packets through the raw, mangle, nat and filter tables with package netfilter. Tables
+// in, a report out.
 //
 //	exposure.go  the report
-//	ports.go     the ports that are asked about
-//	address.go   the addresses and ports that packets are sent to
+//	ports.go     the ports to examine
+//	address.go   the addresses and ports to send packets to
 //	way.go       who gets in, and how
 //	write.go     the report as text, Markdown, HTML and JSON
 package exposure
@@ -24,37 +24,37 @@ import (
 	"github.com/seawall/seawall/compiler/prove"
 )
 
-// Host is the host that is asked about.
+// Host is the host to examine.
 type Host struct {
 	Families   []docker.Tables
-	Interfaces []string // those on which traffic from outside arrives
-	// Known is what Docker itself says of its containers; nil takes what the tables have.
+	Interfaces []string // where outside traffic arrives
+	// Known is what Docker reports about its containers; nil uses what the tables have.
 	Known *docker.Known
-	// RouteLocalnet are the interfaces on which the kernel takes IPv4 packets to the
-	// loopback (net.ipv4.conf.*.route_localnet), as kube-proxy has it.
+	// RouteLocalnet are the interfaces on which the kernel accepts IPv4 packets to the loopback
+	// (net.ipv4.conf.*.route_localnet), as kube-proxy enables.
 	RouteLocalnet []string
 }
 
-// Report is every port that Docker opens, and what there is to know about them all.
+// Report is every port that Docker opens, and notes about the whole host.
 type Report struct {
-	Ports []*Port // in order of the port, those of whole networks last
+	Ports []*Port // sorted by port, those of whole networks last
 	Notes []string
 }
 
-// Port is one port that Docker opens, and who reaches it.
+// Port is one port that Docker opens, and who can reach it.
 type Port struct {
 	Opened   docker.Opened
-	Protocol string // "" for every one
-	Port     int    // 0 for every one, or of an unprotected network for those that no rule names
-	// Last is the last of several ports from Port on, which are treated alike; 0 for one.
+	Protocol string // "" for every protocol
+	Port     int    // 0 for every port, or on an unprotected network for those that no rule names
+	// Last is the last of several ports, from Port on, that are treated alike; 0 for one port.
 	Last int
-	// Address is the host address, or "" for every one; of a routed or unprotected port
-	// it is the container's, or the CIDR of its network.
+	// Address is the host address, or "" for every address; for a routed or unprotected port, the
+	// container's address or the CIDR of its network.
 	Address       string
-	Container     string // address and port, of each family; "" when none is known
-	ContainerName string // "" when it is not known
+	Container     string // address and port in each family; "" if unknown
+	ContainerName string // "" if unknown
 	Bridge        string
-	Local         bool // it is published on the loopback alone, and nobody else reaches it
+	Local         bool // it is only published on the loopback, and nobody else can reach it
 	Ways          []Way
 }
 
@@ -83,7 +83,7 @@ func (p *Port) Name() string {
 	return text
 }
 
-// reader answers one question.
+// reader produces one report.
 type reader struct {
 	ctx       context.Context
 	limits    prove.Limits
@@ -94,28 +94,28 @@ type reader struct {
 	haveProxy bool // rules show that docker-proxy runs
 }
 
-// family is the rules of one family.
+// family holds the rules of one family.
 type family struct {
 	*docker.Layout
 	packet.Family
 	routes   []docker.Route
 	follower *netfilter.Follower
-	named    []netip.Prefix // the host's addresses that rules name
+	named    []netip.Prefix // the host addresses that rules name
 	port     int            // one that no rule names
-	ports    []portRange    // those that rules name, each treated alike
+	ports    []portRange    // those that rules name; each range is treated alike
 }
 
-// Of works out who reaches what, from each of the interfaces: the first packet of a new
-// connection, from a port that clients use, on its way through every table.
+// Of determines who can reach what, from each of the interfaces. It follows the first
+// packet of a new connection, from a port that clients use, through every table.
 //
-// Docker's userland proxy listens on a published port of every host address in both
-// families, unless Docker says otherwise. Where the port is not rewritten before (no
-// DNAT in that family) a client gets in there, past FORWARD (NETFILTER.md section 2).
+// Docker's userland proxy listens on published ports, on every host address in both
+// families unless Docker reports otherwise. Where the packet has not been rewritten (no
+// DNAT in that family), a client gets in there and bypasses FORWARD (NETFILTER.md section 2).
 //
-// The host is taken to forward packets. Answers, other processes of the host and what other
-// rules of nftables do are not looked at.
+// The host is assumed to forward packets. Replies, other processes on the host and other
+// nftables rules are not examined.
 //
-// The error is for tables that iptables itself would refuse, a *prove.HardError, or
+// The error is for tables that iptables itself would reject, a *prove.HardError, or
 // the context's.
 func Of(ctx context.Context, h Host, limits prove.Limits) (*Report, error) {
 	for _, t := range h.Families {
@@ -174,15 +174,15 @@ func (r *reader) family(t docker.Tables) *family {
 	return f
 }
 
-// sorted are the ports in order. Those of a whole network are one where tcp and udp do
-// not differ.
+// sorted returns the ports in order. Those of a whole network become one if tcp and udp do not
+// differ.
 func (r *reader) sorted() []*Port {
 	r.ports = alike(r.ports)
 	slices.SortStableFunc(r.ports, order)
 	var list []*Port
 	for _, x := range r.ports {
 		if len(x.Ways) == 0 && !x.Local {
-			continue // of a family that nothing is known of
+			continue // in a family without any rules
 		}
 		if n := len(list); n > 0 && x.Opened == docker.Unprotected && x.Port.Port == 0 {
 			if last := list[n-1]; last.Opened == x.Opened && last.Bridge == x.Bridge && last.Address == x.Address && reflect.DeepEqual(last.Ways, x.Ways) {
@@ -195,8 +195,8 @@ func (r *reader) sorted() []*Port {
 	return list
 }
 
-// alike leaves out the named ports of unprotected networks that are treated as the others
-// there, and makes one of neighbours that are treated alike.
+// alike removes the named ports of unprotected networks that are treated like the other ports
+// there, and merges adjacent ones that are treated alike.
 func alike(list []*found) []*found {
 	var out []*found
 	var others *found // the ports of the same address that no rule names
@@ -234,25 +234,25 @@ func order(a, b *found) int {
 	return cmp.Or(cmp.Compare(a.Port.Port, b.Port.Port), cmp.Compare(a.Protocol, b.Protocol), a.address.Compare(b.address), cmp.Compare(a.Opened, b.Opened))
 }
 
-// unseen notes what there was nothing to look at.
+// unseen notes what could not be examined.
 func (r *reader) unseen() {
 	for _, f := range packet.Families {
 		i := slices.IndexFunc(r.families, func(x *family) bool { return x.Family == f })
 		switch {
 		case i < 0:
-			r.note("no %v rules were given, so nothing is said about %[1]v", f)
+			r.note("no %v rules were given, so the report does not cover %[1]v", f)
 		case len(r.families[i].ports) > most && slices.ContainsFunc(r.ports, func(x *found) bool { return x.Opened == docker.Unprotected }):
-			r.note("the %v rules name many ports; of those of unprotected networks, the first %d were asked about", f, most)
+			r.note("the %v rules name many ports; on unprotected networks, only the first %d were examined", f, most)
 		case len(r.families[i].named) > most:
-			r.note("the %v rules name %d addresses; of those that may be the host's own, the first %d were asked about", f, len(r.families[i].named), most)
+			r.note("the %v rules name %d addresses; of those that may be the host's own, only the first %d were examined", f, len(r.families[i].named), most)
 		case r.families[i].Engine != docker.NoEngine && r.families[i].Tables.Nat == nil:
-			r.note("the %v rules have no table nat, in which Docker publishes ports", f)
+			r.note("the %v rules have no nat table, where Docker publishes ports", f)
 		}
 	}
 }
 
-// sentByOthers notes the rules of nat PREROUTING and its chains that are none of Docker's
-// and send packets to containers, or to other ports of the host.
+// sentByOthers notes the rules in nat PREROUTING and its chains that are not Docker's and send
+// packets to containers, or to other ports of the host.
 func (r *reader) sentByOthers() {
 	for _, f := range r.families {
 		if f.Tables.Nat == nil {
@@ -264,15 +264,15 @@ func (r *reader) sentByOthers() {
 			}
 			for _, rule := range c.Rules {
 				if to := r.sends(f, rule); to != "" {
-					r.note("a rule that is none of Docker's sends %v packets to %s; what it opens beside Docker's ports is not listed: -t nat %s", f.Family, to, rule.String(c.Name))
+					r.note("a rule that is not Docker's sends %v packets to %s; anything it opens apart from Docker's ports is not listed: -t nat %s", f.Family, to, rule.String(c.Name))
 				}
 			}
 		}
 	}
 }
 
-// sends is the container, or the published port of the host, to which a rule sends
-// packets; "" for neither.
+// sends is the container, or the published port of the host, to which a rule sends packets; ""
+// for neither.
 func (r *reader) sends(f *family, rule *iptables.Rule) string {
 	u := rule.Target.Use()
 	if u == nil {
@@ -283,7 +283,7 @@ func (r *reader) sends(f *family, rule *iptables.Rule) string {
 	case !ok:
 		return ""
 	case d.Host && slices.ContainsFunc(r.ports, func(x *found) bool { return d.Ports[0] != 0 && x.Port.Port == d.Ports[0] }):
-		return fmt.Sprintf("port %d of the host", d.Ports[0])
+		return fmt.Sprintf("port %d on the host", d.Ports[0])
 	case d.Addresses[0].IsValid() && slices.ContainsFunc(f.routes, func(x docker.Route) bool { return x.To.Contains(d.Addresses[0]) }):
 		if d.Ports[0] != 0 {
 			return netip.AddrPortFrom(d.Addresses[0], uint16(d.Ports[0])).String()

@@ -15,7 +15,7 @@ import (
 
 const captures = "../../testdata/captures/"
 
-// tables are those of a text.
+// tables parses the tables in a text.
 func tables(t *testing.T, text string, family packet.Family) docker.Tables {
 	t.Helper()
 	f, err := iptables.Parse([]byte(text), iptables.Options{Family: family})
@@ -25,7 +25,7 @@ func tables(t *testing.T, text string, family packet.Family) docker.Tables {
 	return docker.TablesOf(f)
 }
 
-// read is a file, "" for one that is not there.
+// read returns a file, "" if it does not exist.
 func read(t *testing.T, name string) string {
 	t.Helper()
 	src, err := os.ReadFile(name)
@@ -35,7 +35,7 @@ func read(t *testing.T, name string) string {
 	return string(src)
 }
 
-// ofHost is the report of a host.
+// ofHost returns the report of a host.
 func ofHost(t *testing.T, h Host) *Report {
 	t.Helper()
 	if h.Interfaces == nil {
@@ -48,7 +48,7 @@ func ofHost(t *testing.T, h Host) *Report {
 	return r
 }
 
-// capture is a captured host, with other lines in the place of some.
+// capture is a captured host, with some lines replaced.
 func capture(t *testing.T, engine string, four, six *strings.Replacer) Host {
 	t.Helper()
 	h := Host{}
@@ -75,12 +75,11 @@ func capture(t *testing.T, engine string, four, six *strings.Replacer) Host {
 	return h
 }
 
-// What the hosts of the captures let in. The texts in testdata were held against the
-// rules by hand: Docker's own rules let in everybody; IPv6 has DNAT for the network
-// that has IPv6, from all but link-local addresses, and docker-proxy for the others;
-// the routed network is reached by its own address where the engine knows that mode
-// (28), and its port of the host, which Docker lists for IPv6 alone, is docker-proxy's;
-// what is on 127.0.0.1 is local.
+// What the captured hosts let in. The texts in testdata were checked against the rules by hand:
+// Docker's own rules let in everybody; IPv6 has DNAT for the network that has IPv6, from all but
+// link-local addresses, and docker-proxy for the others; the routed network is reached by its own
+// address if the engine supports that mode (28), and its host port, which Docker lists only for
+// IPv6, is docker-proxy's; ports on 127.0.0.1 are local.
 func TestCaptures(t *testing.T) {
 	for _, engine := range []string{"engine-20.10-two-networks", "engine-26.1-modes", "engine-28.5-modes", "engine-29-modes", "engine-29-published-8080"} {
 		t.Run(engine, func(t *testing.T) {
@@ -98,8 +97,8 @@ func TestCaptures(t *testing.T) {
 	}
 }
 
-// Without docker inspect the ports are the same, but for the one that no rule shows,
-// and nothing has a name.
+// Without docker inspect the ports are the same, except for the one that no rule shows, and
+// nothing has a name.
 func TestNothingKnown(t *testing.T) {
 	for _, engine := range []string{"engine-28.5-modes", "engine-29-modes"} {
 		h := capture(t, engine, nil, nil)
@@ -117,8 +116,8 @@ func TestNothingKnown(t *testing.T) {
 	}
 }
 
-// The two back ends print the same rules in another order, and the names of bridges
-// differ from run to run.
+// The two backends print the same rules in a different order, and bridge names differ from run to
+// run.
 func TestLegacy(t *testing.T) {
 	nft := capture(t, "engine-28.5-modes", nil, nil)
 	nft.Families, nft.Known = nft.Families[:1], nil
@@ -129,8 +128,7 @@ func TestLegacy(t *testing.T) {
 	}
 }
 
-// Rules of DOCKER-USER, of INPUT and of others count, and so does the chain's
-// policy.
+// Rules in DOCKER-USER, in INPUT and of other tools count, and so does the chain's policy.
 func TestWhoGetsIn(t *testing.T) {
 	user := func(lines string) *strings.Replacer {
 		return strings.NewReplacer("-A FORWARD -j DOCKER-USER\n", "-A FORWARD -j DOCKER-USER\n"+lines)
@@ -149,7 +147,7 @@ func TestWhoGetsIn(t *testing.T) {
 			"! eth0, IPv4, over DNAT: everybody\n  eth0, IPv4, to 203.0.113.7, over DNAT: nobody\n  eth0, IPv6, over docker-proxy: nobody\n"},
 		{"the policy of FORWARD, and a bridge without its rules", strings.NewReplacer(":FORWARD ACCEPT", ":FORWARD DROP", "-A DOCKER-BRIDGE -o docker0 -j DOCKER\n", ""), input("-A INPUT -i eth0 -j DROP\n"),
 			"  eth0, IPv4, over DNAT: nobody\n  eth0, IPv6, over docker-proxy: nobody\n"},
-		{"a match that is not known", user("-A DOCKER-USER -i eth0 -m mystery --what -j DROP\n"), input("-A INPUT -i eth0 -j DROP\n"),
+		{"an unknown match", user("-A DOCKER-USER -i eth0 -m mystery --what -j DROP\n"), input("-A INPUT -i eth0 -j DROP\n"),
 			"  eth0, IPv4, over DNAT: at most everybody\n    cannot be evaluated: -t filter -A DOCKER-USER -i eth0 -m mystery --what -j DROP\n  eth0, IPv6, over docker-proxy: nobody\n"},
 	} {
 		t.Run(test.what, func(t *testing.T) {

@@ -2,7 +2,7 @@ package exposure
 
 import "encoding/json"
 
-// words are the means in JSON.
+// words are the means as JSON values.
 var words = [...]string{"dnat", "docker-proxy", "routed", "unprotected", "swarm", "redirect"}
 
 type jsonReport struct {

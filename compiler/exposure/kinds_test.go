@@ -49,8 +49,8 @@ COMMIT
 COMMIT
 `
 
-// unprotected is a network of mode nat-unprotected with one published port, which has
-// no ACCEPT of its own, and none of its containers is kept from others in raw.
+// unprotected is a network of mode nat-unprotected with one published port, which has no ACCEPT
+// of its own; raw does not protect its containers.
 const unprotected = `*nat
 :PREROUTING ACCEPT [0:0]
 :POSTROUTING ACCEPT [0:0]
@@ -78,7 +78,7 @@ COMMIT
 COMMIT
 `
 
-// openContainers are two containers of it, and one that is stopped.
+// openContainers are two of its containers, and a stopped one.
 const openContainers = `[
  {"Name": "/api", "State": {"Running": true}, "NetworkSettings": {"Networks": {"open": {"IPAddress": "172.23.0.2"}},
   "Ports": {"70/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8070"}, {"HostIp": "::", "HostPort": "8070"}]}}},
@@ -88,29 +88,29 @@ const openContainers = `[
 
 const noIPv6 = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\nCOMMIT\n"
 
-// user is rules of DOCKER-USER.
+// user returns rules in DOCKER-USER.
 func user(rules string) []string {
 	return []string{"-A FORWARD -j DOCKER-USER\n", "-A FORWARD -j DOCKER-USER\n" + rules}
 }
 
-// table is a table more.
+// table returns an additional table.
 func table(name, rules string) []string {
 	chains := map[string]string{"raw": ":PREROUTING ACCEPT [0:0]\n", "mangle": ":PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n"}
 	return []string{"*nat\n", "*" + name + "\n" + chains[name] + rules + "COMMIT\n*nat\n"}
 }
 
-// Others send packets to a published port of the host, on which docker-proxy listens, and
-// to a container past Docker's own rules: the first is known, and both are said.
+// Foreign rules send packets to a published port of the host, on which docker-proxy listens, and
+// to a container, bypassing Docker's own rules: the first is known, and both are reported.
 func TestSentByOthers(t *testing.T) {
 	nat := func(rule string) string {
 		return strings.Replace(unprotected, "-A PREROUTING", "-A PREROUTING "+rule+"\n-A PREROUTING", 1)
 	}
 	for _, test := range []struct{ rule, want string }{
-		{"-p tcp -m tcp --dport 8070 -j REDIRECT --to-ports 8070", "! eth0, IPv4, over REDIRECT to port 8070 of the host: everybody\n"},
+		{"-p tcp -m tcp --dport 8070 -j REDIRECT --to-ports 8070", "! eth0, IPv4, over REDIRECT to port 8070 on the host: everybody\n"},
 		{"-p tcp -m tcp --dport 8070 -j REDIRECT --to-ports 9", "at most everybody"},
 		{"-p tcp -m tcp --dport 9000 -j DNAT --to-destination 172.23.0.2:90",
-			"a rule that is none of Docker's sends IPv4 packets to 172.23.0.2:90; what it opens beside Docker's ports is not listed: -t nat -A PREROUTING -p tcp -m tcp --dport 9000 -j DNAT --to-destination 172.23.0.2:90"},
-		{"-p tcp -m tcp --dport 80 -j REDIRECT --to-ports 8070", "sends IPv4 packets to port 8070 of the host; what"},
+			"a rule that is not Docker's sends IPv4 packets to 172.23.0.2:90; anything it opens apart from Docker's ports is not listed: -t nat -A PREROUTING -p tcp -m tcp --dport 9000 -j DNAT --to-destination 172.23.0.2:90"},
+		{"-p tcp -m tcp --dport 80 -j REDIRECT --to-ports 8070", "sends IPv4 packets to port 8070 on the host; anything"},
 	} {
 		h := Host{Families: []docker.Tables{tables(t, nat(test.rule), packet.IPv4), tables(t, noIPv6, packet.IPv6)}, Interfaces: []string{"eth0"}}
 		report, err := Of(context.Background(), h, prove.Limits{})
@@ -120,8 +120,8 @@ func TestSentByOthers(t *testing.T) {
 	}
 }
 
-// What is published on the loopback is local, unless the kernel takes such packets from
-// an interface and no rule of Docker drops them.
+// A port published on the loopback is local, unless the kernel accepts such packets from an
+// interface and no Docker rule drops them.
 func TestRouteLocalnet(t *testing.T) {
 	local := strings.Replace(unprotected, "-A DOCKER ! -i br-open -p tcp", "-A DOCKER -d 127.0.0.1/32 ! -i br-open -p tcp", 1)
 	for _, test := range []struct {
@@ -142,7 +142,7 @@ func TestRouteLocalnet(t *testing.T) {
 	}
 }
 
-// What is reached of each kind of port, by hand.
+// Who reaches each kind of port, worked out by hand.
 func TestKinds(t *testing.T) {
 	for _, test := range []struct {
 		what, four, six, inspect string
@@ -159,11 +159,11 @@ func TestKinds(t *testing.T) {
 			"8070/tcp → api (172.23.0.2:70) on br-open\n! eth0, IPv4, over DNAT: everybody\n! eth0, IPv6, over docker-proxy: everybody\n\n" +
 				"every port of 172.23.0.2 → api on br-open\n! eth0, IPv4, unprotected: everybody\n\n" +
 				"every port of 172.23.0.3 → queue on br-open\n! eth0, IPv4, unprotected: everybody\n\n" + direct("172.23.0.2:70")},
-		{"unprotected, and tcp is closed but for one network", unprotected, noIPv6, "", user("-A DOCKER-USER ! -s 192.0.2.0/24 -i eth0 -p tcp -j DROP\n"),
+		{"unprotected, with tcp closed except for one network", unprotected, noIPv6, "", user("-A DOCKER-USER ! -s 192.0.2.0/24 -i eth0 -p tcp -j DROP\n"),
 			"8070/tcp → 172.23.0.2:70 on br-open\n  eth0, IPv4, over DNAT: 192.0.2.0/24\n! eth0, IPv6, over docker-proxy: everybody\n\n" +
 				"every tcp port of 172.23.0.0/16 on br-open\n  eth0, IPv4, unprotected: 192.0.2.0/24\n\n" +
 				"every udp port of 172.23.0.0/16 on br-open\n! eth0, IPv4, unprotected: everybody\n\n" + direct("172.23.0.2:70")},
-		{"unprotected, closed but for a range, of which one port is for one network", unprotected, noIPv6, openContainers,
+		{"unprotected, closed except for a range that has one port for one network", unprotected, noIPv6, openContainers,
 			user("-A DOCKER-USER ! -s 192.0.2.0/24 -i eth0 -p tcp -m tcp --dport 85 -j DROP\n-A DOCKER-USER -i eth0 -p tcp -m tcp --dport 80:90 -j RETURN\n-A DOCKER-USER -i eth0 -p tcp -j DROP\n"),
 			"80-84/tcp of 172.23.0.2 → api on br-open\n! eth0, IPv4, unprotected: everybody\n\n80-84/tcp of 172.23.0.3 → queue on br-open\n! eth0, IPv4, unprotected: everybody\n\n" +
 				"85/tcp of 172.23.0.2 → api on br-open\n  eth0, IPv4, unprotected: 192.0.2.0/24\n\n85/tcp of 172.23.0.3 → queue on br-open\n  eth0, IPv4, unprotected: 192.0.2.0/24\n\n" +
@@ -193,12 +193,12 @@ func TestKinds(t *testing.T) {
 	}
 }
 
-// direct is the note on the ways past DNAT.
+// direct is the note about ways that bypass DNAT.
 func direct(list string) string {
-	return "Note: clients that route to a container's own address through eth0 get in past DNAT: " + list + ".\n"
+	return "Note: clients that route to a container's own address through eth0 bypass DNAT: " + list + ".\n"
 }
 
-// What other tables do to port 8080 of a host of Docker 29, over DNAT and docker-proxy.
+// How other tables affect port 8080 on a Docker 29 host, over DNAT and docker-proxy.
 func TestTables(t *testing.T) {
 	const name = "8080/tcp → 172.17.0.2:80 on docker0\n"
 	const six = "! eth0, IPv6, over docker-proxy: everybody\n"
@@ -219,25 +219,25 @@ func TestTables(t *testing.T) {
 		{"raw drops a network", raw("-A PREROUTING -s 192.0.2.0/24 -i eth0 -j DROP\n"), nil, "  eth0, IPv4, over DNAT: everybody but 192.0.2.0/24\n" + six},
 		{"mangle drops", more("mangle", "-A PREROUTING ! -s 192.0.2.0/24 -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n"), nil, "  eth0, IPv4, over DNAT: 192.0.2.0/24\n" + six},
 		{"mangle FORWARD drops by the port after DNAT", more("mangle", "-A FORWARD -i eth0 -p tcp -m tcp --dport 80 -j DROP\n"), nil, "  eth0, IPv4, over DNAT: nobody\n" + six},
-		{"what is not tracked ends at docker-proxy", raw("-A PREROUTING -s 192.0.2.0/24 -p tcp -m tcp --dport 8080 -j CT --notrack\n"), nil,
+		{"untracked packets reach docker-proxy", raw("-A PREROUTING -s 192.0.2.0/24 -p tcp -m tcp --dport 8080 -j CT --notrack\n"), nil,
 			"! eth0, IPv4, over DNAT: everybody but 192.0.2.0/24\n! eth0, IPv4, over docker-proxy: 192.0.2.0/24\n" + six},
-		{"so it does past DOCKER-USER", strings.NewReplacer(append(user("-A DOCKER-USER -i eth0 -j DROP\n"), "-A PREROUTING -d 172.17.0.2/32 ! -i docker0 -j DROP\n", "-A PREROUTING -s 192.0.2.0/24 -p tcp -m tcp --dport 8080 -j CT --notrack\n")...), nil,
+		{"untracked packets bypass DOCKER-USER", strings.NewReplacer(append(user("-A DOCKER-USER -i eth0 -j DROP\n"), "-A PREROUTING -d 172.17.0.2/32 ! -i docker0 -j DROP\n", "-A PREROUTING -s 192.0.2.0/24 -p tcp -m tcp --dport 8080 -j CT --notrack\n")...), nil,
 			"  eth0, IPv4, over DNAT: nobody\n! eth0, IPv4, over docker-proxy: 192.0.2.0/24\n" + six},
-		{"DNAT for some sources alone", nat("-A PREROUTING -s 192.0.2.0/24 -j ACCEPT\n"), nil, "! eth0, IPv4, over DNAT: everybody but 192.0.2.0/24\n! eth0, IPv4, over docker-proxy: 192.0.2.0/24\n" + six},
+		{"DNAT only for some sources", nat("-A PREROUTING -s 192.0.2.0/24 -j ACCEPT\n"), nil, "! eth0, IPv4, over DNAT: everybody but 192.0.2.0/24\n! eth0, IPv4, over docker-proxy: 192.0.2.0/24\n" + six},
 		{"DNAT to another container", nat("-A PREROUTING -s 192.0.2.0/24 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.9:80\n"),
 			nil, "  eth0, IPv4, over DNAT: everybody but 192.0.2.0/24\n" + six},
 		{"REDIRECT", nat("-A PREROUTING -s 192.0.2.0/24 -p tcp -m tcp --dport 8080 -j REDIRECT --to-ports 9090\n"), nil,
-			"! eth0, IPv4, over DNAT: everybody but 192.0.2.0/24\n  eth0, IPv4, over REDIRECT to port 9090 of the host: at most 192.0.2.0/24\n    cannot be evaluated: who listens on port 9090 of the host is not known\n" + six},
+			"! eth0, IPv4, over DNAT: everybody but 192.0.2.0/24\n  eth0, IPv4, over REDIRECT to port 9090 on the host: at most 192.0.2.0/24\n    cannot be evaluated: it is not known what listens on port 9090 on the host\n" + six},
 		{"one host address in raw", raw("-A PREROUTING -d 203.0.113.7/32 -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n"), nil, "! eth0, IPv4, over DNAT: everybody\n  eth0, IPv4, to 203.0.113.7, over DNAT: nobody\n" + six},
 		{"an unknown match in raw, of some sources", raw("-A PREROUTING -s 192.0.2.0/24 -i eth0 -m geoip --src-cc XX -j DROP\n"), nil,
 			"  eth0, IPv4, over DNAT: at most everybody\n    cannot be evaluated: -t raw -A PREROUTING -s 192.0.2.0/24 -i eth0 -m geoip --src-cc XX -j DROP\n" + six},
-		{"two that cannot be evaluated, one of them past the end", strings.NewReplacer(user("-A DOCKER-USER -i eth0 -m limit --limit 1/sec -j RETURN\n-A DOCKER-USER -i eth0 -j DROP\n-A DOCKER-USER -m limit --limit 1/sec -j DROP\n")...), nil,
+		{"two that cannot be evaluated, one of them unreachable", strings.NewReplacer(user("-A DOCKER-USER -i eth0 -m limit --limit 1/sec -j RETURN\n-A DOCKER-USER -i eth0 -j DROP\n-A DOCKER-USER -m limit --limit 1/sec -j DROP\n")...), nil,
 			"  eth0, IPv4, over DNAT: at most everybody\n    cannot be evaluated: -t filter -A DOCKER-USER -i eth0 -m limit --limit 1/sec -j RETURN\n" + six},
 		{"a mark that decides", strings.NewReplacer(append(user("-A DOCKER-USER -m mark --mark 0x1 -j DROP\n"), table("mangle", "-A PREROUTING -s 192.0.2.0/24 -j MARK --set-xmark 0x1/0xffffffff\n")...)...), nil,
 			"  eth0, IPv4, over DNAT: everybody but 192.0.2.0/24\n" + six},
-		{"a mark that is not known", strings.NewReplacer(append(user("-A DOCKER-USER -m mark --mark 0x1 -j DROP\n"), table("mangle", "-A PREROUTING -s 192.0.2.0/24 -j CONNMARK --restore-mark\n")...)...), nil,
+		{"an unknown mark", strings.NewReplacer(append(user("-A DOCKER-USER -m mark --mark 0x1 -j DROP\n"), table("mangle", "-A PREROUTING -s 192.0.2.0/24 -j CONNMARK --restore-mark\n")...)...), nil,
 			"  eth0, IPv4, over DNAT: at most everybody\n    cannot be evaluated: -t filter -A DOCKER-USER -m mark --mark 0x1 -j DROP\n" + six},
-		{"the filter table is gone", strings.NewReplacer("-A FORWARD -j DOCKER-USER\n", "", "-A FORWARD -j DOCKER-FORWARD\n", ""), nil, "! eth0, IPv4, over DNAT: everybody\n" + six},
+		{"no jumps in FORWARD", strings.NewReplacer("-A FORWARD -j DOCKER-USER\n", "", "-A FORWARD -j DOCKER-FORWARD\n", ""), nil, "! eth0, IPv4, over DNAT: everybody\n" + six},
 		{"IPv6 in mangle", nil, strings.NewReplacer("*nat\n", "*mangle\n:INPUT ACCEPT [0:0]\n-A INPUT ! -s 2001:db8::/32 -p tcp -m tcp --dport 8080 -j DROP\nCOMMIT\n*nat\n"), "! eth0, IPv4, over DNAT: everybody\n  eth0, IPv6, over docker-proxy: 2001:db8::/32\n"},
 	} {
 		t.Run(test.what, func(t *testing.T) {
@@ -266,7 +266,7 @@ func TestProxyListens(t *testing.T) {
 		want           string
 	}{
 		{"both families", four + "," + six, nil, title + dnat + "! eth0, IPv6, over docker-proxy: everybody\n"},
-		{"IPv4 alone", four, nil, title + dnat},
+		{"only IPv4", four, nil, title + dnat},
 		{"no docker-proxy", four + "," + six, noProxy, title + dnat},
 		{"no DNAT either", four + "," + six, noRules, strings.Replace(title, " on docker0", "", 1) +
 			"  eth0, IPv4, over docker-proxy: at most everybody\n" + unknown + "  eth0, IPv6, over docker-proxy: at most everybody\n" + unknown},
@@ -278,7 +278,7 @@ func TestProxyListens(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := ofHost(t, h).Text()
-			if test.four == noRules { // the container's ACCEPT is there, and raw keeps others out
+			if test.four == noRules { // the container's ACCEPT is present, and raw keeps others out
 				_, got, _ = strings.Cut(got, "\n\n")
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" {

@@ -9,14 +9,14 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// found is a port that is asked about, with the rules that open it in each family.
+// found is a port to examine, with the rules that open it in each family.
 type found struct {
 	Port
-	address  netip.Addr // Address, where it is one
+	address  netip.Addr // Address, if it is a single address
 	by       []opening
 	proxied  bool // the rules show that docker-proxy serves it
 	known    *docker.KnownPort
-	onlySaid bool // Docker alone says so, and no rule
+	onlySaid bool // only Docker reports it, no rule
 }
 
 // opening is what opens a port in one family.
@@ -25,7 +25,7 @@ type opening struct {
 	to     netip.AddrPort
 }
 
-// in is the opening of a family, if there is one.
+// in is the opening in a family, if there is one.
 func (x *found) in(f packet.Family) (netip.AddrPort, bool) {
 	for _, o := range x.by {
 		if o.family == f {
@@ -35,7 +35,7 @@ func (x *found) in(f packet.Family) (netip.AddrPort, bool) {
 	return netip.AddrPort{}, false
 }
 
-// find finds the ports: those of the rules, then those of which Docker alone speaks.
+// find finds the ports: those in the rules, then those that only Docker reports.
 func (r *reader) find() {
 	for _, f := range r.families {
 		for _, p := range f.Layout.Ports() {
@@ -57,7 +57,7 @@ func (r *reader) find() {
 	}
 }
 
-// add adds a port of the rules, or what another family's rules say of it.
+// add adds a port found in the rules, or what another family's rules say about it.
 func (r *reader) add(f *family, p *docker.Port) {
 	n := Port{Opened: p.Opened, Protocol: p.Protocol, Port: p.Port, Bridge: p.Bridge}
 	address := p.Address
@@ -81,7 +81,7 @@ func (r *reader) add(f *family, p *docker.Port) {
 	}
 }
 
-// same is a port that was found, or nil.
+// same returns a port that was already found, or nil.
 func (r *reader) same(n Port) *found {
 	for _, x := range r.ports {
 		routed := x.Opened == docker.Routed || n.Opened == docker.Routed
@@ -92,8 +92,8 @@ func (r *reader) same(n Port) *found {
 	return nil
 }
 
-// unprotected adds every port of each container of a network, or of the network where
-// its containers are not known.
+// unprotected adds every port of each container on a network, or of the network if its containers
+// are not known.
 func (r *reader) unprotected(f *family, bridge string) {
 	type target struct {
 		shown string
@@ -144,8 +144,7 @@ func (r *reader) some(f *family, bridge, protocol, shown string, a netip.Addr, n
 	r.ports = append(r.ports, x)
 }
 
-// said adds the published ports of a container that no rule shows: docker-proxy may
-// serve them.
+// said adds the published ports of a container that no rule shows: docker-proxy may serve them.
 func (r *reader) said(c *docker.KnownContainer) {
 	for i := range c.Ports {
 		p := &c.Ports[i]
@@ -169,7 +168,7 @@ func (r *reader) said(c *docker.KnownContainer) {
 	}
 }
 
-// describe sets what is shown of the container.
+// describe sets what is shown for the container.
 func (x *found) describe(known *docker.Known) {
 	var list []string
 	for _, o := range x.by {
@@ -185,8 +184,8 @@ func (x *found) describe(known *docker.Known) {
 	}
 }
 
-// listens reports whether docker-proxy listens on the port in a family, and why that
-// is not known for certain.
+// listens reports whether docker-proxy listens on the port in a family, and why that is not
+// certain.
 func (r *reader) listens(x *found, f packet.Family) (yes bool, doubt string) {
 	if x.Opened != docker.ByDNAT {
 		return false, ""

@@ -13,9 +13,9 @@ import (
 // Means is how a client gets in.
 type Means int
 
-// The means: DNAT and FORWARD; docker-proxy and INPUT; straight to the container's own
-// address, on a routed or an unprotected network; DNAT of the swarm's ingress network;
-// and a REDIRECT to another port of the host.
+// The means: DNAT and FORWARD; docker-proxy and INPUT; directly to the container's own address,
+// on a routed or an unprotected network; DNAT by Swarm's ingress network; and a REDIRECT to
+// another port of the host.
 const (
 	DNAT Means = iota
 	Proxy
@@ -29,22 +29,22 @@ const (
 type Way struct {
 	Interface string
 	Family    packet.Family
-	Address   string // the host addresses that it is about, "" for all that no other way names
+	Address   string // the host addresses that it applies to, "" for all that no other way names
 	Means     Means
-	To        string // where DNAT or REDIRECT leads, when it is not the port's container
+	To        string // the target of DNAT or REDIRECT, if it is not the port's container
 	Sources   []string
 	AllBut    bool    // Sources are those that do not get in
-	Undecided bool    // Sources are those that may get in: rules that cannot be evaluated decide
+	Undecided bool    // Sources are those that may get in: it depends on rules that cannot be evaluated
 	Doubts    []Doubt // why
-	// KeepsOut says that somebody is kept out who comes this way, or may be. A source
-	// that another way takes is not.
+	// KeepsOut reports that this way keeps someone out, or may. A source that uses another way
+	// does not count.
 	KeepsOut bool
 }
 
-// Doubt is what could not be evaluated.
+// Doubt is something that could not be evaluated.
 type Doubt struct {
 	Table, Chain string
-	Rule         string // "" where it is not a rule
+	Rule         string // "" if it is not a rule
 	Why          string
 }
 
@@ -58,16 +58,16 @@ func (d Doubt) String() string {
 // Everybody reports whether every source of the family gets in.
 func (w Way) Everybody() bool { return w.AllBut && len(w.Sources) == 0 && !w.Undecided }
 
-// Nobody reports whether none does.
+// Nobody reports whether no source gets in.
 func (w Way) Nobody() bool { return !w.AllBut && len(w.Sources) == 0 && !w.Undecided }
 
-// Open reports whether everybody gets in who comes this way.
+// Open reports whether everybody who comes this way gets in.
 func (w Way) Open() bool { return !w.KeepsOut && !w.Undecided && !w.Nobody() }
 
-// Proxy reports whether it is docker-proxy's, over INPUT.
+// Proxy reports whether it goes through docker-proxy and INPUT.
 func (w Way) Proxy() bool { return w.Means == Proxy }
 
-// Who says in words who gets in.
+// Who describes who gets in.
 func (w Way) Who() string {
 	text := ""
 	switch {
@@ -87,7 +87,7 @@ func (w Way) Who() string {
 	return text
 }
 
-// By says in words how a client gets in.
+// By describes how a client gets in.
 func (w Way) By() string {
 	text := [...]string{"over DNAT", "over docker-proxy", "routed", "unprotected", "over swarm ingress", "over REDIRECT"}[w.Means]
 	if w.To != "" {
@@ -112,14 +112,14 @@ func (r *reader) ways(x *found) error {
 		}
 	}
 	if x.Local && slices.ContainsFunc(x.Ways, func(w Way) bool { return !w.Nobody() }) {
-		x.Local = false // the kernel takes such packets
+		x.Local = false // the kernel accepts such packets
 	} else if x.Local {
 		x.Ways = nil
 	}
 	return nil
 }
 
-// most is how many addresses of the host are asked about beside the others.
+// most is the number of host addresses that are examined individually.
 const most = 64
 
 func (r *reader) waysOf(x *found, f *family, in string) error {
@@ -145,7 +145,7 @@ func (r *reader) waysOf(x *found, f *family, in string) error {
 	}
 	elsewhere := whoOf(ways)
 	x.Ways = append(x.Ways, ways...)
-	// A rule may speak of one of the host's addresses alone.
+	// A rule may be about just one of the host's addresses.
 	for _, a := range f.named[:min(len(f.named), most)] {
 		ways, err := r.to(x, f, in, netip.AddrPortFrom(a.Addr(), port), true)
 		if err != nil {
@@ -183,11 +183,12 @@ func first(in, protocol string, to netip.AddrPort) packet.Packet {
 	return p
 }
 
-// means are how a port is reached, where DNAT or a route leads to its container.
+// means maps how Docker opens a port to how it is reached if DNAT or a route leads to its
+// container.
 var means = map[docker.Opened]Means{docker.ByDNAT: DNAT, docker.Routed: Routed, docker.Unprotected: Unprotected, docker.Swarm: Ingress}
 
-// to works out the ways to a port at one address, of the host or of a container: the
-// usual one, and each other on which somebody gets in.
+// to finds the ways to a port at one address, of the host or of a container: the usual one, and
+// each other one on which somebody gets in.
 func (r *reader) to(x *found, f *family, in string, to netip.AddrPort, local bool) ([]Way, error) {
 	ends, err := f.follower.Follow(r.ctx, first(in, x.Protocol, to), local, r.limits)
 	if err != nil {
@@ -214,8 +215,8 @@ func (r *reader) to(x *found, f *family, in string, to netip.AddrPort, local boo
 
 func (w Way) sameShape(v Way) bool { return w.Means == v.Means && w.To == v.To }
 
-// shape is the way that an end of a packet belongs to, without who takes it; false where
-// it does not get in.
+// shape is the way that an end of a packet belongs to, without its sources; false if the packet
+// does not get in.
 func (r *reader) shape(x *found, f *family, e netfilter.End) (Way, bool) {
 	p := e.Packet
 	to := netip.AddrPortFrom(p.Dest, uint16(p.Dport))
@@ -223,7 +224,7 @@ func (r *reader) shape(x *found, f *family, e netfilter.End) (Way, bool) {
 	case e.Verdict != packet.Accept:
 		return Way{}, false
 	case p.Hook == packet.Input && p.DNAT:
-		return Way{Means: Redirect, To: fmt.Sprintf("port %d of the host", p.Dport)}, true
+		return Way{Means: Redirect, To: fmt.Sprintf("port %d on the host", p.Dport)}, true
 	case p.Hook == packet.Input:
 		listening, _ := r.listens(x, f.Family)
 		return Way{Means: Proxy}, listening
@@ -235,8 +236,8 @@ func (r *reader) shape(x *found, f *family, e netfilter.End) (Way, bool) {
 	return w, true
 }
 
-// fill sets who gets in on a way, in the shorter of two forms. What cannot be said of a
-// packet's end belongs to the usual way.
+// fill sets who gets in on a way, in the shorter of two forms. An end that cannot be evaluated
+// belongs to the usual way.
 func (r *reader) fill(x *found, f *family, w *Way, ends netfilter.Ends, usual bool) {
 	certain := func(e netfilter.End) bool {
 		v, gets := r.shape(x, f, e)
@@ -265,7 +266,7 @@ func (r *reader) fill(x *found, f *family, w *Way, ends netfilter.Ends, usual bo
 	}
 }
 
-// listener says where it is not known whether anybody listens on the host itself.
+// listener records if it is not known whether anything listens on the host itself.
 func (w *Way) listener(r *reader, x *found) {
 	doubt := ""
 	switch w.Means {
@@ -273,7 +274,7 @@ func (w *Way) listener(r *reader, x *found) {
 		_, doubt = r.listens(x, w.Family)
 	case Redirect:
 		if !r.proxied(w.To, x.Protocol, w.Family) {
-			doubt = "who listens on " + w.To + " is not known"
+			doubt = "it is not known what listens on " + w.To + ""
 		}
 	}
 	if doubt != "" {
@@ -282,10 +283,10 @@ func (w *Way) listener(r *reader, x *found) {
 	}
 }
 
-// proxied reports whether docker-proxy listens on a port of the host, as a way names it.
+// proxied reports whether docker-proxy listens on a port of the host, as named by a way.
 func (r *reader) proxied(to, protocol string, f packet.Family) bool {
 	return slices.ContainsFunc(r.ports, func(x *found) bool {
-		if x.address.IsValid() || x.Protocol != protocol || to != fmt.Sprintf("port %d of the host", x.Port.Port) {
+		if x.address.IsValid() || x.Protocol != protocol || to != fmt.Sprintf("port %d on the host", x.Port.Port) {
 			return false
 		}
 		listening, doubt := r.listens(x, f)
@@ -293,7 +294,7 @@ func (r *reader) proxied(to, protocol string, f packet.Family) bool {
 	})
 }
 
-// direct notes which published ports are reached past DNAT, by clients that route to a
+// direct notes which published ports can be reached without DNAT, by clients that route to a
 // container's own address.
 func (r *reader) direct() error {
 	for _, in := range r.host.Interfaces {
@@ -313,7 +314,7 @@ func (r *reader) direct() error {
 				}
 			}
 			if len(list) > 0 {
-				r.note("clients that route to a container's own address through %s get in past DNAT: %s", in, packet.Shorten(list))
+				r.note("clients that route to a container's own address through %s bypass DNAT: %s", in, packet.Shorten(list))
 			}
 		}
 	}

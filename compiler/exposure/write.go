@@ -8,7 +8,7 @@ import (
 	"github.com/seawall/seawall/compiler/docker"
 )
 
-// From says from where a client comes in, and to which of the host's addresses.
+// From describes where a client comes in, and to which of the host's addresses.
 func (w Way) From() string {
 	text := fmt.Sprintf("%s, %v", w.Interface, w.Family)
 	if w.Address != "" {
@@ -17,11 +17,11 @@ func (w Way) From() string {
 	return text
 }
 
-// Target is the container with its address and port, and its name where that is known.
+// Target is the container with its address and port, and its name if known.
 func (p *Port) Target() string {
 	address := p.Container
 	if p.Opened == docker.Routed {
-		address = "" // that is the port's own
+		address = "" // it is the port's own address
 	}
 	name := shown(p.ContainerName)
 	if name != "" && address != "" {
@@ -30,7 +30,7 @@ func (p *Port) Target() string {
 	return name + address
 }
 
-// title is the port and where it leads.
+// title is the port and its target.
 func (p *Port) title() string {
 	text := p.Name()
 	if t := p.Target(); t != "" {
@@ -42,7 +42,7 @@ func (p *Port) title() string {
 	return text
 }
 
-// shown is a name that somebody else gave, for a terminal.
+// shown makes an untrusted name safe for a terminal.
 func shown(name string) string {
 	if strings.ContainsFunc(name, func(c rune) bool { return !strconv.IsPrint(c) }) {
 		return strconv.Quote(name)
@@ -57,7 +57,7 @@ const (
 	markOfEverybody = "!"
 )
 
-// Text is the report for a terminal. A way that keeps nobody out is marked.
+// Text is the report for a terminal. A way in that keeps nobody out is marked.
 func (r *Report) Text() string {
 	var b strings.Builder
 	if len(r.Ports) == 0 {
@@ -91,7 +91,7 @@ func (r *Report) Text() string {
 	return b.String()
 }
 
-// row is one way in as the row of a table.
+// row is one way in as a table row.
 type row struct {
 	Port, Container, Interface, Family, By, Who string
 	Doubts                                      []Doubt
@@ -119,7 +119,7 @@ func (r *Report) rows() []row {
 	return list
 }
 
-// cell is a text in a table of Markdown.
+// cell escapes text for a Markdown table.
 func cell(text string) string {
 	return strings.NewReplacer("|", `\|`, "<", "&lt;", "`", "\\`", "*", `\*`).Replace(text)
 }
