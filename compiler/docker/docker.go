@@ -1,20 +1,20 @@
-// Package docker knows what Docker's chains look like, of which engine they are,
-// and what a host publishes, from what iptables-save prints. It is about Docker's
+// Package docker knows Docker's chains: it derives the engine's generation and what a
+// host publishes from the output of iptables-save. It only covers Docker's
 // own rules; it knows nothing of policies.
 //
 //	docker.go    the published ports, from the rules that rewrite addresses and accept
-//	engine.go    the generation of the chains
+//	engine.go    the generation of the engine
 //	networks.go  the networks and their kinds, from the rules that each kind has
 //	kinds.go     the rules of each kind of network, on each engine
-//	ports.go     every port that Docker opens, and the networks that lead there
-//	expect.go    all rules that belong to a host, to be held against those there are
-//	foreign.go   the rules among Docker's that are none of its own
-//	said.go      the published ports that Docker says and the rules do not
-//	inspect.go   what Docker itself says of networks and containers
+//	ports.go     every port that Docker opens, and the routes to them
+//	expect.go    all rules that a host should have
+//	foreign.go   foreign rules among Docker's
+//	said.go      the published ports that only Docker reports
+//	inspect.go   what Docker reports about networks and containers
 //
 // Docker writes several rules for each network and each published port, in
-// different chains and tables. So what one of them says of a network can be told
-// from the others when it is gone.
+// different chains and tables. If one of them is missing, what it says about a network can
+// be derived from the others.
 package docker
 
 import (
@@ -26,16 +26,16 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// Tables are the tables of one family; nil for one that is not there. Docker writes to
-// Filter, Nat and Raw.
+// Tables are the tables of one family; nil if a table does not exist. Docker writes to Filter,
+// Nat and Raw.
 type Tables struct {
 	Family           packet.Family
 	Filter, Nat, Raw *iptables.Table
 	Mangle, Security *iptables.Table
-	Known            *Known // what Docker says itself, nil where nothing is known
+	Known            *Known // what Docker reports, nil if nothing is known
 }
 
-// TablesOf takes a file's tables.
+// TablesOf returns a file's tables.
 func TablesOf(f *iptables.File) Tables {
 	return Tables{Family: f.Family, Filter: f.Table("filter"), Nat: f.Table("nat"), Raw: f.Table("raw"),
 		Mangle: f.Table("mangle"), Security: f.Table("security")}
@@ -44,28 +44,28 @@ func TablesOf(f *iptables.File) Tables {
 // Published is a published port.
 type Published struct {
 	Protocol string
-	Address  netip.Addr // the host address, or the zero Addr for every one
-	Port     int        // on the host; 0 when the rule that says it is gone
+	Address  netip.Addr // the host address, or the zero Addr for every address
+	Port     int        // on the host; 0 if the rule that has it is missing
 	Bridge   string
 	To       netip.AddrPort // the container
 	Proxied  bool           // docker-proxy serves it as well
-	Said     bool           // Docker says so, and no rule rewrites to it
+	Said     bool           // Docker reports it, but no rule rewrites to it
 }
 
-// Layout is what Docker's rules say of a host, in one family.
+// Layout is what Docker's rules say about a host, in one family.
 type Layout struct {
 	Tables    Tables
 	Engine    Engine
-	Networks  []*Network // that have a way out, by bridge
-	Internal  []*Network // that have none, by bridge
+	Networks  []*Network // with a way out, by bridge
+	Internal  []*Network // without a way out, by bridge
 	Published []*Published
-	there     map[string]bool // the rules there are, by their key
-	forms     map[string]bool // those of them that some kind of network has
+	there     map[string]bool // the existing rules, by key
+	forms     map[string]bool // the keys of existing rules that some kind of network has
 	options   options
 }
 
-// Look reads Docker's rules. What Docker says itself of a network, where that is known,
-// is taken for the truth; of the others the rules tell.
+// Look reads Docker's rules. What Docker reports about a network takes precedence; the rest is
+// inferred from the rules.
 func Look(t Tables) *Layout {
 	l := &Layout{Tables: t, Engine: engine(t), there: map[string]bool{}, forms: map[string]bool{}}
 	if l.Engine == NoEngine {
@@ -79,7 +79,7 @@ func Look(t Tables) *Layout {
 	return l
 }
 
-// each calls f for every rule of a chain, nil or not.
+// each calls f for every rule in a chain, which may be missing.
 func each(t *iptables.Table, chain string, f func(*iptables.Rule)) {
 	if c := t.Chain(chain); c != nil {
 		for _, r := range c.Rules {
@@ -88,8 +88,8 @@ func each(t *iptables.Table, chain string, f func(*iptables.Rule)) {
 	}
 }
 
-// published finds the published ports, from the rules that rewrite addresses and
-// those that let the rewritten packets in.
+// published finds the published ports from the rules that rewrite addresses and those that accept
+// the rewritten packets.
 func (l *Layout) published() {
 	each(l.Tables.Nat, "DOCKER", func(r *iptables.Rule) {
 		if p, ok := dnat(r); ok && l.publishes(r, p) {
@@ -108,14 +108,13 @@ func (l *Layout) published() {
 	})
 }
 
-// publishes reports whether a rule that rewrites is one of Docker's: with docker-proxy on
-// those have "! -i BRIDGE", and Docker does not say another thing.
+// publishes reports whether a DNAT rule is one of Docker's: with docker-proxy on, those have "!
+// -i BRIDGE", and Docker must not contradict it.
 func (l *Layout) publishes(r *iptables.Rule, p *Published) bool {
 	return (r.In.Not || l.hairpin()) && !l.unsaid(p)
 }
 
-// accepts reads "-A DOCKER -d CONTAINER ! -i BRIDGE -o BRIDGE -p PROTO --dport PORT -j
-// ACCEPT".
+// accepts parses "-A DOCKER -d CONTAINER ! -i BRIDGE -o BRIDGE -p PROTO --dport PORT -j ACCEPT".
 func accepts(r *iptables.Rule) (*Published, bool) {
 	port, ok := dport(r.Body)
 	if r.Target.Name != "ACCEPT" || !ok || !r.Dest.Prefix.IsSingleIP() || r.Dest.Not || !r.In.Not || r.In.Name != r.Out.Name || r.Out.Not || r.Out.Name == "" {
@@ -135,7 +134,7 @@ func (l *Layout) bridgeOf(a netip.Addr) string {
 	return ""
 }
 
-// dnat reads "-A DOCKER [-d ADDRESS] [! -i BRIDGE] -p PROTO --dport PORT -j DNAT
+// dnat parses "-A DOCKER [-d ADDRESS] [! -i BRIDGE] -p PROTO --dport PORT -j DNAT
 // --to-destination CONTAINER".
 func dnat(r *iptables.Rule) (*Published, bool) {
 	port, ok := dport(r.Body)
@@ -162,7 +161,7 @@ func dnat(r *iptables.Rule) (*Published, bool) {
 	return nil, false
 }
 
-// dport is a rule's one destination port.
+// dport is a rule's destination port if it has exactly one.
 func dport(b *iptables.Body) (int, bool) {
 	for _, m := range b.Matches {
 		for _, o := range m.Options {

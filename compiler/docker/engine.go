@@ -13,17 +13,17 @@ type Engine int
 const (
 	NoEngine Engine = iota
 	Classic         // 20.10 to 27: rules for each bridge in FORWARD
-	First28         // 28.0.0: FORWARD asks the set docker-ext-bridges-v4 for all of them
+	First28         // 28.0.0: FORWARD matches the set docker-ext-bridges-v4 for all bridges
 	Docker28        // 28.0.1 to 28.5: DOCKER-FORWARD, with the isolation chains
 	Docker29        // 29: DOCKER-FORWARD, with DOCKER-INTERNAL
-	Flushed         // some engine, whose filter chains are all gone
+	Flushed         // some engine whose filter chains are all missing
 )
 
 func (e Engine) String() string {
 	return [...]string{"no Docker", "Docker 20.10 to 27", "Docker 28.0.0", "Docker 28", "Docker 29 or later", "Docker, without its filter chains"}[e]
 }
 
-// The chains of the filter table that several places name.
+// The chains of the filter table that are used in several places.
 const (
 	chainForward  = "DOCKER-FORWARD"
 	chainCT       = "DOCKER-CT"
@@ -32,13 +32,13 @@ const (
 	chainStage1   = "DOCKER-ISOLATION-STAGE-1"
 	chainStage2   = "DOCKER-ISOLATION-STAGE-2"
 	chainDocker   = "DOCKER"
-	chainIngress  = "DOCKER-INGRESS" // of swarm; in nat as well
+	chainIngress  = "DOCKER-INGRESS" // of Swarm; in nat as well
 )
 
-// extBridges begins the name of the set of 28.0.0, which ends with v4 or v6.
+// extBridges is the prefix of the set name of 28.0.0, which ends in v4 or v6.
 const extBridges = "docker-ext-bridges-"
 
-// Chains are the filter chains that an engine has, but for those of swarm.
+// Chains are the filter chains that an engine has, except those of Swarm.
 func (e Engine) Chains() []string {
 	switch e {
 	case Classic, First28:
@@ -55,11 +55,11 @@ func (e Engine) Chains() []string {
 // forwards reports whether the engine has its rules in DOCKER-FORWARD.
 func (e Engine) forwards() bool { return e == Docker28 || e == Docker29 }
 
-// stages reports whether the engine keeps networks apart in two stages.
+// stages reports whether the engine isolates networks in two stages.
 func (e Engine) stages() bool { return e == Classic || e == First28 || e == Docker28 }
 
-// engine tells the generation from any of its own chains and the jumps to them, so
-// that one that is gone does not hide it.
+// engine detects the generation from any of its own chains and the jumps to them, so that a
+// missing one does not hide it.
 func engine(t Tables) Engine {
 	has := func(names ...string) bool {
 		for _, name := range names {
@@ -83,9 +83,9 @@ func engine(t Tables) Engine {
 	}
 }
 
-// forwarding tells 28 from 29. A chain of the one may be left on a host of the other
-// that was brought up or down; the one in use is jumped to. Where neither is there,
-// the nat table tells: 28 returns what comes from its own bridges.
+// forwarding distinguishes 28 from 29. After an upgrade or downgrade, a chain of one may be left
+// on a host of the other; the one in use has a jump to it. If there is neither, the nat table
+// decides: 28 returns packets from its own bridges.
 func forwarding(t Tables, internal, stages bool) Engine {
 	switch {
 	case internal && stages && jumpsTo(t.Filter, chainForward, chainStage1), stages && !internal:
@@ -109,7 +109,7 @@ func jumpsTo(t *iptables.Table, chain, name string) bool {
 	return found
 }
 
-// asksSet reports whether FORWARD asks for the set of 28.0.0.
+// asksSet reports whether FORWARD matches the set of 28.0.0.
 func asksSet(t *iptables.Table) bool {
 	found := false
 	each(t, "FORWARD", func(r *iptables.Rule) { found = found || strings.Contains(r.Spec(), "--match-set "+extBridges) })

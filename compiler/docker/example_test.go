@@ -9,8 +9,8 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// A host's networks and published ports show in the rules that Docker makes for
-// them; here it is a part of what iptables-save prints.
+// A host's networks and published ports can be read from the rules that Docker adds for them;
+// here from part of the output of iptables-save.
 func ExampleLook() {
 	f, err := iptables.Parse([]byte(`*filter
 :DOCKER-FORWARD - [0:0]

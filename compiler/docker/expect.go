@@ -10,20 +10,20 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// Expected is a rule that belongs to what Docker runs.
+// Expected is a rule that Docker's configuration calls for.
 type Expected struct {
 	Table, Chain string
 	Rule         string // its canonical text after "-A CHAIN "
-	At           int    // where it has to stand: from 1, or 0 for the end
+	At           int    // its required position: from 1, or 0 for the end
 	Why          string // what it is for
-	// Forms are other rules that say the same, each form all of its rules.
+	// Forms are equivalent forms, each as all of its rules.
 	Forms [][]string
-	// Untold is set where the rules that are left do not tell all of its words: Docker
-	// alone knows them.
+	// Untold is set if the remaining rules do not determine all of its words: only Docker knows
+	// them.
 	Untold bool
 }
 
-// Command is the iptables command that makes the rule.
+// Command is the iptables command that adds the rule.
 func (e Expected) Command(iptables string) string {
 	table := ""
 	if e.Table != "filter" {
@@ -35,8 +35,8 @@ func (e Expected) Command(iptables string) string {
 	return fmt.Sprintf("%s%s -A %s %s", iptables, table, e.Chain, e.Rule)
 }
 
-// Expected lists all chains and rules that belong to the engine, its networks and
-// published ports, as far as they show in at least one other rule or Docker says them.
+// Expected lists all chains and rules of the engine, its networks and its published ports, as far
+// as at least one other rule shows them or Docker reports them.
 func (l *Layout) Expected() (chains map[string][]string, list []Expected) {
 	chains = map[string][]string{}
 	if l.Engine == NoEngine || l.Engine == Flushed {
@@ -71,15 +71,15 @@ func (l *Layout) Expected() (chains map[string][]string, list []Expected) {
 	return chains, list
 }
 
-// idle reports whether the tables are IPv6's, of an older engine that has no network with
-// IPv6 yet: it makes the jumps with the first one.
+// idle reports whether these are the IPv6 tables of an older engine without an IPv6 network so
+// far: it adds the jumps with the first one.
 func (l *Layout) idle() bool {
 	return l.Engine == Classic && l.Tables.Family == packet.IPv6 && len(l.Networks)+len(l.Internal) == 0
 }
 
-// withoutNat reports whether the tables are IPv6's, of an older engine all of whose
-// networks with IPv6 so far are internal: it makes the jumps of nat with the first that
-// has a way out, and leaves them.
+// withoutNat reports whether these are the IPv6 tables of an older engine whose IPv6 networks so
+// far are all internal: it adds the nat jumps with the first network that has a way out, and
+// keeps them.
 func (l *Layout) withoutNat() bool {
 	if l.Engine != Classic || l.Tables.Family != packet.IPv6 || jumpsTo(l.Tables.Nat, "PREROUTING", chainDocker) || jumpsTo(l.Tables.Nat, "OUTPUT", chainDocker) {
 		return l.idle()
@@ -87,8 +87,8 @@ func (l *Layout) withoutNat() bool {
 	return !slices.ContainsFunc(l.all(), func(n *Network) bool { return n.Kind.Mode != GatewayNone && n.Kind.Mode != elsewhere })
 }
 
-// withoutUser reports whether the tables are IPv6's, and the engine may be one that has
-// no DOCKER-USER there: 20.10 has none, 26 has.
+// withoutUser reports whether these are IPv6 tables and the engine may be one without DOCKER-USER
+// there: 20.10 has none, 26 has one.
 func (l *Layout) withoutUser() bool {
 	if l.Engine != Classic || l.Tables.Family != packet.IPv6 || l.Tables.Filter.Chain(iptables.DockerUser) != nil {
 		return false
@@ -96,8 +96,8 @@ func (l *Layout) withoutUser() bool {
 	return l.Tables.Known == nil || l.Tables.Known.Version < "26"
 }
 
-// place is where a rule goes that has to stand at the end: before a rule for every
-// packet that ends the chain.
+// place is the position of a rule that belongs at the end: before an unconditional rule that ends
+// the chain.
 func (l *Layout) place(e Expected) int {
 	c := l.Tables.Chain(e.Table, e.Chain)
 	if e.At > 0 || c == nil || len(c.Rules) == 0 {
@@ -109,10 +109,10 @@ func (l *Layout) place(e Expected) int {
 	return 0
 }
 
-// top are the jumps from FORWARD on that every host of the engine has.
+// top are the jumps, from FORWARD down, that every host of the engine has.
 func (l *Layout) top() []Expected {
-	list := []Expected{filter("FORWARD", "-j DOCKER-USER", 1, "it leads forwarded packets to the user's rules")}
-	const apart = "it leads to the rules that keep networks apart"
+	list := []Expected{filter("FORWARD", "-j DOCKER-USER", 1, "it sends forwarded packets to the user's rules")}
+	const apart = "it jumps to the rules that isolate networks"
 	switch l.Engine {
 	case Classic:
 		if l.idle() {
@@ -122,9 +122,9 @@ func (l *Layout) top() []Expected {
 	case First28:
 		set := fmt.Sprintf("-m set --match-set %sv%d dst", extBridges, l.Tables.Family)
 		return append(list,
-			filter("FORWARD", set+" -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", 2, "it lets answers to containers in"),
+			filter("FORWARD", set+" -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", 2, "it accepts replies to containers"),
 			filter("FORWARD", "-j DOCKER-ISOLATION-STAGE-1", 3, apart),
-			filter("FORWARD", set+" -j DOCKER", 4, "it leads to the published ports"))
+			filter("FORWARD", set+" -j DOCKER", 4, "it jumps to the rules for published ports"))
 	}
 	first := 1
 	if l.there[key("filter", chainForward, "-j "+chainIngress)] {
@@ -135,13 +135,13 @@ func (l *Layout) top() []Expected {
 		between = chainStage1
 	}
 	return append(list,
-		filter("FORWARD", "-j DOCKER-FORWARD", 2, "it leads to the rules of Docker's networks"),
-		filter(chainForward, "-j DOCKER-CT", first, "it leads to the rules that let answers in"),
+		filter("FORWARD", "-j DOCKER-FORWARD", 2, "it jumps to the rules for Docker's networks"),
+		filter(chainForward, "-j DOCKER-CT", first, "it jumps to the rules that accept replies"),
 		filter(chainForward, "-j "+between, first+1, apart),
-		filter(chainForward, "-j DOCKER-BRIDGE", first+2, "it leads to the published ports"))
+		filter(chainForward, "-j DOCKER-BRIDGE", first+2, "it jumps to the rules for published ports"))
 }
 
-// outputJump is the jump to DOCKER in nat OUTPUT where docker-proxy is off.
+// outputJump is the jump to DOCKER in nat OUTPUT if docker-proxy is off.
 const outputJump = "-m addrtype --dst-type LOCAL -j DOCKER"
 
 // natTop are the jumps of the nat table.
@@ -154,10 +154,10 @@ func (l *Layout) natTop() []Expected {
 	if l.options.hairpin {
 		out.Rule = outputJump
 	}
-	return []Expected{nat("PREROUTING", outputJump, 0, "it leads to the rules that rewrite published ports"), out}
+	return []Expected{nat("PREROUTING", outputJump, 0, "it jumps to the DNAT rules of published ports"), out}
 }
 
-// name is a published port in words, or the container's where the other is not known.
+// name describes a published port, or the container's port if that is not known.
 func (p *Published) name() string {
 	if p.Port == 0 {
 		return fmt.Sprintf("the container's port %d/%s", p.To.Port(), p.Protocol)
@@ -167,8 +167,8 @@ func (p *Published) name() string {
 
 func host(a netip.Addr) string { return netip.PrefixFrom(a, a.BitLen()).String() }
 
-// find returns the keys of the rules that are there for an expected one, in one of its
-// forms; nil where there is none.
+// find returns the keys of the existing rules for an expected one, in any of its forms; nil if
+// there are none.
 func (l *Layout) find(e Expected) []string {
 	if e.Untold {
 		return nil
@@ -187,17 +187,17 @@ func (l *Layout) find(e Expected) []string {
 	return nil
 }
 
-// Has reports whether a rule is there, in one of its forms.
+// Has reports whether a rule exists, in any of its forms.
 func (l *Layout) Has(e Expected) bool { return l.find(e) != nil }
 
 func (t Tables) table(name string) *iptables.Table {
 	return map[string]*iptables.Table{"filter": t.Filter, "nat": t.Nat, "raw": t.Raw}[name]
 }
 
-// Chain gives a chain of one of the tables, or nil.
+// Chain returns a chain in one of the tables, or nil.
 func (t Tables) Chain(table, name string) *iptables.Chain { return t.table(table).Chain(name) }
 
-// NetworkOf is the network with a way out that a bridge is of, or nil.
+// NetworkOf is the network with a way out that a bridge belongs to, or nil.
 func (l *Layout) NetworkOf(bridge string) *Network {
 	i := slices.IndexFunc(l.Networks, func(n *Network) bool { return n.Bridge == bridge })
 	if i < 0 {

@@ -6,16 +6,16 @@ import (
 	"github.com/seawall/seawall/compiler/iptables"
 )
 
-// Foreign is a rule that is none of Docker's, in a chain that Docker writes to.
+// Foreign is a rule that is not Docker's, in a chain that Docker writes to.
 type Foreign struct {
 	Table, Chain string
 	Index        int // in the chain, from 0
 	Rule         *iptables.Rule
-	Own          bool // the chain is Docker's own, which nobody else writes to
+	Own          bool // the chain is Docker's own, and only Docker writes to it
 }
 
-// Foreign lists the rules in the chains that Docker writes to and that it did not make,
-// but for the jump to DOCKER-USER.
+// Foreign lists the rules in the chains that Docker writes to but that it did not add, except for
+// the jump to DOCKER-USER.
 func (l *Layout) Foreign() []Foreign {
 	_, expected := l.Expected()
 	mine := map[string]bool{}
@@ -58,10 +58,10 @@ func writesTo(table, chain string) bool {
 	return false
 }
 
-// special reports whether a rule is one that Docker makes in some case that is not told
-// by a network's kind: the end of a chain of older engines, what is published, links
-// between containers, the mark that lets packets in (bridge-accept-fwmark), trusted
-// interfaces, and what it does on WSL. A port that Docker says it does not publish is none.
+// special reports whether a rule is one that Docker adds in cases that do not depend on a
+// network's kind: the end of a chain in older engines, published ports, container links, the mark
+// that lets packets in (bridge-accept-fwmark), trusted interfaces, and WSL. A port that Docker
+// reports as not published does not count.
 func (l *Layout) special(table, chain string, r *iptables.Rule, last bool) bool {
 	spec, target := r.Spec(), r.Target.Name
 	if p, ok := accepts(r); ok && chain == chainDocker && l.unsaid(p) {

@@ -8,7 +8,7 @@ import (
 	"github.com/seawall/seawall/compiler/iptables"
 )
 
-// swarm reports whether the host has rules of swarm's ingress network.
+// swarm reports whether the host has rules of Swarm's ingress network.
 func (l *Layout) swarm() bool {
 	for _, table := range []string{"filter", "nat"} {
 		t := l.Tables.table(table)
@@ -19,22 +19,22 @@ func (l *Layout) swarm() bool {
 	return false
 }
 
-// ingress are the rules of swarm's ingress network: the jumps, and for each port one
-// rule that rewrites and two that accept. They are not told by the kind of network.
+// ingress are the rules of Swarm's ingress network: the jumps, and for each port one DNAT rule
+// and two that accept. They do not depend on a kind of network.
 func (l *Layout) ingress() []Expected {
 	from, at := "FORWARD", 2
 	if l.Engine.forwards() && !l.there[key("filter", "FORWARD", "-j "+chainIngress)] {
 		from, at = chainForward, 1
 	}
-	list := []Expected{filter(from, "-j "+chainIngress, at, "it leads to the published ports of swarm")}
+	list := []Expected{filter(from, "-j "+chainIngress, at, "it jumps to the rules for Swarm's published ports")}
 	if l.Tables.Nat == nil {
 		return list
 	}
 	const jump = "-m addrtype --dst-type LOCAL -j " + chainIngress
-	list = append(list, nat("PREROUTING", jump, 1, "it leads to the rules that rewrite swarm's published ports"),
-		nat("OUTPUT", jump, 1, "it lets the host itself use swarm's published ports"))
+	list = append(list, nat("PREROUTING", jump, 1, "it jumps to the DNAT rules of Swarm's published ports"),
+		nat("OUTPUT", jump, 1, "it lets the host itself use Swarm's published ports"))
 	if jumpsTo(l.Tables.Nat, chainIngress, "DNAT") {
-		list = append(list, nat("POSTROUTING", "-o docker_gwbridge -m addrtype --src-type LOCAL -j MASQUERADE", 0, "it lets the host itself use swarm's published ports"))
+		list = append(list, nat("POSTROUTING", "-o docker_gwbridge -m addrtype --src-type LOCAL -j MASQUERADE", 0, "it lets the host itself use Swarm's published ports"))
 	}
 	for _, p := range l.ingressPorts() {
 		list = append(list, p.rules()...)
@@ -42,16 +42,16 @@ func (l *Layout) ingress() []Expected {
 	return list
 }
 
-// ingressPort is a port that swarm publishes on its ingress network.
+// ingressPort is a port that Swarm publishes on its ingress network.
 type ingressPort struct {
 	protocol string
 	port     int
-	to       netip.Addr // the ingress network's address on docker_gwbridge, the zero Addr where no rule tells it
-	there    bool       // the rule that rewrites it is there
+	to       netip.Addr // the ingress network's address on docker_gwbridge, the zero Addr if no rule has it
+	there    bool       // its DNAT rule exists
 }
 
-// ingressPorts are those of the rules that rewrite, and of those that accept; all are
-// rewritten to one address.
+// ingressPorts are the ports of the DNAT rules and of those that accept; all are rewritten to one
+// address.
 func (l *Layout) ingressPorts() []*ingressPort {
 	var list []*ingressPort
 	var to netip.Addr
@@ -72,9 +72,9 @@ func (l *Layout) ingressPorts() []*ingressPort {
 }
 
 func (p *ingressPort) rules() []Expected {
-	of := fmt.Sprintf("swarm's published port %d/%s", p.port, p.protocol)
-	in := filter(chainIngress, fmt.Sprintf("-p %s -m %[1]s --dport %d -j ACCEPT", p.protocol, p.port), 1, "it lets packets to "+of+" in")
-	back := filter(chainIngress, fmt.Sprintf("-p %s -m %[1]s --sport %d -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", p.protocol, p.port), 1, "it lets the answers of "+of+" out")
+	of := fmt.Sprintf("Swarm's published port %d/%s", p.port, p.protocol)
+	in := filter(chainIngress, fmt.Sprintf("-p %s -m %[1]s --dport %d -j ACCEPT", p.protocol, p.port), 1, "it accepts packets to "+of)
+	back := filter(chainIngress, fmt.Sprintf("-p %s -m %[1]s --sport %d -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", p.protocol, p.port), 1, "it accepts replies from "+of)
 	back.Forms = [][]string{{fmt.Sprintf("-p %s -m conntrack --ctstate RELATED,ESTABLISHED -m %[1]s --sport %d -j ACCEPT", p.protocol, p.port)},
 		{fmt.Sprintf("-p %s -m state --state RELATED,ESTABLISHED -m %[1]s --sport %d -j ACCEPT", p.protocol, p.port)}}
 	list := []Expected{in, back}

@@ -11,32 +11,32 @@ import (
 	"strings"
 )
 
-// Known is what Docker itself says of its networks and containers, beside the rules:
-// the JSON of docker inspect and docker network inspect, or the API's. A nil Known
-// says nothing.
+// Known is what Docker reports about its networks and containers, in addition to the rules: the
+// JSON of docker inspect and docker network inspect, or of the API. A nil Known means that
+// nothing is known.
 type Known struct {
-	Version    string // of the engine, as 28.5.2; "" where it is not known
-	Nftables   bool   // the engine's firewall back end is nftables: it has no rules of iptables
+	Version    string // of the engine, such as 28.5.2; "" if not known
+	Nftables   bool   // the engine uses its nftables backend and has no iptables rules
 	Networks   []KnownNetwork
 	Containers []KnownContainer
-	// Raw and Direct are set where the daemon is known to drop in the raw table, as 28 and
-	// later do unless they are told otherwise: what comes for ports of the loopback from
-	// elsewhere, and what comes for containers by their own addresses.
+	// Raw and Direct are set if the daemon is known to drop packets in the raw table, as engine
+	// 28 and later do by default: Raw for packets to loopback ports from elsewhere, Direct for
+	// packets to containers' own addresses.
 	Raw, Direct bool
 }
 
-// KnownNetwork is a network as docker network inspect has it.
+// KnownNetwork is a network as docker network inspect reports it.
 type KnownNetwork struct {
 	Name     string
-	Bridge   string // the bridge's interface; "" for other drivers than bridge
+	Bridge   string // the bridge's interface; "" for drivers other than bridge
 	Driver   string // bridge, host, none, overlay, macvlan, …
 	Internal bool
 	Subnets  []netip.Prefix // of both families
 	Options  map[string]string
-	Members  []netip.Addr // the containers' addresses in it, of both families; nil where it is not said
+	Members  []netip.Addr // the containers' addresses in it, of both families; nil if not reported
 }
 
-// KnownContainer is a container as docker inspect has it.
+// KnownContainer is a container as docker inspect reports it.
 type KnownContainer struct {
 	Name      string
 	Running   bool
@@ -44,29 +44,28 @@ type KnownContainer struct {
 	Ports     []KnownPort
 }
 
-// KnownPort is one published port of a container; a routed network has those without a
-// port of the host.
+// KnownPort is one published port of a container; on a routed network, one without a host port.
 type KnownPort struct {
 	Protocol  string
 	Container int        // the container's port
-	Address   netip.Addr // the host address, the zero Addr for every one
+	Address   netip.Addr // the host address, the zero Addr for every address
 	Host      int        // the host's port, 0 for none
-	// IPv4 and IPv6 are the families of the host's addresses on which it is published.
+	// IPv4 and IPv6 are the families of the host addresses on which it is published.
 	IPv4, IPv6 bool
 }
 
-// inspected is what is read of an object of either command.
+// inspected holds the fields read from an object of either command.
 type inspected struct {
 	Name   string
 	Id     string
 	Driver string
-	// A network has these.
+	// Fields of a network.
 	IPAM     *struct{ Config []struct{ Subnet string } }
 	Internal bool
 	Options  map[string]string
-	// Containers of a network, by their ID.
+	// Containers of a network by ID.
 	Containers map[string]struct{ IPv4Address, IPv6Address string }
-	// A container has these.
+	// Fields of a container.
 	State           *struct{ Running bool }
 	NetworkSettings *struct {
 		Ports    map[string][]inspectedBinding
@@ -76,9 +75,9 @@ type inspected struct {
 
 type inspectedBinding struct{ HostIp, HostPort string }
 
-// ParseInspect reads what docker inspect or docker network inspect printed: JSON lists
-// of containers, of networks, or of both, one after the other. It keeps what it
-// understands, and needs no field but those that say which of the two an object is.
+// ParseInspect reads the output of docker inspect or docker network inspect: JSON lists of
+// containers, of networks, or of both, one after the other. It keeps what it understands, and
+// only requires the fields that tell the two kinds of objects apart.
 func ParseInspect(src []byte) (*Known, error) {
 	k := &Known{}
 	others := 0
@@ -100,20 +99,20 @@ func ParseInspect(src []byte) (*Known, error) {
 		}
 	}
 	if others > 0 && len(k.Containers)+len(k.Networks) == 0 {
-		return nil, errors.New("this is a JSON list, but of neither containers nor networks, as docker inspect prints them")
+		return nil, errors.New("this is a JSON list, but not of containers or networks as docker inspect prints them")
 	}
 	return k, nil
 }
 
-// notInspected is what is wrong with JSON that docker inspect did not print.
+// notInspected is the error for JSON that is not docker inspect output.
 func notInspected(err error) error {
-	const not = "this is not what docker inspect prints, a JSON list of containers or networks"
+	const not = "this is not the output of docker inspect, a JSON list of containers or networks"
 	var syntax *json.SyntaxError
 	switch {
 	case errors.Is(err, io.EOF):
 		return errors.New(not + ": it is empty")
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return errors.New(not + ": it ends in the middle")
+		return errors.New(not + ": it is truncated")
 	case errors.As(err, &syntax):
 		return fmt.Errorf("%s: %w, at byte %d", not, syntax, syntax.Offset)
 	}
@@ -155,10 +154,10 @@ func (x inspected) container() KnownContainer {
 	return c
 }
 
-// publish adds a published port. One of every address is listed once for each family.
+// publish adds a published port. A port on every address is listed once per family.
 func (c *KnownContainer) publish(protocol string, port int, b inspectedBinding) {
 	p := KnownPort{Protocol: protocol, Container: port}
-	if host, err := strconv.ParseUint(b.HostPort, 10, 16); err == nil { // none, on a routed network
+	if host, err := strconv.ParseUint(b.HostPort, 10, 16); err == nil { // none on a routed network
 		p.Host = int(host)
 	}
 	a, err := netip.ParseAddr(b.HostIp)
@@ -177,7 +176,7 @@ func (c *KnownContainer) publish(protocol string, port int, b inspectedBinding) 
 	c.Ports[i].IPv4, c.Ports[i].IPv6 = c.Ports[i].IPv4 || four, c.Ports[i].IPv6 || six
 }
 
-// bridgeName is the option that names a network's bridge.
+// bridgeName is the option with the name of a network's bridge.
 const bridgeName = "com.docker.network.bridge.name"
 
 func (x inspected) network() KnownNetwork {
@@ -208,7 +207,7 @@ func (x inspected) network() KnownNetwork {
 	return n
 }
 
-// NameOf is the name of the running container that has an address, or "".
+// NameOf is the name of the running container with an address, or "".
 func (k *Known) NameOf(a netip.Addr) string {
 	if k == nil {
 		return ""
@@ -221,7 +220,7 @@ func (k *Known) NameOf(a netip.Addr) string {
 	return ""
 }
 
-// Within are the addresses of running containers that a network has, in order.
+// Within returns the addresses of running containers in a network, sorted.
 func (k *Known) Within(network netip.Prefix) []netip.Addr {
 	var list []netip.Addr
 	if k != nil {
@@ -237,7 +236,7 @@ func (k *Known) Within(network netip.Prefix) []netip.Addr {
 	return slices.Compact(list)
 }
 
-// Network is the network of a bridge, or nil.
+// Network returns the network of a bridge, or nil.
 func (k *Known) Network(bridge string) *KnownNetwork {
 	if k == nil {
 		return nil

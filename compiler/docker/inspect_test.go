@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// bothLists are containers and a network.
+// bothLists has containers and a network.
 const bothLists = `[
  {"Name": "/web", "State": {"Running": true}, "NetworkSettings": {
   "Networks": {"b": {"IPAddress": "172.18.0.2", "GlobalIPv6Address": "fd00::2"}, "a": {"IPAddress": "172.17.0.2"}},
@@ -15,7 +15,7 @@ const bothLists = `[
  {"Name": "/old", "State": {"Running": false}, "NetworkSettings": {"Networks": {"a": {"IPAddress": "172.17.0.2"}}}}]
 [{"Name": "a", "Id": "0123456789abcdef", "Driver": "bridge", "IPAM": {"Config": [{"Subnet": "172.17.0.0/16"}]}, "Containers": {"x": {"IPv4Address": "172.17.0.2/16"}}}]`
 
-// A port of every address is listed once for each family: it is one port.
+// A port on every address is listed once per family: it is one port.
 func TestParseInspect(t *testing.T) {
 	k, err := ParseInspect([]byte(bothLists))
 	if err != nil {
@@ -38,7 +38,8 @@ func TestParseInspect(t *testing.T) {
 	}
 }
 
-// What is not of docker inspect is refused; whatever is read reads the same again.
+// Anything that is not docker inspect output is rejected; whatever is parsed parses the same
+// again.
 func FuzzParseInspect(f *testing.F) {
 	for _, text := range []string{bothLists, "", "[]", "[{}]", `{"Name": "x"}`, "null", `[{"NetworkSettings": {"Ports": {"80": [{}], "81/tcp": [{"HostPort": "70000"}], "-3/tcp": [{}], "x/tcp": [{"HostIp": "::ffff:1.2.3.4", "HostPort": "-1"}], "9/udp": [{"HostPort": "-1"}]}}}]`, `[{"IPAM": {}, "Driver": "bridge"}] [null]`} {
 		f.Add([]byte(text))

@@ -7,8 +7,8 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// rules are all that a network of a kind has on this host's engine: its own rules, and
-// those of its containers and published ports.
+// rules are all rules of a network of a kind on this host's engine: its own, and those of its
+// containers and published ports.
 func (l *Layout) rules(n *Network, k Kind) []Expected {
 	switch k.Mode {
 	case GatewayNone:
@@ -42,13 +42,13 @@ func nat(chain, rule string, at int, why string) Expected {
 	return Expected{Table: "nat", Chain: chain, Rule: rule, At: at, Why: why}
 }
 
-// classicRules are those of one bridge in FORWARD. 27 closes DOCKER's end for each
-// network, or opens it; before, its end was FORWARD's.
+// classicRules are the rules of one bridge in FORWARD. 27 closes the end of DOCKER for each
+// network, or opens it; earlier engines leave that to FORWARD.
 func (l *Layout) classicRules(n *Network, k Kind) []Expected {
 	b := n.Bridge
 	list := []Expected{
-		filter("FORWARD", fmt.Sprintf("-o %s -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", b), 3, "it lets answers to the containers of "+b+" in"),
-		filter("FORWARD", fmt.Sprintf("-o %s -j DOCKER", b), 0, "it leads to the published ports of "+b),
+		filter("FORWARD", fmt.Sprintf("-o %s -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", b), 3, "it accepts replies to the containers of "+b),
+		filter("FORWARD", fmt.Sprintf("-o %s -j DOCKER", b), 0, "it jumps to the rules for the published ports of "+b),
 		filter("FORWARD", fmt.Sprintf("-i %s ! -o %[1]s -j ACCEPT", b), 0, "it lets the containers of "+b+" out"),
 		iccRule("FORWARD", b, k),
 	}
@@ -58,33 +58,33 @@ func (l *Layout) classicRules(n *Network, k Kind) []Expected {
 	return list
 }
 
-// iccRule decides between a network's own containers.
+// iccRule decides on traffic between a network's own containers.
 func iccRule(chain, b string, k Kind) Expected {
 	if k.ICC {
 		return filter(chain, fmt.Sprintf("-i %s -o %[1]s -j ACCEPT", b), 0, "it lets the containers of "+b+" reach each other")
 	}
-	return filter(chain, fmt.Sprintf("-i %s -o %[1]s -j DROP", b), 0, "it keeps the containers of "+b+" from each other")
+	return filter(chain, fmt.Sprintf("-i %s -o %[1]s -j DROP", b), 0, "it isolates the containers of "+b+" from each other")
 }
 
-// endOfDocker decides about what no published port of a network has accepted.
+// endOfDocker decides on packets that no published port of a network has accepted.
 func (l *Layout) endOfDocker(n *Network, k Kind) []Expected {
 	b := n.Bridge
 	if k.Mode == GatewayUnprotected {
-		return []Expected{filter(chainDocker, fmt.Sprintf("! -i %s -o %[1]s -j ACCEPT", b), 0, "it opens all ports of "+b+", as nat-unprotected says")}
+		return []Expected{filter(chainDocker, fmt.Sprintf("! -i %s -o %[1]s -j ACCEPT", b), 0, "it opens all ports of "+b+", as its mode nat-unprotected requires")}
 	}
-	list := []Expected{filter(chainDocker, fmt.Sprintf("! -i %s -o %[1]s -j DROP", b), 0, "it closes the ports of "+b+" that are not published")}
+	list := []Expected{filter(chainDocker, fmt.Sprintf("! -i %s -o %[1]s -j DROP", b), 0, "it closes the unpublished ports of "+b)}
 	if k.Mode == GatewayRouted {
 		icmp := "icmp"
 		if l.Tables.Family == packet.IPv6 {
 			icmp = "ipv6-icmp"
 		}
-		list = append(list, filter(chainDocker, fmt.Sprintf("-o %s -p %s -j ACCEPT", b, icmp), 1, "it lets ICMP to the containers of "+b+" in"))
+		list = append(list, filter(chainDocker, fmt.Sprintf("-o %s -p %s -j ACCEPT", b, icmp), 1, "it accepts ICMP to the containers of "+b))
 	}
 	return list
 }
 
-// wayOut lets the containers of a network out. Some releases of 28 have two rules for
-// it, one of them for the network itself.
+// wayOut lets the containers of a network out. Some releases of 28 have two rules for this, one
+// of them for traffic within the network.
 func (l *Layout) wayOut(chain string, n *Network, k Kind) []Expected {
 	b := n.Bridge
 	if k.ICC {
@@ -96,27 +96,27 @@ func (l *Layout) wayOut(chain string, n *Network, k Kind) []Expected {
 		filter(chain, fmt.Sprintf("-i %s ! -o %[1]s -j ACCEPT", b), 0, "it lets the containers of "+b+" out")}
 }
 
-// forwardRules are those of engines with DOCKER-FORWARD.
+// forwardRules are the rules of engines with DOCKER-FORWARD.
 func (l *Layout) forwardRules(n *Network, k Kind) []Expected {
 	b := n.Bridge
 	list := []Expected{
-		filter(chainCT, fmt.Sprintf("-o %s -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", b), 0, "it lets answers to the containers of "+b+" in"),
-		filter(chainBridge, fmt.Sprintf("-o %s -j DOCKER", b), 0, "it leads to the published ports of "+b)}
+		filter(chainCT, fmt.Sprintf("-o %s -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", b), 0, "it accepts replies to the containers of "+b),
+		filter(chainBridge, fmt.Sprintf("-o %s -j DOCKER", b), 0, "it jumps to the rules for the published ports of "+b)}
 	list = append(list, l.wayOut(chainForward, n, k)...)
 	return append(list, l.endOfDocker(n, k)...)
 }
 
-// stageRules keep a network and others apart. What is routed into a routed network
-// passes since 28, and so do the answers.
+// stageRules isolate a network from others. Since 28, packets routed into a routed network pass,
+// and so do the replies.
 func (l *Layout) stageRules(n *Network, k Kind) []Expected {
 	b := n.Bridge
 	list := []Expected{
-		filter(chainStage1, fmt.Sprintf("-i %s ! -o %[1]s -j DOCKER-ISOLATION-STAGE-2", b), 0, "it keeps "+b+" from other networks"),
-		filter(chainStage2, fmt.Sprintf("-o %s -j DROP", b), 1, "it keeps other networks from "+b)}
+		filter(chainStage1, fmt.Sprintf("-i %s ! -o %[1]s -j DOCKER-ISOLATION-STAGE-2", b), 0, "it keeps the containers of "+b+" out of other networks"),
+		filter(chainStage2, fmt.Sprintf("-o %s -j DROP", b), 1, "it keeps other networks out of "+b)}
 	if k.Mode == GatewayRouted {
 		routed := []Expected{
 			filter(chainStage1, fmt.Sprintf("-o %s -j RETURN", b), 1, "it lets other networks reach the published ports of "+b),
-			filter(chainStage1, fmt.Sprintf("-i %s -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", b), 1, "it lets the answers of "+b+" into other networks")}
+			filter(chainStage1, fmt.Sprintf("-i %s -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", b), 1, "it lets replies from "+b+" into other networks")}
 		if l.Engine != Classic || l.find(routed[0]) != nil || l.find(routed[1]) != nil {
 			list = append(list, routed...)
 		}
@@ -124,7 +124,7 @@ func (l *Layout) stageRules(n *Network, k Kind) []Expected {
 	return list
 }
 
-// internalRules shut a network in.
+// internalRules isolate an internal network.
 func (l *Layout) internalRules(n *Network, k Kind) []Expected {
 	b, chain, forward := n.Bridge, chainInternal, chainForward
 	if l.Engine != Docker29 {
@@ -136,11 +136,11 @@ func (l *Layout) internalRules(n *Network, k Kind) []Expected {
 	var list []Expected
 	for _, s := range subnets(n) {
 		out, in := fmt.Sprintf("! -s %s -o %s -j DROP", s, b), fmt.Sprintf("! -d %s -i %s -j DROP", s, b)
-		four := [2]string{out, in} // older engines have them for IPv6 as well
+		four := [2]string{out, in} // older engines use them for IPv6 as well
 		if l.Tables.Family == packet.IPv6 {
 			out, in = fmt.Sprintf("! -s %s ! -i %s -o %[2]s -j DROP", s, b), fmt.Sprintf("! -d %s -i %s ! -o %[2]s -j DROP", s, b)
 		}
-		shut := []Expected{filter(chain, out, 1, "it keeps everybody else from the internal network "+b),
+		shut := []Expected{filter(chain, out, 1, "it keeps everybody else out of the internal network "+b),
 			filter(chain, in, 1, "it keeps the containers of the internal network "+b+" in")}
 		if l.Engine == Classic {
 			shut[0].Forms, shut[1].Forms = [][]string{{four[0]}}, [][]string{{four[1]}}
@@ -150,7 +150,7 @@ func (l *Layout) internalRules(n *Network, k Kind) []Expected {
 	return append(list, iccRule(forward, b, k))
 }
 
-// unknownSubnet stands where a rule's subnet cannot be told: no rule is like it.
+// unknownSubnet stands for a subnet that is not known: it equals no rule's.
 const unknownSubnet = "SUBNET"
 
 func subnets(n *Network) []string {
@@ -164,8 +164,8 @@ func subnets(n *Network) []string {
 	return list
 }
 
-// natRules give a network's packets an address of the host, and leave what its
-// containers send to the host's own ports to docker-proxy.
+// natRules give a network's packets an address of the host, and leave its containers' connections
+// to the host's own ports to docker-proxy.
 func (l *Layout) natRules(n *Network, k Kind) []Expected {
 	var list []Expected
 	b, target := n.Bridge, "MASQUERADE"
@@ -186,7 +186,7 @@ func (l *Layout) natRules(n *Network, k Kind) []Expected {
 	return list
 }
 
-// portRules are those of a network's published ports and containers.
+// portRules are the rules of a network's published ports and containers.
 func (l *Layout) portRules(n *Network, k Kind) []Expected {
 	var list []Expected
 	done := map[string]bool{}
@@ -226,8 +226,8 @@ func (l *Layout) portRules(n *Network, k Kind) []Expected {
 	return list
 }
 
-// dnatRule sends the packets to a published port to its container. IPv6 leaves out
-// link-local sources, since 27.
+// dnatRule sends packets for a published port to its container. Since 27, IPv6 excludes
+// link-local sources.
 func (l *Layout) dnatRule(p *Published) Expected {
 	const linkLocal = "! -s fe80::/10 "
 	rule := fmt.Sprintf("-p %s -m %[1]s --dport %d -j DNAT --to-destination %s", p.Protocol, p.Port, p.To)
@@ -244,22 +244,22 @@ func (l *Layout) dnatRule(p *Published) Expected {
 	return e
 }
 
-// acceptRule lets the rewritten packets of a published port in.
+// acceptRule accepts the rewritten packets of a published port.
 func (l *Layout) acceptRule(p *Published) Expected {
 	return filter(chainDocker, fmt.Sprintf("-d %s ! -i %s -o %[2]s -p %s -m %[3]s --dport %d -j ACCEPT", host(p.To.Addr()), p.Bridge, p.Protocol, p.To.Port()), 1,
-		"it lets packets to "+p.name()+" in")
+		"it accepts packets to "+p.name())
 }
 
-// rawRules drop what goes to containers by their own addresses, and to ports of the
-// loopback from elsewhere. A daemon may be told to make neither, so they are expected
-// where some of them are there. The first releases of 28 had one for each port.
+// rawRules drop packets to containers' own addresses, and packets to loopback ports from
+// elsewhere. A daemon may be configured to add neither, so they are only expected if some of them
+// exist. The first releases of 28 had one for each port.
 func (l *Layout) rawRules(n *Network, k Kind) []Expected {
 	var list []Expected
 	raw := func(rule, why string, forms ...[]string) {
 		list = append(list, Expected{Table: "raw", Chain: "PREROUTING", Rule: rule, Why: why, Forms: forms})
 	}
 	direct := func(a netip.Addr, forms ...[]string) {
-		raw(fmt.Sprintf("-d %s ! -i %s -j DROP", host(a), n.Bridge), fmt.Sprintf("it keeps others from the container %s by its own address", a), forms...)
+		raw(fmt.Sprintf("-d %s ! -i %s -j DROP", host(a), n.Bridge), fmt.Sprintf("it keeps others from reaching the container %s by its own address", a), forms...)
 	}
 	seen := map[netip.Addr]bool{}
 	for _, p := range l.Published {
@@ -272,7 +272,7 @@ func (l *Layout) rawRules(n *Network, k Kind) []Expected {
 		}
 		if l.options.raw && p.Address.IsLoopback() && p.Address.Is4() && p.Port > 0 {
 			raw(fmt.Sprintf("-d %s ! -i lo -p %s -m %[2]s --dport %d -j DROP", host(p.Address), p.Protocol, p.Port),
-				"it keeps others from "+p.name()+", which is open on the loopback alone")
+				"it keeps others from reaching "+p.name()+", which is only published on the loopback address")
 		}
 	}
 	for _, a := range n.Members {
@@ -283,7 +283,7 @@ func (l *Layout) rawRules(n *Network, k Kind) []Expected {
 	return list
 }
 
-// rawPorts are the rules of the first releases of 28 for a container.
+// rawPorts are the rules for a container in the first releases of 28.
 func (l *Layout) rawPorts(n *Network, a netip.Addr) []string {
 	var list []string
 	for _, p := range l.Published {

@@ -35,8 +35,8 @@ func layout(t *testing.T, name string, known *Known) *Layout {
 	return Look(tables)
 }
 
-// The captures named modes are hosts with one network of each kind, which are told by
-// their rules. 26.1 does not know the mode routed.
+// The captures named modes are hosts with one network of each kind, which their rules reveal.
+// 26.1 does not support the mode routed.
 func TestKindsOfNetworks(t *testing.T) {
 	usual := "nat, icc, masquerade"
 	for name, want := range map[string]map[string]string{
@@ -62,8 +62,8 @@ func TestKindsOfNetworks(t *testing.T) {
 	}
 }
 
-// What Docker says of a healthy host agrees with its rules: nothing is missing, and
-// each port that it says is one that the rules say.
+// What Docker reports about a healthy host agrees with its rules: nothing is missing, and each
+// reported port is also in the rules.
 func TestDockerAndItsRulesAgree(t *testing.T) {
 	for name, inspect := range map[string]string{
 		"engine-26.1-modes.iptables-save":  "engine-26.1-modes.inspect.json",
@@ -79,7 +79,7 @@ func TestDockerAndItsRulesAgree(t *testing.T) {
 		l := layout(t, name, known)
 		for _, p := range l.Published {
 			if p.Said {
-				t.Errorf("%s: Docker alone says %+v", name, p)
+				t.Errorf("%s: only Docker reports %+v", name, p)
 			}
 		}
 		_, expected := l.Expected()

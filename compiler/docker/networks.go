@@ -16,50 +16,50 @@ type Network struct {
 	Bridge  string
 	Subnets []netip.Prefix // of this family
 	Kind    Kind
-	Known   bool         // Docker said of which kind it is
-	Members []netip.Addr // its containers' addresses of this family, where Docker said them
-	kinds   []Kind       // those that it can be of by what Docker said
+	Known   bool         // Docker reported its kind
+	Members []netip.Addr // its containers' addresses of this family, if Docker reported them
+	kinds   []Kind       // the kinds that are possible according to Docker
 }
 
-// Mode is how packets from outside meet a network's containers.
+// Mode is how packets from outside reach a network's containers.
 type Mode int
 
 // The modes (com.docker.network.bridge.gateway_mode_ipv4 and _ipv6).
 const (
-	GatewayNAT         Mode = iota // published ports, by addresses of the host
-	GatewayUnprotected             // the same, and every port by the container's own address
-	GatewayRouted                  // published ports, by the container's own address
+	GatewayNAT         Mode = iota // published ports, on host addresses
+	GatewayUnprotected             // the same, and every port on the container's own address
+	GatewayRouted                  // published ports, on the container's own address
 	GatewayNone                    // internal or isolated: none
-	elsewhere                      // no address of this family; older engines keep it apart all the same
+	elsewhere                      // no address of this family; older engines isolate it all the same
 )
 
 func (m Mode) String() string {
 	return [...]string{"nat", "nat-unprotected", "routed", "internal", "none"}[m]
 }
 
-// Kind is what a network's rules depend on.
+// Kind is everything that a network's rules depend on.
 type Kind struct {
 	Mode       Mode
-	ICC        bool       // its containers may speak to each other
-	Masquerade bool       // what they send to the outside gets an address of the host
-	SNAT       netip.Addr // that address, where it is a certain one (host_ipv4)
+	ICC        bool       // its containers may talk to each other
+	Masquerade bool       // its packets to the outside get a host address
+	SNAT       netip.Addr // that address, if it is fixed (host_ipv4)
 }
 
-// options are the daemon's options that show in the rules.
+// options are the daemon options that show in the rules.
 type options struct {
 	hairpin bool // userland-proxy is off
 	ends    bool // DOCKER decides at its end, which some releases before 28 left to FORWARD
-	direct  bool // the raw table drops what goes to containers by their own addresses
+	direct  bool // the raw table drops packets to containers' own addresses
 	raw     bool // the daemon writes to the raw table
 }
 
-// key names a rule of a table.
+// key identifies a rule in a table.
 func key(table, chain, rule string) string { return table + " " + chain + " " + rule }
 
 // builtins are the built-in chains that Docker writes to, by table.
 var builtins = map[string][]string{"filter": {"FORWARD"}, "nat": {"PREROUTING", "OUTPUT", "POSTROUTING"}, "raw": {"PREROUTING"}}
 
-// index notes the rules of the chains that Docker writes to.
+// index records the rules in the chains that Docker writes to.
 func (l *Layout) index() {
 	for table, names := range builtins {
 		t := l.Tables.table(table)
@@ -77,21 +77,21 @@ func (l *Layout) index() {
 	}
 }
 
-// own reports whether a chain is one that Docker makes and fills.
+// own reports whether Docker creates and fills a chain.
 func own(chain string) bool {
 	return chain == chainDocker || strings.HasPrefix(chain, "DOCKER-") && chain != iptables.DockerUser
 }
 
-// all are the networks with a way out, and those without.
+// all returns the networks with a way out, then those without.
 func (l *Layout) all() []*Network { return append(slices.Clone(l.Networks), l.Internal...) }
 
-// bridges collects the interfaces that may be Docker's bridges, with the subnets that
-// the rules tell: those that Docker names, and those that rules of its chains speak of.
+// bridges collects the interfaces that may be Docker's bridges, with the subnets found in the
+// rules: those that Docker reports, and those in rules of its chains.
 func (l *Layout) bridges() {
 	byName := map[string]*Network{}
 	at := func(name string) *Network {
 		if name == "" || strings.HasSuffix(name, "+") || name == "lo" || name == "loopback0" {
-			return &Network{} // no bridge
+			return &Network{} // not a bridge
 		}
 		if byName[name] == nil {
 			byName[name] = &Network{Bridge: name}
@@ -129,8 +129,8 @@ func (l *Layout) bridges() {
 	slices.SortFunc(l.Networks, func(a, b *Network) int { return cmp.Compare(a.Bridge, b.Bridge) })
 }
 
-// subnetOf is the subnet that a rule tells of a bridge: what is masqueraded on its way
-// out, or what an internal network is.
+// subnetOf is the subnet that a rule shows for a bridge: the masqueraded one, or that of an
+// internal network.
 func subnetOf(chain string, r *iptables.Rule, in, out *Network) (*Network, netip.Prefix) {
 	switch {
 	case chain == "POSTROUTING" && r.Source.Prefix.IsValid() && !r.Source.Not && r.Out.Not && (r.Target.Name == "MASQUERADE" || r.Target.Name == "SNAT"):
@@ -143,10 +143,10 @@ func subnetOf(chain string, r *iptables.Rule, in, out *Network) (*Network, netip
 	return nil, netip.Prefix{}
 }
 
-// infer sorts out which of the bridges are networks, and of which kind: of all kinds,
-// the one whose rules differ least from those that are there. So one that is gone does
-// not make a network another one. A bridge of which fewer than two rules speak, in
-// Docker's words, is none: somebody wrote about another interface.
+// infer determines which of the bridges are networks, and of which kind: the kind whose rules
+// differ least from the existing ones. A missing rule thus does not change a network's kind. A
+// bridge named by fewer than two rules in Docker's forms is not a network: somebody wrote a rule
+// about another interface.
 func (l *Layout) infer() {
 	l.options = l.daemonOptions()
 	list := l.Networks
@@ -154,7 +154,7 @@ func (l *Layout) infer() {
 	for _, n := range list {
 		traces := l.fit(n)
 		switch {
-		case n.Known && len(n.Subnets) == 0, n.Kind.Mode == elsewhere: // it has no address of this family
+		case n.Known && len(n.Subnets) == 0, n.Kind.Mode == elsewhere: // no address of this family
 		case !n.Known && traces < 2:
 		case n.Kind.Mode == GatewayNone:
 			l.Internal = append(l.Internal, n)
@@ -164,8 +164,8 @@ func (l *Layout) infer() {
 	}
 }
 
-// fit finds a network's kind, where Docker did not say it, and returns how many rules
-// of Docker's forms speak of it.
+// fit finds a network's kind if Docker did not report it, and returns how many rules in Docker's
+// forms name it.
 func (l *Layout) fit(n *Network) (traces int) {
 	kinds := l.kindsOf(n)
 	each := make([][]Expected, len(kinds))
@@ -200,7 +200,7 @@ func (l *Layout) fit(n *Network) (traces int) {
 	return len(present)
 }
 
-// kindsOf are the kinds that a network can be of, the usual ones first.
+// kindsOf are the kinds that a network can have, the usual ones first.
 func (l *Layout) kindsOf(n *Network) []Kind {
 	if n.Known {
 		return n.kinds
@@ -208,7 +208,7 @@ func (l *Layout) kindsOf(n *Network) []Kind {
 	var list []Kind
 	for _, mode := range []Mode{GatewayNAT, GatewayUnprotected, GatewayRouted, GatewayNone} {
 		if mode == GatewayUnprotected && l.Engine == Classic && !l.options.ends {
-			continue // older than that mode
+			continue // the engine is older than that mode
 		}
 		for _, icc := range []bool{true, false} {
 			k := Kind{Mode: mode, ICC: icc}
@@ -230,8 +230,7 @@ func (l *Layout) kindsOf(n *Network) []Kind {
 	return list
 }
 
-// snat is the address that a network's packets get on their way out, where a rule says
-// a certain one.
+// snat is the source address of a network's outgoing packets if a rule fixes one.
 func (l *Layout) snat(n *Network) netip.Addr {
 	var found netip.Addr
 	each(l.Tables.Nat, "POSTROUTING", func(r *iptables.Rule) {
@@ -249,7 +248,7 @@ func (l *Layout) snat(n *Network) netip.Addr {
 	return found
 }
 
-// daemonOptions reads the daemon's options from the rules.
+// daemonOptions infers the daemon's options from the rules.
 func (l *Layout) daemonOptions() options {
 	o := options{hairpin: l.hairpin()}
 	each(l.Tables.Filter, chainDocker, func(r *iptables.Rule) {
@@ -267,8 +266,7 @@ func (l *Layout) daemonOptions() options {
 	return o
 }
 
-// hairpin reports whether docker-proxy is off: by the greater number of the rules that
-// differ.
+// hairpin reports whether docker-proxy is off, by the majority of the rules that differ.
 func (l *Layout) hairpin() bool {
 	off, on := 0, 0
 	count := func(n *int) func(bool) {
@@ -289,8 +287,8 @@ func (l *Layout) hairpin() bool {
 	return off > on
 }
 
-// fill takes over what Docker says of a network. Engines before 27 keep a gateway mode
-// as an option that they do not know, and have the usual rules.
+// fill applies what Docker reports about a network. Engines before 27 keep a gateway mode as an
+// unknown option, and have the usual rules.
 func (k KnownNetwork) fill(n *Network, v6 bool, e Engine) {
 	n.Known = true
 	n.kinds = []Kind{k.kind(v6)}
@@ -314,13 +312,13 @@ func (k KnownNetwork) fill(n *Network, v6 bool, e Engine) {
 	}
 }
 
-// The options of the bridge driver (Docker's documentation of it).
+// The options of the bridge driver, from Docker's documentation.
 const (
 	prefix      = "com.docker.network.bridge."
 	gatewayMode = prefix + "gateway_mode_"
 )
 
-// kind is a network's kind by its options.
+// kind derives a network's kind from its options.
 func (k KnownNetwork) kind(v6 bool) Kind {
 	mode, host := k.Options[gatewayMode+"ipv4"], k.Options["com.docker.network.host_ipv4"]
 	if v6 {

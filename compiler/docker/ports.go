@@ -8,12 +8,12 @@ import (
 	"github.com/seawall/seawall/compiler/iptables"
 )
 
-// Opened says how Docker opens a port.
+// Opened is how Docker opens a port.
 type Opened int
 
-// The kinds: a published port, which DNAT leads to; a port of a container on a network
-// whose gateway mode is routed, which has no DNAT; every port of a network whose mode is
-// nat-unprotected; and a published port of a swarm service, on the ingress network.
+// The kinds: a published port reached by DNAT; a port of a container on a network whose gateway
+// mode is routed, without DNAT; every port of a network whose mode is nat-unprotected; and a
+// published port of a Swarm service, on the ingress network.
 const (
 	ByDNAT Opened = iota
 	Routed
@@ -23,15 +23,15 @@ const (
 
 func (o Opened) String() string { return [...]string{"published", "routed", "unprotected", "swarm"}[o] }
 
-// Port is one port that Docker opens, as its rules of one family say it.
+// Port is one port that Docker opens, according to its rules of one family.
 type Port struct {
-	Published // Port and Protocol are 0 and "" where it is every port
+	Published // Port and Protocol are 0 and "" if it is every port
 	Opened    Opened
 }
 
-// Ports finds every port that Docker opens, in the order of the rules. Unlike
-// Published it has those of a swarm, and it needs no chain of the filter table: where
-// that was flushed, DNAT still leads to the containers.
+// Ports finds every port that Docker opens, in the order of the rules. Unlike Published, it
+// includes those of Swarm and does not need the filter table: if that was flushed, DNAT still
+// leads to the containers.
 func (l *Layout) Ports() []*Port {
 	var list []*Port
 	routes := l.Routes()
@@ -56,8 +56,8 @@ func (l *Layout) Ports() []*Port {
 	return list
 }
 
-// accepted reads "-A DOCKER -d CONTAINER ! -i BRIDGE -o BRIDGE -p PROTO --dport PORT
-// -j ACCEPT" and, of an unprotected network, "-A DOCKER ! -i BRIDGE -o BRIDGE -j ACCEPT".
+// accepted parses "-A DOCKER -d CONTAINER ! -i BRIDGE -o BRIDGE -p PROTO --dport PORT -j ACCEPT"
+// and, for an unprotected network, "-A DOCKER ! -i BRIDGE -o BRIDGE -j ACCEPT".
 func accepted(r *iptables.Rule) (*Port, bool) {
 	if p, ok := accepts(r); ok {
 		return &Port{*p, Routed}, true
@@ -69,14 +69,14 @@ func accepted(r *iptables.Rule) (*Port, bool) {
 	return &Port{Published{Bridge: r.Out.Name}, Unprotected}, every
 }
 
-// Route is a way to containers: the addresses behind a bridge.
+// Route is a route to containers: the addresses behind a bridge.
 type Route struct {
 	To     netip.Prefix
 	Bridge string
 }
 
-// Routes are the networks behind bridges, from every rule of Docker that names both.
-// The kernel's own routes are not in what iptables-save prints.
+// Routes are the networks behind bridges, from every Docker rule that names both. The kernel's
+// own routes are not in the output of iptables-save.
 func (l *Layout) Routes() []Route {
 	var list []Route
 	add := func(to netip.Prefix, bridge string) {

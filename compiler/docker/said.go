@@ -7,9 +7,9 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// said adds the published ports that Docker says of running containers, and no rule
-// does. A port whose container has several addresses to which it could be sent is
-// left out: which one it is, Docker does not say.
+// said adds the published ports that Docker reports for running containers but that are not in
+// any rule. If a container has several addresses to which a port could be sent, the port is left
+// out: Docker does not say which one it is.
 func (l *Layout) said() {
 	if l.Tables.Known == nil {
 		return
@@ -40,9 +40,9 @@ func (l *Layout) saidPort(c KnownContainer, p KnownPort) {
 		}
 		switch {
 		case x.Port == p.Host && x.Address == p.Address:
-			return // a rule says so
+			return // a rule has it
 		case x.Port == 0 && slices.Contains(to, x.To.Addr()):
-			// It is let in, and nothing is sent there.
+			// It is accepted, but nothing is sent there.
 			x.Port, x.Address, x.Said, x.Proxied = p.Host, p.Address, true, !l.options.hairpin
 			return
 		}
@@ -53,8 +53,8 @@ func (l *Layout) saidPort(c KnownContainer, p KnownPort) {
 	}
 }
 
-// unsaid reports whether Docker says that the container to which a rule leads publishes
-// no such port, or that its network has no container there.
+// unsaid reports whether, according to Docker, the container of a rule publishes no such port, or
+// its network has no container at that address.
 func (l *Layout) unsaid(p *Published) bool {
 	if l.Tables.Known == nil {
 		return false
