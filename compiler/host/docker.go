@@ -9,16 +9,15 @@ import (
 	"strings"
 )
 
-// Where Docker's daemon says how it was started.
+// Where to find how Docker's daemon was started.
 const (
 	daemonPID  = "/run/docker.pid"
 	daemonJSON = "/etc/docker/daemon.json"
 )
 
-// DockerDrops reports whether this host's daemon is known to write its drops to the raw
-// table (engines since 28 do, unless they are told otherwise): raw of what comes for ports
-// of the loopback from elsewhere, direct of what comes for containers by their own
-// addresses. Both are false where its options cannot be read.
+// DockerDrops reports whether this host's daemon is known to write its drops to the raw table, as
+// engines since 28 do by default: raw for packets to loopback ports from elsewhere, direct for
+// packets to containers' own addresses. Both are false if its options cannot be read.
 func DockerDrops() (raw, direct bool) {
 	pid, err := os.ReadFile(daemonPID)
 	if err != nil {
@@ -41,7 +40,7 @@ func DockerDrops() (raw, direct bool) {
 	return drops(split(words), split(environment), config)
 }
 
-// split are the strings of a file of /proc, which end with NUL.
+// split returns the NUL-terminated strings of a file in /proc.
 func split(text []byte) []string {
 	return strings.Split(string(bytes.TrimRight(text, "\x00")), "\x00")
 }
@@ -61,7 +60,7 @@ func drops(words, environment []string, config []byte) (raw, direct bool) {
 			allowed = value != "=false"
 		}
 		if strings.HasPrefix(w, "--config-file") {
-			return false, false // another file, which may say anything
+			return false, false // another file, with unknown content
 		}
 	}
 	return raw, raw && !allowed

@@ -2,7 +2,7 @@ package host
 
 import "testing"
 
-// A daemon drops in the raw table unless it is told not to, by any of three ways.
+// A daemon drops in the raw table unless this is turned off, in any of three ways.
 func TestDrops(t *testing.T) {
 	for _, test := range []struct {
 		words, environment []string

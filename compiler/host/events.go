@@ -11,38 +11,38 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// rulesChange are the events with which Docker changes rules. Health checks, docker
-// exec and the like are none.
+// rulesChange are the events at which Docker changes rules. Health checks, docker exec and the
+// like do not change any.
 var rulesChange = map[events.Type][]events.Action{
 	events.NetworkEventType: {events.ActionCreate, events.ActionConnect, events.ActionDisconnect, events.ActionUpdate,
 		events.ActionRemove, events.ActionDestroy},
 	events.ContainerEventType: {events.ActionStart, events.ActionDie, events.ActionRestart},
 }
 
-// How a lost connection to the daemon is made again.
+// How a lost connection to the daemon is restored.
 const (
 	firstWait   = 500 * time.Millisecond
 	longestWait = 15 * time.Second
-	answers     = 10 * time.Second       // within this, a daemon that is well
-	refuses     = 100 * time.Millisecond // within this, one that has no events for us
+	answers     = 10 * time.Second       // a healthy daemon answers within this time
+	refuses     = 100 * time.Millisecond // a daemon that has no events for us fails within this time
 )
 
-// Subscription is what a Docker daemon says of its networks and containers. It outlives
-// the daemon: a connection that is lost is made again, with a bounded back-off.
+// Subscription reports a Docker daemon's network and container events. It outlives the daemon: a
+// lost connection is restored, with a bounded back-off.
 type Subscription struct {
 	changed chan struct{}
 	state   chan error
 }
 
-// Subscribe asks a daemon for its events until the context ends. connect makes a client,
-// a new one for each connection, since the daemon that comes back may be another version.
+// Subscribe subscribes to a daemon's events until the context ends. connect makes a new client
+// for each connection, since the daemon that comes back may be another version.
 func Subscribe(ctx context.Context, connect func() (*client.Client, error)) *Subscription {
 	s := &Subscription{changed: make(chan struct{}, 1), state: make(chan error)}
 	go s.run(ctx, connect)
 	return s
 }
 
-// Changed has a value when Docker has changed something since the last value was taken.
+// Changed receives a value when Docker has changed something since the last one was taken.
 func (s *Subscription) Changed() <-chan struct{} {
 	if s == nil {
 		return nil
@@ -50,8 +50,8 @@ func (s *Subscription) Changed() <-chan struct{} {
 	return s.changed
 }
 
-// State has nil when the daemon is connected, and an error when it is not: the first
-// time, and each time that this changes. What the daemon did in between is not in Changed.
+// State receives nil when the daemon is connected and an error when it is not: at first, and each
+// time that this changes. What the daemon did in between is not in Changed.
 func (s *Subscription) State() <-chan error {
 	if s == nil {
 		return nil
@@ -81,8 +81,8 @@ func (s *Subscription) run(ctx context.Context, connect func() (*client.Client, 
 	}
 }
 
-// connection reports a daemon's events until the connection is lost, and whether there
-// was one.
+// connection reports a daemon's events until the connection is lost, and whether there was a
+// connection.
 func (s *Subscription) connection(ctx context.Context, connect func() (*client.Client, error)) (connected bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -109,7 +109,7 @@ func (s *Subscription) connection(ctx context.Context, connect func() (*client.C
 	}
 }
 
-// ping asks whether the daemon answers: one that hangs takes connections as well.
+// ping checks whether the daemon answers: one that hangs accepts connections as well.
 func ping(ctx context.Context, api *client.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, answers)
 	defer cancel()
@@ -120,7 +120,7 @@ func ping(ctx context.Context, api *client.Client) error {
 	return err
 }
 
-// lost says why a stream of events has ended.
+// lost explains why an event stream has ended.
 func lost(err error) error {
 	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return errors.New("the Docker daemon closed the connection")
@@ -128,8 +128,7 @@ func lost(err error) error {
 	return err
 }
 
-// filters asks the daemon for no more than is needed. They name types and actions, not
-// pairs of them.
+// filters limits the events to those needed. They name types and actions, not pairs of them.
 func filters() client.Filters {
 	f := make(client.Filters)
 	for kind, actions := range rulesChange {
@@ -141,18 +140,18 @@ func filters() client.Filters {
 	return f
 }
 
-// change notes an event, if it is one that counts.
+// change records an event if it is relevant.
 func (s *Subscription) change(m events.Message) {
 	if !slices.Contains(rulesChange[m.Type], m.Action) {
 		return
 	}
 	select {
 	case s.changed <- struct{}{}:
-	default: // one is waiting already
+	default: // one is already pending
 	}
 }
 
-// tell says how the connection is.
+// tell reports the state of the connection.
 func (s *Subscription) tell(ctx context.Context, err error) {
 	select {
 	case s.state <- err:
@@ -160,7 +159,7 @@ func (s *Subscription) tell(ctx context.Context, err error) {
 	}
 }
 
-// sleep waits, and reports whether the context let it.
+// sleep waits, and reports whether it was not interrupted by the context.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -16,8 +16,8 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// daemon speaks as much of the Docker API as a subscription asks for: the n-th
-// connection, from 1 on, gets what events does.
+// daemon implements as much of the Docker API as a subscription uses: events serves the n-th
+// connection, counting from 1.
 func daemon(t *testing.T, events func(n int64, w http.ResponseWriter, r *http.Request)) func() (*client.Client, error) {
 	t.Helper()
 	var n atomic.Int64
@@ -32,10 +32,10 @@ func daemon(t *testing.T, events func(n int64, w http.ResponseWriter, r *http.Re
 	return func() (*client.Client, error) { return client.New(client.WithHost(server.URL)) }
 }
 
-// say writes a text, and makes it arrive.
+// say writes a text and flushes it.
 func say(w http.ResponseWriter, text string) {
 	fmt.Fprint(w, text)
-	_ = http.NewResponseController(w).Flush() // the test sees whether it arrives
+	_ = http.NewResponseController(w).Flush() // the test notices if it does not arrive
 }
 
 func event(kind, action string) string {
@@ -49,12 +49,12 @@ func next(t *testing.T, s *Subscription) error {
 	case err := <-s.State():
 		return err
 	case <-time.After(10 * time.Second):
-		t.Fatal("no word of the connection")
+		t.Fatal("no connection state")
 		return nil
 	}
 }
 
-// Whatever the daemon answers, the subscription says so once and connects again.
+// Whatever the daemon answers, the subscription reports it once and connects again.
 func TestSubscriptionOutlivesFaults(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -64,7 +64,7 @@ func TestSubscriptionOutlivesFaults(t *testing.T) {
 		{"an error", func(w http.ResponseWriter) {
 			http.Error(w, `{"message":"no events today"}`, http.StatusInternalServerError)
 		}, "no events today"},
-		{"no JSON", func(w http.ResponseWriter) { say(w, "\x00\x01<html>") }, "invalid character"},
+		{"not JSON", func(w http.ResponseWriter) { say(w, "\x00\x01<html>") }, "invalid character"},
 		{"other JSON", func(w http.ResponseWriter) { say(w, "[1, 2]\n") }, "cannot unmarshal"},
 		{"closed at once", func(w http.ResponseWriter) { say(w, "") }, "the Docker daemon closed the connection"},
 		{"closed within an event", func(w http.ResponseWriter) { say(w, `{"Type":"network","Act`) }, "the Docker daemon closed the connection"},
@@ -84,14 +84,14 @@ func TestSubscriptionOutlivesFaults(t *testing.T) {
 				t.Errorf("%v, want %q", err, c.says)
 			}
 			if err := next(t, s); err != nil {
-				t.Errorf("the second word is %v, want that it is connected", err)
+				t.Errorf("the second state is %v, want connected", err)
 			}
 			<-s.Changed()
 		})
 	}
 }
 
-// A daemon that is lost is said to be, and one that comes back is.
+// A lost daemon is reported, and so is its return.
 func TestSubscriptionConnectsAgain(t *testing.T) {
 	s := Subscribe(t.Context(), daemon(t, func(n int64, w http.ResponseWriter, r *http.Request) {
 		say(w, "")
@@ -108,8 +108,8 @@ func TestSubscriptionConnectsAgain(t *testing.T) {
 	}
 }
 
-// Only networks, and containers that start and end, are asked for, and count where a
-// daemon sends more.
+// The subscription only requests events for networks and for containers that start or end, and
+// ignores others that a daemon sends anyway.
 func TestSubscriptionAsksForLittle(t *testing.T) {
 	asked, more := make(chan string, 1), make(chan string)
 	s := Subscribe(t.Context(), daemon(t, func(_ int64, w http.ResponseWriter, r *http.Request) {
@@ -132,10 +132,10 @@ func TestSubscriptionAsksForLittle(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := slices.Sorted(maps.Keys(filters["type"])); !slices.Equal(got, []string{"container", "network"}) {
-		t.Errorf("asks for the types %v", got)
+		t.Errorf("requests the types %v", got)
 	}
 	if got := slices.Sorted(maps.Keys(filters["event"])); !slices.Equal(got, []string{"connect", "create", "destroy", "die", "disconnect", "remove", "restart", "start", "update"}) {
-		t.Errorf("asks for the events %v", got)
+		t.Errorf("requests the events %v", got)
 	}
 	for _, x := range []string{"exec_create: sh", "exec_start: sh", "exec_die", "health_status: healthy", "create", "kill", "update", "attach"} {
 		more <- event("container", x)
@@ -144,7 +144,7 @@ func TestSubscriptionAsksForLittle(t *testing.T) {
 	more <- event("volume", "destroy")
 	select {
 	case <-s.Changed():
-		t.Error("an event that changes no rule counts")
+		t.Error("an event that changes no rule is reported")
 	case <-time.After(200 * time.Millisecond):
 	}
 	for kind, actions := range rulesChange {
@@ -153,13 +153,13 @@ func TestSubscriptionAsksForLittle(t *testing.T) {
 			select {
 			case <-s.Changed():
 			case <-time.After(5 * time.Second):
-				t.Errorf("%s %s does not count", kind, a)
+				t.Errorf("%s %s is not reported", kind, a)
 			}
 		}
 	}
 }
 
-// A daemon that takes the connection and is silent does not keep the subscription.
+// A daemon that accepts the connection and stays silent does not keep the subscription alive.
 func TestSubscriptionEndsWithItsContext(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 	defer server.Close()
@@ -175,6 +175,6 @@ func TestSubscriptionEndsWithItsContext(t *testing.T) {
 	select {
 	case <-ended:
 	case <-time.After(5 * time.Second):
-		t.Error("it goes on")
+		t.Error("the subscription did not end")
 	}
 }

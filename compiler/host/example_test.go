@@ -10,7 +10,7 @@ import (
 	"github.com/seawall/seawall/compiler/host"
 )
 
-// While one apply has its turn, another one is refused.
+// While one apply has the turn, another is refused.
 func ExampleHost_Begin() {
 	dir, err := os.MkdirTemp("", "seawall-")
 	if err != nil {

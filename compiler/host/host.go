@@ -1,12 +1,12 @@
-// Package host is the machine that Seawall runs on: the rules that its kernel holds
-// now, and a script that is loaded so that it can be taken back.
+// Package host is the machine that Seawall runs on: the current rules of its kernel,
+// and loading a script that can be rolled back.
 //
 //	host.go      reading the kernel's rules, running a script
 //	turn.go      one apply at a time, and which rules are Seawall's
-//	rollback.go  a load that is taken back when nobody confirms it
-//	way_back.go  how the previous rules are kept, and the script that loads them
-//	watch.go     comparing the kernel's rules with a policy again and again
-//	events.go    when Docker changes something
+//	rollback.go  a load that is rolled back if nobody confirms it
+//	way_back.go  how the previous rules are saved, and the script that restores them
+//	watch.go     comparing the kernel's rules with a policy repeatedly
+//	events.go    Docker's events
 //	routes_*.go  the interfaces of the default routes
 package host
 
@@ -26,23 +26,23 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// Host is the commands to speak to the kernel with. IPTABLES, IP6TABLES and IPSET
-// of the environment name others, as for seawall.sh.
+// Host holds the commands used to talk to the kernel. The environment variables IPTABLES,
+// IP6TABLES and IPSET override them, as in seawall.sh.
 type Host struct {
 	env []string
-	ctx context.Context // of commands that only read; nil for none
+	ctx context.Context // for commands that only read; nil for none
 }
 
-// readWithin is how long a command that only reads may take, where a context is given.
+// readWithin is the time limit for a command that only reads, if there is a context.
 const readWithin = 2 * time.Minute
 
-// Within is the same host, on which commands that only read end with a context.
+// Within returns the same host with a context for commands that only read.
 func (h *Host) Within(ctx context.Context) *Host { return &Host{env: h.env, ctx: ctx} }
 
-// ThisHost is the host as the environment has it.
+// ThisHost is the host as described by the environment.
 func ThisHost() *Host { return &Host{env: os.Environ()} }
 
-// command is a family's iptables.
+// command is the iptables command of a family.
 func command(f packet.Family) string {
 	name, variable := "iptables", "IPTABLES"
 	if f == packet.IPv6 {
@@ -80,7 +80,7 @@ func (h *Host) output(name string, args ...string) ([]byte, error) {
 	return nil, failed
 }
 
-// reading is the context of a command that only reads.
+// reading returns the context of a command that only reads.
 func (h *Host) reading() (context.Context, context.CancelFunc) {
 	if h.ctx == nil {
 		return context.WithCancel(context.Background())
@@ -88,22 +88,22 @@ func (h *Host) reading() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(h.ctx, readWithin)
 }
 
-// unavailable is why the rules of a host cannot be read, now or later.
+// unavailable is the reason why a host's rules cannot be read, now or later.
 type unavailable struct{ error }
 
-// Unavailable reports whether an error is one that trying again does not change: a
-// command that is not installed, or no root.
+// Unavailable reports whether trying again will not help: a command is not installed, or the user
+// is not root.
 func Unavailable(err error) bool {
 	_, ok := errors.AsType[unavailable](err)
 	return ok
 }
 
-// notRunnable reports whether a command cannot be started because of what it is.
+// notRunnable reports whether a command can never be started.
 func notRunnable(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)
 }
 
-// why is what a command that failed said, or else how it ended.
+// why is the error output of a failed command, or else its exit status.
 func why(err error, said string) string {
 	if said = strings.TrimSpace(said); said != "" {
 		return said
@@ -112,13 +112,13 @@ func why(err error, said string) string {
 }
 
 func asRoot() string {
-	if os.Geteuid() > 0 { // -1 where there are no users
+	if os.Geteuid() > 0 { // -1 on systems without user IDs
 		return ". It needs root"
 	}
 	return ""
 }
 
-// named says which variable a command's name is from.
+// named tells which variable a command's name comes from.
 func named(name string) string {
 	for _, variable := range []string{"IPTABLES", "IP6TABLES", "IPSET"} {
 		if other := os.Getenv(variable); other != "" && strings.TrimSuffix(name, "-save") == other {
@@ -128,11 +128,11 @@ func named(name string) string {
 	return ""
 }
 
-// Saved is what iptables-save prints of a family, all tables.
+// Saved is the output of iptables-save for a family, with all tables.
 func (h *Host) Saved(f packet.Family) ([]byte, error) { return h.output(command(f) + "-save") }
 
-// Table is the filter table that the kernel holds now, with its ipsets. A kernel
-// without rules gives an empty table.
+// Table is the kernel's current filter table, with its ipsets. A kernel without rules has an
+// empty table.
 func (h *Host) Table(f packet.Family) (*iptables.Table, error) {
 	src, err := h.output(command(f)+"-save", "-t", "filter")
 	if err != nil {
@@ -150,19 +150,19 @@ func (h *Host) Table(f packet.Family) (*iptables.Table, error) {
 	return t, err
 }
 
-// parseSaved reads what iptables-save prints. It prints a few rules in a form that
-// iptables-restore refuses, such as --weekdays without a day.
+// parseSaved reads the output of iptables-save. A few rules are printed in a form that
+// iptables-restore rejects, such as --weekdays without a day.
 func parseSaved(src []byte, f packet.Family) (*iptables.File, error) {
 	file, err := iptables.Parse(src, iptables.Options{Family: f})
 	var wrong *iptables.Error
 	if errors.As(err, &wrong) {
-		return nil, fmt.Errorf("the kernel has a rule for %v that iptables-save cannot print so that it loads again: %s: %s", f, wrong.Text, wrong.Detail)
+		return nil, fmt.Errorf("the kernel has an %v rule that iptables-save prints in a form that iptables-restore rejects: %s: %s", f, wrong.Text, wrong.Detail)
 	}
 	return file, err
 }
 
-// Sets are the kernel's ipsets; none where there is no ipset command. That they
-// cannot be read is an error only where one of some rules asks for one.
+// Sets are the kernel's ipsets; none if there is no ipset command. It is only an error that they
+// cannot be read if one of the given rules uses one.
 func (h *Host) Sets(rules ...[]byte) (ipset.Sets, error) {
 	name := ipsetCommand()
 	if _, err := exec.LookPath(name); err != nil {
@@ -185,12 +185,12 @@ func ipsetCommand() string {
 	return "ipset"
 }
 
-// OtherBackend names the back end of iptables that is not in use here and has
-// rules all the same: "legacy", "nf_tables" or "".
+// OtherBackend is the iptables backend that is not in use here but has rules: "legacy",
+// "nf_tables" or "".
 func (h *Host) OtherBackend() string {
 	version, err := h.output(command(packet.IPv4), "-V")
 	if err != nil {
-		return "" // nothing is known of a second one
+		return "" // there is no known second backend
 	}
 	other, save := "legacy", "iptables-legacy-save"
 	if !bytes.Contains(version, []byte("nf_tables")) {
@@ -202,8 +202,8 @@ func (h *Host) OtherBackend() string {
 	return ""
 }
 
-// run runs a script in a session of its own, which no Ctrl-C reaches. The error
-// says what it said.
+// run runs a script in its own session, which Ctrl-C does not reach. The error includes its
+// output.
 func (h *Host) run(path string, args ...string) error {
 	c := exec.Command("sh", append([]string{path}, args...)...)
 	c.Env, c.SysProcAttr = h.env, session()

@@ -14,7 +14,7 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// fakeSave makes IPTABLES name a command whose -save is a script, and returns the host.
+// fakeSave points IPTABLES at a command whose -save is a script, and returns the host.
 func fakeSave(t *testing.T, script string, mode os.FileMode) *Host {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "fake")
@@ -27,7 +27,7 @@ func fakeSave(t *testing.T, script string, mode os.FileMode) *Host {
 	return ThisHost().Within(t.Context())
 }
 
-// Failures to read that stay are told from those that pass.
+// Permanent failures to read are distinguished from temporary ones.
 func TestUnavailable(t *testing.T) {
 	for _, c := range []struct {
 		name, script string
@@ -35,7 +35,7 @@ func TestUnavailable(t *testing.T) {
 		says         string
 		stays        bool
 	}{
-		{"not there", "", 0, "no such file or directory", true},
+		{"missing", "", 0, "no such file or directory", true},
 		{"not a program", "exit 0", 0o644, "permission denied", true},
 		{"no root, nf_tables", "echo 'iptables-save v1.8.9 (nf_tables): Could not fetch rule set generation id: Permission denied (you must be root)' >&2; exit 4", 0o755, "you must be root", true},
 		{"no root, legacy", "echo 'iptables-save v1.8.9 (legacy): Cannot initialize: Permission denied (you must be root)' >&2; exit 1", 0o755, "you must be root", true},
@@ -58,7 +58,7 @@ func TestUnavailable(t *testing.T) {
 	})
 }
 
-// A command that hangs ends with the context, and so does one that it started.
+// A command that hangs ends with the context, and so do its children.
 func TestReadingEndsWithItsContext(t *testing.T) {
 	h := fakeSave(t, "sleep 60 & sleep 60", 0o755)
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)

@@ -13,38 +13,37 @@ import (
 	"github.com/seawall/seawall/compiler/emit"
 )
 
-// Rollback is a load that can be taken back. Both are done by a process of its
-// own, in a session of its own, which holds the lock: so neither a lost terminal
-// nor the end of seawall, of any kind, stops them half way or lets another
-// apply in between.
+// Rollback is a load that can be rolled back. Both are done by a separate process in
+// its own session, which holds the lock: neither a lost terminal nor the end of
+// seawall, for whatever reason, stops them halfway or lets another apply in between.
 //
-// The folder holds all that there is to it:
+// The folder holds its whole state:
 //
-//	new.sh       the script of the new rules; it ends with them or with the previous
+//	new.sh       the script of the new rules; afterwards the new or the previous rules are loaded
 //	back.sh      the way back, with its files (way_back.go)
 //	here         removed by the process when seawall has ended
-//	go           made by seawall when all of that is there
-//	loaded       made by the process when new.sh is done
-//	failed       made instead when it failed, with what it said
-//	asked        made by seawall when it asks for the confirmation
-//	confirmed    made by whoever wants to keep the new rules
-//	back         made by whoever wants the previous ones at once
-//	notes        what of the previous rules could not come back as it was
-//	rolled-back  made by the process when back.sh is done, with what it said
+//	go           created by seawall when all of that exists
+//	loaded       created by the process when new.sh is done
+//	failed       created instead if it failed, with its output
+//	asked        created by seawall when it asks for the confirmation
+//	confirmed    created by whoever wants to keep the new rules
+//	back         created by whoever wants the previous rules back at once
+//	notes        which of the previous rules could not be restored exactly
+//	rolled-back  created by the process when back.sh is done, with its output
 type Rollback struct {
 	Dir   string
-	alive *os.File   // the other end of its standard input, which ends with seawall
+	alive *os.File   // the other end of its standard input, which closes when seawall ends
 	done  chan error // the end of the process
 }
 
-// watch is the process: it makes the folder DIR, loads new.sh, and takes it back
-// unless the file "confirmed" is made within SECONDS; with 0 it is kept unless
-// "back" is made. It waits by counting, so that a change of the clock does not
-// matter. The time begins when seawall asks, or is gone, which the end of its
-// standard input says: a process that nobody has waited for still has its number.
-// It removes the folder where nobody else is left to do so.
+// watch is the process: it creates the folder DIR, loads new.sh, and rolls it back
+// unless the file "confirmed" is created within SECONDS; with 0 it is kept unless
+// "back" is created. It counts its waits, so clock changes do not matter. The time
+// starts when seawall asks, or when seawall is gone. It notices that by the end of its
+// standard input, because a zombie process keeps its process ID. It removes the folder
+// if nobody else is left to do so.
 const watch = `dir=$1 seconds=$2
-# What is written later has its place from the start: the disk may be full by then.
+# Create these files now: the disk may be full later.
 if ! mkdir -m 700 "$dir.new" || ! true >"$dir.new/here" || ! true >"$dir.new/said" || ! true >"$dir.new/said-new" || ! true >"$dir.new/notes" ||
 	! mv "$dir.new" "$dir" || ! cd "$dir"; then
 	rm -rf "$dir.new"
@@ -106,13 +105,13 @@ fi
 finish
 `
 
-// Prepare keeps the current rules, tries whether they would load again, and
-// starts the process that loads the script and takes it back unless that is
-// confirmed within some time. With 0 it is kept unless Back is called.
+// Prepare saves the current rules, checks that they would load again, and starts the process that
+// loads the script and rolls it back unless it is confirmed in time. With 0 it is kept unless
+// Back is called.
 func (t *Turn) Prepare(fresh emit.File, wait time.Duration) (*Rollback, error) {
 	r := &Rollback{Dir: filepath.Join(t.dir, fmt.Sprint(folderPrefix, os.Getpid()))}
 	if err := r.start(t, wait); err != nil {
-		return nil, fmt.Errorf("the process that loads the rules and would take them back does not start: %w", err)
+		return nil, fmt.Errorf("the process that loads the rules and can roll them back does not start: %w", err)
 	}
 	if err := r.fill(t, fresh); err != nil {
 		return nil, errors.Join(fmt.Errorf("nothing was changed: %w", err), r.End())
@@ -120,7 +119,7 @@ func (t *Turn) Prepare(fresh emit.File, wait time.Duration) (*Rollback, error) {
 	return r, r.make("go")
 }
 
-// fill writes the folder, and tries the way back.
+// fill writes the folder, and tests the way back.
 func (r *Rollback) fill(t *Turn, fresh emit.File) error {
 	for name, text := range map[string][]byte{"new.sh": fresh.Bytes, "back.sh": []byte(back)} {
 		if err := os.WriteFile(filepath.Join(r.Dir, name), text, 0o700); err != nil {
@@ -131,12 +130,12 @@ func (r *Rollback) fill(t *Turn, fresh emit.File) error {
 		return err
 	}
 	if err := t.host.run(filepath.Join(r.Dir, "back.sh"), "--test"); err != nil {
-		return fmt.Errorf("the current rules could not be brought back if this went wrong: %w", err)
+		return fmt.Errorf("the current rules could not be restored if this failed: %w", err)
 	}
 	return nil
 }
 
-// start starts the process, and waits until its folder is there.
+// start starts the process, and waits until its folder exists.
 func (r *Rollback) start(t *Turn, wait time.Duration) error {
 	c := exec.Command("sh", "-c", watch, "seawall-apply", r.Dir, fmt.Sprint(int(wait.Seconds())))
 	c.Env, c.SysProcAttr, c.ExtraFiles = t.host.env, session(), []*os.File{t.lock}
@@ -168,8 +167,8 @@ func (r *Rollback) start(t *Turn, wait time.Duration) error {
 	return nil
 }
 
-// Loaded waits until the new rules are loaded. The error says why they are not,
-// and the previous ones are there.
+// Loaded waits until the new rules are loaded. The error explains why they are not; the previous
+// rules are then in place.
 func (r *Rollback) Loaded() error {
 	for ended := false; ; {
 		if r.has("loaded") {
@@ -199,15 +198,14 @@ func (r *Rollback) make(name string) error {
 	return os.WriteFile(filepath.Join(r.Dir, name), nil, 0o600)
 }
 
-// Ask begins the time in which the new rules have to be confirmed.
+// Ask starts the time in which the new rules have to be confirmed.
 func (r *Rollback) Ask() error { return r.make("asked") }
 
-// Decided reports whether somebody has made a file that keeps the new rules, or
-// that takes them back: Confirm then says which.
+// Decided reports whether somebody has created a file that keeps the new rules or rolls them
+// back: Confirm then returns which.
 func (r *Rollback) Decided() bool { return r.has("confirmed") || r.has("back") || r.has("rolled-back") }
 
-// ErrTooLate is the error of a confirmation that comes when the previous rules
-// are back already.
+// ErrTooLate is returned for a confirmation after the previous rules have been restored.
 var ErrTooLate = errors.New("the confirmation came too late")
 
 // Confirm keeps the new rules.
@@ -224,11 +222,10 @@ func (r *Rollback) Confirm() error {
 	return nil
 }
 
-// ErrConfirmed is the error of a way back that comes when somebody has confirmed
-// the new rules.
+// ErrConfirmed is returned by Back if somebody has confirmed the new rules.
 var ErrConfirmed = errors.New("the new rules were confirmed")
 
-// Back brings the previous rules back now, and waits until they are.
+// Back restores the previous rules now, and waits until they are in place.
 func (r *Rollback) Back() error {
 	if err := r.make("back"); err != nil {
 		return err
@@ -240,20 +237,19 @@ func (r *Rollback) Back() error {
 	return r.broughtBack()
 }
 
-// broughtBack is an error where the previous rules did not come back.
+// broughtBack returns an error if the previous rules were not restored.
 func (r *Rollback) broughtBack() error {
 	said, err := os.ReadFile(filepath.Join(r.Dir, "rolled-back"))
 	switch {
 	case err != nil:
-		return fmt.Errorf("the previous rules were not brought back: %w", err)
+		return fmt.Errorf("the previous rules were not restored: %w", err)
 	case len(said) > 0:
-		return fmt.Errorf("the previous rules were not brought back: %s", strings.TrimSpace(string(said)))
+		return fmt.Errorf("the previous rules were not restored: %s", strings.TrimSpace(string(said)))
 	}
 	return nil
 }
 
-// Notes says what of the previous rules could not come back as it was, though they
-// are there; "" for nothing.
+// Notes describes what was not restored exactly as before; "" for nothing.
 func (r *Rollback) Notes() string {
 	said, err := os.ReadFile(filepath.Join(r.Dir, "notes"))
 	if err != nil {
@@ -262,7 +258,7 @@ func (r *Rollback) Notes() string {
 	return strings.TrimSpace(string(said))
 }
 
-// End waits for the end of the process, and removes the folder.
+// End waits for the process to end, and removes the folder.
 func (r *Rollback) End() error {
 	err := r.alive.Close()
 	<-r.done

@@ -11,10 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// DefaultInterfaces returns the interfaces that default routes of this host lead out
-// of: of both families, of every routing table, and each way of a multipath route
-// (/proc/net/route shows the first way alone, and one table). IPv4, the main table and
-// low metrics come first. A host without a default route has none.
+// DefaultInterfaces returns the interfaces of this host's default routes: of both families, every
+// routing table, and each next hop of a multipath route (/proc/net/route only shows the first hop
+// and one table). IPv4, the main table and low metrics come first. A host without a default route
+// has none.
 func DefaultInterfaces() ([]string, error) {
 	routes, err := defaultRoutes()
 	if err != nil {
@@ -28,7 +28,7 @@ func DefaultInterfaces() ([]string, error) {
 		for _, link := range links(r) {
 			i, err := net.InterfaceByIndex(link)
 			if err != nil || i.Flags&net.FlagLoopback != 0 || slices.Contains(names, i.Name) {
-				continue // one that is gone by now, or does not lead out
+				continue // gone by now, or not an interface to the outside
 			}
 			names = append(names, i.Name)
 		}
@@ -36,10 +36,10 @@ func DefaultInterfaces() ([]string, error) {
 	return names, nil
 }
 
-// defaultRoutes reads the default routes that lead somewhere: not those of type
-// unreachable, blackhole, prohibit, throw or local.
+// defaultRoutes reads the default routes that lead somewhere: not those of type unreachable,
+// blackhole, prohibit, throw or local.
 func defaultRoutes() ([]netlink.Route, error) {
-	const tries = 10 // each ends early when a route changes meanwhile
+	const tries = 10 // each attempt ends early if a route changes meanwhile
 	var list []netlink.Route
 	var err error = netlink.ErrDumpInterrupted
 	for i := 0; i < tries && errors.Is(err, netlink.ErrDumpInterrupted); i++ {
@@ -73,7 +73,7 @@ func rank(r netlink.Route) int {
 	return r.Table
 }
 
-// links are the indexes of the interfaces that a route leads out of.
+// links are the interface indexes of a route.
 func links(r netlink.Route) []int {
 	var list []int
 	if r.LinkIndex > 0 {

@@ -4,5 +4,5 @@ package host
 
 import "errors"
 
-// DefaultInterfaces is for Linux alone.
+// DefaultInterfaces only works on Linux.
 func DefaultInterfaces() ([]string, error) { return nil, errors.ErrUnsupported }

@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// There is no iptables here; what is loaded fails before.
+// There is no iptables here; loading fails earlier.
 func session() *syscall.SysProcAttr { return nil }
 
 func tryLock(*os.File) error { return errors.ErrUnsupported }

@@ -7,8 +7,7 @@ import (
 	"syscall"
 )
 
-// session starts a process in a session of its own, which no hang-up of a
-// terminal reaches.
+// session starts a process in its own session, so that a terminal hang-up does not reach it.
 func session() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
 func tryLock(f *os.File) error { return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) }

@@ -15,12 +15,10 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// Turn is the right to change the host's rules: one process has it at a time.
-// Whoever can still take rules back holds the lock of the folder, so a later
-// apply cannot come in between.
+// Turn is the exclusive right to change the host's rules. Any process that can still roll rules
+// back holds the lock on the folder, so a later apply cannot come in between.
 type Turn struct {
-	// Settled says what became of an earlier apply that nobody was left to
-	// confirm; "" when there was none.
+	// Settled describes how an earlier, abandoned apply was settled; "" if there was none.
 	Settled string
 
 	host *Host
@@ -28,19 +26,19 @@ type Turn struct {
 	lock *os.File
 }
 
-// folderPrefix begins the names of the folders of rollbacks.
+// folderPrefix is the prefix of rollback folders.
 const folderPrefix = "apply-"
 
-// settleWithin is how long an earlier apply's way back may take. A seawall that was
-// just killed is known to be gone within noticed.
+// settleWithin is the time limit for rolling back an earlier apply. That a seawall process was
+// killed is noticed within noticed.
 const (
 	settleWithin = 90 * time.Second
 	noticed      = time.Second
 )
 
-// Begin takes the turn, with its folder, such as /run/seawall. An earlier apply
-// whose seawall has ended, and that waits for its confirmation, is taken back
-// first. While another seawall is at work the error says so.
+// Begin takes the turn in a folder such as /run/seawall. An earlier apply whose seawall has ended
+// and that is waiting for confirmation is rolled back first. If another seawall is running, the
+// error says so.
 func (h *Host) Begin(dir string) (*Turn, error) {
 	path := filepath.Join(dir, "lock")
 	err := os.MkdirAll(dir, 0o700)
@@ -49,7 +47,7 @@ func (h *Host) Begin(dir string) (*Turn, error) {
 		f, err = os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("the lock and the way back have no place in %s, so nothing was changed: %w", dir, err)
+		return nil, fmt.Errorf("cannot create the lock and the rollback files in %s, so nothing was changed: %w", dir, err)
 	}
 	t := &Turn{host: h, dir: dir, lock: f}
 	if err := t.take(path); err != nil {
@@ -61,7 +59,7 @@ func (h *Host) Begin(dir string) (*Turn, error) {
 	return t, nil
 }
 
-// take locks, after an earlier apply without its seawall was told to go back.
+// take takes the lock, after telling an abandoned apply to roll back.
 func (t *Turn) take(path string) error {
 	for start := time.Now(); ; time.Sleep(50 * time.Millisecond) {
 		err := tryLock(t.lock)
@@ -71,31 +69,31 @@ func (t *Turn) take(path string) error {
 		case !errors.Is(err, syscall.EWOULDBLOCK):
 			return fmt.Errorf("cannot lock %s: %w", path, err)
 		case time.Since(start) > settleWithin:
-			return fmt.Errorf("another seawall apply is at work (%s is locked)", path)
+			return fmt.Errorf("another seawall apply is running (%s is locked)", path)
 		}
 		folder := t.holder()
 		alive := folder == "" || exists(filepath.Join(folder, "here"))
 		switch {
 		case alive && time.Since(start) < noticed:
 		case alive && (folder == "" || !exists(filepath.Join(folder, "asked"))):
-			return fmt.Errorf("another seawall apply is at work (%s is locked)", path)
+			return fmt.Errorf("another seawall apply is running (%s is locked)", path)
 		case alive:
-			return fmt.Errorf("another seawall apply waits for its confirmation. To keep it: touch %s. To take it back: touch %s", filepath.Join(folder, "confirmed"), filepath.Join(folder, "back"))
+			return fmt.Errorf("another seawall apply is waiting for confirmation. To keep it: touch %s. To roll it back: touch %s", filepath.Join(folder, "confirmed"), filepath.Join(folder, "back"))
 		case exists(filepath.Join(folder, "confirmed")), exists(filepath.Join(folder, "back")):
 		default:
 			if err := os.WriteFile(filepath.Join(folder, "back"), nil, 0o600); err == nil && exists(filepath.Join(folder, "go")) {
-				t.Settled = "An earlier apply was interrupted before it was confirmed: the rules from before it are back."
+				t.Settled = "An earlier apply was interrupted before it was confirmed: the previous rules were restored."
 			}
 		}
 	}
 }
 
-// holder is the folder of the apply that holds the lock: before it takes its turn
-// each apply removes those of others. "" while it has none.
+// holder is the folder of the apply that holds the lock: each apply removes the folders of others
+// before it takes its turn. "" while there is none.
 func (t *Turn) holder() string {
-	folders, _ := filepath.Glob(filepath.Join(t.dir, folderPrefix+"*")) // the pattern is right
+	folders, _ := filepath.Glob(filepath.Join(t.dir, folderPrefix+"*")) // the pattern is valid
 	for _, f := range folders {
-		if !strings.HasSuffix(f, ".new") { // being made
+		if !strings.HasSuffix(f, ".new") { // still being created
 			return f
 		}
 	}
@@ -107,27 +105,26 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// filled reports whether a file is there and has something in it.
+// filled reports whether a file exists and is not empty.
 func filled(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.Size() > 0
 }
 
-// clean removes what earlier applies left, now that none is at work. One that was
-// loaded and neither confirmed nor taken back lost its process as well: it is
-// taken back here, and so is one whose way back failed: what was in its way may be
-// gone.
+// clean removes what earlier applies left behind, now that none is running. If one was loaded but
+// neither confirmed nor rolled back, its process was lost too: it is rolled back here. So is one
+// whose rollback failed, since the cause may be gone.
 func (t *Turn) clean() error {
-	folders, _ := filepath.Glob(filepath.Join(t.dir, folderPrefix+"*")) // the pattern is right
+	folders, _ := filepath.Glob(filepath.Join(t.dir, folderPrefix+"*")) // the pattern is valid
 	for _, folder := range folders {
 		has := func(name string) bool { return exists(filepath.Join(folder, name)) }
 		if failed := filled(filepath.Join(folder, "rolled-back")); failed || has("asked") && !has("confirmed") && !has("rolled-back") {
 			if err := t.host.run(filepath.Join(folder, "back.sh")); err != nil {
-				return fmt.Errorf("an earlier apply was neither confirmed nor taken back, and its previous rules, in %s, do not load: %w.\nRemove what is in their way, and run apply again; or remove that folder, to keep the rules that are there", folder, err)
+				return fmt.Errorf("an earlier apply was neither confirmed nor rolled back, and its previous rules, in %s, do not load: %w.\nFix the cause and run apply again; or remove that folder to keep the current rules", folder, err)
 			}
-			t.Settled = "An earlier apply was interrupted before it was confirmed: the rules from before it are back."
+			t.Settled = "An earlier apply was interrupted before it was confirmed: the previous rules were restored."
 			if failed {
-				t.Settled = "The rules from before an earlier apply, which could not be brought back then, are back."
+				t.Settled = "The rules from before an earlier apply, which could not be restored at the time, are now restored."
 			}
 		}
 		if err := os.RemoveAll(folder); err != nil {
@@ -137,7 +134,7 @@ func (t *Turn) clean() error {
 	return nil
 }
 
-// End gives the turn back.
+// End releases the turn.
 func (t *Turn) End() { _ = t.lock.Close() }
 
 // Rule is a rule as iptables-save prints it.
@@ -146,8 +143,7 @@ type Rule struct {
 	Text   string
 }
 
-// current are the rules of DOCKER-USER, and whether Seawall has a chain of its
-// own beside it.
+// current returns the rules of DOCKER-USER, and whether Seawall also has a chain of its own.
 func (h *Host) current(f packet.Family) (rules []string, own bool, err error) {
 	src, err := h.output(command(f)+"-save", "-t", "filter")
 	if err != nil {
@@ -162,10 +158,9 @@ func (h *Host) current(f packet.Family) (rules []string, own bool, err error) {
 	}), own, nil
 }
 
-// Foreign are the rules in DOCKER-USER that a script would take away and that
-// are not known to be Seawall's: it did not load them from this folder, they are
-// not in the script, and they do not look like its own on a host on which it has
-// chains.
+// Foreign are the rules in DOCKER-USER that a script would remove and that are not known to be
+// Seawall's: it did not load them from this folder, they are not in the script, and they do not
+// look like its own on a host where it has chains.
 func (t *Turn) Foreign(script *emit.Script) ([]Rule, error) {
 	var list []Rule
 	for _, f := range packet.Families {
@@ -193,7 +188,7 @@ func (t *Turn) memory(f packet.Family) string {
 	return filepath.Join(t.dir, fmt.Sprintf("loaded-%d", f))
 }
 
-// Current are DOCKER-USER's rules as they stand, for Remember.
+// Current returns DOCKER-USER's current rules, for Remember.
 func (t *Turn) Current() (map[packet.Family][]string, error) {
 	all := map[packet.Family][]string{}
 	for _, f := range packet.Families {
@@ -206,8 +201,7 @@ func (t *Turn) Current() (map[packet.Family][]string, error) {
 	return all, nil
 }
 
-// Remember notes that rules were loaded by Seawall. What it noted before stays where it
-// cannot.
+// Remember records that Seawall loaded rules. If that fails, the earlier record stays.
 func (t *Turn) Remember(rules map[packet.Family][]string) error {
 	for f, list := range rules {
 		if err := emit.Replace(t.memory(f), []byte(strings.Join(list, "\n")+"\n"), 0o600); err != nil {
@@ -217,8 +211,8 @@ func (t *Turn) Remember(rules map[packet.Family][]string) error {
 	return nil
 }
 
-// SameText reports whether DOCKER-USER and Seawall's chains hold the rules of a
-// script, in its order.
+// SameText reports whether DOCKER-USER and Seawall's chains have the rules of a script, in its
+// order.
 func (h *Host) SameText(script *emit.Script) (bool, error) {
 	for _, f := range packet.Families {
 		src, err := h.output(command(f)+"-save", "-t", "filter")
@@ -238,8 +232,7 @@ func (h *Host) SameText(script *emit.Script) (bool, error) {
 	return true, nil
 }
 
-// byChain are rules with those of each chain together: iptables-save prints the
-// chains in an order of its own.
+// byChain groups rules by chain: iptables-save prints the chains in an order of its own.
 func byChain(rules []string) []string {
 	sorted := slices.Clone(rules)
 	slices.SortStableFunc(sorted, func(a, b string) int { return strings.Compare(chainOf(a), chainOf(b)) })

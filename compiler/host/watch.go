@@ -10,62 +10,62 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// ErrDrift is how a watch ends that has found drift and does not fix it.
+// ErrDrift is returned by a watch that has found drift and does not fix it.
 var ErrDrift = errors.New("the rules do not implement the policy")
 
-// EventName is what has happened in a watch.
+// EventName names an event of a watch.
 type EventName string
 
-// The events of a watch. Each is reported once per change, not at each look.
+// The events of a watch. Each is reported once per change, not at each check.
 const (
-	Watching     EventName = "watching"     // it has started
+	Watching     EventName = "watching"     // the watch has started
 	Holds        EventName = "holds"        // the rules implement the policy
-	Drifted      EventName = "drift"        // one difference of rules and policy
+	Drifted      EventName = "drift"        // one difference between the rules and the policy
 	Persists     EventName = "persists"     // the drift is the same after a fix
-	Ran          EventName = "ran"          // the fix ended well
-	Failed       EventName = "failed"       // the fix did not, or the rules could not be read
+	Ran          EventName = "ran"          // the fix succeeded
+	Failed       EventName = "failed"       // the fix failed, or the rules could not be read
 	Connected    EventName = "connected"    // Docker's events arrive
-	Disconnected EventName = "disconnected" // they do not: the interval alone counts
+	Disconnected EventName = "disconnected" // they do not: only the interval triggers checks
 )
 
-// Event is something that has happened in a watch.
+// Event is an event of a watch.
 type Event struct {
 	Name   EventName
-	Family packet.Family // of a difference
+	Family packet.Family // for a difference
 	What   string
 }
 
-// Drift is a difference of the rules that the kernel holds and a policy.
+// Drift is a difference between the kernel's rules and a policy.
 type Drift struct {
 	Family packet.Family
 	What   string
-	Where  string // the rule, by its line; two drifts that differ in it alone are the same
+	Where  string // the rule's position; two drifts that only differ here are the same
 }
 
 func (d Drift) same(e Drift) bool { return d.Family == e.Family && d.What == e.What }
 
-// Watch compares the kernel's rules with a policy again and again.
+// Watch compares the kernel's rules with a policy repeatedly.
 type Watch struct {
 	Interval time.Duration
 	Look     func(context.Context) ([]Drift, error) // compares once
 	Fix      func(context.Context) error            // nil: drift ends the watch
 	Fixes    string                                 // what Fix does, in words
-	Docker   *Subscription                          // nil: the interval alone counts
+	Docker   *Subscription                          // nil: only the interval triggers checks
 	Log      func(Event)
 }
 
 // The pace of a watch.
 const (
-	quiet      = 500 * time.Millisecond // Docker writes its rules one after the other
-	busy       = 5 * time.Second        // longer than this it is not waited for
+	quiet      = 500 * time.Millisecond // Docker writes its rules one by one
+	busy       = 5 * time.Second        // the longest wait for Docker to be done
 	firstRetry = time.Second            // after the rules could not be read
 	slowestFix = 10 * time.Minute       // between fixes that do not help
-	// betweenFixes is how soon another drift is fixed after the last fix. It doubles until
-	// the rules hold: one that a fix makes itself does not keep the host busy.
+	// betweenFixes is the minimum time from a fix to the next fix of another drift. It doubles
+	// until the rules hold, so that a fix that causes drift itself does not keep the host busy.
 	betweenFixes = 5 * time.Second
 )
 
-// Once looks once. Drift that a fix has not ended is ErrDrift.
+// Once checks once. Drift that a fix has not removed is ErrDrift.
 func (w *Watch) Once(ctx context.Context) error {
 	s := &watching{Watch: w}
 	list, err := w.Look(ctx)
@@ -89,9 +89,9 @@ func (w *Watch) Once(ctx context.Context) error {
 	return nil
 }
 
-// Run looks until the context ends, on the interval and when Docker has changed
-// something. It ends earlier with ErrDrift, or when the rules cannot be read and never
-// will be (Unavailable). Other failures to read them are tried again.
+// Run checks on the interval and when Docker has changed something, until the context ends. It
+// returns early with ErrDrift, or if the rules cannot be read and never will be (Unavailable).
+// Other read failures are retried.
 func (w *Watch) Run(ctx context.Context) error {
 	s := &watching{Watch: w}
 	for {
@@ -107,23 +107,23 @@ func (w *Watch) Run(ctx context.Context) error {
 	}
 }
 
-// watching is what a watch has reported so far, and what it does next.
+// watching is the state of a watch: what it has reported, and what comes next.
 type watching struct {
 	*Watch
-	drift    []Drift // as it was reported; none when the rules hold
-	holds    bool    // that they hold was reported
-	failure  string  // as it was reported
+	drift    []Drift // as reported; none if the rules hold
+	holds    bool    // it was reported that they hold
+	failure  string  // as reported
 	retry    time.Duration
-	attempt  bool // a fix has run, or a look has failed, since the drift was seen
-	persists bool // that the drift is the same was reported
+	attempt  bool // a fix has run, or a check has failed, since the drift was found
+	persists bool // it was reported that the drift persists
 
-	fixed   time.Time     // when the last fix ran, since the rules held
-	backOff time.Duration // from that one to the next, for the drift that persists
+	fixed   time.Time     // the last fix since the rules held
+	backOff time.Duration // from that fix to the next one for the persistent drift
 	nextFix time.Time
-	other   time.Duration // from the last fix to that of another drift
+	other   time.Duration // from the last fix to the fix of another drift
 }
 
-// turn looks once, does what follows, and says how long to wait for the next.
+// turn checks once, acts on the result, and returns how long to wait for the next check.
 func (s *watching) turn(ctx context.Context) (next time.Duration, err error) {
 	list, err := s.look(ctx)
 	if err != nil {
@@ -148,13 +148,13 @@ func (s *watching) turn(ctx context.Context) (next time.Duration, err error) {
 	return 0, nil
 }
 
-// slower is the pace of fixes after one more that has not helped.
+// slower slows down fixes after one more that has not helped.
 func (s *watching) slower() time.Duration {
 	return min(max(2*s.backOff, s.Interval), max(slowestFix, s.Interval))
 }
 
-// look compares. A drift that is new is looked at twice: Docker, when it starts, takes
-// rules out and puts them back.
+// look compares. New drift is checked twice: when Docker starts, it removes rules and adds them
+// again.
 func (s *watching) look(ctx context.Context) ([]Drift, error) {
 	list, err := s.Look(ctx)
 	if err != nil || len(list) == 0 || slices.EqualFunc(list, s.drift, Drift.same) || !sleep(ctx, quiet) {
@@ -177,8 +177,8 @@ func (s *watching) failed(ctx context.Context, err error) (next time.Duration, _
 	return s.retry, nil
 }
 
-// report logs what is new in what a look has found, and reports whether it is another
-// drift than before.
+// report logs what is new in the result of a check, and reports whether the drift is different
+// from before.
 func (s *watching) report(list []Drift) (changed bool) {
 	changed = !slices.EqualFunc(list, s.drift, Drift.same)
 	switch {
@@ -200,7 +200,7 @@ func (s *watching) report(list []Drift) (changed bool) {
 	return changed
 }
 
-// stillThere says what happens about a drift that persists.
+// stillThere describes what happens about persistent drift.
 func (s *watching) stillThere() string {
 	const what = "same drift as before"
 	then := ""
@@ -217,7 +217,7 @@ func (s *watching) stillThere() string {
 	}
 }
 
-// fix runs the fix, and logs how it ended.
+// fix runs the fix and logs the result.
 func (s *watching) fix(ctx context.Context) {
 	err := s.Fix(ctx)
 	s.fixed, s.attempt = time.Now(), true
@@ -228,8 +228,8 @@ func (s *watching) fix(ctx context.Context) {
 	s.Log(Event{Name: Ran, What: s.Fixes})
 }
 
-// wait waits for the next look: for a while, or until Docker has changed something. It
-// reports whether the context let it.
+// wait waits for the next check: for a time, or until Docker has changed something. It reports
+// whether the context did not end.
 func (s *watching) wait(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -267,8 +267,8 @@ func (s *watching) untilQuiet(ctx context.Context) bool {
 	}
 }
 
-// state logs how the connection to Docker is, and reports whether it is there: a daemon
-// that comes back has written its rules anew.
+// state logs the state of the connection to Docker, and reports whether it is connected: a daemon
+// that comes back has rewritten its rules.
 func (s *watching) state(err error) (connected bool) {
 	if err == nil {
 		s.Log(Event{Name: Connected})

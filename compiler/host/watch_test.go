@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// script is what a watch meets: what each look finds, by the time since the start.
+// script is what a watch sees: the result of each check, by the time since the start.
 type script struct {
 	start  time.Time
 	at     func(time.Duration) ([]Drift, error)
@@ -25,8 +25,8 @@ type script struct {
 
 func (s *script) since() time.Duration { return time.Since(s.start) }
 
-// run watches for a while in the clock of a synctest bubble, with an interval of 30s,
-// and returns the log, each line with its time.
+// run watches for a while on the clock of a synctest bubble, with an interval of 30s, and returns
+// the log, each line with its time.
 func (s *script) run(t *testing.T, during time.Duration) ([]string, error) {
 	t.Helper()
 	s.start = time.Now()
@@ -91,7 +91,7 @@ func TestWatchReportsOncePerChange(t *testing.T) {
 			fix: func(*script) error { time.Sleep(2 * time.Second); return nil },
 		}, time.Hour,
 			[]string{"0s holds", "30.5s drift 80 is open (line 3)", "32.5s ran fix.sh", "32.5s holds"}},
-		{"gone by itself", script{
+		{"disappears by itself", script{
 			at: func(d time.Duration) ([]Drift, error) {
 				if d == 30*time.Second {
 					return open80, nil
@@ -169,7 +169,7 @@ func TestWatchReportsOncePerChange(t *testing.T) {
 	}
 }
 
-// A fix that changes the drift each time soon runs no more often than the interval.
+// A fix that keeps changing the drift soon runs no more often than the interval.
 func TestWatchDoesNotSpin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{fix: func(*script) error { return nil }}
@@ -181,8 +181,8 @@ func TestWatchDoesNotSpin(t *testing.T) {
 	})
 }
 
-// Another drift, while an older one persists and its next fix is far, is fixed within
-// five seconds of the last fix.
+// Another drift, while an older one persists and its next fix is far off, is fixed within five
+// seconds of the last fix.
 func TestWatchFixesAnotherDriftSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{fix: func(s *script) error { time.Sleep(time.Second); return nil }}
@@ -192,7 +192,7 @@ func TestWatchFixesAnotherDriftSoon(t *testing.T) {
 			}
 			return open80, nil
 		}
-		// Looks are at 1m31.5s and 2m1.5s; the older drift's next fix would be at 3m33.5s.
+		// Checks are at 1m31.5s and 2m1.5s; the older drift's next fix would be at 3m33.5s.
 		log, err := s.run(t, 125*time.Second)
 		if err != nil || s.fixes != 4 || !slices.ContainsFunc(log, func(l string) bool { return strings.HasPrefix(l, "2m") && strings.Contains(l, "ran fix.sh") }) {
 			t.Errorf("%v, %d fixes:\n%s", err, s.fixes, strings.Join(log, "\n"))
@@ -225,7 +225,7 @@ func TestWatchEnds(t *testing.T) {
 	}
 }
 
-// Many changes are one look, and changes without an end do not keep a watch from looking.
+// Many changes cause one check, and endless changes do not keep a watch from checking.
 func TestWatchWaitsUntilQuiet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &Subscription{changed: make(chan struct{}, 1), state: make(chan error)}
@@ -255,7 +255,7 @@ func TestWatchWaitsUntilQuiet(t *testing.T) {
 	})
 }
 
-// A daemon that comes back is a change, one that goes is none.
+// A daemon that comes back counts as a change, one that disappears does not.
 func TestWatchDaemonRestarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &Subscription{changed: make(chan struct{}, 1), state: make(chan error)}

@@ -14,20 +14,20 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// The way back is a fixed script, and files with what iptables-save and ipset save
-// printed: those bytes are loaded again, so nothing is lost in between.
+// The way back is a fixed script, and files with the output of iptables-save and ipset
+// save: those bytes are loaded again, so nothing is lost.
 //
 //	rules-4, rules-6    the lines of DOCKER-USER and of Seawall's chains
-//	chains-4, chains-6  the names of those chains, and DOCKER where it was there
+//	chains-4, chains-6  the names of those chains, and DOCKER if it existed
 //	jumps-4, jumps-6    for FORWARD and for INPUT: how many other rules it has, and
-//	                    at which places the jumps to these chains stand
-//	needs-4, needs-6    chains of others to which DOCKER-USER leads
-//	set-N, set-N.name   each set that the rules ask for
-//	notes               made by it: what did not come back as it was, and why
+//	                    the positions of the jumps to these chains
+//	needs-4, needs-6    foreign chains that DOCKER-USER jumps to
+//	set-N, set-N.name   each set that the rules match
+//	notes               written by the script: what was not restored exactly, and why
 const back = `#!/bin/sh
-# Brings back what iptables-save and ipset save printed before "seawall apply":
-# DOCKER-USER, Seawall's chains, the jumps to them, and sets that are gone.
-# With --test it tries whether that would load now, and changes nothing.
+# Restores what iptables-save and ipset save printed before "seawall apply":
+# DOCKER-USER, Seawall's chains, the jumps to them, and missing sets.
+# With --test it only checks that this would load now.
 set -u
 cd "$(dirname "$0")" || exit 1
 IPTABLES=${IPTABLES:-iptables}
@@ -43,18 +43,18 @@ note() {
 	[ "$action" = --test ] || printf '%s\n' "$*" >>notes
 }
 
-# moved FROM TO: what jumps says when it cannot put a jump where it was.
+# moved FROM TO: called by jumps when it cannot put a jump where it was.
 moved() {
-	note "IPv$family: other rules of $1 changed in the meantime; the jump to $2 is now the first rule."
+	note "IPv$family: other rules in $1 changed meanwhile; the jump to $2 now comes first."
 }
 
-# state COMMAND: the current chains, and the rules of those with the jumps.
+# state COMMAND: the current chains, and the rules in those with the jumps.
 state() {
 	all=$("$1" -w 10 -S) || return 1
 	printf '%s\n' "$all" | sed -n -e '/^-N /p' -e '/^-A FORWARD /p' -e '/^-A INPUT /p'
 }
 
-# has STATE CHAIN: whether there is such a chain.
+# has STATE CHAIN: whether the chain exists.
 has() {
 	case "
 $1
@@ -67,7 +67,7 @@ $1
 }
 
 ` + emit.Jumps + `
-# leftover STATE CHAINS: chains that were not there.
+# leftover STATE CHAINS: chains that did not exist before.
 leftover() {
 	while read -r verb chain; do
 		case $verb$chain in
@@ -83,11 +83,11 @@ $1
 STATE
 }
 
-# text LEAVE: what one family loads. With LEAVE chains that were not there stay,
-# empty.
+# text LEAVE: the rules to load for one family. With LEAVE, chains that did not
+# exist before stay, but empty.
 text() {
 	echo '*filter'
-	for chain in $needs; do # somebody has deleted it, and an empty one does as little
+	for chain in $needs; do # somebody deleted it; an empty one has the same effect
 		has "$now" "$chain" || printf -- '-N %s\n' "$chain"
 	done
 	if [ -n "$rules" ]; then
@@ -100,7 +100,7 @@ text() {
 	done
 	for chain in $gone; do
 		if [ "$chain" = DOCKER-USER ] && [ "$docker" = yes ]; then
-			printf -- '-I FORWARD -j DOCKER-USER\n' # Docker has come since, and asks this chain first
+			printf -- '-I FORWARD -j DOCKER-USER\n' # Docker was started since, and uses this chain first
 		elif [ -z "$1" ]; then
 			printf -- '-X %s\n' "$chain"
 		fi
@@ -108,7 +108,7 @@ text() {
 	echo COMMIT
 }
 
-# load COMMAND FAMILY [--test]: everything of one family in one commit.
+# load COMMAND FAMILY [--test]: load all of one family in one commit.
 load() {
 	command=$1 family=$2
 	shift 2
@@ -123,7 +123,7 @@ load() {
 	docker=no
 	if has "$now" DOCKER; then
 		case " $chains " in
-		*" DOCKER "*) ;; # it was there before
+		*" DOCKER "*) ;; # it existed before
 		*) docker=yes ;;
 		esac
 	fi
@@ -131,21 +131,21 @@ load() {
 	if text '' | "$command-restore" -w 10 --noflush "$@"; then
 		return 0
 	fi
-	# Somebody else's rules may lead to a chain by now.
+	# Other rules may jump to a chain by now.
 	[ -n "$gone" ] && text leave | "$command-restore" -w 10 --noflush "$@" || return 1
-	note "IPv$family: a chain that was not there before is in use by other rules. It stays, without a rule:" $gone
+	note "IPv$family: a chain that did not exist before is in use by other rules. It stays, but empty:" $gone
 }
 
-# entries: those of a set as it is printed.
+# entries: the entries of a set, from the output of ipset save.
 entries() {
 	sed -n '/^add /p' | sort
 }
 
-# refill NAME FILE: the entries of one of Seawall's sets, at one moment.
+# refill NAME FILE: atomically restore the entries of one of Seawall's sets.
 refill() {
 	case $1 in
 	SEAWALL-s[46]-*) ;;
-	*) return 0 ;; # what others put into their sets since stays
+	*) return 0 ;; # sets of others keep their current entries
 	esac
 	have=$("$IPSET" save "$1") || return 1
 	have=$(printf '%s\n' "$have" | entries) || return 1
@@ -160,7 +160,7 @@ refill() {
 	} | "$IPSET" restore
 }
 
-# sets: those that are gone are made again, and Seawall's have what they had.
+# sets: recreate missing sets, and restore the entries of Seawall's.
 sets() {
 	n=1
 	while [ -e "set-$n" ]; do
@@ -178,18 +178,18 @@ if [ "$action" = --test ]; then
 	load "$IPTABLES" 4 --test && load "$IP6TABLES" 6 --test
 	exit
 fi
-trap '' HUP INT TERM # what has begun comes to its end
+trap '' HUP INT TERM # once started, run to the end
 sets=yes four=yes six=yes
 sets || sets=no
 load "$IPTABLES" 4 || four=no
 load "$IP6TABLES" 6 || six=no
 case $four$six in
-nono) say 'the previous rules of both families do not load, and the new ones stay' ;;
-noyes) say 'the previous rules of IPv4 do not load, and its new ones stay; IPv6 has its previous rules' ;;
-yesno) say 'the previous rules of IPv6 do not load, and its new ones stay; IPv4 has its previous rules' ;;
+nono) say 'the previous rules of both families do not load; the new ones stay' ;;
+noyes) say 'the previous rules of IPv4 do not load, so its new ones stay; IPv6 has its previous rules' ;;
+yesno) say 'the previous rules of IPv6 do not load, so its new ones stay; IPv4 has its previous rules' ;;
 *)
 	if [ "$sets" = no ]; then
-		say 'both families have their previous rules, but a set that they ask for could not be brought back'
+		say 'both families have their previous rules, but a set that they use could not be restored'
 	fi
 	;;
 esac
@@ -204,7 +204,7 @@ fi
 exit 0
 `
 
-// keep writes what the kernel holds now into the folder, byte for byte.
+// keep saves the kernel's current rules and sets to the folder, byte for byte.
 func (h *Host) keep(dir string) error {
 	var sets []string
 	for _, f := range packet.Families {
@@ -245,7 +245,7 @@ func (h *Host) keep(dir string) error {
 	return nil
 }
 
-// leadsTo are the chains of others to which Seawall's chains lead.
+// leadsTo are the foreign chains that Seawall's chains jump to.
 func leadsTo(t *iptables.Table) []string {
 	if t == nil {
 		return nil
@@ -262,7 +262,7 @@ func leadsTo(t *iptables.Table) []string {
 	return slices.Compact(names)
 }
 
-// asked are the sets that Seawall's chains ask for.
+// asked are the sets that Seawall's chains match.
 func asked(t *iptables.Table) []string {
 	if t == nil {
 		return nil
@@ -285,7 +285,7 @@ func asked(t *iptables.Table) []string {
 	return names
 }
 
-// printed is the part of what iptables-save prints that is Seawall's to replace.
+// printed is the part of the output of iptables-save that Seawall may replace.
 type printed struct {
 	declared, chains, rules []string
 }

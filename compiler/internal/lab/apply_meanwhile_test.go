@@ -31,7 +31,7 @@ var meanwhile = []struct {
 		"$four -D INPUT -j SEAWALL-INPUT; $four -F SEAWALL-INPUT; $four -X SEAWALL-INPUT",
 		"$four -N MINE; $four -A MINE -j SEAWALL-INPUT",
 		"-A MINE -j SEAWALL-INPUT\n:MINE - [0:0]\n:SEAWALL-INPUT - [0:0]\n",
-		"IPv4: a chain that was not there before is in use by other rules. It stays, without a rule: SEAWALL-INPUT\nNot confirmed: the previous rules are back.",
+		"IPv4: a chain that did not exist before is in use by other rules. It stays, but empty: SEAWALL-INPUT\nNot confirmed: the previous rules are back.",
 	},
 	{
 		"a chain that is gone, to which a rule of DOCKER-USER led",
@@ -45,7 +45,7 @@ var meanwhile = []struct {
 		"$four -I FORWARD -i lan0 -j ACCEPT; $six -I INPUT -i lan0 -j ACCEPT",
 		"$four -A FORWARD -s 7.7.7.7 -j DROP; $six -A FORWARD -o lan0 -j DROP",
 		"-A FORWARD -o lan0 -j DROP\n-A FORWARD -s 7.7.7.7/32 -j DROP\n",
-		"IPv4: other rules of FORWARD changed in the meantime; the jump to DOCKER-USER is now the first rule.",
+		"IPv4: other rules in FORWARD changed meanwhile; the jump to DOCKER-USER now comes first.",
 	},
 }
 
@@ -98,9 +98,9 @@ func TestApplyTriesAgain(t *testing.T) {
 			t.Errorf("want %q: %s", want, out)
 		}
 	}
-	next("an earlier apply was neither confirmed nor taken back, and its previous rules, in " + dir)
+	next("an earlier apply was neither confirmed nor rolled back, and its previous rules, in " + dir)
 	w.shell("ipset destroy theirs; ipset create theirs hash:ip")
-	next("The rules from before an earlier apply, which could not be brought back then, are back.")
+	next("The rules from before an earlier apply, which could not be restored at the time, are now restored.")
 	if after := state(); after != before {
 		t.Errorf("the previous rules are not there:\n%s\nthen:\n%s", before, after)
 	}
