@@ -113,16 +113,16 @@ func markdownPages(root *cobra.Command) (map[string][]byte, error) {
 		title, _, _ := strings.Cut(strings.TrimPrefix(page, "# "), "\n")
 		fmt.Fprintf(&index, "- [%s](findings/%s.md)\n", title, code)
 	}
-	index.WriteString("- [What doctor finds](doctor.md)\n")
+	index.WriteString("- [Doctor findings](doctor.md)\n")
 	files["doctor.md"] = []byte(doctorPage())
 	files["README.md"] = index.Bytes()
 	return files, nil
 }
 
-// doctorPage is the findings of doctor, from the table that doctor has them in.
+// doctorPage lists doctor's findings, from doctor's own table.
 func doctorPage() string {
 	var b strings.Builder
-	b.WriteString("# What doctor finds\n\nFor each finding, `seawall doctor` states where it is, which traffic it affects, and the commands that fix it.\n")
+	b.WriteString("# Doctor findings\n\nFor each finding, `seawall doctor` prints where it is, which traffic it affects, and the commands that fix it.\n")
 	for _, x := range doctor.Codes {
 		fmt.Fprintf(&b, "\n## %s: %s\n\n%s\n", x.Code, x.Title, x.Why)
 	}
