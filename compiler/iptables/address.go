@@ -14,9 +14,9 @@ type addressMask struct {
 	address, mask netip.Addr
 }
 
-// addresses reads the value of -s or -d: addresses with a length or a netmask,
-// separated by commas. Host bits are cut, as iptables does (NETFILTER.md
-// section 4).
+// addresses parses the value of -s or -d: comma-separated addresses, each with
+// an optional length or netmask. Host bits are cleared, as iptables does
+// (NETFILTER.md section 4).
 func addresses(f packet.Family, value string) ([]addressMask, error) {
 	var list []addressMask
 	for _, one := range strings.Split(value, ",") {
@@ -37,14 +37,14 @@ func parseAddress(f packet.Family, text string) (addressMask, error) {
 	}
 	m, ok := netmask(f, mask, i >= 0)
 	if !ok {
-		return addressMask{}, refused("%q has no netmask of %v", text, f)
+		return addressMask{}, refused("%q is not an %v address with a valid mask", text, f)
 	}
 	bits, contiguous := match.MaskLength(m)
-	if contiguous && bits == 0 { // the address does not count then, whatever it is
+	if contiguous && bits == 0 { // the address does not matter then
 		return addressMask{prefix: netip.PrefixFrom(zero(f), 0)}, nil
 	}
 	a, ok := match.Address(f, address)
-	if !ok { // iptables looks for a host of that name then
+	if !ok { // iptables would look up a host of that name
 		a, ok = match.HostAddress(f, address)
 	}
 	if !ok {
@@ -56,7 +56,7 @@ func parseAddress(f packet.Family, text string) (addressMask, error) {
 	return addressMask{prefix: netip.PrefixFrom(a, bits).Masked()}, nil
 }
 
-// under is an address without the bits beside a mask, which iptables does not keep.
+// under clears the bits of an address outside a mask, which iptables does not keep.
 func under(a, mask netip.Addr) netip.Addr {
 	b, m := a.AsSlice(), mask.AsSlice()
 	for i := range b {
@@ -70,7 +70,7 @@ func notAnAddress(f packet.Family, text string) error {
 	if a, err := netip.ParseAddr(text); err == nil && a.Is4() != (f == packet.IPv4) {
 		return refused("%s is not an %v address", text, f)
 	}
-	return refused("%q is not an address; a name would be looked up when the file is loaded, and be another address each time", text)
+	return refused("%q is not an address; a host name would be looked up each time the file is loaded, and could resolve to a different address", text)
 }
 
 func zero(f packet.Family) netip.Addr {
@@ -80,11 +80,11 @@ func zero(f packet.Family) netip.Addr {
 	return netip.IPv4Unspecified()
 }
 
-// netmask reads a length or a mask; without one it is the whole address.
+// netmask parses a length or a mask; without one, the mask covers the whole address.
 func netmask(f packet.Family, text string, given bool) (netip.Addr, bool) {
 	bits := uint64(f.Bits())
 	if given {
-		// A dotted mask has all four numbers, else it is a length.
+		// A dotted mask has all four numbers, otherwise it is a length.
 		if f == packet.IPv6 || strings.Count(text, ".") == 3 {
 			if m, ok := match.Address(f, text); ok {
 				return m, true

@@ -8,14 +8,14 @@ import (
 )
 
 // Nearly all lines of a large file are rules as iptables-save prints them, and
-// they differ in their sources alone. They are read here, without cutting them
-// into words: the source, and the rest of the line, which is read once however
-// many rules have it. What is not of this form is left to the parser, which
-// reads every line; a line that is read here means what the parser makes of it
-// (TestCanonicalIsNoOtherReader).
+// they differ only in their sources. This file parses them without splitting
+// them into words: the source, and the rest of the line, which is parsed only
+// once however many rules share it. Lines in any other form are left to the
+// parser, which reads every line; a line that is read here means exactly what
+// the parser would make of it (TestCanonicalReadsTheSame).
 
-// canonical appends the rule of a canonical line to its chain, or does nothing
-// and returns false.
+// canonical appends the rule of a canonical line to its chain. For any other
+// line it does nothing and returns false.
 func (p *parser) canonical(line []byte) bool {
 	if len(line) > maxLine {
 		return false
@@ -28,10 +28,10 @@ func (p *parser) canonical(line []byte) bool {
 	if !ok {
 		return false
 	}
-	c := p.last // nearly always the chain of the line before
+	c := p.last // nearly always the previous line's chain
 	if c == nil || c.Name != string(name) {
 		if c = p.table.byName[string(name)]; c == nil || p.table.Builtin(c.Name) {
-			return false // what may stand in a built-in chain is the parser's to say
+			return false // the parser decides what a built-in chain may contain
 		}
 		p.last = c
 	}
@@ -61,16 +61,16 @@ func (p *parser) canonical(line []byte) bool {
 	return true
 }
 
-// gone is the body of rules that only go on to a chain.
+// gone is the body of rules that only go to another chain.
 var gone = &Body{}
 
-// tail returns the body that the rest of a line means, nil when it is not
-// canonical.
+// tail returns the body that the rest of a line stands for, or nil if the rest
+// is not canonical.
 func (p *parser) tail(tail []byte) (*Body, *Chain) {
 	if b, ok := p.bodies[string(tail)]; ok {
 		return b, nil
 	}
-	// A tree of chains has a goto of its own for each of them.
+	// A tree of chains has a separate goto for each of them.
 	if name, ok := bytes.CutPrefix(tail, []byte("-g ")); ok {
 		if c := p.table.byName[string(name)]; c != nil {
 			if p.ChainsOnly {
@@ -107,8 +107,8 @@ func openQuote(text []byte) bool {
 	return open
 }
 
-// cutSource takes a canonical source from the front of a rule's options; false
-// when one stands there that is not canonical.
+// cutSource cuts a canonical source from the front of a rule's options. It
+// returns false if the source there is not canonical.
 func (p *parser) cutSource(rest []byte) (Source, []byte, bool) {
 	var s Source
 	if t, ok := bytes.CutPrefix(rest, []byte("! -s ")); ok {
@@ -133,8 +133,8 @@ func (p *parser) cutSource(rest []byte) (Source, []byte, bool) {
 	return s, tail, true
 }
 
-// prefix4 reads an IPv4 CIDR as netip.ParsePrefix does, without a string, and
-// leaves every other text, also every wrong one, to that.
+// prefix4 parses an IPv4 CIDR as netip.ParsePrefix does, but without allocating
+// a string. It leaves every other text, including invalid ones, to that function.
 func prefix4(text []byte) (netip.Prefix, bool) {
 	var octets [4]byte
 	i := 0

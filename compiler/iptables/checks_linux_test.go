@@ -11,8 +11,8 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// hostDecides are rules that are read although they do not load on this machine:
-// a name in them, or a module of the kernel, is the host's.
+// hostDecides lists rules that Parse accepts although they do not load on this
+// machine: a name in them, or a kernel module, depends on the host.
 var hostDecides = []string{
 	"--uid-owner nosuchuser", "--helper nosuchhelper", "--timeout nosuch", "--path /x", "-m devgroup", "--realm foo", "--realm x", "--label foo",
 	"--nfacct-name nosuch", "-j FOO", "--dport foo", "--to-ports foo", "--to-ports http-81", "--match-set nosuch", "--add-set nosuch", "--object-pinned",
@@ -20,21 +20,21 @@ var hostDecides = []string{
 	"--match-set a", "--add-set a",
 }
 
-// notLookedAt are rules that no host loads and that are read: what these modules
-// check is said in match/modules.go, and nobody looks for it. They are undecided.
+// notLookedAt lists rules that no host loads and that Parse accepts: it does not
+// check what match/modules.go says these modules check. They are undecided.
 var notLookedAt = []string{
 	"-m u32", "--bytecode", "-j RATEEST", "-j HMARK",
 }
 
-// joined are words that 1.8.9 takes for a value as a whole, and later versions for
-// an option with its value. They are read.
+// joined lists words that 1.8.9 takes as a whole as a value, and later versions as
+// an option with its value. Parse accepts them.
 var joined = []string{
 	"-jLOG", "-jDROP", "--jump=DROP", "-ptcp", "--protocol=", "--src=", "--source=", "--dst=", "-s10", "-d10", "--in-interface=",
 	"--out-interface=", "-jSEAWALL-INPUT",
 }
 
-// A rule is read exactly when both back ends load it; what one alone refuses may be
-// either.
+// Parse accepts a rule if and only if both back ends load it; a rule that only one
+// of them refuses may go either way.
 func TestChecksOfModules(t *testing.T) {
 	needs(t)
 	var text []byte
@@ -71,11 +71,11 @@ func TestChecksOfModules(t *testing.T) {
 		has := func(s string) bool { return strings.Contains(rule, s) }
 		switch {
 		case nft.Accepted != legacy.Accepted:
-			t.Logf("nft %v, legacy %v, read %v: %s", nft.Accepted, legacy.Accepted, err == nil, rule)
+			t.Logf("nft %v, legacy %v, parsed %v: %s", nft.Accepted, legacy.Accepted, err == nil, rule)
 		case nft.Accepted && err != nil:
-			t.Errorf("loads and is refused: %s: %v", rule, err)
+			t.Errorf("loads, but Parse refuses it: %s: %v", rule, err)
 		case !nft.Accepted && err == nil && !anyOf(has, hostDecides) && !anyOf(has, notLookedAt) && !anyOf(has, joined):
-			t.Errorf("does not load and is read: %s: %s", rule, strings.TrimSpace(nft.Message+legacy.Message))
+			t.Errorf("does not load, but Parse accepts it: %s: %s", rule, strings.TrimSpace(nft.Message+legacy.Message))
 		}
 	}
 }

@@ -8,14 +8,14 @@ import (
 	"github.com/seawall/seawall/compiler/iptables/match"
 )
 
-// command reads a line that iptables itself would take as its arguments, with
-// or without counters before it, and carries it out.
+// command parses and carries out a line of arguments for iptables itself, with
+// or without counters in front.
 func (p *parser) command(line string, ended bool) error {
 	if line[0] == '[' {
 		numbers, rest, closed := strings.Cut(line[1:], "]")
-		// strtok skips what separates, and asks for no digit.
+		// strtok skips separators, and does not require digits.
 		if !closed || !strings.Contains(strings.TrimLeft(numbers, ":"), ":") {
-			return refused("counters are written as \"[PACKETS:BYTES]\"")
+			return refused("counters must have the form \"[PACKETS:BYTES]\"")
 		}
 		line = rest
 	}
@@ -28,7 +28,7 @@ func (p *parser) command(line string, ended bool) error {
 		return err
 	}
 	if r.versions != "" {
-		p.file.versions = append(p.file.versions, fmt.Sprintf("table %s, line %d: %s is refused by iptables 1.8.9, which takes the word as a whole for the value; later versions read it: %s", p.table.Name, p.line, Quote(r.versions), line))
+		p.file.versions = append(p.file.versions, fmt.Sprintf("table %s, line %d: %s is refused by iptables 1.8.9, which takes the whole word as the value; later versions accept it: %s", p.table.Name, p.line, Quote(r.versions), line))
 	}
 	if r.other && (r.command == 0 || strings.IndexByte("ADI", r.command) >= 0) {
 		return nil
@@ -36,7 +36,7 @@ func (p *parser) command(line string, ended bool) error {
 	return p.run(r, line, words)
 }
 
-// reader reads the words of a line of the table that is open.
+// reader returns a reader for the words of a line of the current table.
 func (p *parser) reader(words []string) *ruleReader {
 	return &ruleReader{family: p.Family, table: p.table, announced: p.announced, missing: p.missing, noFlush: p.NoFlush, words: words, hooked: &p.hooked}
 }
@@ -47,7 +47,7 @@ func (r *ruleReader) commandOption(c byte, value *string) error {
 	case r.command == 'Z' && (c == 'L' || c == 'S'): // prints the rules and zeroes their counters
 		r.command = c
 	case r.command != 0:
-		return refused("a line has one command; this one has -%c and -%c", r.command, c)
+		return refused("a line can have only one command; this one has -%c and -%c", r.command, c)
 	default:
 		r.command = c
 	}
@@ -60,20 +60,20 @@ func (r *ruleReader) commandOption(c byte, value *string) error {
 	switch c {
 	case 'E', 'P':
 		if !r.hasArg() {
-			return refused("-%c takes two words", c)
+			return refused("-%c needs two arguments", c)
 		}
 		r.name = r.words[r.next]
 		r.next++
 	case 'D', 'I', 'R', 'Z', 'L', 'S':
 		if !r.hasArg() {
 			if c == 'R' {
-				return refused("-R replaces a rule by its number, which is missing")
+				return refused("-R needs the number of the rule to replace")
 			}
 			break
 		}
 		n, ok := match.WholeNumber(r.words[r.next], 1, 1<<31-1)
 		if !ok {
-			return refused("%q is not the number of a rule", r.words[r.next])
+			return refused("%q is not a rule number", r.words[r.next])
 		}
 		r.number = int(n)
 		r.next++
@@ -81,16 +81,16 @@ func (r *ruleReader) commandOption(c byte, value *string) error {
 	return nil
 }
 
-// check refuses what iptables finds out when it has read all words.
+// check refuses what iptables detects once it has read all words.
 func (r *ruleReader) check() error {
 	if r.command == 0 {
-		return refused("a line of a table starts with a command, such as -A CHAIN")
+		return refused("a line in a table must have a command, such as -A CHAIN")
 	}
 	if err := r.checkOptions(); err != nil {
 		return err
 	}
 	if len(r.chain) > maxChain {
-		return refused("%q is too long for the name of a chain, which has at most %d bytes", r.chain, maxChain)
+		return refused("%q is too long for a chain name, which has at most %d bytes", r.chain, maxChain)
 	}
 	for _, u := range r.body.uses() {
 		if u.Module == nil {
@@ -111,11 +111,11 @@ func (r *ruleReader) check() error {
 	return r.checkTable()
 }
 
-// isRule reports whether the command is about a rule.
+// isRule reports whether the command takes a rule specification.
 func (r *ruleReader) isRule() bool { return strings.IndexByte("ACDIR", r.command) >= 0 }
 
-// checkPlaces refuses modules that the kernel does not take in the table, or for
-// the protocol.
+// checkPlaces refuses modules that the kernel does not accept in the table or
+// for the protocol.
 func (r *ruleReader) checkPlaces() error {
 	b := r.body
 	for _, u := range b.uses() {
@@ -127,7 +127,7 @@ func (r *ruleReader) checkPlaces() error {
 			name = u.Name
 		}
 		if in := u.Module.Tables(); in != nil && !slices.Contains(in, r.table.Name) {
-			return refused("%s has a place in the table %s alone", name, strings.Join(in, " or "))
+			return refused("%s is only valid in the %s table", name, strings.Join(in, " or "))
 		}
 		*r.hooked = *r.hooked || u.Module.Hooks != nil
 		switch fits := u.Module.Fits(r.proto, b.Protocol.Not); {
@@ -141,7 +141,7 @@ func (r *ruleReader) checkPlaces() error {
 	return nil
 }
 
-// checkOptions refuses options that a command does not have (xshared.c,
+// checkOptions refuses options that are not valid with the command (xshared.c,
 // commands_v_options).
 func (r *ruleReader) checkOptions() error {
 	allowed := ""
@@ -162,13 +162,13 @@ func (r *ruleReader) checkOptions() error {
 	}
 	for _, c := range r.set {
 		if !strings.ContainsRune(allowed, c) {
-			return refused("%s does not go with -%c", optionName(c), r.command)
+			return refused("%s cannot be used with -%c", optionName(c), r.command)
 		}
 	}
 	return nil
 }
 
-// optionName is one of iptables' own options by its letter; --line-numbers has none.
+// optionName returns the name of one of iptables' own options by its letter; --line-numbers has none.
 func optionName(c rune) string {
 	if c == '0' {
 		return "--line-numbers"
@@ -176,7 +176,7 @@ func optionName(c rune) string {
 	return "-" + string(c)
 }
 
-// checkTable refuses what has no place in the chain or in the table.
+// checkTable refuses what is not valid in the chain or in the table.
 func (r *ruleReader) checkTable() error {
 	rule := r.isRule()
 	switch {
@@ -185,7 +185,7 @@ func (r *ruleReader) checkTable() error {
 	case rule && (r.chain == "POSTROUTING" || r.chain == "OUTPUT") && r.body.In.Name != "":
 		return refused("-i cannot match in %s", r.chain)
 	case r.table.Name == "nat" && (r.body.Target.Name == "DROP" || r.command == 'P' && r.name == "DROP"):
-		return refused("the nat table does not filter: DROP has no place in it")
+		return refused("the nat table is not for filtering, so DROP is not valid in it")
 	}
 	return nil
 }
@@ -216,8 +216,8 @@ func (p *parser) run(r *ruleReader, line string, words []string) error {
 	return err // -Z, -L and -S change no rule
 }
 
-// chain returns the chain that a line names. With --noflush one that the file
-// does not declare may be in the kernel, with rules that are not known.
+// chain returns the chain that a line names. With --noflush, a chain that the
+// file does not declare may exist in the kernel, with unknown rules.
 func (p *parser) chain(name string) (*Chain, error) {
 	if p.table.Builtin(name) {
 		return p.builtin(name), nil
@@ -241,10 +241,10 @@ func (p *parser) newChain(name string) error {
 		return err
 	}
 	if p.table.Builtin(name) || p.table.Chain(name) != nil {
-		return refused("the chain %s is there already", name)
+		return refused("the chain %s already exists", name)
 	}
 	if name == "standard" || match.Lookup(match.TargetKind, name, p.Family) != nil {
-		return refused("%s is a target of iptables, and -N makes no chain of that name", name)
+		return refused("%s is an iptables target, and -N cannot create a chain of that name", name)
 	}
 	if err := p.late(name); err != nil {
 		return err
@@ -256,9 +256,9 @@ func (p *parser) newChain(name string) error {
 func (p *parser) policy(name, policy string) error {
 	switch {
 	case !p.table.Builtin(name):
-		return refused("only a built-in chain has a policy, and %s is not one of the table %s", Quote(name), p.table.Name)
+		return refused("only a built-in chain has a policy, and %s is not a built-in chain of the %s table", Quote(name), p.table.Name)
 	case policy != "ACCEPT" && policy != "DROP":
-		return refused("%q is not the policy of a chain: ACCEPT or DROP", policy)
+		return refused("%q is not a chain policy; use ACCEPT or DROP", policy)
 	}
 	c := p.builtin(name)
 	c.Policy = policy
@@ -270,7 +270,7 @@ func (p *parser) flush(name string) error {
 		for _, c := range p.table.Chains {
 			p.flushOne(c)
 		}
-		for _, name := range builtins[p.table.Name] { // those that no line names are empty now
+		for _, name := range builtins[p.table.Name] { // those that no line names are now empty
 			if p.table.Chain(name) == nil {
 				c := p.builtin(name)
 				c.Rules, c.Partial, c.Shifted = nil, false, false
@@ -286,8 +286,8 @@ func (p *parser) flush(name string) error {
 	return nil
 }
 
-// flushOne is -F without a chain, for one of them: nf_tables keeps the rules that the
-// same file has put there before, unless the kernel has the chain already.
+// flushOne carries out -F without a chain, for one chain: nf_tables keeps the
+// rules that the same file added earlier, unless the kernel already has the chain.
 func (p *parser) flushOne(c *Chain) {
 	var kept []*Rule
 	if len(c.Rules) > 0 && !c.onlyEarlier() {
@@ -297,9 +297,9 @@ func (p *parser) flushOne(c *Chain) {
 }
 
 // keptByFlush stands for such rules.
-const keptByFlush = "rules before -F, which one back end keeps and the other does not"
+const keptByFlush = "rules before -F, which one back end keeps and the other deletes"
 
-// onlyEarlier reports whether a chain has no rule of the file.
+// onlyEarlier reports whether a chain has no rules from the file.
 func (c *Chain) onlyEarlier() bool { return len(c.Rules) == 1 && c.Partial }
 
 func (p *parser) deleteChain(name string) error {
@@ -309,7 +309,7 @@ func (p *parser) deleteChain(name string) error {
 		case err != nil:
 			return err
 		case p.table.Builtin(name):
-			return refused("%s is a built-in chain, and cannot be deleted", name)
+			return refused("%s is a built-in chain and cannot be deleted", name)
 		}
 		return p.drop(c)
 	}
@@ -323,16 +323,16 @@ func (p *parser) deleteChain(name string) error {
 	return nil
 }
 
-// drop deletes a chain, which iptables does only when it is empty and nothing
+// drop deletes a chain. iptables does so only if the chain is empty and no rule
 // leads to it.
 func (p *parser) drop(c *Chain) error {
 	if len(c.Rules) > 0 && !c.Partial && c.Rules[0].Unread != keptByFlush {
-		return refused("the chain %s has rules, and cannot be deleted", c.Name)
+		return refused("the chain %s has rules and cannot be deleted", c.Name)
 	}
 	for _, other := range p.table.Chains {
 		for _, r := range other.Rules {
 			if r.Target.Name == c.Name && r.Target.Module == nil || r.To == c {
-				return refused("a rule of %s leads to the chain %s, which cannot be deleted", other.Name, c.Name)
+				return refused("the chain %s cannot be deleted: a rule of %s leads to it", c.Name, other.Name)
 			}
 		}
 	}
@@ -342,7 +342,7 @@ func (p *parser) drop(c *Chain) error {
 	return nil
 }
 
-// rename is -E: rules that led to the old name lead to the new one.
+// rename carries out -E: rules that led to the old name lead to the new one.
 func (p *parser) rename(from, to string) error {
 	if err := validChain(to); err != nil {
 		return err
@@ -385,7 +385,7 @@ func (p *parser) ruleCommand(r *ruleReader, line string, words []string) error {
 	}
 	rules := r.rules(p.line, spec)
 	if first := words[0]; !strings.HasPrefix(first, "-"+string(r.command)) && !strings.HasPrefix(first, "--") {
-		for _, rule := range rules { // the command stands among the options: the rule is said anew
+		for _, rule := range rules { // the command is among the options, so the rule is written anew
 			if rule.Unread == "" {
 				rule.spec = nil
 			}
@@ -395,11 +395,11 @@ func (p *parser) ruleCommand(r *ruleReader, line string, words []string) error {
 	case 'A':
 		c.Rules = append(c.Rules, rules...)
 	case 'I':
-		slices.Reverse(rules) // each of a list is put before the one before it
+		slices.Reverse(rules) // each rule of a list is inserted before the previous one
 		return c.insert(rules, max(r.number, 1))
 	case 'R':
 		if len(rules) != 1 {
-			return refused("-R takes no list of addresses")
+			return refused("-R cannot be used with a list of addresses")
 		}
 		return c.replace(rules[0], r.number)
 	case 'D':
@@ -416,14 +416,14 @@ func (p *parser) ruleCommand(r *ruleReader, line string, words []string) error {
 // counted reports whether the numbers of the chain's rules are known.
 func (c *Chain) counted() bool { return !c.Partial && !c.Shifted }
 
-// unclear leaves the chain undecided from its start on: it is not known which of
-// its rules a command is about.
+// unclear marks the chain as undecided from its start: it is not known which of
+// its rules a command affects.
 func (c *Chain) unclear(line int32, command string) {
-	c.Rules = slices.Insert(c.Rules, 0, &Rule{Body: &Body{Unread: command + ", whose rule is not known"}, Line: line})
+	c.Rules = slices.Insert(c.Rules, 0, &Rule{Body: &Body{Unread: command + ", which affects an unknown rule"}, Line: line})
 }
 
-// insert puts rules before the one of a number. The rules of the kernel that the
-// file does not have count as well, so only the first place is known then.
+// insert puts rules before the one with the given number. Rules that are only in
+// the kernel count as well, so if there may be any, only position 1 is known.
 func (c *Chain) insert(rules []*Rule, number int) error {
 	switch {
 	case number > 1 && !c.counted():
@@ -431,7 +431,7 @@ func (c *Chain) insert(rules []*Rule, number int) error {
 		c.Rules = append(c.Rules, rules...)
 		return nil
 	case number > len(c.Rules)+1:
-		return refused("the chain %s has %s, so none can be inserted as number %d", c.Name, countRules(len(c.Rules)), number)
+		return refused("the chain %s has %s, so a rule cannot be inserted as number %d", c.Name, countRules(len(c.Rules)), number)
 	}
 	c.Rules = slices.Insert(c.Rules, number-1, rules...)
 	return nil
@@ -465,7 +465,7 @@ func (c *Chain) remove(number, line int) error {
 func (c *Chain) hasRule(number int) error {
 	switch {
 	case number < 1 || number > len(c.Rules):
-		return refused("the chain %s has %s, and no rule %d", c.Name, countRules(len(c.Rules)), number)
+		return refused("the chain %s has %s; there is no rule %d", c.Name, countRules(len(c.Rules)), number)
 	}
 	return nil
 }
@@ -477,7 +477,7 @@ func countRules(n int) string {
 	return fmt.Sprintf("%d rules", n)
 }
 
-// rules are the rules of a line: one for each source and destination.
+// rules returns the rules of a line: one for each source and destination.
 func (r *ruleReader) rules(line int, spec string) []*Rule {
 	sources, dests := r.sources, r.dests
 	if len(sources) == 0 {
@@ -507,7 +507,7 @@ func (r *ruleReader) rules(line int, spec string) []*Rule {
 	return list
 }
 
-// normal is the source with every address as no source at all.
+// normal returns the source, with one that covers every address as no source at all.
 func (s Source) normal() Source {
 	if s.Prefix.IsValid() && s.Prefix.Bits() == 0 && !s.Not {
 		return Source{}
@@ -518,8 +518,8 @@ func (s Source) normal() Source {
 	return s
 }
 
-// specWords are the words of a rule without the command, its chain and number,
-// and without counters.
+// specWords returns the words of a rule without the command, its chain and
+// number, and without counters.
 func (r *ruleReader) specWords(words []string) []string {
 	if len(words) < 2 || !strings.HasPrefix(words[0], "-") {
 		return words
@@ -527,7 +527,7 @@ func (r *ruleReader) specWords(words []string) []string {
 	rest := words[1:]
 	joined := strings.HasPrefix(words[0], "--") && strings.Contains(words[0], "=") || !strings.HasPrefix(words[0], "--") && len(words[0]) > 2
 	if !joined {
-		rest = rest[1:] // the chain is a word of its own
+		rest = rest[1:] // the chain is a separate word
 	}
 	if (r.command == 'I' || r.command == 'R') && r.number > 0 && len(rest) > 0 {
 		rest = rest[1:]

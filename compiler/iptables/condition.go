@@ -9,8 +9,8 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// condition is what a rule's body asks of a packet: it must lie in one of the
-// cases, whose boxes do not meet.
+// condition is what a rule's body requires of a packet: it must be in one of the
+// cases, whose boxes are disjoint.
 type condition struct {
 	cases match.Cases
 }
@@ -18,7 +18,7 @@ type condition struct {
 // conditions interprets the bodies of rules in one space.
 type conditions struct {
 	*match.Reader
-	point   *diagram.Point // the packet that is asked about, but for its source; nil for all packets
+	point   *diagram.Point // the packet in question, except for its source; nil for all packets
 	nothing *condition
 	known   map[*Body]*condition
 	keys    map[string]*condition
@@ -37,11 +37,11 @@ func newConditions(s *packet.Space, t *Table) *conditions {
 	return c
 }
 
-// anything is changed by a rule that is not understood.
+// anything is what a rule that is not understood may change.
 const anything match.Thing = ""
 
-// changes are what the rules of a table may change, with the first rule that
-// does.
+// changes returns what the rules of a table may change, with the first rule that
+// does so.
 func (t *Table) changes() map[match.Thing]string {
 	list := map[match.Thing]string{}
 	add := func(c *Chain, r *Rule, thing match.Thing) {
@@ -65,14 +65,14 @@ func (t *Table) changes() map[match.Thing]string {
 }
 
 // unknownTarget reports whether a rule's target is neither a chain, nor a
-// verdict, nor a module that is known.
+// verdict, nor a known module.
 func (t *Table) unknownTarget(r *Rule) bool {
 	_, standard := match.Standard[r.Target.Name]
 	return r.To == nil && r.Target.Module == nil && !standard && r.Target.Name != "" && r.Target.Name != "RETURN" && t.Chain(r.Target.Name) == nil
 }
 
-// of interprets a body once. Bodies that differ in their target alone share
-// their condition.
+// of interprets a body once. Bodies that differ only in their target share their
+// condition.
 func (c *conditions) of(b *Body) *condition {
 	if asksNothing(b) {
 		return c.nothing
@@ -92,8 +92,8 @@ func (c *conditions) of(b *Body) *condition {
 	return x
 }
 
-// focused leaves of the cases what they say of the packet that is asked about: its
-// sources.
+// focused reduces the cases to what they require of the source of the packet in
+// question.
 func (c *conditions) focused(cases match.Cases) match.Cases {
 	if c.point == nil {
 		return cases
@@ -112,7 +112,7 @@ func (c *conditions) focused(cases match.Cases) match.Cases {
 	return out
 }
 
-// key is equal for equal boxes; false for a condition that is unsure.
+// key returns the same key for equal boxes; false for a condition that is unsure.
 func (x *condition) key() (string, bool) {
 	var key strings.Builder
 	for i := range x.cases {
@@ -124,8 +124,8 @@ func (x *condition) key() (string, bool) {
 	return key.String(), true
 }
 
-// asksNothing reports whether a body is a target alone. Every rule of a tree of
-// chains has such a body.
+// asksNothing reports whether a body consists only of a target, as for every rule
+// of a tree of chains.
 func asksNothing(b *Body) bool {
 	return len(b.Matches) == 0 && b.In.Name == "" && b.Out.Name == "" && b.Protocol.Name == "" && b.Fragment == "" &&
 		!b.Dest.Prefix.IsValid() && len(b.Masks) == 0 && b.Unread == ""
@@ -151,7 +151,7 @@ func (c *conditions) interpret(b *Body) match.Cases {
 	return cases
 }
 
-// basics are the conditions that need no -m.
+// basics returns the conditions that need no -m.
 func (c *conditions) basics(b *Body) match.Cases {
 	var x diagram.Box
 	x[packet.Dest] = c.address(b.Dest, packet.Dest)
@@ -175,8 +175,8 @@ func (c *conditions) basics(b *Body) match.Cases {
 	return match.Cases{{Box: x}}
 }
 
-// interfaces is the set of -i or -o. iptables takes names that the kernel gives to
-// no interface (net/core/dev.c, dev_valid_name).
+// interfaces returns the set for -i or -o. iptables accepts names that no
+// interface can have in the kernel (net/core/dev.c, dev_valid_name).
 func (c *conditions) interfaces(name string) diagram.Set {
 	if strings.ContainsAny(name, "/: \t\n\v\f\r") || name == "." || name == ".." {
 		return diagram.None
@@ -184,7 +184,7 @@ func (c *conditions) interfaces(name string) diagram.Set {
 	return c.Interfaces(name)
 }
 
-// address is the set of a -s or -d.
+// address returns the set for -s or -d.
 func (c *conditions) address(s Source, property int) diagram.Set {
 	if !s.Prefix.IsValid() {
 		return nil
@@ -192,7 +192,7 @@ func (c *conditions) address(s Source, property int) diagram.Set {
 	return c.Not(s.Not, property, diagram.Set{diagram.OfPrefix(s.Prefix)})
 }
 
-// masked is the addresses that agree with another one under a mask with holes.
+// masked returns the addresses that agree with a given one under a mask with holes.
 func (c *conditions) masked(m Masked) match.Cases {
 	p := packet.Source
 	if m.Dest {

@@ -6,24 +6,25 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// Evaluator says which packets the rules of a table match, one rule at a time, for
-// those who walk the chains themselves: packets of which everything but the source is
-// known.
+// Evaluator determines which packets the rules of a table match, one rule at a
+// time, for callers that walk the chains themselves. Everything about the packets
+// but the source is known.
 type Evaluator struct {
 	table      *Table
 	conditions *conditions
 }
 
-// NewEvaluator returns an evaluator of a table, one of several that packets cross: a
-// rule in one of them may change a set that a rule in another asks for. DestType is the
-// kind of the packets' destination, LOCAL or UNICAST, or "" where it is not known.
+// NewEvaluator returns an evaluator for a table, one of the tables that packets
+// cross: a rule in one of them may change a set that a rule in another matches.
+// DestType is the type of the packets' destination, LOCAL or UNICAST, or "" if it
+// is not known.
 func NewEvaluator(s *packet.Space, t *Table, tables []*Table, destType string) *Evaluator {
 	e := &Evaluator{t, newConditions(s, t)}
 	e.conditions.DestType = destType
 	var changes map[match.Thing]string
 	e.conditions.Changed = func(thing match.Thing) string {
 		if thing == match.MarkThing {
-			return "" // Match is told
+			return "" // passed to Match
 		}
 		if changes == nil {
 			changes = map[match.Thing]string{}
@@ -38,10 +39,10 @@ func NewEvaluator(s *packet.Space, t *Table, tables []*Table, destType string) *
 	return e
 }
 
-// Unknown says why parts of a packet are not known; "" for one that is.
+// Unknown says why parts of a packet are not known; "" for a part that is known.
 type Unknown struct{ Mark, Dest, In string }
 
-// of is why a property is not known.
+// of returns why a property is not known.
 func (u *Unknown) of(property int) string {
 	switch {
 	case property == packet.Dest:
@@ -54,8 +55,8 @@ func (u *Unknown) of(property int) string {
 	return ""
 }
 
-// Match returns the sources with which a packet matches a rule, and those with which
-// it may, with the words that cannot be evaluated.
+// Match returns the sources with which a packet matches a rule, and those with
+// which it may match, with the words that cannot be evaluated.
 func (e *Evaluator) Match(r *Rule, at *diagram.Point, unknown Unknown) (sure, unsure diagram.Set, words string) {
 	sure, unsure = diagram.None, diagram.None
 	own := e.conditions.address(r.Source, packet.Source)
@@ -91,7 +92,7 @@ func (e *Evaluator) Match(r *Rule, at *diagram.Point, unknown Unknown) (sure, un
 	return sure, unsure, words
 }
 
-// AsksSource reports whether a rule's body, all of it but -s, asks for the source.
+// AsksSource reports whether a rule's body, which excludes -s, matches on the source.
 func (e *Evaluator) AsksSource(b *Body) bool {
 	for _, c := range e.conditions.of(b).cases {
 		if c.Box[packet.Source] != nil {
@@ -101,20 +102,20 @@ func (e *Evaluator) AsksSource(b *Body) bool {
 	return false
 }
 
-// Sources is the set of a rule's -s.
+// Sources returns the set of a rule's -s.
 func (e *Evaluator) Sources(r *Rule) diagram.Set {
 	return e.conditions.address(r.Source, packet.Source)
 }
 
-// Leads returns the chain that a rule jumps or goes to, nil for none.
+// Leads returns the chain that a rule jumps or goes to, or nil.
 func (t *Table) Leads(r *Rule) *Chain { return t.leads(r) }
 
-// Goes reports whether a rule goes to its chain (-g), so that what returns from there
-// returns to this chain's own caller.
+// Goes reports whether a rule goes to its chain (-g), so that a RETURN from there
+// goes back to this chain's own caller.
 func (r *Rule) Goes() bool { return r.To != nil || r.Target.Goto }
 
-// Use is an extension target as package match sees it; nil for a chain, a verdict of
-// the kernel's own, and a name that is not known.
+// Use returns an extension target as package match sees it, or nil for a chain, a
+// verdict of the kernel's own, or an unknown name.
 func (t *Target) Use() *match.Use {
 	if t.Module == nil {
 		return nil

@@ -7,10 +7,10 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// Text that iptables-restore would refuse is refused, with its line.
+// Parse refuses what iptables-restore would refuse, and names the line.
 func ExampleParse() {
 	text := "*filter\n:DOCKER-USER - [0:0]\n-A DOCKER-USER -i eth0 -i eth0 -j DROP\nCOMMIT\n"
 	_, err := iptables.Parse([]byte(text), iptables.Options{Family: packet.IPv4})
 	fmt.Println(err)
-	// Output: line 3: -i may stand once in a rule
+	// Output: line 3: -i can be given only once in a rule
 }

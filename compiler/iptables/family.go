@@ -8,18 +8,18 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// AmbiguousError is the error for a file that both families could load, and whose
+// AmbiguousError is the error for a file that both families could load and whose
 // name does not say which one it is for.
 type AmbiguousError struct{ Name string }
 
 func (e *AmbiguousError) Error() string {
-	return fmt.Sprintf("%s could be for IPv4 or for IPv6: nothing in it belongs to one of them. Say --family 4 or --family 6", e.Name)
+	return fmt.Sprintf("%s could be for IPv4 or IPv6: nothing in it is specific to either. Pass --family 4 or --family 6", e.Name)
 }
 
-// Read parses a file whose family may be unknown (0). It is the one that can
-// load the file; where both can, what the file's name says. Comments and free
-// texts say nothing: they hold what people wrote. The error is an *Error, or an
-// *AmbiguousError.
+// Read parses a file whose family may be unknown (0). The family is the one that
+// can load the file, or, if both can, the one that the file's name suggests.
+// Comments and free text are ignored, because people write them. The error is an
+// *Error or an *AmbiguousError.
 func Read(name string, src []byte, opt Options) (*File, error) {
 	if opt.Family != 0 {
 		return Parse(src, opt)
@@ -34,7 +34,7 @@ func Read(name string, src []byte, opt Options) (*File, error) {
 		opt.Family = packet.IPv4
 	case six, line6 > line4:
 		opt.Family = packet.IPv6
-	default: // the same line is wrong in both
+	default: // both families refuse the same line
 		opt.Family = named
 		if named == 0 {
 			opt.Family = packet.IPv4
@@ -46,8 +46,8 @@ func Read(name string, src []byte, opt Options) (*File, error) {
 	return Parse(src, opt)
 }
 
-// familyOfName is what the name of a file says: those that distributions and
-// ufw load, and those that end in a family.
+// familyOfName returns the family that the name of a file suggests: names that
+// distributions and ufw load, and names that end in a family.
 func familyOfName(name string) packet.Family {
 	base := strings.ToLower(path.Base(strings.ReplaceAll(name, "\\", "/")))
 	switch {

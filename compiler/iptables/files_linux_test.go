@@ -10,9 +10,10 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// A file is read exactly when both back ends load it. Those of testdata/files.txt
-// are about what a line does to the lines around it; a block that only one back end
-// loads, or that one version loads and another does not, begins with "#either".
+// Parse accepts a file if and only if both back ends load it. The files in
+// testdata/files.txt test how a line affects the lines around it; a block that only
+// one back end loads, or that one version loads and another does not, begins with
+// "#either".
 func TestFilesByHand(t *testing.T) {
 	needs(t)
 	text, err := os.ReadFile("testdata/files.txt")
@@ -34,13 +35,13 @@ func TestFilesByHand(t *testing.T) {
 		nft, legacy := verdicts["nft"][i], verdicts["legacy"][i]
 		switch {
 		case strings.HasPrefix(file, "#either"):
-			t.Logf("nft %v, legacy %v, read %v: %s", nft.Accepted, legacy.Accepted, err == nil, file)
+			t.Logf("nft %v, legacy %v, parsed %v: %s", nft.Accepted, legacy.Accepted, err == nil, file)
 		case nft.Accepted != legacy.Accepted:
-			t.Errorf("nft %v %s, legacy %v %s, read %v:\n%s", nft.Accepted, nft.Message, legacy.Accepted, legacy.Message, err == nil, file)
+			t.Errorf("nft %v %s, legacy %v %s, parsed %v:\n%s", nft.Accepted, nft.Message, legacy.Accepted, legacy.Message, err == nil, file)
 		case nft.Accepted && err != nil:
-			t.Errorf("loads and is refused: %v:\n%s", err, file)
+			t.Errorf("loads, but Parse refuses it: %v:\n%s", err, file)
 		case !nft.Accepted && err == nil:
-			t.Errorf("does not load and is read: %s:\n%s", strings.TrimSpace(nft.Message+legacy.Message), file)
+			t.Errorf("does not load, but Parse accepts it: %s:\n%s", strings.TrimSpace(nft.Message+legacy.Message), file)
 		}
 	}
 }

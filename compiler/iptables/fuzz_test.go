@@ -11,8 +11,8 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// Whatever is given to the parser, it says which line it refuses, or prints what
-// it read: text that reads as the same and is printed as itself.
+// For any input, Parse either names the line it refuses, or Print returns a text
+// that parses the same and prints as itself.
 func FuzzParse(f *testing.F) {
 	for _, pattern := range []string{"../../testdata/import/*.rules", "../../testdata/captures/*/*"} {
 		names, _ := filepath.Glob(pattern)
@@ -41,19 +41,19 @@ func FuzzParse(f *testing.F) {
 			once := fromModel(file)
 			again, err := Parse(once, Options{Family: family})
 			if err != nil {
-				t.Fatalf("what was printed is not read: %v\n%q\n%q", err, src, once)
+				t.Fatalf("Parse refuses what Print returned: %v\n%q\n%q", err, src, once)
 			}
 			if twice := fromModel(again); !bytes.Equal(rulesOf(once), rulesOf(twice)) {
-				t.Fatalf("printed twice:\n%s\nonce:\n%s\nof %q", twice, once, src)
+				t.Fatalf("printed twice:\n%s\nprinted once:\n%s\ninput %q", twice, once, src)
 			}
 		}
 	})
 }
 
-// The quick way through lines of iptables-save reads each line as the parser
-// does: the same file, with a blank too many in every line of a rule, which only
-// the parser reads, is the same chains.
-func TestCanonicalIsNoOtherReader(t *testing.T) {
+// The fast path for lines of iptables-save reads each line as the parser does: the
+// same file with an extra blank in every rule, which only the parser accepts, has
+// the same chains.
+func TestCanonicalReadsTheSame(t *testing.T) {
 	names, err := filepath.Glob("../../examples/*/compiled/rules.v[46]")
 	if err != nil || len(names) < 8 {
 		t.Fatalf("%d files, %v", len(names), err)
@@ -76,17 +76,17 @@ func TestCanonicalIsNoOtherReader(t *testing.T) {
 				quick, quickErr := Parse(line, Options{Family: family})
 				slow, slowErr := Parse(bytes.ReplaceAll(line, []byte("\n-A "), []byte("\n-A  ")), Options{Family: family})
 				if (quickErr == nil) != (slowErr == nil) {
-					t.Errorf("%s: quick %v, slow %v", line, quickErr, slowErr)
+					t.Errorf("%s: fast path %v, parser %v", line, quickErr, slowErr)
 				} else if quickErr == nil && !bytes.Equal(fromModel(quick), fromModel(slow)) {
-					t.Errorf("quick:\n%s\nslow:\n%s", fromModel(quick), fromModel(slow))
+					t.Errorf("fast path:\n%s\nparser:\n%s", fromModel(quick), fromModel(slow))
 				}
 			}
 		}
 	}
 }
 
-// rulesOf leaves out the declarations: a chain that is not named in a file may be
-// named in what is printed of it.
+// rulesOf removes the declarations: a chain that a file does not name may be named
+// when the file is printed.
 func rulesOf(text []byte) []byte {
 	var kept []byte
 	for _, line := range bytes.SplitAfter(text, []byte("\n")) {
@@ -97,8 +97,8 @@ func rulesOf(text []byte) []byte {
 	return kept
 }
 
-// unclosed reports whether a rule has a word that holds the end of its line: a
-// quote that nobody closes. Such a word has no other form.
+// unclosed reports whether a rule has a word with an unclosed quote, which extends
+// to the end of the line. Such a word cannot be written in any other way.
 func unclosed(f *File) bool {
 	for _, t := range f.Tables {
 		for _, c := range t.Chains {
@@ -110,7 +110,7 @@ func unclosed(f *File) bool {
 	return false
 }
 
-// partial reports whether a file has a chain with rules that it does not show.
+// partial reports whether a file has a chain with rules that are not in the file.
 func partial(f *File) bool {
 	for _, t := range f.Tables {
 		if slices.ContainsFunc(t.Chains, func(c *Chain) bool { return c.Partial }) {
@@ -120,7 +120,7 @@ func partial(f *File) bool {
 	return false
 }
 
-// fromModel prints what was understood of a file, without the rules' own words.
+// fromModel prints what was parsed of a file, without the rules' own words.
 func fromModel(f *File) []byte {
 	for _, t := range f.Tables {
 		for _, c := range t.Chains {
@@ -135,7 +135,7 @@ func fromModel(f *File) []byte {
 	return Print(f)
 }
 
-// lonely is a file for each rule of a file: its declarations, and that rule.
+// lonely returns one file for each rule of a file: the declarations, and that rule.
 func lonely(src []byte) [][]byte {
 	var head []byte
 	var files [][]byte

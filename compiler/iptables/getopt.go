@@ -7,15 +7,15 @@ import (
 	"github.com/seawall/seawall/compiler/iptables/match"
 )
 
-// iptables gives its words to getopt_long, with its own options first, then
+// iptables passes its words to getopt_long, with its own options first, then
 // those of the modules that the rule has loaded so far, the last one first. So
-// what a word is depends on the words before it: an option belongs to the module
-// loaded last that knows it, a name may be shortened while it is unique, and one
-// that nobody knows makes iptables load the module of the protocol. This file
-// does the same (glibc's getopt, process_long_option; libxtables,
+// the meaning of a word depends on the words before it: an option belongs to the
+// module loaded last that knows it, a name may be abbreviated while it is unique,
+// and an unknown option makes iptables load the protocol's module. This file does
+// the same (glibc's getopt, process_long_option; libxtables,
 // xtables_options_xfrm; iptables/xshared.c, command_default).
 
-// argument is whether an option takes a value.
+// argument says whether an option takes a value.
 type argument int
 
 const (
@@ -44,7 +44,7 @@ var basics = []basic{
 	{"modprobe", required, 'M'}, {"set-counters", required, 'c'}, {"goto", required, 'g'}, {"ipv4", noArgument, '4'}, {"ipv6", noArgument, '6'},
 }
 
-// short is how iptables' one-letter options take values (xshared.h,
+// short maps iptables' one-letter options to how they take values (xshared.h,
 // IPT_OPTSTRING).
 var short = func() map[byte]argument {
 	list := map[byte]argument{}
@@ -60,8 +60,8 @@ var short = func() map[byte]argument {
 	return list
 }()
 
-// found is the option that a word names: one of iptables' own, or one of a
-// module in use.
+// found is the option that a word names: one of iptables' own, or one of a loaded
+// module.
 type found struct {
 	basic  *basic
 	use    int // the index of the module among those in use, -1 for a basic
@@ -78,7 +78,7 @@ func (f found) takesValue() argument {
 	return required
 }
 
-// same reports whether getopt takes two options that a short name fits for one.
+// same reports whether getopt treats two options that an abbreviation fits as one.
 func (f found) same(g found) bool {
 	if f.basic != nil && g.basic != nil {
 		return f.basic.val == g.basic.val && f.basic.arg == g.basic.arg
@@ -87,8 +87,8 @@ func (f found) same(g found) bool {
 		f.takesValue() == g.takesValue()
 }
 
-// long finds the option of a name without its dashes. ambiguous is for a short
-// name that several options begin with.
+// long finds the option for a name without its dashes. It reports ambiguous for
+// an abbreviation of several options.
 func (r *ruleReader) long(name string) (f found, ok, ambiguous bool) {
 	list := r.options(name)
 	for _, x := range list {
@@ -114,7 +114,7 @@ func (f found) name() string {
 	return f.option.Name
 }
 
-// options are all options that begin with a name, in getopt's order.
+// options returns all options that begin with a name, in getopt's order.
 func (r *ruleReader) options(name string) []found {
 	var list []found
 	for i := range basics {

@@ -7,8 +7,9 @@ import (
 )
 
 // hooks refuses rules that a packet can reach from a built-in chain in which the
-// kernel does not take one of their modules: -m owner on a way from INPUT. It asks
-// so when a table is committed, so a chain to which nothing leads may have them.
+// kernel does not accept one of their modules, such as -m owner on a path from
+// INPUT. The kernel checks this when a table is committed, so a chain that nothing
+// leads to may contain such rules.
 func (p *parser) hooks() error {
 	if !p.hooked {
 		return nil
@@ -25,7 +26,7 @@ func (p *parser) hooks() error {
 	return nil
 }
 
-// hooks is hooks for one chain and those to which it leads.
+// hooks is hooks for one chain and the chains it leads to.
 func (t *Table) hooks(builtin string, c *Chain, seen map[*Chain]bool) error {
 	seen[c] = true
 	for _, r := range c.Rules {
@@ -34,7 +35,7 @@ func (t *Table) hooks(builtin string, c *Chain, seen map[*Chain]bool) error {
 				continue
 			}
 			if in := u.Module.Hooks(u); in != nil && !slices.Contains(in, builtin) {
-				return &Error{Line: int(r.Line), Text: r.String(c.Name), Detail: fmt.Sprintf("%s has no place on a way from %s, only from %s", u, builtin, strings.Join(in, ", "))}
+				return &Error{Line: int(r.Line), Text: r.String(c.Name), Detail: fmt.Sprintf("%s is not valid on a path from %s, only from %s", u, builtin, strings.Join(in, ", "))}
 			}
 		}
 		if next := t.leads(r); next != nil && !seen[next] {
@@ -46,7 +47,7 @@ func (t *Table) hooks(builtin string, c *Chain, seen map[*Chain]bool) error {
 	return nil
 }
 
-// uses are the modules of a rule that was read to its end.
+// uses returns the modules of a rule that was read in full.
 func (b *Body) uses() []*Match {
 	if b.Unread != "" {
 		return nil

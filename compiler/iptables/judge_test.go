@@ -13,9 +13,9 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-var long = flag.Bool("judge.long", false, "ask the judges many more questions")
+var long = flag.Bool("judge.long", false, "run many more comparisons with the judges")
 
-// times is how often a judge is asked: few times in an ordinary run.
+// times returns how often to ask a judge: less often in an ordinary run.
 func times(short, inLongRun int) int {
 	if *long {
 		return inLongRun
@@ -23,13 +23,13 @@ func times(short, inLongRun int) int {
 	return short
 }
 
-// question is a file that somebody wrote, as Seawall reads it.
+// question is a foreign file as Seawall reads it.
 type question struct {
 	space  *packet.Space
 	reader *iptables.Reader
 }
 
-// read reads a file of one family. Packets may use the interfaces.
+// read reads a file for one family. Packets may use the interfaces.
 func read(family packet.Family, text, sets string, interfaces ...string) (*question, error) {
 	f, err := iptables.Parse([]byte(text), iptables.Options{Family: family})
 	if err != nil {
@@ -47,7 +47,7 @@ func read(family packet.Family, text, sets string, interfaces ...string) (*quest
 	return &question{s, iptables.NewReader(s.Store(), s, t)}, nil
 }
 
-// focused is verdicts of one packet, asked by itself.
+// focused returns the verdict for one packet that is asked about on its own.
 func focused(family packet.Family, text, sets string, p packet.Packet) (packet.Verdict, error) {
 	q, err := read(family, text, sets, p.In, p.Out)
 	if err != nil {
@@ -61,7 +61,7 @@ func focused(family packet.Family, text, sets string, p packet.Packet) (packet.V
 	return list[0], nil
 }
 
-// verdicts is what the whole chain of a hook may do with each packet.
+// verdicts returns what the whole chain of a hook may do with each packet.
 func (q *question) verdicts(hook packet.Hook, packets []packet.Packet) ([]packet.Verdict, error) {
 	var list []packet.Verdict
 	err := q.reader.Try(func() error {
@@ -77,7 +77,7 @@ func (q *question) verdicts(hook packet.Hook, packets []packet.Packet) ([]packet
 	return list, err
 }
 
-// fromOracle is a packet of the oracle's in FORWARD.
+// fromOracle converts a packet of the oracle to one in FORWARD.
 func fromOracle(p oracle.Packet) packet.Packet {
 	out := packet.Packet{Hook: packet.Forward, In: p.In, Out: p.Out, Protocol: packet.Protocol(p.Protocol), State: packet.State(p.State),
 		Reply: p.Reply, SNAT: p.SNAT, DNAT: p.DNAT, Source: p.Src, Dest: p.Dst, Sport: p.Sport, Dport: p.Dport,
@@ -88,7 +88,7 @@ func fromOracle(p oracle.Packet) packet.Packet {
 	return out
 }
 
-// said is the oracle's verdicts as Seawall's.
+// said converts the oracle's verdicts to Seawall's.
 func said(list []string) packet.Verdict {
 	var v packet.Verdict
 	for _, word := range list {
@@ -110,21 +110,21 @@ func said(list []string) packet.Verdict {
 	return v
 }
 
-// covers reports whether an answer allows for all that another one says. A
+// covers reports whether one answer allows for everything in another one. A
 // target that cannot be evaluated may do anything.
 func covers(ours, theirs packet.Verdict) bool {
 	return ours&packet.Unknown != 0 || theirs&^ours == 0
 }
 
-// hasHoles finds the netmasks of IPv6 with holes that the oracle's files have.
+// hasHoles finds IPv6 netmasks with holes in the oracle's files.
 var hasHoles = regexp.MustCompile(`/ffff:[0-9a-f:]*:f`)
 
 // tally counts the answers of a judge.
 type tally struct{ files, packets, counted, undecided int }
 
-// Random files of others' rules mean what an evaluator says that was written for
-// them, packet by packet. What Seawall calls decided, it decides alike; what
-// cannot be evaluated is never taken for nothing.
+// Seawall and an independent evaluator agree on random foreign files, packet by
+// packet. Where Seawall's answer is decided, the evaluator's is the same; what
+// cannot be evaluated is never ignored.
 func TestForeignFiles(t *testing.T) {
 	for _, kind := range []struct {
 		name        string
@@ -142,7 +142,7 @@ func TestForeignFiles(t *testing.T) {
 				askOracle(t, seed, kind.options, &n)
 			}
 			share := float64(n.undecided) / float64(n.counted)
-			t.Logf("%d files, %d packets, all right; %.2f%% of %d undecided", n.files, n.packets, 100*share, n.counted)
+			t.Logf("%d files, %d packets, all agree; %.2f%% of %d undecided", n.files, n.packets, 100*share, n.counted)
 			if share > kind.undecided {
 				t.Errorf("%.2f%% of the packets are undecided", 100*share)
 			}
@@ -156,7 +156,7 @@ func askOracle(t *testing.T, seed uint64, options oracle.Options, n *tally) {
 	file := oracle.Random(r, options)
 	judge, err := oracle.Parse(file.Text, options.Family)
 	if err != nil {
-		t.Fatalf("seed %d: the oracle does not read its own file: %v", seed, err)
+		t.Fatalf("seed %d: the oracle cannot read its own file: %v", seed, err)
 	}
 	if judge.Sets, err = oracle.ParseSets(file.Sets); err != nil {
 		t.Fatal(err)
@@ -183,11 +183,11 @@ func askOracle(t *testing.T, seed uint64, options oracle.Options, n *tally) {
 	}
 	for i, p := range packets[:min(3, len(packets))] {
 		if v, err := focused(packet.Family(options.Family), file.Text, file.Sets, p); err != nil || v != ours[i] {
-			t.Errorf("seed %d: of one packet alone Seawall says %v (%v), of many %v, of %v\n%s", seed, v, err, ours[i], p, file.Text)
+			t.Errorf("seed %d: Seawall says %v (%v) for one packet on its own, and %v for it among others: %v\n%s", seed, v, err, ours[i], p, file.Text)
 			return
 		}
 	}
-	holes := hasHoles.MatchString(file.Text) // a mask with dozens of them is undecided
+	holes := hasHoles.MatchString(file.Text) // a mask with dozens of holes is undecided
 	n.files++
 	for i, p := range asked {
 		theirs := said(judge.Verdicts("FORWARD", p))
@@ -199,7 +199,7 @@ func askOracle(t *testing.T, seed uint64, options oracle.Options, n *tally) {
 			n.undecided++
 		}
 		if !covers(ours[i], theirs) || ours[i].Known() && ours[i] != theirs {
-			t.Errorf("seed %d: Seawall says %v, the oracle %v, of %+v\n%s\n%s", seed, ours[i], theirs, p, file.Text, file.Sets)
+			t.Errorf("seed %d: Seawall says %v, the oracle %v, for %+v\n%s\n%s", seed, ours[i], theirs, p, file.Text, file.Sets)
 			return
 		}
 	}

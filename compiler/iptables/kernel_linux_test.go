@@ -10,7 +10,7 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// states are the kernel judge's states as conntrack's.
+// states maps the kernel judge's states to conntrack's.
 var states = map[kernel.State]packet.Class{
 	kernel.StateNew:              {State: packet.New},
 	kernel.StateEstablished:      {State: packet.Established},
@@ -18,8 +18,8 @@ var states = map[kernel.State]packet.Class{
 	kernel.StateInvalid:          {State: packet.Invalid},
 }
 
-// toKernel makes a packet that the kernel judge can send of one of the oracle's:
-// it comes in on one side of the host, in a state that can be made.
+// toKernel converts a packet of the oracle to one that the kernel judge can send: it
+// comes in on one side of the host, in a state that can be set up.
 func toKernel(r *rand.Rand, family int, p oracle.Packet) (kernel.Packet, packet.Packet, bool) {
 	k := kernel.Packet{Family: family, Protocol: p.Protocol, Src: p.Src, Dst: p.Dst, Sport: p.Sport, Dport: p.Dport,
 		TCPFlags: byte(p.TCPFlags), ICMPType: byte(p.ICMPType), ICMPCode: byte(p.ICMPCode), Mark: p.Mark, FromServer: r.IntN(3) == 0}
@@ -38,7 +38,7 @@ func toKernel(r *rand.Rand, family int, p oracle.Packet) (kernel.Packet, packet.
 		k.TCPFlags = 0
 	}
 	class, ok := states[k.State]
-	// What conntrack takes for new in sctp and dccp depends on chunks and types.
+	// What conntrack considers new in sctp and dccp depends on chunks and types.
 	ok = ok && p.Protocol != 132 && p.Protocol != 33
 	if !ok || k.Check() != nil || !kernel.Forwarded(p.Src) || !kernel.Forwarded(p.Dst) {
 		return k, packet.Packet{}, false
@@ -49,7 +49,7 @@ func toKernel(r *rand.Rand, family int, p oracle.Packet) (kernel.Packet, packet.
 	if k.FromServer {
 		s.In, s.Out = s.Out, s.In
 	}
-	if class.Reply { // the connection was made to the address that answers
+	if class.Reply { // the connection was opened to the address that replies
 		s.OrigDst, s.OrigPort = p.Src, 0
 		if hasPorts(p.Protocol) {
 			s.OrigPort = p.Sport
@@ -61,11 +61,11 @@ func toKernel(r *rand.Rand, family int, p oracle.Packet) (kernel.Packet, packet.
 			s.OrigPort = k.OrigDport
 		}
 	}
-	// What conntrack keeps for the answer to an ICMP request is a type of its own.
+	// The reply to an ICMP request has a type of its own in conntrack.
 	return k, s, !class.Reply || p.Protocol != 1 && p.Protocol != 58
 }
 
-// originalPort is conntrack's key for the destination of a packet of its own
+// originalPort returns conntrack's key for the destination of a packet of its own
 // connection.
 func originalPort(p oracle.Packet) int {
 	switch {
@@ -85,8 +85,7 @@ func hasPorts(protocol int) bool {
 	return false
 }
 
-// Random files of others, loaded into a kernel, do with real packets what Seawall
-// says of them.
+// A kernel with a random foreign file loaded treats real packets as Seawall says.
 func TestKernel(t *testing.T) {
 	if err := kernel.Available(); err != nil {
 		if os.Getenv("CI") != "" {
@@ -109,7 +108,7 @@ func TestKernel(t *testing.T) {
 			for seed := uint64(0); n.files < times(80, 2000); seed++ {
 				askKernel(t, h, seed, &n)
 			}
-			t.Logf("%d files, %d packets: what arrived is what was said; %d more undecided", n.files, n.packets, n.undecided)
+			t.Logf("%d files, %d packets: the kernel did what Seawall said; %d more undecided", n.files, n.packets, n.undecided)
 		})
 	}
 }
@@ -128,7 +127,7 @@ func askKernel(t *testing.T, h *kernel.Host, seed uint64, n *tally) {
 		return
 	}
 	if h.Load(family, file.Text, file.Sets) != nil {
-		return // what only the kernel refuses
+		return // only the kernel refuses it
 	}
 	var sent []kernel.Packet
 	var packets []packet.Packet
@@ -155,7 +154,7 @@ func askKernel(t *testing.T, h *kernel.Host, seed uint64, n *tally) {
 		n.packets++
 		if !agrees(ours[i], o.Verdict) && sent[i].DNAT() {
 			// Two packets of a batch may want the same tuple after DNAT, and the kernel
-			// gives the second another port. By itself it has its own.
+			// then changes the port of the second. Sent alone, it keeps its port.
 			again, err := h.Send(sent[i : i+1])
 			if err != nil {
 				t.Fatal(err)
@@ -163,12 +162,12 @@ func askKernel(t *testing.T, h *kernel.Host, seed uint64, n *tally) {
 			o = again[0]
 		}
 		if !agrees(ours[i], o.Verdict) {
-			t.Errorf("seed %d: Seawall says %v, the kernel did %s, of %+v\n%s\n%s", seed, ours[i], o.Verdict, sent[i], file.Text, file.Sets)
+			t.Errorf("seed %d: Seawall says %v, the kernel did %s, for %+v\n%s\n%s", seed, ours[i], o.Verdict, sent[i], file.Text, file.Sets)
 		}
 	}
 }
 
-// agrees reports whether what became of a packet is what was said.
+// agrees reports whether a packet's outcome matches the verdict.
 func agrees(v packet.Verdict, outcome string) bool {
 	switch v {
 	case packet.Accept:
@@ -176,6 +175,6 @@ func agrees(v packet.Verdict, outcome string) bool {
 	case packet.Deny:
 		return outcome == kernel.Drop
 	}
-	// The kernel answers no error with an error.
+	// The kernel never answers an error with an error.
 	return outcome != kernel.Accept && (outcome == kernel.Drop || said([]string{outcome}) == v)
 }

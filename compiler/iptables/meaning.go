@@ -8,10 +8,10 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// returned is the leaf bit of packets that go back to a chain's caller.
+// returned is the leaf bit for packets that return to a chain's caller.
 const returned = 1 << 29
 
-// Reader says what the chains of a table do with packets.
+// Reader determines what the chains of a table do with packets.
 type Reader struct {
 	*diagram.Store
 	space      *packet.Space
@@ -19,22 +19,22 @@ type Reader struct {
 	table      *Table
 	hook       packet.Hook
 	root       string                   // the chain that carries the policy
-	memo       map[chainKey]diagram.Ref // chains that were read
+	memo       map[chainKey]diagram.Ref // chains already read
 	open       map[chainKey]bool
 	rules      int                    // of the whole table
-	trees      map[*Chain]*sourceTree // chains inside the policy that ask for the source alone
+	trees      map[*Chain]*sourceTree // chains inside the policy that match only on the source
 	err        error                  // a table that iptables would refuse
 }
 
 // chainKey is a chain, and whether it belongs to the policy or to the host's own
-// rules before it, which mean another thing at each hook.
+// rules before it, which mean something else at each hook.
 type chainKey struct {
 	name   string
 	inside bool
 	hook   packet.Hook // "" inside
 }
 
-// NewReader returns a reader of a table; nil is one without chains.
+// NewReader returns a reader for a table; nil means a table without chains.
 func NewReader(d *diagram.Store, s *packet.Space, t *Table) *Reader {
 	if t == nil {
 		t = &Table{Name: "filter"}
@@ -48,13 +48,13 @@ func NewReader(d *diagram.Store, s *packet.Space, t *Table) *Reader {
 	return r
 }
 
-// Focus narrows what the reader is asked to one packet and every source that it
-// may have. The functions of the chains are then of the source alone, so the
-// question is quick whatever the rules ask. It has to come before the first
-// question.
+// Focus narrows what the reader is asked to one packet with every source that it
+// may have. The functions of the chains then depend only on the source, so the
+// answer is quick whatever the rules match on. Focus must be called before
+// anything else is asked.
 func (r *Reader) Focus(p packet.Packet) { r.conditions.point = r.space.Point(p) }
 
-// Patterns are the interfaces that a table's rules name.
+// Patterns returns the interface names that a table's rules use.
 func (t *Table) Patterns() []string {
 	if t == nil {
 		return nil
@@ -72,14 +72,14 @@ func (t *Table) Patterns() []string {
 	return names
 }
 
-// Hook is the verdict function of a filter table at a hook. The error is for a
-// table that iptables itself would refuse.
+// Hook returns the verdict function of a filter table at a hook. It returns an
+// error for a table that iptables itself would refuse.
 //
-// A table that has the hook's built-in chain is judged whole: what stands
-// before the jump to the policy's chain counts, and without the jump nothing
-// is denied. A table without it (a file for iptables-restore --noflush) is
-// judged by the policy's chain alone. What comes after the policy's chain
-// belongs to Docker, or to the host, and is Pass.
+// A table that has the hook's built-in chain is judged whole: whatever precedes
+// the jump to the policy's chain counts, and without the jump nothing is denied.
+// A table without it (a file for iptables-restore --noflush) is judged only by
+// the policy's chain. What comes after the policy's chain belongs to Docker or to
+// the host, and counts as Pass.
 func (r *Reader) Hook(hook packet.Hook) (diagram.Ref, error) {
 	r.hook, r.root = hook, Root(hook)
 	if c := r.table.Chain(string(hook)); c != nil {
@@ -88,8 +88,8 @@ func (r *Reader) Hook(hook packet.Hook) (diagram.Ref, error) {
 	return r.Call(hook)
 }
 
-// Call is the function of the policy's own chain of a hook, as its caller sees
-// it.
+// Call returns the function of the policy's own chain of a hook, as its caller
+// sees it.
 func (r *Reader) Call(hook packet.Hook) (diagram.Ref, error) {
 	r.hook, r.root = hook, Root(hook)
 	if r.table.Chain(r.root) == nil {
@@ -98,19 +98,19 @@ func (r *Reader) Call(hook packet.Hook) (diagram.Ref, error) {
 	return r.at(hook, r.relabel(r.chain(r.root, true), returned, uint32(packet.Pass))), r.err
 }
 
-// Whole is the function of a built-in chain from its first rule to its policy,
-// other software's rules as well.
+// Whole returns the function of a built-in chain from its first rule to its
+// policy, including the rules of other software.
 func (r *Reader) Whole(hook packet.Hook) (diagram.Ref, error) {
 	c := r.table.Chain(string(hook))
 	if c == nil {
 		return leaf(packet.Accept), nil
 	}
-	r.hook, r.root = hook, "" // no chain is the policy's: all count
+	r.hook, r.root = hook, "" // no chain is the policy's, so all rules count
 	return r.at(hook, r.relabel(r.chain(c.Name, true), returned, uint32(c.verdict()))), r.err
 }
 
-// at is a function for the packets of a hook: those to the host itself leave on
-// no interface.
+// at adapts a function to the packets of a hook: those to the host itself leave
+// on no interface.
 func (r *Reader) at(hook packet.Hook, f diagram.Ref) diagram.Ref {
 	if hook == packet.Input {
 		return r.Restrict(f, packet.Out, diagram.Value{})
@@ -118,7 +118,7 @@ func (r *Reader) at(hook packet.Hook, f diagram.Ref) diagram.Ref {
 	return f
 }
 
-// verdict is what the policy of a built-in chain says.
+// verdict returns the verdict of a built-in chain's policy.
 func (c *Chain) verdict() packet.Verdict {
 	if c.Policy == "DROP" {
 		return packet.Deny
@@ -128,7 +128,7 @@ func (c *Chain) verdict() packet.Verdict {
 
 func leaf(v packet.Verdict) diagram.Ref { return diagram.Leaf(uint32(v)) }
 
-// relabel changes one bit of the leaves to another.
+// relabel replaces one bit of the leaves with another.
 func (r *Reader) relabel(f diagram.Ref, from, to uint32) diagram.Ref {
 	return r.Relabel(f, func(b uint32) uint32 {
 		if b&from != 0 {
@@ -138,14 +138,14 @@ func (r *Reader) relabel(f diagram.Ref, from, to uint32) diagram.Ref {
 	})
 }
 
-// fail keeps the first reason why iptables would refuse the table.
+// fail records the first reason why iptables would refuse the table.
 func (r *Reader) fail(format string, args ...any) {
 	if r.err == nil {
 		r.err = fmt.Errorf(format, args...)
 	}
 }
 
-// builtin is the function of FORWARD or INPUT up to the last call of the
+// builtin returns the function of FORWARD or INPUT up to the last call of the
 // policy's chain.
 func (r *Reader) builtin(c *Chain) diagram.Ref {
 	last := -1
@@ -154,16 +154,16 @@ func (r *Reader) builtin(c *Chain) diagram.Ref {
 			last = i
 		}
 	}
-	// A goto skips the rules after it, which are the host's: what comes back from
-	// the policy's chain is decided by the built-in chain's policy then.
+	// A goto skips the rules after it, which are the host's: a packet that returns
+	// from the policy's chain is then decided by the built-in chain's policy.
 	skipped := uint32(0)
 	if last+1 < len(c.Rules) {
 		skipped = uint32(c.verdict())
 	}
 	items := r.items(c.Rules[:last+1], false, skipped)
 	f := r.Build(append(items, diagram.Item{Box: &diagram.Box{}, Target: leaf(packet.Pass)}))
-	// A RETURN in a built-in chain, or out of a goto from it, ends in the chain's
-	// policy.
+	// A RETURN in a built-in chain, or from the target of a goto in it, applies the
+	// chain's policy.
 	return r.relabel(f, returned, uint32(r.foreign(c.verdict())))
 }
 
@@ -187,8 +187,8 @@ func (r *Reader) reaches(rule *Rule, seen map[*Chain]bool) bool {
 
 func (r *Reader) leads(rule *Rule) *Chain { return r.table.leads(rule) }
 
-// leads returns the chain that a rule leads to, nil when it is a verdict or an
-// extension.
+// leads returns the chain that a rule leads to, or nil if its target is a verdict
+// or an extension.
 func (t *Table) leads(rule *Rule) *Chain {
 	switch {
 	case rule.To != nil:
@@ -203,10 +203,10 @@ func (t *Table) leads(rule *Rule) *Chain {
 	return t.byName[rule.Target.Name]
 }
 
-// foreign is what a verdict of the host's own rules, before the policy's
-// chain, counts as. In FORWARD it is the verdict itself. In INPUT the host's
-// rules and the policy both have a say: the host's ACCEPT is the policy's pass,
-// and what the host drops is dropped, whatever the policy says of it.
+// foreign returns what a verdict of the host's own rules, before the policy's
+// chain, counts as. In FORWARD it is the verdict itself. In INPUT both the host's
+// rules and the policy decide: the host's ACCEPT is a pass of the policy, and what
+// the host drops is dropped, whatever the policy says about it.
 func (r *Reader) foreign(v packet.Verdict) packet.Verdict {
 	if r.hook == packet.Forward {
 		return v
@@ -220,8 +220,8 @@ func (r *Reader) foreign(v packet.Verdict) packet.Verdict {
 	return v
 }
 
-// chain is the function of a chain; packets that go back to its caller have
-// the leaf returned. Inside says whether it belongs to the policy.
+// chain returns the function of a chain; packets that return to its caller have
+// the leaf returned. inside says whether the chain belongs to the policy.
 func (r *Reader) chain(name string, inside bool) diagram.Ref {
 	key := chainKey{name: name, inside: inside}
 	if !inside {
@@ -231,7 +231,7 @@ func (r *Reader) chain(name string, inside bool) diagram.Ref {
 		return f
 	}
 	if r.open[key] {
-		r.fail("the chain %s leads to itself; the kernel would refuse that", name)
+		r.fail("the chain %s leads to itself; the kernel would refuse it", name)
 		return diagram.Leaf(returned)
 	}
 	c := r.table.Chain(name)
@@ -248,8 +248,8 @@ func (r *Reader) chain(name string, inside bool) diagram.Ref {
 	return f
 }
 
-// items makes a list of items of a chain's rules. Rules in a row that differ
-// in their sources and targets alone are one item.
+// items converts a chain's rules to items. Consecutive rules that differ only in
+// their sources and targets become one item.
 func (r *Reader) items(list []*Rule, inside bool, skipped uint32) []diagram.Item {
 	var items []diagram.Item
 	var run *run
@@ -273,7 +273,7 @@ func (r *Reader) items(list []*Rule, inside bool, skipped uint32) []diagram.Item
 	return run.finish(r, items)
 }
 
-// goes returns the tree of sources that a rule goes to, nil for none.
+// goes returns the tree of sources that a rule goes to, or nil.
 func (r *Reader) goes(rule *Rule) *sourceTree {
 	if rule.Unread != "" || rule.To == nil && !rule.Target.Goto {
 		return nil
@@ -281,7 +281,7 @@ func (r *Reader) goes(rule *Rule) *sourceTree {
 	return r.sourceTree(r.leads(rule))
 }
 
-// into returns the run of a condition: the one at hand, or a new one after it.
+// into returns the run for a condition: the current one, or a new one after it.
 func (r *Reader) into(items []diagram.Item, at *run, c *condition) ([]diagram.Item, *run) {
 	if at != nil && at.condition == c {
 		return items, at
@@ -289,7 +289,7 @@ func (r *Reader) into(items []diagram.Item, at *run, c *condition) ([]diagram.It
 	return at.finish(r, items), &run{condition: c}
 }
 
-// run is rules in a row that differ in their sources and targets alone.
+// run is a sequence of rules that differ only in their sources and targets.
 type run struct {
 	condition *condition
 	entries   []diagram.Entry
@@ -305,8 +305,8 @@ func (r *run) add(sources diagram.Set, e diagram.Entry) {
 	r.rules++
 }
 
-// finish adds the run to a list of items. Where its condition is unsure a packet
-// may go on as well.
+// finish adds the run to a list of items. Where its condition is unsure, a packet
+// may also go on to the next item.
 func (r *run) finish(d *Reader, items []diagram.Item) []diagram.Item {
 	if r == nil || len(r.entries) == 0 || len(r.condition.cases) == 0 {
 		return items
@@ -323,8 +323,8 @@ func (r *run) finish(d *Reader, items []diagram.Item) []diagram.Item {
 	return items
 }
 
-// target is the run as one function. Entries whose targets ask for more than
-// the source cannot be swept together, and are overlaid one by one.
+// target returns the run as one function. Entries whose targets match on more than
+// the source cannot be swept together; they are overlaid one by one.
 func (r *run) target(d *Reader) diagram.Ref {
 	if e := r.entries[0]; len(r.entries) == 1 && e.Chain == nil && e.Span == (diagram.Span{Hi: d.Max(packet.Source)}) {
 		return e.Target
@@ -349,8 +349,8 @@ func (r *run) overlaid(d *Reader) diagram.Ref {
 	return d.Build(items)
 }
 
-// target is what a rule does, as a function; false when it decides nothing.
-// skipped is what a packet becomes that comes back from a goto to the policy's
+// target returns what a rule does, as a function; false if it decides nothing.
+// skipped is the outcome for a packet that returns after a goto to the policy's
 // chain.
 func (r *Reader) target(rule *Rule, inside bool, skipped uint32) (diagram.Ref, bool) {
 	if rule.Unread != "" {
@@ -367,7 +367,7 @@ func (r *Reader) target(rule *Rule, inside bool, skipped uint32) (diagram.Ref, b
 		return diagram.Leaf(returned), true
 	case v == packet.Unknown:
 		if Owned(rule.Target.Name) {
-			r.fail("line %d leads to %s, which the file does not have; iptables-restore would refuse it", rule.Line, rule.Target.Name)
+			r.fail("line %d leads to %s, which is not in the file; iptables-restore would refuse it", rule.Line, rule.Target.Name)
 		}
 		return diagram.Leaf(uint32(v) | diagram.Continue), true
 	case !inside:
@@ -376,8 +376,8 @@ func (r *Reader) target(rule *Rule, inside bool, skipped uint32) (diagram.Ref, b
 	return leaf(v), true
 }
 
-// verdict is the outcome of a rule that leads to no chain; false when packets go
-// on to the next rule.
+// verdict returns the outcome of a rule that leads to no chain; false if packets
+// go on to the next rule.
 func (rule *Rule) verdict() (packet.Verdict, bool) {
 	t := &rule.Target
 	switch t.Name { // nearly all rules
@@ -405,9 +405,9 @@ func (rule *Rule) verdict() (packet.Verdict, bool) {
 	return packet.Unknown, true
 }
 
-// jump is a call of another chain: after -j its RETURN goes on with the next
-// rule, after -g it goes back to this chain's own caller (NETFILTER.md section
-// 3).
+// jump returns the function of a call of another chain: after -j, its RETURN goes
+// on to the next rule; after -g, it returns to this chain's own caller
+// (NETFILTER.md section 3).
 func (r *Reader) jump(c *Chain, isGoto, inside bool, skipped uint32) diagram.Ref {
 	if c.Name == r.root && !inside {
 		f := r.chain(c.Name, true)

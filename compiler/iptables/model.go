@@ -9,20 +9,20 @@
 //	rule.go      a rule's words as conditions and a target
 //	canonical.go the same for lines as iptables-save prints them, fast
 //	address.go   the values of -s and -d
-//	same.go      whether iptables takes two rules for one, as -D asks
+//	same.go      whether iptables considers two rules the same, as for -D
 //	print.go     rules as text
-//	loads.go     what of a file may not load
+//	loads.go     what in a file may not load
 //	family.go    which family a file is for
 //	owned.go     the chains that Seawall fills
 //	meaning.go   what a chain does with packets, as a diagram
 //	sourcetree.go a tree of chains over the sources, walked in place
 //	condition.go a rule's conditions as packets
-//	trace.go     one packet's way through a table
+//	trace.go     one packet's path through a table
 //
-// The reader loses nothing: a rule keeps the words that it was written in, and
-// is printed with them. It reads what iptables-restore reads, and refuses what
-// that refuses (NETFILTER.md sections 4 and 9). What a match or target means is
-// the business of package match; a word that nobody knows there leaves its rule
+// The parser loses nothing: a rule keeps the words it was written in, and is
+// printed with them. It accepts what iptables-restore accepts, and refuses what
+// iptables-restore refuses (NETFILTER.md sections 4 and 9). What a match or target
+// means is defined in package match; a word that is unknown there leaves its rule
 // undecided.
 package iptables
 
@@ -35,16 +35,16 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// File is a rules file: its tables in the order in which they first stand in it.
+// File is a rules file: its tables in the order in which they first appear in it.
 type File struct {
-	Source []byte // the text that was read; printing it is the identity
+	Source []byte // the text that was read, and that Print returns
 	Family packet.Family
 	Tables []*Table
-	// NoFlush says that the file adds to what the kernel has; see Options.
+	// NoFlush says that the file adds to what is in the kernel; see Options.
 	NoFlush bool
 	// versions are lines that some versions of iptables refuse.
 	versions []string
-	before   int // lines before the text in its file
+	before   int // lines that precede the text in its file
 }
 
 // Table returns the table of this name, or nil.
@@ -57,16 +57,16 @@ func (f *File) Table(name string) *Table {
 	return nil
 }
 
-// Table is a table after all lines of a file, or one that is made to be printed.
+// Table is a table after all lines of a file, or one generated for printing.
 type Table struct {
 	Name     string
-	Sections int      // how often it stands in the file
+	Sections int      // how often it occurs in the file
 	Chains   []*Chain // in order of declaration
-	// Late are chains of a table that is made, before those of Chains: they are
-	// declared where their rules stand.
+	// Late are chains of a generated table that come before those of Chains: they
+	// are declared where their rules are.
 	Late    []Generator
 	Sets    ipset.Sets
-	SetText []byte // lines for ipset restore that make the sets of a table that is made
+	SetText []byte // lines for ipset restore that create the sets of a generated table
 	byName  map[string]*Chain
 }
 
@@ -78,7 +78,7 @@ func (t *Table) Chain(name string) *Chain {
 	return t.byName[name]
 }
 
-// Declare adds a chain, or returns the one that is there.
+// Declare adds a chain, or returns the existing one.
 func (t *Table) Declare(name, policy string) *Chain {
 	if c := t.byName[name]; c != nil {
 		return c
@@ -88,7 +88,7 @@ func (t *Table) Declare(name, policy string) *Chain {
 	return c
 }
 
-// Add adds a chain that was made elsewhere.
+// Add adds a chain that was created elsewhere.
 func (t *Table) Add(c *Chain) {
 	if t.byName == nil {
 		t.byName = map[string]*Chain{}
@@ -97,27 +97,27 @@ func (t *Table) Add(c *Chain) {
 	t.Chains = append(t.Chains, c)
 }
 
-// Chain is a chain as it stands after all lines of its table.
+// Chain is a chain after all lines of its table.
 type Chain struct {
 	Name   string
-	Policy string // ACCEPT or DROP of a built-in chain, "-" of a user's
+	Policy string // ACCEPT or DROP of a built-in chain, "-" of a user-defined chain
 	Rules  []*Rule
-	Line   int // where it is declared, from 1; 0 for a chain of a table that is made
-	// Partial says that rules may stand in the chain which the file does not have:
-	// it adds to a chain that it neither declares nor flushes. The first of Rules
-	// stands for them then.
+	Line   int // where it is declared, from 1; 0 for a chain of a generated table
+	// Partial says that the chain may have rules that are not in the file: the file
+	// adds to a chain that it neither declares nor flushes. The first of Rules then
+	// stands for them.
 	Partial bool
-	// Shifted says that the numbers of the rules are not known: a rule was deleted
-	// of which it is not clear which one it was.
+	// Shifted says that the numbers of the rules are not known, because it is not
+	// clear which rule a command deleted.
 	Shifted bool
-	// Late is for a chain that is made: it is declared where its rules stand, with
-	// Comment before it.
+	// Late is for a generated chain: it is declared where its rules are, after
+	// Comment.
 	Late    bool
 	Comment string
 	Notes   []Note
 }
 
-// Note is a comment before a rule of a chain that is made.
+// Note is a comment before a rule of a generated chain.
 type Note struct {
 	Before int // the index of the rule; len(Rules) is the end
 	Text   string
@@ -126,10 +126,10 @@ type Note struct {
 // Append adds a rule at the end of the chain.
 func (c *Chain) Append(r *Rule) { c.Rules = append(c.Rules, r) }
 
-// Remark adds a comment line, without its "# ", after the rules so far.
+// Remark adds a comment line, without its "# ", after the current last rule.
 func (c *Chain) Remark(text string) { c.Notes = append(c.Notes, Note{len(c.Rules), text}) }
 
-// Truncate takes back what was added after the first rules and notes.
+// Truncate removes everything after the given number of rules and notes.
 func (c *Chain) Truncate(rules, notes int) { c.Rules, c.Notes = c.Rules[:rules], c.Notes[:notes] }
 
 // builtins are the chains that netfilter itself calls, by table.
@@ -145,25 +145,25 @@ var builtins = map[string][]string{
 // table.
 func (t *Table) Builtin(name string) bool { return slices.Contains(builtins[t.Name], name) }
 
-// Rule is one rule. Rules that differ in their source alone share one Body:
-// long lists of sources are the commonest thing in a large file.
+// Rule is one rule. Rules that differ only in their source share one Body,
+// because most of a large file is long lists of sources.
 type Rule struct {
 	Source Source
 	*Body
-	// To is the chain to go to (-g) of a rule that shares its Body with others;
-	// nil when the Body's Target says it.
+	// To is the chain to go to (-g) of a rule that shares its Body with others, or
+	// nil if the Body's Target names it.
 	To   *Chain
-	Line int32   // in the file that was read, from 1
-	spec *string // its own words, of a rule that was read
+	Line int32   // in the file, from 1
+	spec *string // its own words; nil for a generated rule
 }
 
-// Source is the match of -s. The zero Source matches every address.
+// Source is the value of -s. The zero Source matches every address.
 type Source struct {
 	Prefix netip.Prefix
 	Not    bool
 }
 
-// Body is all of a rule but its source.
+// Body is a rule without its source.
 type Body struct {
 	Dest     Source // -d
 	In, Out  Interface
@@ -172,27 +172,27 @@ type Body struct {
 	Masks    []Masked // -s and -d with a netmask that has holes
 	Matches  []Match
 	Target   Target
-	// Unread is the words from which on the rule could not be read: an option of
-	// a module that is not known. Such a rule may do anything.
+	// Unread is the rest of the rule from the word that could not be parsed, such
+	// as an option of an unknown module. Such a rule may do anything.
 	Unread string
 }
 
-// Masked is an address under a netmask that is no prefix.
+// Masked is an address with a netmask that has holes.
 type Masked struct {
-	Dest          bool // it is of -d
+	Dest          bool // from -d, not -s
 	Address, Mask netip.Addr
 	Not           bool
 }
 
-// Interface is the match of -i or -o; a Name ending in + is a prefix. The zero
-// Interface matches every one.
+// Interface is the value of -i or -o; a Name ending in + is a prefix. The zero
+// Interface matches every interface.
 type Interface struct {
 	Name string
 	Not  bool
 }
 
-// Protocol is the match of -p, by the name that iptables-save prints. The zero
-// Protocol matches every one.
+// Protocol is the value of -p, by the name that iptables-save prints. The zero
+// Protocol matches every protocol.
 type Protocol struct {
 	Name string
 	Not  bool
@@ -210,17 +210,17 @@ type Target struct {
 	Name    string
 	Goto    bool
 	Options []Option
-	// Module is the extension that -j loads; nil for a chain, for a verdict of the
-	// kernel's own, and for a name that is not known.
+	// Module is the extension that -j loads; nil for a chain, a verdict of the
+	// kernel's own, or an unknown name.
 	Module *match.Module
 }
 
-// use is the target as package match sees it.
+// use returns the target as package match sees it.
 func (t *Target) use() *match.Use {
 	return &match.Use{Name: t.Name, Options: t.Options, Module: t.Module}
 }
 
-// UpTo is the table with the rules that stand up to a line of its file.
+// UpTo returns the table with only the rules up to a line of its file.
 func (t *Table) UpTo(line int) *Table {
 	part := &Table{Name: t.Name, Sections: t.Sections, Sets: t.Sets}
 	for _, c := range t.Chains {
@@ -231,16 +231,16 @@ func (t *Table) UpTo(line int) *Table {
 	return part
 }
 
-// Generator makes chains one after the other, each before those that lead to it.
-// The trees of a long list have more rules than memory should hold beside their
-// text.
+// Generator generates chains one after the other, each before those that lead to
+// it. The trees of a long list have more rules than should be in memory along
+// with their text.
 type Generator struct {
-	Rules int // about how many it makes
-	// Make calls yield for each chain, which holds until yield returns.
+	Rules int // about how many it generates
+	// Make calls yield for each chain, which is valid until yield returns.
 	Make func(yield func(*Chain))
 }
 
-// Whole is the table with all chains of its generators in memory.
+// Whole returns the table with all chains of its generators in memory.
 func (t *Table) Whole() *Table {
 	if len(t.Late) == 0 {
 		return t
@@ -275,7 +275,7 @@ func toName(r *Rule) string {
 	return r.To.Name
 }
 
-// Names are the names of all chains: first those that are declared at the top.
+// Names returns the names of all chains, those declared at the top first.
 func (t *Table) Names() []string {
 	var top, late []string
 	for _, g := range t.Late {
@@ -291,5 +291,5 @@ func (t *Table) Names() []string {
 	return append(top, late...)
 }
 
-// Forget lets go of what a table that was printed was made of.
+// Forget releases what a printed table was generated from.
 func (t *Table) Forget() { t.Chains, t.Late, t.byName = nil, nil, nil }

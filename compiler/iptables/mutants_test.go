@@ -22,7 +22,7 @@ var (
 	aName    = regexp.MustCompile(`\b(eth0|eth1|docker0|br-5f0c|tcp|udp)\b`)
 )
 
-// swap puts one of the words in the place of one that the expression finds.
+// swap replaces one of the words that the expression finds with one of the given words.
 func swap(x *regexp.Regexp, words ...string) func(*rand.Rand, []string, int) {
 	return func(r *rand.Rand, lines []string, n int) {
 		if all := x.FindAllStringIndex(lines[n], -1); all != nil {
@@ -32,15 +32,15 @@ func swap(x *regexp.Regexp, words ...string) func(*rand.Rand, []string, int) {
 	}
 }
 
-// mutations change line n of somebody's file, as a slip of the hand would.
+// mutations change line n of a file, as a typo would.
 var mutations = []func(*rand.Rand, []string, int){
 	func(_ *rand.Rand, lines []string, n int) { lines[n] = "" },
-	func(r *rand.Rand, lines []string, n int) { // in another order
-		m := r.IntN(len(lines)) // a declaration too
+	func(r *rand.Rand, lines []string, n int) { // change the order
+		m := r.IntN(len(lines)) // possibly with a declaration
 		lines[n], lines[m] = lines[m], lines[n]
 	},
 	func(_ *rand.Rand, lines []string, n int) { lines[n] = strings.Replace(lines[n], "! ", "", 1) },
-	func(r *rand.Rand, lines []string, n int) { // a number, one more or less
+	func(r *rand.Rand, lines []string, n int) { // add or subtract one from a number
 		all := aNumber.FindAllStringIndex(lines[n], -1)
 		if all == nil {
 			return
@@ -54,7 +54,7 @@ var mutations = []func(*rand.Rand, []string, int){
 	swap(aVerdict, "ACCEPT", "DROP", "RETURN"),
 	swap(aState, "NEW", "ESTABLISHED", "RELATED", "INVALID", "ORIGINAL", "REPLY"),
 	swap(aName, "eth0", "eth1", "docker0", "tcp", "udp"),
-	func(r *rand.Rand, lines []string, n int) { // an option and its value less
+	func(r *rand.Rand, lines []string, n int) { // drop an option and its value
 		words := strings.Fields(lines[n])
 		var at []int
 		for i := 2; i+1 < len(words); i++ {
@@ -69,19 +69,19 @@ var mutations = []func(*rand.Rand, []string, int){
 	},
 }
 
-// toOracle is a packet in FORWARD as the oracle has it.
+// toOracle converts a packet in FORWARD to the oracle's form.
 func toOracle(p packet.Packet) oracle.Packet {
 	return oracle.Packet{In: p.In, Out: p.Out, Protocol: int(p.Protocol), Src: p.Source, Dst: p.Dest, Sport: p.Sport, Dport: p.Dport, TCPFlags: p.TCPFlags,
 		ICMPType: p.ICMPType >> 8, ICMPCode: p.ICMPType & 255, Mark: p.Mark, Known: p.Known(), State: string(p.State), Reply: p.Reply, SNAT: p.SNAT, DNAT: p.DNAT,
 		OrigDst: p.OrigDst, OrigDport: p.OrigPort}
 }
 
-// mutants counts what became of them.
+// mutants counts the mutants by outcome.
 type mutants struct{ made, refused, same, other, undecided int }
 
-// A file of others' rules with a slip in it means something else exactly when the
-// evaluator says so: where Seawall calls both files equal, no packet tells them
-// apart; where it names packets that do, the evaluator sees the same difference.
+// Seawall and the evaluator agree on whether a typo changes the meaning of a foreign
+// file: where Seawall calls both files equal, no packet tells them apart; where it
+// names packets that do, the evaluator sees the same difference.
 func TestForeignMutants(t *testing.T) {
 	var n mutants
 	for seed := range uint64(times(250, 6_000)) {
@@ -94,9 +94,9 @@ func TestForeignMutants(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d mutants: %d do not load, %d mean the same, %d do not, %d are undecided; none was taken for another", n.made, n.refused, n.same, n.other, n.undecided)
+	t.Logf("%d mutants: %d do not load, %d mean the same, %d do not, %d are undecided; none is misjudged", n.made, n.refused, n.same, n.other, n.undecided)
 	if n.other < n.made/10 || n.same < n.made/10 {
-		t.Error("too few mutants of a kind to say anything")
+		t.Error("too few mutants of some kind for a meaningful test")
 	}
 }
 
@@ -117,7 +117,7 @@ func mutate(r *rand.Rand, text string) string {
 	return text
 }
 
-// judges are what the oracle makes of two files with the same sets.
+// judges holds the oracle's rulesets for two files with the same sets.
 type judges [2]*oracle.Ruleset
 
 func (j judges) say(p oracle.Packet) (before, after packet.Verdict) {
@@ -138,7 +138,7 @@ func askMutant(t *testing.T, r *rand.Rand, seed uint64, file oracle.File, n *mut
 	for i, text := range texts {
 		f, err := iptables.Parse([]byte(text), iptables.Options{Family: family})
 		if err != nil {
-			n.refused++ // whether rightly, TestTextsAreReadAsIptablesLoadsThem asks
+			n.refused++ // TestTextsAreReadAsIptablesLoadsThem checks whether that is right
 			return
 		}
 		tables[i] = f.Table("filter")
@@ -172,7 +172,7 @@ func askMutant(t *testing.T, r *rand.Rand, seed uint64, file oracle.File, n *mut
 func compare(t *testing.T, r *rand.Rand, file oracle.File, s *packet.Space, store *diagram.Store, refs [2]diagram.Ref, judged judges, n *mutants) {
 	t.Helper()
 	differ, unsure := false, false
-	left := 20 // of the boxes, so many are asked about
+	left := 20 // how many boxes to check
 	store.Disagree(refs[0], refs[1], func(a, b uint32) bool { return a == b }).Boxes(func(box *diagram.Box, p diagram.Pair) {
 		old, now := packet.Verdict(p.A), packet.Verdict(p.B)
 		if left--; left < 0 {
@@ -186,7 +186,7 @@ func compare(t *testing.T, r *rand.Rand, file oracle.File, s *packet.Space, stor
 		example := s.Example(packet.Forward, box)
 		before, after := judged.say(toOracle(example))
 		if before != old || after != now {
-			t.Errorf("Seawall says %v, then %v, the oracle %v, then %v, of %v\n%+v", old, now, before, after, example, toOracle(example))
+			t.Errorf("Seawall says %v, then %v, the oracle %v, then %v, for %v\n%+v", old, now, before, after, example, toOracle(example))
 		}
 	})
 	for range 60 {
@@ -196,7 +196,7 @@ func compare(t *testing.T, r *rand.Rand, file oracle.File, s *packet.Space, stor
 		}
 		before, after := judged.say(p)
 		if before != after && refs[0] == refs[1] {
-			t.Errorf("Seawall says that both mean the same, the oracle %v, then %v, of %+v", before, after, p)
+			t.Errorf("Seawall says that both mean the same, the oracle %v, then %v, for %+v", before, after, p)
 		}
 	}
 	switch {

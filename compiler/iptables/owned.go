@@ -6,18 +6,18 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// The chains that Seawall fills. Docker makes DOCKER-USER and jumps to it
-// first in FORWARD; Seawall's own are called from INPUT, where
-// docker-proxy gets its connections (NETFILTER.md section 2).
+// The chains that Seawall fills. Docker creates DOCKER-USER and makes it the
+// first jump in FORWARD; Seawall's own are called from INPUT, where docker-proxy
+// gets its connections (NETFILTER.md section 2).
 const (
 	DockerUser   = "DOCKER-USER"
 	SeawallInput = "SEAWALL-INPUT"
-	SeawallHost  = "SEAWALL-HOST"  // with a guard, what SEAWALL-INPUT goes on to
-	SeawallPorts = "SEAWALL-PORTS" // with a large guard, what it goes on to
-	// With bridges, what DOCKER-USER goes on to for packets that leave by one.
+	SeawallHost  = "SEAWALL-HOST"  // with a guard, where SEAWALL-INPUT continues
+	SeawallPorts = "SEAWALL-PORTS" // with a large guard, where that continues
+	// With bridges, where DOCKER-USER continues for packets that leave by one.
 	SeawallBridges = "SEAWALL-BRIDGES"
 	OwnedPrefix    = "SEAWALL-"
-	SetPrefix      = "SEAWALL-s" // of ipsets: then the family, and a digest
+	SetPrefix      = "SEAWALL-s" // of ipset names, followed by the family and a digest
 )
 
 // Owned reports whether Seawall fills, and may replace, the chain of this name.
@@ -25,7 +25,7 @@ func Owned(chain string) bool {
 	return chain == DockerUser || strings.HasPrefix(chain, OwnedPrefix)
 }
 
-// Root is the chain that a hook's policy is carried out in.
+// Root returns the chain that carries out the policy at a hook.
 func Root(hook packet.Hook) string {
 	if hook == packet.Input {
 		return SeawallInput
@@ -34,9 +34,9 @@ func Root(hook packet.Hook) string {
 }
 
 // LooksOwn reports whether a rule of DOCKER-USER, as iptables-save prints it, has
-// a form in which Seawall writes rules: bound to an interface, with conntrack's
-// direction or RELATED, or nothing else, or leading to a chain of Seawall. People
-// write such rules as well, so it is a sign and no proof.
+// one of the forms in which Seawall writes rules: bound to an interface, with
+// conntrack's direction or RELATED or no other match, or leading to one of
+// Seawall's chains. People write such rules as well, so it is a hint, not proof.
 func LooksOwn(text string, f packet.Family) bool {
 	file, err := Parse([]byte("*filter\n:"+DockerUser+" - [0:0]\n"+text+"\nCOMMIT\n"), Options{Family: f, NoFlush: true})
 	if err != nil || len(file.Tables[0].Chain(DockerUser).Rules) != 1 {

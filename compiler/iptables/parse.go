@@ -10,7 +10,7 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// Error is a line that iptables-restore would refuse.
+// Error is an error for a line that iptables-restore would refuse.
 type Error struct {
 	Line   int
 	Text   string // the line
@@ -19,27 +19,27 @@ type Error struct {
 
 func (e *Error) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Detail) }
 
-// Options say how a file is loaded.
+// Options says how a file is loaded.
 type Options struct {
 	Family packet.Family
-	// NoFlush is for a file that is loaded with --noflush: what its tables have
-	// stays. Without it the first section of a table empties it. A file that
-	// declares no built-in chain is read so in any case: nobody empties the whole
-	// filter table with it.
+	// NoFlush is for a file loaded with --noflush: existing rules stay. Without
+	// it, the first section of a table empties the table. A file that declares no
+	// built-in chain is always read as if NoFlush were set, because nobody empties
+	// the whole filter table with such a file.
 	NoFlush bool
-	// Flush is for a file that is known to be loaded without --noflush, such as a
-	// boot file, whatever it declares.
+	// Flush is for a file known to be loaded without --noflush, such as a boot
+	// file, whatever it declares.
 	Flush bool
-	// ChainsOnly is for those who ask what rules do, and never print them: rules
-	// do not keep their words. It takes less memory.
+	// ChainsOnly is for callers that ask what rules do and never print them: rules
+	// do not keep their words, which saves memory.
 	ChainsOnly bool
-	// Before is how many lines stand before the text in the file that it is from.
+	// Before is how many lines precede the text in the file that contains it.
 	Before int
 }
 
-// Parse reads the text of iptables-save, of a file for iptables-restore, or of
-// iptables -S, which names no table and is taken for the filter table. The
-// error, of type *Error, names the first line that iptables-restore would
+// Parse parses the output of iptables-save, a file for iptables-restore, or the
+// output of iptables -S, which names no table and is taken as the filter table.
+// The error, of type *Error, is for the first line that iptables-restore would
 // refuse; nothing is skipped.
 func Parse(src []byte, opt Options) (*File, error) {
 	p := &parser{Options: opt, file: &File{Source: src, Family: opt.Family}, bodies: map[string]*Body{}, announced: map[string]bool{}, missing: map[string]bool{}}
@@ -66,13 +66,13 @@ func Parse(src []byte, opt Options) (*File, error) {
 		}
 	}
 	if p.table != nil && !p.listing {
-		return nil, &Error{Line: p.line, Detail: fmt.Sprintf("the table %s has no COMMIT, so iptables-restore would not load it", p.table.Name)}
+		return nil, &Error{Line: p.line, Detail: fmt.Sprintf("the %s table has no COMMIT, so iptables-restore would not load it", p.table.Name)}
 	}
 	p.complete()
 	if err := p.hooks(); err != nil {
 		return nil, err
 	}
-	if !opt.ChainsOnly { // whoever asks what the rules do finds a loop anyway
+	if !opt.ChainsOnly { // a caller that asks what the rules do finds loops anyway
 		if err := p.loops(); err != nil {
 			return nil, err
 		}
@@ -80,8 +80,8 @@ func Parse(src []byte, opt Options) (*File, error) {
 	return p.file, nil
 }
 
-// complete adds the built-in chains that a whole filter table has, also those
-// that the file does not declare: loading it has emptied them.
+// complete adds the built-in chains of a whole filter table, including those that
+// the file does not declare: loading the file empties them.
 func (p *parser) complete() {
 	t := p.file.Table("filter")
 	if t == nil || p.NoFlush || p.listing {
@@ -92,11 +92,11 @@ func (p *parser) complete() {
 	}
 }
 
-// loops refuses chains that lead to themselves, on a way from a built-in one: the
-// kernel does.
+// loops refuses chains that lead to themselves and can be reached from a built-in
+// one, as the kernel does.
 func (p *parser) loops() error {
 	for _, t := range p.file.Tables {
-		state := map[*Chain]int{} // 1 while a chain is open, 2 after
+		state := map[*Chain]int{} // 1 while a chain is open, 2 when it is done
 		var walk func(c *Chain) *Error
 		walk = func(c *Chain) *Error {
 			state[c] = 1
@@ -129,21 +129,21 @@ func (p *parser) loops() error {
 type parser struct {
 	Options
 	file      *File
-	table     *Table // the one that is open
+	table     *Table // the current one
 	listing   bool   // iptables -S: rules without *table and COMMIT
 	line      int
 	start     int    // of the line in the text
 	text      string // the whole text, "" with ChainsOnly
 	bodies    map[string]*Body
-	announced map[string]bool // chains that a ":" line has made, in any table
-	hooked    bool            // a rule has a module with a place in some built-in chains alone
+	announced map[string]bool // chains that a ":" line has created, in any table
+	hooked    bool            // a rule has a module that is only valid in some built-in chains
 	missing   map[string]bool // targets of the table's rules that are neither a chain nor an extension
 	slab      []Rule          // memory for rules, many at a time
 	last      *Chain          // of the last canonical line, in this table
 }
 
-// declaresBuiltin reports whether a file has a line such as ":INPUT ACCEPT",
-// or -P INPUT.
+// declaresBuiltin reports whether a file has a line such as ":INPUT ACCEPT" or
+// "-P INPUT".
 func declaresBuiltin(src []byte) bool {
 	for len(src) > 0 {
 		if name := declared(src); name != nil && builtinNames[string(name)] {
@@ -158,8 +158,8 @@ func declaresBuiltin(src []byte) bool {
 	return false
 }
 
-// declared is the name of the chain that a text's first line declares or gives a
-// policy; nil for another line.
+// declared returns the name of the chain that a text's first line declares or
+// sets the policy of; nil for any other line.
 func declared(src []byte) []byte {
 	rest, ok := bytes.CutPrefix(src, []byte(":"))
 	if !ok {
@@ -175,7 +175,7 @@ func declared(src []byte) []byte {
 	return rest[:end]
 }
 
-// builtinNames are the names of all built-in chains.
+// builtinNames is the set of the names of all built-in chains.
 var builtinNames = func() map[string]bool {
 	names := map[string]bool{}
 	for _, list := range builtins {
@@ -186,15 +186,15 @@ var builtinNames = func() map[string]bool {
 	return names
 }()
 
-// maxChain is the length of the longest name of a chain.
+// maxChain is the maximum length of a chain name.
 const maxChain = 28
 
 func (p *parser) anyLine(line string, ended bool) error {
 	switch {
 	case len(line) > maxLine:
-		return refused("a line of %d bytes: iptables-restore reads %d at most, and takes what follows for a line of its own", len(line), maxLine)
+		return refused("the line has %d bytes; iptables-restore reads at most %d and takes the rest as another line", len(line), maxLine)
 	case strings.IndexByte(line, 0) >= 0:
-		return refused("a byte of value 0, at which iptables-restore stops reading the line")
+		return refused("the line has a NUL byte, where iptables-restore stops reading it")
 	case strings.HasPrefix(line, "# Table `") && strings.Contains(line, "is incompatible"):
 		return refused("iptables-save could not print this table: it has rules that iptables cannot show, and only \"nft list ruleset\" does")
 	case line == "", line[0] == '#':
@@ -209,7 +209,7 @@ func (p *parser) anyLine(line string, ended bool) error {
 	}
 	if p.table == nil {
 		if len(p.file.Tables) > 0 || line[0] != '-' && line[0] != '[' {
-			return refused("outside a table there are comments and lines such as \"*filter\"")
+			return refused("only comments and lines such as \"*filter\" are allowed outside a table")
 		}
 		p.listing = true
 		p.table = &Table{Name: "filter", Sections: 1}
@@ -218,12 +218,12 @@ func (p *parser) anyLine(line string, ended bool) error {
 	return p.command(line, ended)
 }
 
-// open begins a section of a table. The second one of a name is loaded on its
-// own: it adds to the first with --noflush, and replaces it without.
+// open begins a section of a table. A second section of the same table is loaded
+// separately: it adds to the first with --noflush, and replaces it without.
 func (p *parser) open(line string) error {
 	fields := strings.FieldsFunc(line, func(c rune) bool { return c == ' ' || c == '\t' })
 	if len(fields) == 0 || builtins[fields[0]] == nil {
-		return refused("%q is not a table of iptables", strings.Trim(line, " \t"))
+		return refused("%q is not an iptables table", strings.Trim(line, " \t"))
 	}
 	p.last, p.missing = nil, map[string]bool{}
 	if p.table = p.file.Table(fields[0]); p.table != nil {
@@ -238,8 +238,8 @@ func (p *parser) open(line string) error {
 	return nil
 }
 
-// empty is what loading does to a table without --noflush: a user's chains go,
-// the built-in ones lose their rules and keep their policies.
+// empty does what loading a table without --noflush does: user-defined chains are
+// deleted, built-in ones lose their rules and keep their policies.
 func (t *Table) empty() {
 	t.Chains = slices.DeleteFunc(t.Chains, func(c *Chain) bool {
 		if !t.Builtin(c.Name) {
@@ -251,16 +251,16 @@ func (t *Table) empty() {
 	})
 }
 
-// declare reads ":NAME POLICY". It makes a user's chain, or empties the one that
-// is there; of a built-in one it sets the policy alone.
+// declare reads ":NAME POLICY". It creates a user-defined chain, or empties an
+// existing one; for a built-in chain it only sets the policy.
 func (p *parser) declare(fields []string) error {
 	if len(fields) < 2 {
-		return refused("a chain is declared as \":NAME POLICY [PACKETS:BYTES]\"")
+		return refused("a chain declaration must have the form \":NAME POLICY [PACKETS:BYTES]\"")
 	}
 	name, policy := fields[0], fields[1]
 	if p.table.Builtin(name) {
 		if policy != "-" && policy != "ACCEPT" && policy != "DROP" {
-			return refused("%q is not the policy of a chain: ACCEPT or DROP", policy)
+			return refused("%q is not a chain policy; use ACCEPT or DROP", policy)
 		}
 		c := p.builtin(name)
 		c.Line = p.line
@@ -284,13 +284,13 @@ func (p *parser) declare(fields []string) error {
 	return nil
 }
 
-// late refuses to make a chain to which a rule leads already: iptables looked for
-// an extension of that name then, and found none. With --noflush the kernel may
-// have had the chain. Later rules mean the chain, also where earlier ones mean
-// an extension of its name.
+// late refuses to create a chain that an earlier rule leads to: when iptables read
+// that rule, it looked for an extension of that name and found none. With
+// --noflush, the chain may already have been in the kernel. Later rules lead to
+// the chain, even if earlier ones use an extension of its name.
 func (p *parser) late(name string) error {
 	if p.missing[name] && !p.NoFlush {
-		return refused("a rule before this line leads to the chain %s, which was not there yet", Quote(name))
+		return refused("an earlier rule leads to the chain %s, which did not exist yet", Quote(name))
 	}
 	if match.Lookup(match.TargetKind, name, p.Family) != nil {
 		p.bodies = map[string]*Body{}
@@ -298,8 +298,7 @@ func (p *parser) late(name string) error {
 	return nil
 }
 
-// builtin returns a built-in chain, which is there also when no line declares
-// it.
+// builtin returns a built-in chain, which exists even if no line declares it.
 func (p *parser) builtin(name string) *Chain {
 	c := p.table.Chain(name)
 	if c == nil {
@@ -313,29 +312,29 @@ func (p *parser) builtin(name string) *Chain {
 	return c
 }
 
-// earlier is the rule that stands for those of the kernel which the file does
-// not have.
+// earlier returns the rule that stands for those in the kernel that are not in the
+// file.
 func (p *parser) earlier() *Rule {
-	return &Rule{Body: &Body{Unread: "rules that the chain has already when the file is loaded"}, Line: int32(p.line)}
+	return &Rule{Body: &Body{Unread: "rules that are in the chain before the file is loaded"}, Line: int32(p.line)}
 }
 
-// validChain reports whether a chain may have a name.
+// validChain returns an error if a chain cannot have this name.
 func validChain(name string) error {
 	_, standard := match.Standard[name]
 	switch {
 	case name == "" || len(name) > maxChain:
-		return refused("%q is not the name of a chain, which has 1 to %d bytes", name, maxChain)
+		return refused("%q is not a chain name, which has 1 to %d bytes", name, maxChain)
 	case name[0] == '-' || name[0] == '!':
-		return refused("the name of a chain cannot start with %q", name[0])
+		return refused("a chain name cannot start with %q", name[0])
 	case strings.ContainsAny(name, " \t\n\v\f\r"):
-		return refused("%q is not the name of a chain: it has a blank", name)
+		return refused("%q is not a chain name: it contains a blank", name)
 	case standard || name == "RETURN":
-		return refused("%s is a target, and cannot be the name of a chain", name)
+		return refused("%s is a target and cannot be a chain name", name)
 	}
 	return nil
 }
 
-// Text is a line of the file that was read, from 1.
+// Text returns a line of the file, counted from 1.
 func (f *File) Text(line int) string {
 	lines := bytes.Split(f.Source, []byte("\n"))
 	line -= f.before
@@ -345,8 +344,8 @@ func (f *File) Text(line int) string {
 	return string(lines[line-1])
 }
 
-// Readable reports what a family makes of a text, for those who do not know
-// which family it is for: how many lines are read before one is refused.
+// readable reports whether a family can load a text, and how many lines are read
+// before one is refused, for callers that do not know which family it is for.
 func readable(src []byte, f packet.Family) (lines int, ok bool) {
 	_, err := Parse(src, Options{Family: f, ChainsOnly: true})
 	if e, refused := err.(*Error); refused {

@@ -12,7 +12,7 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// captured are texts that iptables-save printed, by file name: of hosts with
+// captured returns texts that iptables-save printed, by file name: from hosts with
 // Docker, and of rules with many extensions.
 func captured(t *testing.T) map[string][]byte {
 	t.Helper()
@@ -35,17 +35,16 @@ func captured(t *testing.T) map[string][]byte {
 	return texts
 }
 
-// savedRule is a line of a rule as iptables-save prints it, with counters or
-// without.
+// savedRule matches a rule as iptables-save prints it, with or without counters.
 var savedRule = regexp.MustCompile(`^(?:\[\d+:\d+\] )?(-A (\S+) (.*))$`)
 
-// placed is a rule and the chain that it stands in.
+// placed is a rule and the chain that contains it.
 type placed struct {
 	chain string
 	rule  *Rule
 }
 
-// rulesAt are the rules of a file by their line.
+// rulesAt returns the rules of a file by their line.
 func rulesAt(f *File) map[int]placed {
 	all := map[int]placed{}
 	for _, t := range f.Tables {
@@ -58,9 +57,9 @@ func rulesAt(f *File) map[int]placed {
 	return all
 }
 
-// What iptables-save printed is read, and each of its rules is printed as it
-// stands there: with its own words, and from what was understood of them.
-func TestSavedRulesArePrintedAsTheyStand(t *testing.T) {
+// Parse accepts what iptables-save printed, and each rule is printed exactly as in
+// the file, both from its own words and from what was parsed.
+func TestSavedRulesArePrintedAsRead(t *testing.T) {
 	rules := 0
 	for name, src := range captured(t) {
 		f, err := Parse(src, Options{Family: familyOf(name, src)})
@@ -76,7 +75,7 @@ func TestSavedRulesArePrintedAsTheyStand(t *testing.T) {
 			words := savedRule.FindStringSubmatch(line)
 			got, ok := all[i+1]
 			if ok != (words != nil) {
-				t.Errorf("%s, line %d: %q has a rule: %t", name, i+1, line, ok)
+				t.Errorf("%s, line %d: %q: is a rule: %t", name, i+1, line, ok)
 			}
 			if !ok || words == nil {
 				continue
@@ -86,7 +85,7 @@ func TestSavedRulesArePrintedAsTheyStand(t *testing.T) {
 				t.Errorf("%s, line %d:\n got %s\nwant %s", name, i+1, text, words[1])
 			}
 			if got.rule.Unread == "" && got.rule.canonical() != words[3] {
-				t.Errorf("%s, line %d was understood otherwise:\n got %s\nwant %s", name, i+1, got.rule.canonical(), words[3])
+				t.Errorf("%s, line %d was not parsed correctly:\n got %s\nwant %s", name, i+1, got.rule.canonical(), words[3])
 			}
 		}
 	}
@@ -95,7 +94,7 @@ func TestSavedRulesArePrintedAsTheyStand(t *testing.T) {
 	}
 }
 
-// familyOf is the family of a file, by its name or its first line.
+// familyOf returns the family of a file, from its name or its first line.
 func familyOf(name string, src []byte) packet.Family {
 	first, _, _ := strings.Cut(string(src), "\n")
 	if strings.Contains(name, "ip6tables") || strings.Contains(first, "ip6tables") {
@@ -104,13 +103,13 @@ func familyOf(name string, src []byte) packet.Family {
 	return packet.IPv4
 }
 
-// wholeTable is a filter table with some lines in it.
+// wholeTable returns a filter table that contains the given lines.
 func wholeTable(lines string) []byte {
 	return []byte("*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:mine - [0:0]\n" + lines + "\nCOMMIT\n")
 }
 
-// understood are the rules of a filter table as iptables-save would print them,
-// from what was understood and not from their words.
+// understood returns the rules of a filter table as iptables-save would print them,
+// built from what was parsed, not from their words.
 func understood(f *File) []string {
 	var list []string
 	for _, c := range f.Table("filter").Chains {
@@ -121,7 +120,7 @@ func understood(f *File) []string {
 	return list
 }
 
-// Text that people type is understood as what iptables-save prints after it was
+// Text that people type is parsed into what iptables-save prints after it was
 // loaded (the right side is what iptables 1.8.9 printed).
 func TestParseWhatPeopleType(t *testing.T) {
 	for _, test := range []struct{ typed, saved string }{
@@ -152,7 +151,7 @@ func TestParseWhatPeopleType(t *testing.T) {
 	}
 }
 
-// A rule keeps the words that it was typed in, also those that nobody knows.
+// A rule keeps the words that it was typed in, including unknown ones.
 func TestRulesKeepTheirWords(t *testing.T) {
 	for _, line := range []string{
 		`-A INPUT -s 10.1.2.3/8 --protocol TCP --dport 80 --jump DROP`,
@@ -191,23 +190,23 @@ func TestParseListing(t *testing.T) {
 	}
 }
 
-// mistakes are texts that iptables-restore 1.8.9 refuses, but for the one with a
-// name: that is another address each time the file is loaded. An empty want is
-// any message.
+// mistakes lists texts that iptables-restore 1.8.9 refuses, except for the one with
+// a host name, which could resolve to a different address at each load. An empty
+// want accepts any message.
 var mistakes = []struct{ text, want string }{
-	{"*filter\n-A INPUT -j DROP\n", "line 2: the table filter has no COMMIT, so iptables-restore would not load it"},
-	{"*filter\nCOMMIT\n-A INPUT -j DROP\n", `line 3: outside a table there are comments and lines such as "*filter"`},
-	{"*filter\nhello world\nCOMMIT\n", `line 2: "hello" stands where an option should`},
-	{"*filter\n-A INPUT -s example.org -j DROP\nCOMMIT\n", `line 2: "example.org" is not an address; a name would be looked up when the file is loaded, and be another address each time`},
+	{"*filter\n-A INPUT -j DROP\n", "line 2: the filter table has no COMMIT, so iptables-restore would not load it"},
+	{"*filter\nCOMMIT\n-A INPUT -j DROP\n", `line 3: only comments and lines such as "*filter" are allowed outside a table`},
+	{"*filter\nhello world\nCOMMIT\n", `line 2: expected an option, not "hello"`},
+	{"*filter\n-A INPUT -s example.org -j DROP\nCOMMIT\n", `line 2: "example.org" is not an address; a host name would be looked up each time the file is loaded, and could resolve to a different address`},
 	{"*filter\n-A INPUT ! -s 1.1.1.1,2.2.2.2 -j DROP\nCOMMIT\n", `line 2: "!" is not allowed with a list of addresses`},
-	{"*filter\n-A INPUT -j DROP -j ACCEPT\nCOMMIT\n", "line 2: -j may stand once in a rule"},
+	{"*filter\n-A INPUT -j DROP -j ACCEPT\nCOMMIT\n", "line 2: -j can be given only once in a rule"},
 	{"*filter\n-A INPUT --dport 80 -j DROP\nCOMMIT\n", "line 2: --dport is not an option of iptables or of a module that the rule loads"},
 	{"*filter\n-A INPUT -s\nCOMMIT\n", "line 2: -s needs a value"},
-	{"*filter\n:INPUT ACCEPT\n-A INPUT -j DROP\n-R INPUT 1 -s 1.1.1.1,2.2.2.2 -j DROP\nCOMMIT\n", "line 4: -R takes no list of addresses"},
-	{"*filter\n:INPUT ACCEPT\n-A INPUT -j DROP\n-R INPUT 2 -j DROP\nCOMMIT\n", "line 4: the chain INPUT has 1 rule, and no rule 2"},
+	{"*filter\n:INPUT ACCEPT\n-A INPUT -j DROP\n-R INPUT 1 -s 1.1.1.1,2.2.2.2 -j DROP\nCOMMIT\n", "line 4: -R cannot be used with a list of addresses"},
+	{"*filter\n:INPUT ACCEPT\n-A INPUT -j DROP\n-R INPUT 2 -j DROP\nCOMMIT\n", "line 4: the chain INPUT has 1 rule; there is no rule 2"},
 	{"*filter\n-A INPUT ! -j DROP\nCOMMIT\n", "line 2: -j cannot be negated"},
-	{"*filter\n:X\nCOMMIT\n", `line 2: a chain is declared as ":NAME POLICY [PACKETS:BYTES]"`},
-	{"*filter\n-A INPUT -p 6 -p6 -j DROP\nCOMMIT\n", "line 2: -p may stand once in a rule"},
+	{"*filter\n:X\nCOMMIT\n", `line 2: a chain declaration must have the form ":NAME POLICY [PACKETS:BYTES]"`},
+	{"*filter\n-A INPUT -p 6 -p6 -j DROP\nCOMMIT\n", "line 2: -p can be given only once in a rule"},
 	{"*filter\r\n-A INPUT -j DROP\r\nCOMMIT\r\n", ""}, // CRLF line ends
 	{"*filter\n-A INPUT -o lo -j DROP\nCOMMIT\n", "line 2: -o cannot match in INPUT"},
 }
@@ -221,8 +220,8 @@ func TestParseErrors(t *testing.T) {
 	}
 }
 
-// The quick reading of canonical lines is the reading word by word, which a line
-// of another spelling gets; and the rules are the same without their words.
+// The fast path for canonical lines reads the same as the parser, which reads lines
+// in any other spelling; and the rules are the same without their words.
 func TestQuickAndSlowReadTheSame(t *testing.T) {
 	names, err := filepath.Glob("../../examples/*/compiled/*tables")
 	if err != nil || len(names) < 10 {
@@ -256,7 +255,7 @@ func TestQuickAndSlowReadTheSame(t *testing.T) {
 	}
 }
 
-// ownWords are the words of a rule, however they are quoted.
+// ownWords returns the words of a rule, however they are quoted.
 func ownWords(r *Rule) string {
 	words, err := split(r.Spec(), false)
 	if err != nil {
@@ -274,12 +273,12 @@ func sameChains(t *testing.T, name string, want, got *Table, text func(*Rule) st
 	for _, c := range want.Chains {
 		other := got.Chain(c.Name)
 		if other == nil || len(other.Rules) != len(c.Rules) || other.Policy != c.Policy || other.Partial != c.Partial {
-			t.Errorf("%s: %s is another chain", name, c.Name)
+			t.Errorf("%s: %s: chains differ", name, c.Name)
 			continue
 		}
 		for i, r := range c.Rules {
 			if text(r) != text(other.Rules[i]) || r.Line != other.Rules[i].Line {
-				t.Errorf("%s: %q and %q", name, text(r), text(other.Rules[i]))
+				t.Errorf("%s: rules differ: %q and %q", name, text(r), text(other.Rules[i]))
 			}
 		}
 	}

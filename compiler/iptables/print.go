@@ -9,8 +9,8 @@ import (
 	"github.com/seawall/seawall/compiler/iptables/match"
 )
 
-// Print writes a file: the text that was read, or of tables that were made their
-// rules in iptables-save's canonical form.
+// Print returns the text of a file: the text that was read, or the rules of
+// generated tables in iptables-save's canonical form.
 func Print(f *File) []byte {
 	if f.Source != nil {
 		return bytes.Clone(f.Source)
@@ -30,8 +30,8 @@ func PrintTable(b *bytes.Buffer, t *Table) {
 	b.WriteString("COMMIT\n")
 }
 
-// PrintDeclarations writes the declarations of a table's chains, but for those
-// that stand among the rules.
+// PrintDeclarations writes the declarations of a table's chains, except for those
+// that are declared among the rules.
 func PrintDeclarations(b *bytes.Buffer, t *Table) {
 	for _, c := range t.Chains {
 		if !c.Late {
@@ -40,8 +40,8 @@ func PrintDeclarations(b *bytes.Buffer, t *Table) {
 	}
 }
 
-// PrintRules writes the rules and comments of a table, the chains that are
-// declared among them first.
+// PrintRules writes the rules and comments of a table, beginning with the chains
+// that are declared among them.
 func PrintRules(b *bytes.Buffer, t *Table) {
 	p := &printer{b: b, tails: map[*Body][]byte{}}
 	for _, g := range t.Late {
@@ -56,7 +56,7 @@ func PrintRules(b *bytes.Buffer, t *Table) {
 	}
 }
 
-// Size is about how many bytes PrintRules writes.
+// Size returns about how many bytes PrintRules writes.
 func Size(t *Table) int {
 	size := 0
 	for _, g := range t.Late {
@@ -125,15 +125,15 @@ func (p *printer) rule(chain string, r *Rule) {
 	p.b.WriteByte('\n')
 }
 
-// String is the rule's text as iptables-save would name it: -A, the chain, and
-// the rule's own words.
+// String returns the rule's text as iptables-save would print it: -A, the chain,
+// and the rule's own words.
 func (r *Rule) String(chain string) string {
 	var b bytes.Buffer
 	(&printer{b: &b, tails: map[*Body][]byte{}}).rule(chain, r)
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// Spec is the rule without its chain and its counters: what follows "-A CHAIN ".
+// Spec returns the rule without its chain and its counters: what follows "-A CHAIN ".
 func (r *Rule) Spec() string {
 	if r.spec != nil {
 		return *r.spec
@@ -141,8 +141,8 @@ func (r *Rule) Spec() string {
 	return r.canonical()
 }
 
-// canonical is Spec from what was read, not from the words: equal for rules that
-// say the same.
+// canonical returns Spec rebuilt from the parsed rule, not from its words: the
+// same text for rules that mean the same.
 func (r *Rule) canonical() string {
 	bare := Rule{Source: r.Source, Body: r.Body, To: r.To}
 	return strings.TrimPrefix(bare.String(""), "-A  ") + r.Unread
@@ -175,7 +175,7 @@ func printInterface(b *bytes.Buffer, option string, i Interface) {
 	fmt.Fprintf(b, " %s %s", option, i.Name)
 }
 
-// printBody writes all of a rule that follows its source.
+// printBody returns the part of a rule that follows its source.
 func printBody(r *Body) []byte {
 	var b bytes.Buffer
 	for _, m := range r.Masks {
@@ -224,7 +224,7 @@ func printOptions(b *bytes.Buffer, options []Option) {
 	}
 }
 
-// WithSource is the rule with another source, in canonical form.
+// WithSource returns the rule with another source, in canonical form.
 func (r *Rule) WithSource(s Source) *Rule {
 	return &Rule{Source: s, Body: r.Body, To: r.To, Line: r.Line}
 }

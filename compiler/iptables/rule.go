@@ -9,14 +9,14 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// refusal is what iptables-restore would refuse.
+// refusal says why iptables-restore would refuse a line.
 type refusal string
 
 func (r refusal) Error() string { return string(r) }
 
 func refused(format string, args ...any) error { return refusal(fmt.Sprintf(format, args...)) }
 
-// targetUse stands for the target among the modules in use.
+// targetUse stands for the target among the loaded modules.
 const targetUse = -2
 
 // ruleReader reads the words of one line of a table: a command and, where it has
@@ -25,27 +25,27 @@ const targetUse = -2
 type ruleReader struct {
 	family packet.Family
 	table  *Table
-	// announced are the names that a line such as ":LOG -" has made chains, in any
-	// table.
+	// announced is the set of names that lines such as ":LOG -" have made chains,
+	// in any table.
 	announced map[string]bool
-	// missing are the targets that were neither a chain nor an extension where
-	// a rule names them.
+	// missing is the set of targets that were neither a chain nor an extension when
+	// a rule named them.
 	missing map[string]bool
-	hooked  *bool // is set where a module has its place in some built-in chains alone
-	noFlush bool  // a chain may be there that the file does not have
+	hooked  *bool // set if a module is only valid in some built-in chains
+	noFlush bool  // a chain may exist that is not in the file
 	words   []string
 	next    int
 
-	command     byte // 'A', 'I', …; 0 until there is one
+	command     byte // 'A', 'I', …; 0 until it is read
 	chain, name string
 	number      int  // of -I, -R and -D; 0 for none
 	other       bool // -4 or -6 of the other family: the line is skipped
 
 	body      *Body
-	set       string // the letters of the options that were given
+	set       string // the letters of the options given
 	proto     packet.Protocol
-	protoUsed bool   // the protocol's own module was loaded
-	protoWord string // as -p has it
+	protoUsed bool   // the protocol's own module has been loaded
+	protoWord string // the value of -p
 	// sourceText and destText are the values of -s and -d.
 	sourceText, destText *string
 	sources              []addressMask
@@ -53,10 +53,10 @@ type ruleReader struct {
 	notSource            bool
 	notDest              bool
 	not                  bool
-	loaded               []int  // the modules in use, in the order of loading
-	unknown              string // the first module that is not known
-	doubt                string // words that may be something else than they seem
-	versions             string // a word that some versions of iptables refuse
+	loaded               []int  // the loaded modules, in the order of loading
+	unknown              string // the first unknown module
+	doubt                string // words that may not mean what they seem to
+	versions             string // the first word that some versions of iptables refuse
 }
 
 // read reads all words. The error says why iptables would refuse the line.
@@ -68,7 +68,7 @@ func (r *ruleReader) read() error {
 		switch {
 		case w == "--":
 			if r.next < len(r.words) {
-				return refused("%q stands after \"--\", where nothing may", r.words[r.next])
+				return refused("%q follows \"--\", after which nothing is allowed", r.words[r.next])
 			}
 		case strings.HasPrefix(w, "--"):
 			if err := r.longOption(w); err != nil {
@@ -80,11 +80,11 @@ func (r *ruleReader) read() error {
 			}
 		case w == "!":
 			if r.not {
-				return refused("two \"!\" in a row")
+				return refused("\"!\" must not be repeated")
 			}
 			r.not = true
 		default:
-			return refused("%q stands where an option should", w)
+			return refused("expected an option, not %q", w)
 		}
 	}
 	if r.other {
@@ -97,25 +97,25 @@ func (r *ruleReader) read() error {
 		r.body.Unread = r.doubt
 	}
 	if r.not && r.body.Unread == "" {
-		return refused("a \"!\" with nothing after it")
+		return refused("\"!\" must be followed by an option")
 	}
 	return r.check()
 }
 
-// otherLine is a line with the -4 or -6 of the other family: iptables reads no
-// further, adds or takes away no rule, and carries out every other command.
+// otherLine checks a line with the -4 or -6 of the other family: iptables stops
+// reading it there, adds or deletes no rule, and carries out every other command.
 func (r *ruleReader) otherLine() error {
 	if r.command == 'R' || r.command == 'C' {
-		return refused("-%c in a line that is for the other family: the back ends differ in what it does", r.command)
+		return refused("-%c is used in a line for the other family, and what it does differs between the back ends", r.command)
 	}
-	if r.unknown != "" { // looked for before the rest of the line is left out
+	if r.unknown != "" { // iptables looks it up before it skips the rest of the line
 		return refused("%s: there is no extension of that name", r.unknown)
 	}
 	return nil
 }
 
-// parseAddresses reads the values of -s and -d, which iptables does at the end of a
-// line.
+// parseAddresses parses the values of -s and -d, which iptables does at the end of
+// a line.
 func (r *ruleReader) parseAddresses() (err error) {
 	if r.sourceText != nil {
 		if r.sources, err = addresses(r.family, *r.sourceText); err != nil {
@@ -141,14 +141,14 @@ func (r *ruleReader) longOption(w string) error {
 	}
 	switch {
 	case ambiguous:
-		return refused("%s is the start of several options", w)
+		return refused("%s is an abbreviation of several options", w)
 	case !ok:
 		return refused("%s is not an option of iptables or of a module that the rule loads", w)
 	}
 	var v *string
 	switch arg := f.takesValue(); {
 	case arg == noArgument && joined:
-		return refused("--%s takes no value", f.name())
+		return refused("--%s does not take a value", f.name())
 	case joined:
 		v = &value
 		if f.basic != nil {
@@ -167,16 +167,16 @@ func (r *ruleReader) longOption(w string) error {
 	return r.moduleOption(f, v)
 }
 
-// joinedWord notes that 1.8.9 takes a word as a whole for the value, and refuses
-// it, where later versions read the option with its value.
+// joinedWord notes a word that 1.8.9 takes as a whole as the value and refuses,
+// where later versions read the option and its value.
 func (r *ruleReader) joinedWord(c byte, word string) {
 	if strings.IndexByte("sdpj", c) >= 0 {
 		r.versions = orElse(r.versions, word)
 	}
 }
 
-// giveUp leaves the rest of the words unread: an option of a module that is not
-// known may take any of them for its value.
+// giveUp leaves the remaining words unread: an option of an unknown module may take
+// any of them as its value.
 func (r *ruleReader) giveUp() { r.body.Unread = join(r.words[r.next-1:]) }
 
 // shortOptions reads -x, -xyz or -xVALUE.
@@ -210,7 +210,7 @@ func (r *ruleReader) shortOptions(cluster string) error {
 	return nil
 }
 
-// hasArg reports whether a word that is no option comes next.
+// hasArg reports whether the next word is not an option.
 func (r *ruleReader) hasArg() bool {
 	if r.next >= len(r.words) {
 		return false
@@ -235,23 +235,23 @@ func (r *ruleReader) basic(c byte, value *string, joined bool) error {
 	case 'M': // the program that loads modules
 		return nil
 	case 't', 'w', 'W', 'h', 'V':
-		return refused("-%c has no place in a rules file", c)
+		return refused("-%c is not valid in a rules file", c)
 	case 'm':
 		if not {
-			return refused("a \"!\" before -m; it belongs before the option that it negates")
+			return refused("\"!\" is not allowed before -m; put it before the option to negate")
 		}
 		return r.load(*value)
 	}
 	return r.condition(c, value, not, joined)
 }
 
-// once refuses an option that was given before, and a "!" where none belongs.
+// once refuses an option that was given before, and a "!" where none is allowed.
 func (r *ruleReader) once(c byte, not bool) error {
 	if c == 'g' {
 		c = 'j'
 	}
 	if strings.IndexByte(r.set, c) >= 0 && c != 'v' {
-		return refused("-%c may stand once in a rule", c)
+		return refused("-%c can be given only once in a rule", c)
 	}
 	r.set += string(c)
 	if not && !strings.Contains("sdpiof", string(c)) {
@@ -294,11 +294,11 @@ func (r *ruleReader) condition(c byte, value *string, not, joined bool) error {
 func (r *ruleReader) interfaceOption(c byte, value string, not, joined bool) error {
 	switch {
 	case value == "":
-		return refused("-%c needs the name of an interface", c)
+		return refused("-%c needs an interface name", c)
 	case len(value) > packet.MaxInterface:
-		return refused("%q is too long for the name of an interface, which has at most %d bytes", value, packet.MaxInterface)
+		return refused("%q is too long for an interface name, which has at most %d bytes", value, packet.MaxInterface)
 	case joined:
-		// 1.8.9 takes -ieth0 for an interface of that name, later versions for eth0.
+		// 1.8.9 takes -ieth0 to name an interface "-ieth0", later versions eth0.
 		r.doubt = fmt.Sprintf("-%c%s, which versions of iptables read differently", c, value)
 	case c == 'i':
 		r.body.In = Interface{value, not}
@@ -315,7 +315,7 @@ func (r *ruleReader) protocol(value string, not bool) error {
 	case !ok:
 		return refused("%q is not a protocol", value)
 	case p == 0 && not:
-		return refused("no packet is of no protocol: \"! -p %s\" would never match", value)
+		return refused("every packet has a protocol, so \"! -p %s\" would never match", value)
 	case p != 0:
 		r.body.Protocol = Protocol{p.String(), not}
 	}
@@ -342,23 +342,23 @@ func (r *ruleReader) counters(value string) error {
 	return nil
 }
 
-// target reads -j or -g. A chain comes before an extension of its name.
+// target reads -j or -g. A chain takes precedence over an extension of its name.
 func (r *ruleReader) target(name string, isGoto bool) error {
 	switch {
 	case name == "":
 		return refused("a target needs a name")
 	case len(name) > maxChain:
-		return refused("%q is too long for the name of a target, which has at most %d bytes", name, maxChain)
+		return refused("%q is too long for a target name, which has at most %d bytes", name, maxChain)
 	case strings.ContainsAny(name, " \t\n\v\f\r"):
-		return refused("%q is not the name of a target", name)
+		return refused("%q is not a target name", name)
 	}
 	t := Target{Name: name, Goto: isGoto}
 	if r.announced[name] && r.table.Chain(name) == nil {
-		return refused("%s is a chain in another table of the file, and iptables does not look for a target of that name then", name)
+		return refused("%s is a chain in another table of the file, so iptables does not look for a target of that name", name)
 	}
 	switch {
 	case r.table.Builtin(name):
-		return refused("%s is a built-in chain, to which no rule can lead", name)
+		return refused("%s is a built-in chain, and no rule can lead to it", name)
 	case isGoto && r.table.Chain(name) == nil && !r.noFlush:
 		return refused("there is no chain %s before this line", Quote(name))
 	}
@@ -382,7 +382,7 @@ func (r *ruleReader) target(name string, isGoto bool) error {
 	return nil
 }
 
-// otherFamily reports whether an extension is there for the other family alone.
+// otherFamily reports whether an extension exists only for the other family.
 func (r *ruleReader) otherFamily(kind match.Kind, name string) bool {
 	return match.Lookup(kind, name, packet.IPv4) != nil || match.Lookup(kind, name, packet.IPv6) != nil
 }
@@ -394,10 +394,10 @@ func orElse(a, b string) string {
 	return b
 }
 
-// load reads -m. A module may be loaded several times: all must match.
+// load reads -m. A module may be loaded several times; all uses must match.
 func (r *ruleReader) load(name string) error {
 	if len(name) > maxChain {
-		return refused("%q is too long for the name of a match, which has at most %d bytes", name, maxChain)
+		return refused("%q is too long for a match name, which has at most %d bytes", name, maxChain)
 	}
 	switch name {
 	case "icmpv6", "ipv6-icmp":
@@ -416,15 +416,15 @@ func (r *ruleReader) load(name string) error {
 	r.body.Matches = append(r.body.Matches, Match{Name: name, Module: m})
 	if m != nil {
 		at := len(r.body.Matches) - 1
-		// Another one of the name takes the options from here on.
+		// Options from here on belong to this use, not to an earlier one of the name.
 		r.loaded = slices.DeleteFunc(r.loaded, func(i int) bool { return i >= 0 && r.body.Matches[i].Name == name })
 		r.loaded = append(r.loaded, at)
 	}
 	return nil
 }
 
-// loadProtocol loads the module of the protocol when an option is not known, as
-// "-p tcp --dport 80" has it, and reports whether it did.
+// loadProtocol loads the module of the protocol for an option that is not known, as
+// in "-p tcp --dport 80", and reports whether it did.
 func (r *ruleReader) loadProtocol() bool {
 	if strings.IndexByte(r.set, 'p') < 0 || r.protoUsed {
 		return false
@@ -434,7 +434,7 @@ func (r *ruleReader) loadProtocol() bool {
 	case r.proto == packet.ICMPv6:
 		name = "icmp6"
 	case r.body.Protocol.Name == name && strings.EqualFold(r.protoWord, "mh"):
-		name = "mh" // the module has this one of the protocol's names
+		name = "mh" // the module's name is this one of the protocol's names
 	}
 	r.protoUsed = true
 	if match.Lookup(match.MatchKind, name, r.family) == nil {
@@ -450,12 +450,12 @@ func (r *ruleReader) module(at int) *match.Module {
 	return r.body.Matches[at].Module
 }
 
-// head is what the rule says so far of packets, for its modules.
+// head returns what the rule so far requires of packets, for its modules.
 func (r *ruleReader) head() match.Head {
 	return match.Head{Family: r.family, Protocol: r.proto, Not: r.body.Protocol.Not}
 }
 
-// moduleOption gives an option with its values to its module.
+// moduleOption passes an option with its values to its module.
 func (r *ruleReader) moduleOption(f found, value *string) error {
 	g := Option{Not: r.not, Name: "--" + f.option.Canonical()}
 	r.not = false
@@ -464,7 +464,7 @@ func (r *ruleReader) moduleOption(f found, value *string) error {
 	}
 	for len(g.Values) < f.option.Words() {
 		if r.next >= len(r.words) || strings.HasPrefix(r.words[r.next], "-") || strings.HasPrefix(r.words[r.next], "!") {
-			return refused("%s takes %d values", g.Name, f.option.Words())
+			return refused("%s needs %d values", g.Name, f.option.Words())
 		}
 		g.Values = append(g.Values, r.words[r.next])
 		r.next++

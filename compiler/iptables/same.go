@@ -7,13 +7,13 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// -D with a rule takes away the first rule of the chain that iptables takes for
-// the same. Texts do not show that: the kernel keeps numbers and bits, and the
-// back ends compare those. So every rule before the one that is surely the same
-// is either surely another one, or it is not clear what -D takes; then the chain
-// is undecided from there on, and no rule is guessed.
+// -D with a rule deletes the first rule of the chain that iptables considers the
+// same. That cannot be seen from the text: the kernel keeps numbers and bits, and
+// the back ends compare those. Unless every rule before the one that is surely the
+// same is surely different, it is not clear which one -D deletes; the chain is
+// then undecided from there on, and no rule is guessed.
 
-// likeness is whether iptables takes two rules for one.
+// likeness returns whether iptables considers two rules the same.
 func (r *Rule) likeness(f packet.Family, other *Rule) match.Likeness {
 	if r.Unread != "" || other.Unread != "" {
 		if r.canonical() == other.canonical() {
@@ -27,13 +27,14 @@ func (r *Rule) likeness(f packet.Family, other *Rule) match.Likeness {
 	return match.CompareAll(f, r.Matches, other.Matches).And(r.sameTarget(f, other))
 }
 
-// sameHead compares all of two rules that needs no module.
+// sameHead compares everything of two rules that needs no module.
 func (r *Rule) sameHead(other *Rule) bool {
 	return r.Source == other.Source && r.Dest == other.Dest && r.In.normal() == other.In.normal() && r.Out.normal() == other.Out.normal() &&
 		r.Protocol == other.Protocol && r.Fragment == other.Fragment && slices.Equal(r.Masks, other.Masks)
 }
 
-// normal is the interface with every name as no interface at all.
+// normal returns the interface, with one that matches every name as no interface
+// at all.
 func (i Interface) normal() Interface {
 	if i.Name == "+" && !i.Not {
 		return Interface{}
@@ -54,8 +55,8 @@ func (r *Rule) sameTarget(f packet.Family, other *Rule) match.Likeness {
 	return r.Target.use().Compare(f, other.Target.use())
 }
 
-// find returns the first rule that may be the same as another one, and whether
-// it surely is; -1 without one.
+// find returns the index of the first rule that may be the same as a given one, and
+// whether it surely is; -1 if there is none.
 func (c *Chain) find(f packet.Family, gone *Rule) (at int, sure bool) {
 	for i, r := range c.Rules {
 		if l := r.likeness(f, gone); l != match.Differs {
@@ -65,7 +66,7 @@ func (c *Chain) find(f packet.Family, gone *Rule) (at int, sure bool) {
 	return -1, false
 }
 
-// delete takes away the first rule that is the same as each of the given ones.
+// delete deletes, for each of the given rules, the first rule that is the same.
 func (c *Chain) delete(f packet.Family, rules []*Rule, spec string) error {
 	for _, gone := range rules {
 		switch at, sure := c.find(f, gone); {
@@ -74,7 +75,7 @@ func (c *Chain) delete(f packet.Family, rules []*Rule, spec string) error {
 		case sure:
 			c.Rules = slices.Delete(c.Rules, at, at+1)
 		default:
-			body := Body{Unread: "-D " + c.Name + " " + spec + ", which may take away one rule or another"}
+			body := Body{Unread: "-D " + c.Name + " " + spec + ", which may delete one rule or another"}
 			c.Rules[at] = &Rule{Body: &body, Line: gone.Line}
 			c.Shifted = true
 		}
@@ -82,7 +83,7 @@ func (c *Chain) delete(f packet.Family, rules []*Rule, spec string) error {
 	return nil
 }
 
-// has refuses a rule that the chain has not, as -C does.
+// has returns an error if the chain does not have the rule, as -C does.
 func (c *Chain) has(f packet.Family, rules []*Rule) error {
 	for _, r := range rules {
 		switch at, sure := c.find(f, r); {

@@ -13,7 +13,7 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// likenesses are the rules of testdata/same.txt: groups of texts, of which most
+// likenesses returns the rules of testdata/same.txt: groups of texts, most of which
 // are the same for iptables.
 func likenesses(t *testing.T) (groups [][]string) {
 	t.Helper()
@@ -35,8 +35,8 @@ func likenesses(t *testing.T) (groups [][]string) {
 	return groups
 }
 
-// What -D takes away is what both back ends take away, or the chain is undecided:
-// a rule is deleted from a chain that has it, or one like it, among others.
+// -D deletes what both back ends delete, or the chain is undecided. Each rule is
+// deleted from a chain that has it, or one like it, among others.
 func TestDeleteTakesTheSameRule(t *testing.T) {
 	needs(t)
 	groups := likenesses(t)
@@ -75,14 +75,14 @@ func TestDeleteTakesTheSameRule(t *testing.T) {
 		if read == "undecided" {
 			unclear++
 		} else if read != nft || read != legacy {
-			t.Errorf("read: %s; nft: %s; legacy: %s\n%s", read, nft, legacy, file)
+			t.Errorf("parsed: %s; nft: %s; legacy: %s\n%s", read, nft, legacy, file)
 		}
 	}
 	t.Logf("%d files, %d undecided", len(files), unclear)
 }
 
-// deleting is a file in which a rule is taken away from a chain that has others,
-// of which each leads to a chain of its own number.
+// deleting returns a file that deletes a rule from a chain with the given rules, each
+// followed by a rule that numbers it.
 func deleting(gone string, rules ...string) string {
 	file := "*mangle\n:PREROUTING ACCEPT [0:0]\n:TEST - [0:0]\n"
 	for i, rule := range rules {
@@ -91,7 +91,7 @@ func deleting(gone string, rules ...string) string {
 	return file + "-D TEST " + gone + "\nCOMMIT\n"
 }
 
-// remains are the numbers of the rules that a back end still has.
+// remains returns the numbers of the rules that are left in a back end.
 func remains(s restore.Saved) string {
 	if s.Text == "" {
 		return "refused"
@@ -99,7 +99,7 @@ func remains(s restore.Saved) string {
 	return numbers(s.Text)
 }
 
-// numbers are the marks before which a rule still stands.
+// numbers returns the numbers of the markers that are still preceded by their rule.
 func numbers(text string) string {
 	list, before := "", false
 	for _, line := range strings.Split(text, "\n") {
@@ -115,7 +115,7 @@ func numbers(text string) string {
 	return list
 }
 
-// reads is the same from the reader.
+// reads returns the same as remains, but from Parse.
 func reads(file string) string {
 	f, err := iptables.Parse([]byte(file), iptables.Options{Family: packet.IPv4, Flush: true})
 	if err != nil {
@@ -123,7 +123,7 @@ func reads(file string) string {
 	}
 	text := ""
 	for _, r := range f.Table("mangle").Chain("TEST").Rules {
-		if strings.Contains(r.Unread, "may take away") {
+		if strings.Contains(r.Unread, "may delete") {
 			return "undecided"
 		}
 		text += r.String("TEST") + "\n"

@@ -15,13 +15,13 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// sameText checks that a saved text is read, and that its rules are printed as
-// they stand in it, byte for byte. It returns the file; nil when it is wrong.
+// sameText checks that Parse accepts a saved text, and that its rules are printed
+// byte for byte as in the text. It returns the file, or nil if the check failed.
 func sameText(t *testing.T, family packet.Family, text string) *iptables.File {
 	t.Helper()
 	f, err := iptables.Parse([]byte(text), iptables.Options{Family: family})
 	if err != nil {
-		t.Errorf("what iptables-save printed is not read: %v\n%s", err, text)
+		t.Errorf("Parse refuses what iptables-save printed: %v\n%s", err, text)
 		return nil
 	}
 	if string(iptables.Print(f)) != text {
@@ -47,18 +47,18 @@ func sameText(t *testing.T, family packet.Family, text string) *iptables.File {
 		}
 	}
 	if strings.Join(want, "\n") != strings.Join(got, "\n") {
-		t.Errorf("rules are printed otherwise than they were read:\n%s\n\n%s", strings.Join(got, "\n"), text)
+		t.Errorf("rules are not printed as they were read:\n%s\n\n%s", strings.Join(got, "\n"), text)
 	}
 	return f
 }
 
-// lossy are rules of which iptables-save does not print all that is in the kernel
-// (NETFILTER.md section 9): nf_tables prints the last of several tcp or udp
-// matches, and neither back end the mask with holes of --ctorigdst.
+// lossy matches rules that iptables-save does not print in full
+// (NETFILTER.md section 9): nf_tables prints only the last of several tcp or udp
+// matches, and neither back end prints a --ctorigdst mask with holes.
 var lossy = regexp.MustCompile(`-m ?=?(tcp|udp).*-m ?=?(tcp|udp)|--match[ =](tcp|udp)|--ctorig[a-z]* [0-9a-f.:]+/[0-9a-f]+[.:]|! (-[io]|--(in|out)\S*)[ =]?\+|-j LOG|--jump LOG`)
 
-// What iptables-save prints of a file that loads is read, printed byte for byte,
-// and means what the file meant.
+// Parse accepts what iptables-save prints of a file that loads; the text is printed
+// byte for byte, and means what the file meant.
 func TestSavedFiles(t *testing.T) {
 	needs(t)
 	files, compared := 0, 0
@@ -68,7 +68,7 @@ func TestSavedFiles(t *testing.T) {
 				f := oracle.Random(rand.New(rand.NewPCG(seed, 5)), oracle.Options{Family: family, Known: true, Loadable: true})
 				saved, err := restore.Save(backend, family, f.Text, f.Sets)
 				if err != nil {
-					continue // what only the kernel refuses
+					continue // only the kernel refuses it
 				}
 				files++
 				if sameText(t, packet.Family(family), saved) != nil && f.Sections == 1 && !lossy.MatchString(f.Text) {
@@ -78,10 +78,10 @@ func TestSavedFiles(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d files saved, all byte for byte; %d of them compared by what they mean", files, compared)
+	t.Logf("%d files saved, all byte for byte; the meaning of %d compared", files, compared)
 }
 
-// sameMeaning holds two texts against each other, over all packets.
+// sameMeaning compares the meaning of two texts over all packets.
 func sameMeaning(t *testing.T, family packet.Family, a, b, sets string) {
 	t.Helper()
 	known, err := ipset.Parse([]byte(sets))
@@ -112,7 +112,7 @@ func sameMeaning(t *testing.T, family packet.Family, a, b, sets string) {
 			return a == b || !packet.Verdict(a).Known() || !packet.Verdict(b).Known()
 		})
 		if !differ.None() {
-			t.Errorf("the file and what iptables-save printed of it differ:\n%s\n%s", a, b)
+			t.Errorf("the file and what iptables-save printed differ in meaning:\n%s\n%s", a, b)
 		}
 		return nil
 	})
@@ -121,10 +121,10 @@ func sameMeaning(t *testing.T, family packet.Family, a, b, sets string) {
 	}
 }
 
-// The lines of iptables' own extension tests: each that loads is read as it is
-// written and as it is saved, and both mean the same, as far as they can be
-// evaluated. The lines are not in this repository: IPTABLES_SOURCE names an
-// unpacked source package.
+// The lines of iptables' own extension tests: each line that loads is accepted as
+// written and as saved, and both mean the same, as far as they can be evaluated.
+// The lines are not in this repository: IPTABLES_SOURCE names an unpacked source
+// package.
 func TestIptablesOwnTests(t *testing.T) {
 	source := os.Getenv("IPTABLES_SOURCE")
 	if source == "" {
@@ -167,14 +167,14 @@ func ownTest(t *testing.T, r exttest.Result, counts map[string]int) {
 	if !r.Loaded {
 		counts["refused by iptables"]++
 		if err == nil {
-			counts["refused by iptables, and read"]++
-			t.Logf("%v: read, and iptables says %s: %s", r.Line, r.Message, r.Line.Rule)
+			counts["refused by iptables, but accepted by Parse"]++
+			t.Logf("%v: accepted, but iptables says %s: %s", r.Line, r.Message, r.Line.Rule)
 		}
 		return
 	}
 	counts["loaded"]++
 	if err != nil {
-		counts["loaded, and refused"]++
+		counts["loaded, but refused by Parse"]++
 		t.Logf("%v: refused: %v: %s", r.Line, err, r.Line.Rule)
 		return
 	}

@@ -5,33 +5,33 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// A tree of chains over the sources is the commonest thing in a large file. A
-// chain in it asks for the source alone, and is gone to for a part of the
-// addresses alone. Read as any other chain, it would be a function of all
-// addresses, and each level would copy what is below it. So such chains are
-// not read by themselves: the sweep over their caller's sources walks into them,
-// within the span at hand, and each rule is met once.
+// Most of a large file is a tree of chains over the sources. A chain in it matches
+// only on the source, and is gone to for only part of the addresses. Read like any
+// other chain, it would be a function of all addresses, and each level would copy
+// what is below it. So such chains are not read separately: the sweep over their
+// caller's sources walks into them, within the current span, and meets each rule
+// once.
 
-// sourceTree is a chain of few rules that ask for the source alone.
+// sourceTree is a chain of few rules that match only on the source.
 type sourceTree struct {
 	reader *Reader
 	rules  []*Rule
-	size   int // of the rules that can be met in it
+	size   int // number of rules that can be met in it
 	full   diagram.Ref
-	known  bool // full was worked out
+	known  bool // full is valid
 }
 
-// maxTreeRules is how many rules such a chain may have. In each interval they
-// are walked from the first on, which is no way to read long lists.
+// maxTreeRules is how many rules such a chain may have. They are walked from the
+// first on in each interval, which would be slow for long lists.
 const maxTreeRules = 64
 
-// sourceTree returns a chain as one that asks for the source alone, or nil. A
-// verdict in it is the policy's own: it is not looked for elsewhere.
+// sourceTree returns a chain as one that matches only on the source, or nil. A
+// verdict in it is the policy's own, so targets are not looked up elsewhere.
 func (r *Reader) sourceTree(chain *Chain) *sourceTree {
 	if t, ok := r.trees[chain]; ok {
 		return t
 	}
-	r.trees[chain] = nil // a chain that leads to itself is none
+	r.trees[chain] = nil // a chain that leads to itself is not one
 	if chain == nil || len(chain.Rules) > maxTreeRules || chain.Name == DockerUser || chain.Name == SeawallInput {
 		return nil
 	}
@@ -43,14 +43,14 @@ func (r *Reader) sourceTree(chain *Chain) *sourceTree {
 	t := &sourceTree{reader: r, rules: chain.Rules, size: len(chain.Rules)}
 	for _, rule := range chain.Rules {
 		if next := r.trees[r.leads(rule)]; next != nil {
-			t.size = min(t.size+next.size, r.rules) // shared chains count once for each way
+			t.size = min(t.size+next.size, r.rules) // shared chains count once per path
 		}
 	}
 	r.trees[chain] = t
 	return t
 }
 
-// sourceOnly reports whether a rule asks for the source alone, and leads to a
+// sourceOnly reports whether a rule matches only on the source, and leads to a
 // verdict or goes to a chain of such rules.
 func (r *Reader) sourceOnly(rule *Rule) bool {
 	if r.leads(rule) != nil {
@@ -63,12 +63,12 @@ func (r *Reader) sourceOnly(rule *Rule) bool {
 	return asksNothing(rule.Body) && v != packet.Unknown
 }
 
-// Expand pushes what the tree says of the addresses from lo to hi.
+// Expand pushes the tree's outcome for the addresses from lo to hi.
 func (t *sourceTree) Expand(s *diagram.Sweep, lo, hi diagram.Value) { t.expand(s, t.rules, lo, hi) }
 
-// expand writes what the rules of a chain say of the addresses from lo to hi, in
-// order: the first rule that meets them decides where it does, and those after
-// it decide beside it. At the end of the chain a packet goes back.
+// expand pushes the outcome of the rules of a chain for the addresses from lo to
+// hi, in order: the first rule that matches some of them decides those, and the
+// rules after it decide the others. At the end of the chain a packet returns.
 func (t *sourceTree) expand(s *diagram.Sweep, list []*Rule, lo, hi diagram.Value) {
 	for i, rule := range list {
 		if _, decides := rule.verdict(); !decides && t.reader.leads(rule) == nil {
@@ -99,8 +99,8 @@ func (t *sourceTree) expand(s *diagram.Sweep, list []*Rule, lo, hi diagram.Value
 	s.Push(lo, diagram.Leaf(returned))
 }
 
-// beside is expand for a first rule that is negated: what it says holds on both
-// sides of its span, and what comes after it inside.
+// beside is expand for a first rule that is negated: the rule decides on both sides
+// of its span, and the rules after it decide inside.
 func (t *sourceTree) beside(s *diagram.Sweep, list []*Rule, lo, hi diagram.Value) {
 	at := t.spanOf(list[0].Source)
 	if hi.Less(at.Lo) || at.Hi.Less(lo) {
@@ -119,7 +119,7 @@ func (t *sourceTree) beside(s *diagram.Sweep, list []*Rule, lo, hi diagram.Value
 	t.meet(s, list[0], at.Hi.Next(), hi)
 }
 
-// meet writes what a rule says of addresses that it matches.
+// meet pushes the outcome of a rule for addresses that it matches.
 func (t *sourceTree) meet(s *diagram.Sweep, rule *Rule, lo, hi diagram.Value) {
 	if c := t.reader.leads(rule); c != nil {
 		t.expand(s, c.Rules, lo, hi)
@@ -133,7 +133,7 @@ func (t *sourceTree) meet(s *diagram.Sweep, rule *Rule, lo, hi diagram.Value) {
 	s.Push(lo, leaf(v))
 }
 
-// spanOf is the addresses of a source, negated or not.
+// spanOf returns the addresses of a source, ignoring a negation.
 func (t *sourceTree) spanOf(s Source) diagram.Span {
 	if !s.Prefix.IsValid() {
 		return diagram.Span{Hi: t.reader.Max(packet.Source)}
@@ -141,7 +141,7 @@ func (t *sourceTree) spanOf(s Source) diagram.Span {
 	return diagram.OfPrefix(s.Prefix)
 }
 
-// Whole is the tree as a function of all addresses.
+// Whole returns the tree as a function of all addresses.
 func (t *sourceTree) Whole() diagram.Ref {
 	if !t.known {
 		s := t.reader.NewSweep(2*t.size + 2)

@@ -18,7 +18,7 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// needs skips a test where there is no root and no iptables; in CI it fails.
+// needs skips a test without root and iptables; in CI the test fails.
 func needs(t *testing.T) {
 	t.Helper()
 	_, err := exec.LookPath("iptables-nft-restore")
@@ -28,56 +28,56 @@ func needs(t *testing.T) {
 	if os.Getenv("CI") != "" {
 		t.Fatal("this test needs root and iptables")
 	}
-	t.Skip("it needs root and iptables, to ask iptables-restore in a network namespace")
+	t.Skip("needs root and iptables, to run iptables-restore in a network namespace")
 }
 
-// disagreements are the reasons for which Parse and iptables-restore may differ
-// about a text. Where Parse refuses what is taken, nobody is told "equal"; where
-// it takes what is refused, the rule is undecided, or only the host on which the
-// file is loaded can know.
+// disagreements are the reasons why Parse and iptables-restore may disagree about a
+// text. Where Parse refuses what loads, no false "equal" can result; where it
+// accepts what is refused, the rule is undecided, or it depends on the host that
+// loads the file.
 var disagreements = []struct {
 	refused bool   // Parse refuses the text
-	said    string // a part of what the one that refuses says
+	said    string // part of the message of the one that refuses
 	why     string
 }{
-	{true, "a name would be looked up", "host names are refused: they are other addresses each time"},
-	{true, "has no place in a rules file", "-h and -V end a load with status 0"},
-	{true, "takes what follows for a line of its own", "the rest of a long line is another line to iptables"},
-	{true, "a byte of value 0", "what follows a NUL is dropped"},
-	{true, "does not take", "values that iptables reads in a surprising way: ports above 65535 and empty ones, addresses of getaddrinfo"},
-	{true, "needs -p", "iptables finds that out at the commit, when a later line may have taken the rule away"},
-	{true, "cannot start with", "names with - or ! at the front: legacy alone takes them"},
-	{true, "is not the name of a chain", "names with odd blanks: legacy alone takes them"},
-	{true, "is not a protocol", "mptcp and its like have numbers above 255, and match nothing"},
+	{true, "would be looked up", "host names are refused: they could resolve to a different address each time"},
+	{true, "is not valid in a rules file", "-h and -V end a load with status 0"},
+	{true, "takes the rest as another line", "iptables takes the rest of a long line as another line"},
+	{true, "has a NUL byte", "iptables ignores what follows a NUL"},
+	{true, "does not accept", "values that iptables reads in a surprising way: ports above 65535 and empty ones, addresses of getaddrinfo"},
+	{true, "needs -p", "iptables detects it at the commit, when a later line may have deleted the rule"},
+	{true, "cannot start with", "names with - or ! at the front: only legacy accepts them"},
+	{true, "is not a chain name", "names with odd blanks: only legacy accepts them"},
+	{true, "is not a protocol", "mptcp and the like have numbers above 255, and match nothing"},
 	{true, "and cannot be deleted", "-X of the chains of the kernel and of the file"},
-	{true, "is a built-in chain, to which no rule can lead", "iptables finds that out at the commit, when a later line may have taken the rule away"},
-	{true, "has 0 rules, and no rule", "-D CHAIN NUMBER after -F of all chains: nf_tables alone deletes a rule that is gone"},
+	{true, "is a built-in chain, and no rule can lead to it", "iptables detects it at the commit, when a later line may have deleted the rule"},
+	{true, "has 0 rules; there is no rule", "-D CHAIN NUMBER after -F of all chains: only nf_tables deletes a rule that is gone"},
 	{false, "No chain/target/match by that name", "with --noflush a chain may be in the kernel"},
 	{false, "does a matching rule exist in that chain", "with --noflush a chain may have the rule already"},
-	{false, "does not exist", "with --noflush a chain may be in the kernel; a target may be an extension that is not here"},
+	{false, "does not exist", "with --noflush a chain may be in the kernel; a target may be an extension that is not installed here"},
 	{false, "is not a chain", "with --noflush a chain may be in the kernel"},
-	{false, "Couldn't load", "a match or target that this iptables has not: undecided"},
-	{false, "Need TCP, UDP, SCTP or DCCP", "own checks of modules that are not evaluated"},
-	{false, "Match type has to be", "own checks of modules that are not evaluated"},
-	{false, "Bad IP address", "own checks of modules that are not evaluated"},
-	{false, "bad rate", "own checks of modules that are not evaluated"},
-	{false, "Unknown sctp chunk|Garbage after port value|Invalid flags for chunk|Unknown DCCP type", "own checks of modules that are not evaluated"},
-	{false, "Port `.*' not valid", "own checks of modules that are not evaluated"},
+	{false, "Couldn't load", "a match or target that this iptables does not have: undecided"},
+	{false, "Need TCP, UDP, SCTP or DCCP", "checks by modules that are not evaluated"},
+	{false, "Match type has to be", "checks by modules that are not evaluated"},
+	{false, "Bad IP address", "checks by modules that are not evaluated"},
+	{false, "bad rate", "checks by modules that are not evaluated"},
+	{false, "Unknown sctp chunk|Garbage after port value|Invalid flags for chunk|Unknown DCCP type", "checks by modules that are not evaluated"},
+	{false, "Port `.*' not valid", "checks by modules that are not evaluated"},
 	{false, "unknown protocol \"-|host/network `-|Couldn't load target `-", joinedWord},
-	{false, "invalid port/service", "a name of a port may be in another /etc/services: undecided"},
-	{false, "does not resolve", "a name of a port may be in another /etc/services: undecided"},
-	{false, "_(APPEND|INSERT|REPLACE) failed", "what only the kernel finds out, at the commit"},
-	{false, "Bad built-in chain name", "-Z of a chain that nf_tables has not made yet; a policy of a user's chain"},
+	{false, "invalid port/service", "a port name may be in another /etc/services: undecided"},
+	{false, "does not resolve", "a port name may be in another /etc/services: undecided"},
+	{false, "_(APPEND|INSERT|REPLACE) failed", "only the kernel detects it, at the commit"},
+	{false, "Bad built-in chain name", "-Z of a chain that nf_tables has not created yet; a policy of a user-defined chain"},
 	{false, "CHAIN_RENAME failed", "-E of a chain of the same section, in nf_tables"},
 }
 
-const joinedWord = "-ptcp, --source=10.0.0.1: 1.8.9 takes the whole word for the value, later versions do not"
+const joinedWord = "-ptcp, --source=10.0.0.1: 1.8.9 takes the whole word as the value, later versions do not"
 
-// joinedTarget is -jNAME. iptables 1.8.9 knows no target of the name "-jNAME",
-// and none of its options.
+// joinedTarget matches -jNAME. iptables 1.8.9 knows no target named "-jNAME", and
+// none of its options.
 var joinedTarget = regexp.MustCompile(`(^|\s)(-[jio]\S|--(ju|jump|in|out)\S*=)`)
 
-// reason finds the reason for which a disagreement is meant; "" for none.
+// reason returns the known reason for a disagreement, or "".
 func reason(err error, messages string) string {
 	if err != nil {
 		messages = err.Error()
@@ -90,8 +90,8 @@ func reason(err error, messages string) string {
 	return ""
 }
 
-// A text is read exactly when iptables-restore loads it, by one back end or the
-// other; what only the kernel finds wrong at the commit is left to it.
+// Parse accepts a text if and only if iptables-restore loads it with one back end
+// or the other; what only the kernel detects at the commit is not checked.
 func TestTextsAreReadAsIptablesLoadsThem(t *testing.T) {
 	needs(t)
 	counts := map[string]int{}
@@ -125,7 +125,7 @@ func askRestore(t *testing.T, seed uint64, family int, noflush bool, n int, coun
 	}
 	var loads [][]restore.Verdict
 	for _, backend := range []string{"nft", "legacy"} {
-		// --test does not see what the file itself makes, a real load does.
+		// --test does not see what the file itself creates; a real load does.
 		list, err := restore.Loads(backend, family, noflush, texts)
 		if err != nil {
 			t.Fatal(err)
@@ -152,17 +152,17 @@ func askRestore(t *testing.T, seed uint64, family int, noflush bool, n int, coun
 			why = joinedWord
 		}
 		if why == "" && err == nil && hasUnread(f) {
-			why = "a match or target that this iptables has not: undecided"
+			why = "a match or target that this iptables does not have: undecided"
 		}
-		name := "refused, and it loads: " + why
+		name := "refused, but it loads: " + why
 		if err == nil {
-			name = "read, and it does not load: " + why
+			name = "accepted, but it does not load: " + why
 		}
 		counts[name]++
 		if why == "" {
-			said := "read, and refused: " + firstLine(nft.Message) + " / " + firstLine(legacy.Message)
+			said := "accepted, but refused: " + firstLine(nft.Message) + " / " + firstLine(legacy.Message)
 			if err != nil {
-				said = "refused, and it loads: " + err.Error()
+				said = "refused, but it loads: " + err.Error()
 			}
 			counts["UNEXPLAINED "+cut(said)]++
 			examples[cut(said)] = at(text, err, nft.Message+legacy.Message) + "\n----\n" + text
@@ -170,7 +170,7 @@ func askRestore(t *testing.T, seed uint64, family int, noflush bool, n int, coun
 	}
 }
 
-// hasUnread reports whether a rule of a file is undecided for its words.
+// hasUnread reports whether a file has a rule with words that could not be parsed.
 func hasUnread(f *iptables.File) bool {
 	for _, t := range f.Tables {
 		for _, c := range t.Chains {
@@ -193,7 +193,7 @@ func firstLine(text string) string {
 
 var lineNumber = regexp.MustCompile(`line:? (\d+)`)
 
-// at is the line of a text that an error or a message is about.
+// at returns the line of a text that an error or a message refers to.
 func at(text string, err error, message string) string {
 	if err != nil {
 		message = err.Error()

@@ -7,21 +7,21 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// Step is one rule that a packet met and matched on its way through a file.
+// Step is one rule that a packet matched on its way through a file.
 type Step struct {
 	Chain  string
 	Rule   *Rule
 	Unsure string // why the rule cannot be evaluated, or ""
 }
 
-// Way is a packet's way through a file's chains.
+// Way is a packet's path through a file's chains.
 type Way struct {
 	Steps   []Step // the rules that matched, in order; the last one decided
 	Verdict packet.Verdict
-	Ended   string // what ended the way when no rule did
+	Ended   string // what ended the path if no rule did
 }
 
-// Unsure returns the first rule on the way that cannot be evaluated, or nil.
+// Unsure returns the first rule on the path that cannot be evaluated, or nil.
 func (w *Way) Unsure() *Step {
 	for i := range w.Steps {
 		if w.Steps[i].Unsure != "" {
@@ -32,7 +32,7 @@ func (w *Way) Unsure() *Step {
 }
 
 // Trace follows one packet through a filter table, from its hook to the policy's
-// chain and out of it. A match that cannot be evaluated is taken not to hold.
+// chain and out of it. A match that cannot be evaluated is taken not to match.
 func Trace(t *Table, p packet.Packet) *Way {
 	if t == nil {
 		t = &Table{Name: "filter"}
@@ -68,8 +68,8 @@ func (w *walker) walk() {
 	}
 }
 
-// builtin walks FORWARD or INPUT as far as the last rule that leads to the
-// policy's chain. What comes after is not the policy's matter.
+// builtin walks FORWARD or INPUT up to the last rule that leads to the policy's
+// chain. The policy does not cover what comes after it.
 func (w *walker) builtin(c *Chain) {
 	last := -1
 	for i, r := range c.Rules {
@@ -86,20 +86,20 @@ func (w *walker) builtin(c *Chain) {
 	done, over := w.rules(&upTo)
 	switch {
 	case done:
-	case over: // a RETURN, or the end of a chain that was gone to
+	case over: // a RETURN, or the end of a chain reached by a goto
 		w.end(c.verdict(), "the policy of "+c.Name+", "+c.Policy)
 	default:
-		w.end(packet.Pass, "past the jump to "+Root(w.hook)+" in "+c.Name)
+		w.end(packet.Pass, "after the jump to "+Root(w.hook)+" in "+c.Name)
 	}
 }
 
 func (w *walker) end(v packet.Verdict, how string) { w.way.Verdict, w.way.Ended = v, how }
 
-// chain walks one chain; true when the packet's verdict is known, and false
-// when it goes back to the caller.
+// chain walks one chain. It returns true if the packet's verdict is known, and
+// false if the packet returns to the caller.
 func (w *walker) chain(c *Chain) bool {
 	if w.depth++; w.depth > 1000 {
-		w.end(packet.Pass, "chains that lead to each other without an end")
+		w.end(packet.Pass, "an endless loop of chains")
 		return true
 	}
 	defer func() { w.depth-- }()
@@ -107,8 +107,8 @@ func (w *walker) chain(c *Chain) bool {
 	return done
 }
 
-// rules walks the rules of a chain: whether the verdict is known, and whether a
-// rule ended the chain.
+// rules walks the rules of a chain. It reports whether the verdict is known, and
+// whether a rule ended the chain.
 func (w *walker) rules(c *Chain) (done, over bool) {
 	for _, r := range c.Rules {
 		matched, unsure := w.matches(r)
@@ -126,8 +126,8 @@ func (w *walker) rules(c *Chain) (done, over bool) {
 	return false, false
 }
 
-// act carries out a target: whether the verdict is known, and whether this
-// chain is over.
+// act carries out a target. It reports whether the verdict is known, and whether
+// this chain is over.
 func (w *walker) act(r *Rule) (done, over bool) {
 	if next := w.reader.leads(r); next != nil {
 		isGoto := r.To != nil || r.Target.Goto
@@ -135,7 +135,7 @@ func (w *walker) act(r *Rule) (done, over bool) {
 			return true, true
 		}
 		if next.Name == Root(w.hook) && !isGoto {
-			w.end(packet.Pass, "back out of "+next.Name)
+			w.end(packet.Pass, "returned from "+next.Name)
 			return true, true
 		}
 		return false, isGoto
@@ -151,8 +151,8 @@ func (w *walker) act(r *Rule) (done, over bool) {
 	return true, true
 }
 
-// matches reports whether the packet meets a rule's conditions, and with unsure
-// why that cannot be said.
+// matches reports whether the packet meets a rule's conditions. unsure says why
+// that cannot be evaluated.
 func (w *walker) matches(r *Rule) (matched bool, unsure string) {
 	if !w.reader.conditions.address(r.Source, packet.Source).Has(w.point[packet.Source]) {
 		return false, ""
@@ -165,7 +165,7 @@ func (w *walker) matches(r *Rule) (matched bool, unsure string) {
 	return false, ""
 }
 
-// unread says which words of a rule, or which target, are not understood.
+// unread returns the words of a rule, or the target, that cannot be evaluated.
 func (w *walker) unread(r *Rule) string {
 	switch {
 	case r.Unread != "":

@@ -10,22 +10,22 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// A policy is about the filter table's FORWARD and INPUT. A packet meets other
-// tables on its way, and what they do is no part of an answer about the filter
-// table: so the answer has to say that it did not look there.
+// A policy covers the filter table's FORWARD and INPUT. A packet also passes
+// through other tables, and an answer about the filter table does not cover what
+// they do, so it has to say so.
 
-// Unjudged are rules and policies of a file that bear on a packet and are no part
-// of the answer, one line each: those of other tables that can drop packets, hide
-// them from conntrack, send them elsewhere or hand them to a program; the host's
-// own drops in INPUT, which may be stricter than a policy; drops in OUTPUT; and
-// what iptables-save says that it does not show. Docker's own rules of the nat
-// table do none of that.
+// Unjudged returns, one per line, the rules and chain policies of a file that
+// affect packets but are not part of the answer: those of other tables that can
+// drop packets, hide them from conntrack, redirect them or hand them to a program;
+// the host's own drops in INPUT, which may be stricter than a policy; drops in
+// OUTPUT; and what iptables-save says that it does not show. Docker's own rules in
+// the nat table do none of this.
 func (f *File) Unjudged() []string {
 	list := append(f.notShown(), f.notChecked()...)
 	for _, t := range f.Tables {
 		if t.Name == "filter" {
-			list = append(list, t.drops("INPUT", "the host's own rules of INPUT can drop what the policy lets pass")...)
-			list = append(list, t.drops("OUTPUT", "OUTPUT can drop what the host sends, answers among it")...)
+			list = append(list, t.drops("INPUT", "the host's own rules in INPUT can drop what the policy lets through")...)
+			list = append(list, t.drops("OUTPUT", "OUTPUT can drop what the host sends, including replies")...)
 			continue
 		}
 		for _, c := range t.Chains {
@@ -42,24 +42,24 @@ func (f *File) Unjudged() []string {
 	return list
 }
 
-// notShown are the comments in which iptables-save says that there is more than it
-// prints.
+// notShown returns the comments in which iptables-save says that there is more than
+// it prints.
 func (f *File) notShown() []string {
 	var list []string
 	for line := range bytes.Lines(f.Source) {
 		text := strings.TrimSpace(string(line))
 		switch {
 		case strings.HasPrefix(text, "# Table ") && strings.Contains(text, "incompatible base-chains"):
-			list = append(list, "the file's comment says that there are chains of nft beside those of iptables: "+text)
+			list = append(list, "a comment in the file says that there are nft chains besides those of iptables: "+text)
 		case strings.HasPrefix(text, "# Warning: iptables-legacy tables present"), strings.HasPrefix(text, "# Warning: ip6tables-legacy tables present"):
-			list = append(list, "the file's comment says that there are rules of the legacy back end as well: "+text)
+			list = append(list, "a comment in the file says that there are also rules of the legacy back end: "+text)
 		}
 	}
 	return list
 }
 
-// drops says in one line which rules of a built-in chain of the filter table itself
-// can drop packets.
+// drops returns one line that names the rules of a built-in chain of the filter
+// table that can drop packets.
 func (t *Table) drops(chain, what string) []string {
 	c := t.Chain(chain)
 	if c == nil {
@@ -104,8 +104,8 @@ func (t *Table) canDrop(r *Rule, seen map[*Chain]bool) bool {
 	return slices.ContainsFunc(to.Rules, func(r *Rule) bool { return t.canDrop(r, seen) })
 }
 
-// redirects reports whether a rule of the nat table sends packets elsewhere and is
-// not Docker's.
+// redirects reports whether a rule of the nat table redirects packets and is not
+// Docker's.
 func redirects(c *Chain, r *Rule) bool {
 	switch r.Target.Name {
 	case "REDIRECT":
@@ -116,7 +116,7 @@ func redirects(c *Chain, r *Rule) bool {
 	return false
 }
 
-// bears reports whether a rule of another table bears on what the filter table
+// bears reports whether a rule of another table affects what the filter table
 // decides.
 func (t *Table) bears(r *Rule) bool {
 	switch r.Target.Name {
@@ -125,7 +125,7 @@ func (t *Table) bears(r *Rule) bool {
 	case "NOTRACK", "CT":
 		return true
 	case "TTL", "HL":
-		return true // what has no hops left is not forwarded
+		return true // a packet with no hops left is not forwarded
 	}
 	if r.Unread != "" || t.unknownTarget(r) {
 		return true

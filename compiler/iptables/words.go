@@ -4,23 +4,23 @@ import "strings"
 
 // The limits of iptables-restore's line reader (xshared.h, xtables-restore.c).
 const (
-	maxLine  = 10238 // bytes of a line without its end
+	maxLine  = 10238 // bytes of a line without its newline
 	maxWord  = 1023  // bytes of a word
-	maxWords = 250   // words of a line, without the program and its table
+	maxWords = 250   // words of a line, without the program and the table
 )
 
-// Words are the words of a rule's text, as iptables-restore cuts it. The error says
+// Words splits a rule's text into words as iptables-restore does. The error says
 // what iptables-restore would refuse.
 func Words(text string) ([]string, error) { return split(text, false) }
 
-// Join writes words as a line of iptables-restore.
+// Join joins words into a line for iptables-restore.
 func Join(words []string) string { return join(words) }
 
-// split cuts a line into words as iptables-restore does (xshared.c,
-// add_param_to_argv): blanks separate; a double quote opens, and the next one
-// closes and ends the word; a backslash inside quotes keeps the next character.
-// A quote that is not closed takes the line's end with it. The error says what
-// iptables-restore would refuse.
+// split splits a line into words as iptables-restore does (xshared.c,
+// add_param_to_argv): blanks separate words; a double quote opens a quotation, and
+// the next one closes it and ends the word; a backslash inside quotes keeps the
+// next character. An unclosed quotation extends to the end of the line. The error
+// says what iptables-restore would refuse.
 func split(line string, ended bool) ([]string, error) {
 	if ended {
 		line += "\n"
@@ -41,20 +41,20 @@ func split(line string, ended bool) ([]string, error) {
 			w, i = quoted(line, i, w)
 		}
 		if len(w) > maxWord {
-			return nil, refused("a word of %d bytes is too long; iptables-restore takes %d", len(w), maxWord)
+			return nil, refused("the line has a word of %d bytes; iptables-restore accepts at most %d", len(w), maxWord)
 		}
 		words = append(words, w)
 	}
 	if len(words) > maxWords {
-		return nil, refused("a line of %d words is too long; iptables-restore takes %d", len(words), maxWords)
+		return nil, refused("the line has %d words; iptables-restore accepts at most %d", len(words), maxWords)
 	}
 	return words, nil
 }
 
 func isBlank(c byte) bool { return c == ' ' || c == '\t' || c == '\n' }
 
-// quoted reads on in a word at a quote. The closing quote ends the word,
-// whatever follows. Without one the word goes to the end of the line.
+// quoted continues a word at a quote. The closing quote ends the word, whatever
+// follows; without one, the word extends to the end of the line.
 func quoted(line string, i int, start string) (string, int) {
 	var b strings.Builder
 	b.WriteString(start)
@@ -73,13 +73,13 @@ func quoted(line string, i int, start string) (string, int) {
 	return b.String(), i
 }
 
-// plain are the characters that iptables-save prints without quotes
+// plain is the set of characters that iptables-save prints without quotes
 // (libxtables, xtables_save_string).
 const plain = "_-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-// Quote writes a free text (a comment, a log prefix) as iptables-save does:
-// bare when it is only letters, digits, "_" and "-", else in double quotes
-// with a backslash before each quote and backslash.
+// Quote writes free text (a comment, a log prefix) as iptables-save does: bare if
+// it consists only of letters, digits, "_" and "-", otherwise in double quotes with
+// a backslash before each quote and backslash.
 func Quote(text string) string {
 	if text != "" && strings.Trim(text, plain) == "" {
 		return text
@@ -97,8 +97,7 @@ func Quote(text string) string {
 	return b.String()
 }
 
-// quoteWord writes a word so that split reads it again: bare where that is
-// possible.
+// quoteWord writes a word so that split reads it back: bare where possible.
 func quoteWord(w string) string {
 	if w == "" || strings.ContainsAny(w, " \t\n\"\\") {
 		return `"` + strings.NewReplacer(`"`, `\"`, `\`, `\\`).Replace(w) + `"`
@@ -106,7 +105,7 @@ func quoteWord(w string) string {
 	return w
 }
 
-// join writes words as a line.
+// join joins words into a line.
 func join(words []string) string {
 	list := make([]string, len(words))
 	for i, w := range words {
