@@ -168,7 +168,7 @@ same() {
 
 # moved FROM TO: reports a jump that cannot be put back where it was.
 moved() {
-	say "other rules of $1 changed in the meantime; the jump to $2 is now the first rule"
+	say "other rules in $1 changed meanwhile; the jump to $2 now comes first"
 }
 
 # jumps STATE FROM TO "OTHERS PLACE...": lines that remove every "-j TO" from FROM
