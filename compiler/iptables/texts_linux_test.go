@@ -44,7 +44,7 @@ var disagreements = []struct {
 	{true, "is not valid in a rules file", "-h and -V end a load with status 0"},
 	{true, "takes the rest as another line", "iptables takes the rest of a long line as another line"},
 	{true, "has a NUL byte", "iptables ignores what follows a NUL"},
-	{true, "does not accept", "values that iptables reads in a surprising way: ports above 65535 and empty ones, addresses of getaddrinfo"},
+	{true, "is not a valid value for", "values that iptables reads in a surprising way: ports above 65535 and empty ones, addresses of getaddrinfo"},
 	{true, "needs -p", "iptables detects it at the commit, when a later line may have deleted the rule"},
 	{true, "cannot start with", "names with - or ! at the front: only legacy accepts them"},
 	{true, "is not a chain name", "names with odd blanks: only legacy accepts them"},

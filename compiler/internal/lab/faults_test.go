@@ -204,7 +204,7 @@ func TestFaultsOfFlushing(t *testing.T) {
 			for _, fault := range []struct{ what, want string }{
 				{"-F INPUT", "the file says pass: INPUT has no jump to SEAWALL-INPUT"},
 				{"-F FORWARD", "the file says pass: FORWARD has no jump to DOCKER-USER"},
-				{"-F DOCKER-USER", "the file says pass: back out of DOCKER-USER"},
+				{"-F DOCKER-USER", "the file says pass: returned from DOCKER-USER"},
 				{"-F", "the file says pass: FORWARD has no jump to DOCKER-USER"},
 			} {
 				w.apply(lifePolicy(1), emit.Shell)

@@ -6,9 +6,9 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// addrtype asks of what kind an address is (libxt_addrtype.c;
-// net/netfilter/xt_addrtype.c). It is evaluated for the destination alone, and only
-// where the question says of what kind that is.
+// addrtype matches the type of an address (libxt_addrtype.c;
+// net/netfilter/xt_addrtype.c). It is evaluated only for the destination, and only
+// if the type of the destination is given.
 func init() {
 	types := Option{Name: "src-type", Value: String, Not: true, Valid: validList(addressTypes...)}
 	dst := types
@@ -20,7 +20,7 @@ func init() {
 	}})
 }
 
-// addressTypes are the kinds of addresses of addrtype, in the order of the kernel.
+// addressTypes lists the address types of addrtype, in the kernel's order.
 var addressTypes = []string{
 	"UNSPEC", "UNICAST", "LOCAL", "BROADCAST", "ANYCAST", "MULTICAST", "BLACKHOLE", "UNREACHABLE", "PROHIBIT", "THROW",
 	"NAT", "XRESOLVE",
@@ -36,8 +36,8 @@ func addrtypeHooks(u *Use) []string {
 	return nil
 }
 
-// addrtype: IPv6 asks for each of several kinds in its own way, and takes the host's
-// own addresses for UNICAST as well; there it is evaluated for LOCAL alone.
+// addrtype: for IPv6, the kernel looks up each of several types differently, and
+// also counts the host's own addresses as UNICAST, so only LOCAL is evaluated.
 func addrtype(r *Reader, u *Use) Cases {
 	if r.DestType == "" || len(u.Options) != 1 || u.Options[0].Name != "--dst-type" {
 		return Unsure(u.String())

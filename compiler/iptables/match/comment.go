@@ -2,7 +2,7 @@ package match
 
 import "github.com/seawall/seawall/compiler/packet"
 
-// comment asks nothing (libxt_comment.c). iptables cuts the text at 255 bytes.
+// comment matches every packet (libxt_comment.c). iptables cuts the text at 255 bytes.
 func init() {
 	register(Module{Name: "comment", Kind: MatchKind,
 		Means: func(*Reader, *Use) Cases { return nil },

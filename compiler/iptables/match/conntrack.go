@@ -8,9 +8,9 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// conntrack asks what conntrack knows of a packet (libxt_conntrack.c;
-// net/netfilter/xt_conntrack.c, conntrack_mt). Its addresses and ports of the
-// reply direction, --ctstatus and --ctexpire are not evaluated.
+// conntrack matches on what conntrack knows about a packet (libxt_conntrack.c;
+// net/netfilter/xt_conntrack.c, conntrack_mt). Addresses and ports of the reply
+// direction, --ctstatus and --ctexpire are not evaluated.
 func init() {
 	options := []Option{
 		{Name: "ctstate", Value: Own, Not: true, Valid: validList(states...), Kept: keptWords(states...)},
@@ -29,7 +29,7 @@ func init() {
 	register(Module{Name: "conntrack", Kind: MatchKind, Exact: true, Options: options, Means: conntrack,
 		Refuse: func(_ Head, u *Use) string {
 			if len(u.Options) == 0 {
-				return "conntrack needs an option"
+				return "conntrack needs at least one option"
 			}
 			return ""
 		}})
@@ -37,14 +37,14 @@ func init() {
 		Options: []Option{{Name: "state", Value: Own, Not: true, Required: true, Valid: validList(states[:5]...), Kept: keptWords(states[:5]...)}}})
 }
 
-// states in the order in which a prefix of them is looked up. -m state has the
-// first five.
+// states lists the states in the order in which a prefix of them is looked up.
+// -m state has the first five.
 var states = []string{"INVALID", "NEW", "ESTABLISHED", "RELATED", "UNTRACKED", "SNAT", "DNAT"}
 
 var statuses = []string{"NONE", "EXPECTED", "SEEN_REPLY", "ASSURED", "CONFIRMED"}
 
-// validList takes a comma-separated list of words, each in any case and
-// possibly shortened.
+// validList accepts a comma-separated list of words, in any case and possibly
+// abbreviated.
 func validList(words ...string) func(packet.Family, []string) bool {
 	return func(_ packet.Family, values []string) bool {
 		for _, part := range strings.Split(values[0], ",") {
@@ -60,7 +60,7 @@ func validDirection(_ packet.Family, values []string) bool {
 	return strings.EqualFold(values[0], "ORIGINAL") || strings.EqualFold(values[0], "REPLY")
 }
 
-// stateSet is the classes of a list such as RELATED,ESTABLISHED.
+// stateSet returns the classes of a list such as RELATED,ESTABLISHED.
 func stateSet(list string) diagram.Set {
 	asked := map[string]bool{}
 	for _, part := range strings.Split(list, ",") {
@@ -72,9 +72,9 @@ func stateSet(list string) diagram.Set {
 	})
 }
 
-// conntrack: a packet without an entry is taken exactly when the rule asks for a
-// state and the state matches; every other condition is then skipped
-// (NETFILTER.md section 3).
+// conntrack: a packet without an entry matches only if the rule matches on a state
+// and the state matches; all other conditions are then skipped (NETFILTER.md
+// section 3).
 func conntrack(r *Reader, u *Use) Cases {
 	known := diagram.Box{packet.Conntrack: packet.ClassSet(packet.Class.Known)}
 	states, asksState, unsure := diagram.Set(nil), false, ""
@@ -101,8 +101,8 @@ func conntrack(r *Reader, u *Use) Cases {
 	return append(cases, ctProtocol(r, known, protocols, unsure, u)...)
 }
 
-// ctProtocol binds --ctproto. An ICMP error carries the entry of the connection
-// that it is about, whose protocol the packet does not show.
+// ctProtocol adds --ctproto. An ICMP error has the entry of the connection that it
+// concerns, whose protocol cannot be seen from the packet.
 func ctProtocol(r *Reader, known diagram.Box, protocols diagram.Set, unsure string, u *Use) Cases {
 	if protocols == nil {
 		return withUnsure(in(known), unsure)
@@ -124,8 +124,8 @@ func withUnsure(c Cases, unsure string) Cases {
 	return c
 }
 
-// ctOption is the set of one option before negation; false when it is not
-// evaluated.
+// ctOption returns the property and the set of one option before negation; false if
+// it is not evaluated.
 func ctOption(r *Reader, g Given) (property int, s diagram.Set, ok bool) {
 	v := g.Values[0]
 	switch g.Name {
@@ -150,9 +150,9 @@ func ctOption(r *Reader, g Given) (property int, s diagram.Set, ok bool) {
 	return 0, nil, false
 }
 
-// hostMask reads ADDRESS, ADDRESS/LENGTH or ADDRESS/MASK. The kernel compares both
-// sides under the mask, so host bits do not count. A mask with holes is false:
-// 1.8.9 takes it for the single host.
+// hostMask parses ADDRESS, ADDRESS/LENGTH or ADDRESS/MASK. The kernel compares both
+// sides under the mask, so host bits do not matter. It returns false for a mask with
+// holes, where 1.8.9 uses the single host.
 func hostMask(f packet.Family, text string) (netip.Prefix, bool) {
 	address, length, slash := strings.Cut(text, "/")
 	a, ok := HostAddress(f, address)

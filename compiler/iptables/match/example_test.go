@@ -7,8 +7,8 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// A match that is known says exactly which packets it takes, and what iptables
-// would refuse of it. One that is not known may take any packet.
+// A known match determines exactly which packets match, and what iptables would
+// refuse. An unknown one may match any packet.
 func ExampleUse_Means() {
 	multiport := match.Lookup(match.MatchKind, "multiport", packet.IPv4)
 	use := &match.Use{Name: "multiport", Module: multiport, Options: []match.Given{
@@ -17,7 +17,7 @@ func ExampleUse_Means() {
 	reader := &match.Reader{Space: packet.NewSpace(packet.IPv4)}
 	for _, c := range use.Means(reader) {
 		for _, f := range reader.Fields(&c.Box) {
-			fmt.Println(use, "takes", f.Name, f.Values)
+			fmt.Println(use, "matches", f.Name, f.Values)
 		}
 	}
 
@@ -27,7 +27,7 @@ func ExampleUse_Means() {
 	unknown := &match.Use{Name: "mystery"}
 	fmt.Println("unsure:", unknown.Means(reader)[0].Unsure)
 	// Output:
-	// -m multiport ! --dports 80,443 takes destination port [0-79 81-442 444-65535]
-	// refused: multiport takes one of --sports, --dports and --ports
+	// -m multiport ! --dports 80,443 matches destination port [0-79 81-442 444-65535]
+	// refused: multiport needs exactly one of --sports, --dports and --ports
 	// unsure: -m mystery
 }

@@ -11,14 +11,14 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// The forms of values that modules read with code of their own (x6_parse in
-// extensions/lib*_NAME.c of iptables 1.8.9). They say what is refused, and
-// nothing about packets. Where a name may stand that only the host can look up
-// (a service, a user), every name is taken.
+// The forms of values that modules parse with code of their own (x6_parse in
+// extensions/lib*_NAME.c of iptables 1.8.9). They determine what is refused, and
+// say nothing about packets. Where a name is allowed that only the host can look
+// up (a service, a user), every name is accepted.
 
 type validator = func(f packet.Family, values []string) bool
 
-// exactly takes one of some words.
+// exactly accepts one of the words.
 func exactly(words ...string) validator {
 	return func(_ packet.Family, values []string) bool {
 		for _, w := range words {
@@ -30,7 +30,7 @@ func exactly(words ...string) validator {
 	}
 }
 
-// folded takes one of some words, in any case.
+// folded accepts one of the words, in any case.
 func folded(words ...string) validator {
 	return func(_ packet.Family, values []string) bool {
 		for _, w := range words {
@@ -42,7 +42,7 @@ func folded(words ...string) validator {
 	}
 }
 
-// listOf takes a list whose parts a validator takes.
+// listOf accepts a list whose parts the validator accepts.
 func listOf(separators string, part validator) validator {
 	return func(f packet.Family, values []string) bool {
 		rest := values[0]
@@ -59,7 +59,7 @@ func listOf(separators string, part validator) validator {
 	}
 }
 
-// ascending takes a range of numbers whose first is not above its second.
+// ascending accepts a range of numbers whose first is not above its second.
 func ascending(_ packet.Family, values []string) bool {
 	low, high, two := strings.Cut(values[0], ":")
 	a, _, _ := Number(low)
@@ -69,8 +69,8 @@ func ascending(_ packet.Family, values []string) bool {
 
 var unitSeconds = map[string]uint64{"second": 1, "minute": 60, "hour": 60 * 60, "day": 24 * 60 * 60}
 
-// validRate reads the rate of limit (libxt_limit.c, parse_rate): N or N/UNIT,
-// above 0 and at most 10,000 a second. atoi reads N, so text after it is ignored.
+// validRate accepts the rate of limit (libxt_limit.c, parse_rate): N or N/UNIT,
+// above 0 and at most 10,000 per second. atoi reads N, so text after it is ignored.
 func validRate(_ packet.Family, values []string) bool {
 	number, unit, slash := strings.Cut(values[0], "/")
 	mult := uint64(1)
@@ -85,9 +85,9 @@ func validRate(_ packet.Family, values []string) bool {
 	return n > 0 && n <= 10_000*mult
 }
 
-// keptLimit is the time between two packets, in the kernel's units of 1/10,000 s
-// (XT_LIMIT_SCALE), and the burst. Where the rate does not divide it, nf_tables
-// keeps something else.
+// keptLimit returns the time between two packets, in the kernel's units of
+// 1/10,000 s (XT_LIMIT_SCALE), and the burst. Where the rate does not divide a
+// second (minute, hour, day) evenly, nf_tables keeps something else.
 func keptLimit(_ packet.Family, u *Use) (string, bool) {
 	rate, burst := "3/hour", "5"
 	if o := u.Option("--limit"); o != nil {
@@ -110,7 +110,7 @@ func keptLimit(_ packet.Family, u *Use) (string, bool) {
 	return fmt.Sprint(scale/n, " ", packets), true
 }
 
-// leadingNumber is what atoi reads, 0 where there is no number or one below 0.
+// leadingNumber returns what atoi reads, or 0 if there is no positive number.
 func leadingNumber(text string) uint64 {
 	text = strings.TrimPrefix(strings.TrimLeft(text, " \t\n\v\f\r"), "+")
 	end := 0
@@ -124,8 +124,8 @@ func leadingNumber(text string) uint64 {
 	return n
 }
 
-// validHashRate reads the rate of hashlimit (libxt_hashlimit.c, parse_rate and
-// parse_bytes): as that of limit, up to 1,000,000 a second, or bytes.
+// validHashRate accepts the rate of hashlimit (libxt_hashlimit.c, parse_rate and
+// parse_bytes): as for limit, but up to 1,000,000 per second, or in bytes.
 func validHashRate(_ packet.Family, values []string) bool {
 	if bytes, ok := byteRate(values[0]); ok {
 		return bytes <= 1<<32
@@ -143,7 +143,7 @@ func validHashRate(_ packet.Family, values []string) bool {
 	return n > 0 && n <= 1_000_000*mult
 }
 
-// byteRate is a rate such as 512kb/s in bytes a second.
+// byteRate parses a rate such as 512kb/s and returns it in bytes per second.
 func byteRate(text string) (bytes uint64, ok bool) {
 	at := strings.Index(text, "b/s")
 	if at < 1 || leadingNumber(text) == 0 {
@@ -152,7 +152,7 @@ func byteRate(text string) (bytes uint64, ok bool) {
 	return leadingNumber(text) * factor(text[at-1:]), true
 }
 
-// factor is what the first byte of a unit stands for.
+// factor returns what the first byte of a unit stands for.
 func factor(unit string) uint64 {
 	switch {
 	case strings.HasPrefix(unit, "m"):
@@ -165,19 +165,19 @@ func factor(unit string) uint64 {
 
 const maxBurst = 1_000_000
 
-// validBurst reads the burst of hashlimit (parse_burst).
+// validBurst accepts the burst of hashlimit (parse_burst).
 func validBurst(_ packet.Family, values []string) bool {
 	n, unit, ok := Number(values[0])
 	return ok && n > 0 && (unit != "" || n <= maxBurst)
 }
 
-// validProcName is a name that the kernel makes a file of (xt_check_proc_name).
+// validProcName accepts a name that the kernel can create a file for (xt_check_proc_name).
 func validProcName(_ packet.Family, values []string) bool {
 	name := values[0]
 	return name != "" && name != "." && name != ".." && !strings.Contains(name, "/")
 }
 
-// validQueues reads LOW:HIGH of NFQUEUE; all 65,536 queues are one too many for
+// validQueues accepts LOW:HIGH of NFQUEUE; all 65,536 queues are one too many for
 // the kernel.
 func validQueues(_ packet.Family, values []string) bool {
 	low, high, two := strings.Cut(values[0], ":")
@@ -189,7 +189,7 @@ func validQueues(_ packet.Family, values []string) bool {
 	return two && a < b && b-a < 65535
 }
 
-// validOwners reads a name, or ID[-ID] as the kernel takes it: in order.
+// validOwners accepts a name, or ID[-ID] in ascending order, as the kernel requires.
 func validOwners(_ packet.Family, values []string) bool {
 	low, rest, ok := Number(values[0])
 	if !ok {
@@ -202,7 +202,7 @@ func validOwners(_ packet.Family, values []string) bool {
 	return (rest[0] == '-' || rest[0] == ':') && ok && more == "" && low <= high && high < 1<<32-1
 }
 
-// validLabel reads the number of a connlabel, or its name.
+// validLabel accepts the number or the name of a connlabel.
 func validLabel(_ packet.Family, values []string) bool {
 	n, rest, ok := Number(values[0])
 	return !ok || rest != "" || n < 128
@@ -215,7 +215,7 @@ func shortInterface(_ packet.Family, values []string) bool {
 // tcpOptions are the options of TCPOPTSTRIP that have names.
 var tcpOptions = map[string]uint64{"wscale": 3, "mss": 2, "sack-permitted": 4, "sack": 5, "timestamp": 8, "md5": 19}
 
-// validStrip reads a list of TCP options, none twice (libxt_TCPOPTSTRIP.c,
+// validStrip accepts a list of distinct TCP options (libxt_TCPOPTSTRIP.c,
 // parse_list).
 func validStrip(_ packet.Family, values []string) bool {
 	seen := map[uint64]bool{}
@@ -235,7 +235,7 @@ func validStrip(_ packet.Family, values []string) bool {
 	return true
 }
 
-// validHeaders reads a list of IPv6 headers (libip6t_ipv6header.c).
+// validHeaders accepts a list of IPv6 headers (libip6t_ipv6header.c).
 func validHeaders(_ packet.Family, values []string) bool {
 	known := false
 	for _, part := range strings.FieldsFunc(values[0], func(r rune) bool { return r == ',' }) {
@@ -256,8 +256,7 @@ var classes = []string{
 	"AF31", "AF32", "AF33", "AF41", "AF42", "AF43",
 }
 
-// validClass reads a class of DSCP (dscp_helper.c): what follows its name is
-// ignored.
+// validClass accepts a DSCP class (dscp_helper.c): text after its name is ignored.
 func validClass(_ packet.Family, values []string) bool {
 	for _, c := range classes {
 		if len(values[0]) >= len(c) && strings.EqualFold(values[0][:len(c)], c) {
@@ -267,7 +266,7 @@ func validClass(_ packet.Family, values []string) bool {
 	return false
 }
 
-// validTOS reads NUMBER[/MASK] or a name (xtoptions.c, xtopt_parse_tosmask).
+// validTOS accepts NUMBER[/MASK] or a name (xtoptions.c, xtopt_parse_tosmask).
 func validTOS(f packet.Family, values []string) bool {
 	if folded("Minimize-Delay", "Maximize-Throughput", "Maximize-Reliability", "Minimize-Cost", "Normal-Service")(f, values) {
 		return true
@@ -278,8 +277,8 @@ func validTOS(f packet.Family, values []string) bool {
 	return ok && (!slash || maskOK)
 }
 
-// validHexString reads text with |hexadecimal bytes| in it (libxt_string.c,
-// parse_hex_string), at most 128 bytes of it.
+// validHexString accepts text with |hexadecimal bytes| in it (libxt_string.c,
+// parse_hex_string), at most 128 bytes.
 func validHexString(_ packet.Family, values []string) bool {
 	s, hex, size := values[0], false, 0
 	for i := 0; i < len(s); size++ {
@@ -318,10 +317,10 @@ func validHexString(_ packet.Family, values []string) bool {
 
 var classID = regexp.MustCompile(`^\s*[+-]?(0[xX])?[0-9a-fA-F]+:\s*[+-]?(0[xX])?[0-9a-fA-F]+`)
 
-// validClassID reads MAJOR:MINOR (libxt_CLASSIFY.c): what follows is ignored.
+// validClassID accepts MAJOR:MINOR (libxt_CLASSIFY.c); text after it is ignored.
 func validClassID(_ packet.Family, values []string) bool { return classID.MatchString(values[0]) }
 
-// validZone reads a zone of conntrack (libxt_CT.c, ct_parse_zone_id).
+// validZone accepts a conntrack zone (libxt_CT.c, ct_parse_zone_id).
 func validZone(_ packet.Family, values []string) bool {
 	_, ok := WholeNumber(values[0], 0, 65535)
 	return ok || strings.EqualFold(values[0], "mark")
@@ -329,10 +328,10 @@ func validZone(_ packet.Family, values []string) bool {
 
 // The ports and addresses of the nat table (libxt_NAT.c).
 
-// withPorts are the protocols after which a port may be given.
+// withPorts lists the protocols with which a port may be given.
 var withPorts = []packet.Protocol{packet.TCP, packet.UDP, packet.SCTP, packet.DCCP, packet.ICMP}
 
-// validNATPorts reads PORT[-PORT[/BASE]].
+// validNATPorts accepts PORT[-PORT[/BASE]].
 func validNATPorts(_ packet.Family, values []string) bool {
 	low, rest, ok := Number(values[0])
 	if !ok || low > 65535 {
@@ -353,13 +352,13 @@ func noBase(f packet.Family, values []string) bool {
 	return validNATPorts(f, values) && !strings.Contains(values[0], "/")
 }
 
-// isName reports whether a text may be the name of a service.
+// isName reports whether a text may be a service name.
 func isName(text string) bool {
 	return text != "" && text[0] != '-' && !isDigit(text[0], 10) && !strings.ContainsAny(text, ":,/ ")
 }
 
-// natParts splits [ADDRESS[-ADDRESS]][:PORTS], where an IPv6 address with ports
-// stands in brackets.
+// natParts splits [ADDRESS[-ADDRESS]][:PORTS], where an IPv6 address with ports is
+// in brackets.
 func natParts(text string) (addresses, ports string, hasPorts, ok bool) {
 	if open := strings.IndexByte(text, '['); open >= 0 {
 		inside, after, closed := strings.Cut(text[open+1:], "]")
@@ -406,8 +405,8 @@ func validNATTarget(f packet.Family, values []string) bool {
 var dateForm = regexp.MustCompile(`^(\d+)(?:-(\d+)(?:-(\d+)(?:T(\d+)(?::(\d+)(?::(\d+))?)?)?)?)?$`)
 var timeForm = regexp.MustCompile(`^(\d+):(\d+)(?::(\d+))?$`)
 
-// within reports whether the numbers of a match of a form are within their bounds;
-// those that are not there are.
+// within reports whether the numbers of a regexp match are within their bounds;
+// missing numbers are.
 func within(groups []string, most ...int) bool {
 	for i, m := range most {
 		if n, err := strconv.Atoi(groups[i]); groups[i] != "" && (err != nil || n > m) {
@@ -431,7 +430,7 @@ func validTime(_ packet.Family, values []string) bool {
 	return g != nil && within(g[1:], 23, 59, 59)
 }
 
-// clock is a time of day in seconds.
+// clock returns a time of day in seconds.
 func clock(text string) int {
 	g := timeForm.FindStringSubmatch(text)
 	seconds := 0
@@ -442,7 +441,7 @@ func clock(text string) int {
 	return seconds
 }
 
-// days are the parts of a list, of which iptables sees the first bytes alone.
+// days parses a list of days, of which iptables reads only the first bytes.
 func days(text string, seen int, valid func(day string) bool) bool {
 	for text != "" {
 		day, rest, _ := strings.Cut(text, ",")

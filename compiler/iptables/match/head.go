@@ -6,19 +6,19 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// Head is what a rule says of packets beside its modules, as far as iptables
-// looks at it when it takes a module: the family and -p.
+// Head is what a rule says about packets apart from its modules, as far as iptables
+// considers it when it loads a module: the family and -p.
 type Head struct {
 	Family   packet.Family
 	Protocol packet.Protocol // 0 for every protocol
-	Not      bool            // -p has a "!"
+	Not      bool            // -p is negated
 }
 
-// Is reports whether -p names one of some protocols.
+// Is reports whether -p names one of the protocols.
 func (h Head) Is(protocols ...packet.Protocol) bool {
 	return !h.Not && slices.Contains(protocols, h.Protocol)
 }
 
-// from is the built-in chains from which alone a rule may be reached, whatever
-// the options of the module are.
+// from returns a Hooks function for a module that is only valid on a path from the
+// given built-in chains, whatever its options are.
 func from(chains ...string) func(*Use) []string { return func(*Use) []string { return chains } }

@@ -1,7 +1,7 @@
 package match
 
-// Where the kernel takes a use of a module depends on its options here
-// (checkentry in net/netfilter/xt_NAME.c).
+// For these modules, the chains in which the kernel accepts them depend on their
+// options (checkentry in net/netfilter/xt_NAME.c).
 
 func policyHooks(u *Use) []string {
 	switch dir := u.Option("--dir"); {
@@ -13,8 +13,8 @@ func policyHooks(u *Use) []string {
 	return []string{"FORWARD", "OUTPUT", "POSTROUTING"}
 }
 
-// physdevHooks: the bridge that a packet leaves by is not known where the host
-// sends it itself.
+// physdevHooks: the bridge port that a packet leaves through is not known for
+// packets that the host itself sends.
 func physdevHooks(u *Use) []string {
 	bridged := u.Option("--physdev-is-bridged")
 	if (u.Option("--physdev-out") == nil && u.Option("--physdev-is-out") == nil) || bridged != nil && !bridged.Not {
@@ -30,8 +30,9 @@ func clampHooks(u *Use) []string {
 	return []string{"FORWARD", "OUTPUT", "POSTROUTING"}
 }
 
-// devgroupHooks: what a packet leaves by is not known before it is routed, and
-// what it came by is gone after (xt_devgroup.c, devgroup_mt_checkentry).
+// devgroupHooks: the interface that a packet leaves through is not known before
+// routing, and the one that it came in on is not known after it (xt_devgroup.c,
+// devgroup_mt_checkentry).
 func devgroupHooks(u *Use) []string {
 	in, out := []string{"PREROUTING", "INPUT", "FORWARD"}, []string{"FORWARD", "OUTPUT", "POSTROUTING"}
 	switch from, to := u.Option("--src-group") != nil, u.Option("--dst-group") != nil; {

@@ -8,7 +8,7 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// icmp and icmp6 ask for a type and a code (libipt_icmp.c, libip6t_icmp6.c;
+// icmp and icmp6 match a type and a code (libipt_icmp.c, libip6t_icmp6.c;
 // net/netfilter/xt_tcpudp.c, icmp_type_code_match).
 func init() {
 	for _, f := range packet.Families {
@@ -24,8 +24,8 @@ func init() {
 // icmpType is a type with the codes from First to Last.
 type icmpType struct{ Type, First, Last int }
 
-// icmpNames are the names of types and codes (libxt_icmp.h), in the order in
-// which a prefix of them is looked up.
+// icmpNames lists the names of types and codes (libxt_icmp.h), in the order in which
+// a prefix of them is looked up.
 var icmpNames = map[packet.Family][]struct {
 	name string
 	icmpType
@@ -70,7 +70,7 @@ var icmpNames = map[packet.Family][]struct {
 	},
 }
 
-// icmpTypeOf reads a name, which may be shortened while one fits, or
+// icmpTypeOf parses a name, which may be abbreviated while it is unique, or
 // TYPE[/CODE[:CODE]].
 func icmpTypeOf(f packet.Family, text string) (t icmpType, ok bool) {
 	found := 0
@@ -92,7 +92,7 @@ func icmpTypeOf(f packet.Family, text string) (t icmpType, ok bool) {
 	return t, ok && first == last
 }
 
-// numberRange reads N or N:M up to 255.
+// numberRange parses N or N:M up to 255.
 func numberRange(text string) (first, last int, ok bool) {
 	a, b, isRange := strings.Cut(text, ":")
 	x, ok := WholeNumber(a, 0, 255)
@@ -113,7 +113,7 @@ func validICMP(f packet.Family, values []string) bool {
 	return ok
 }
 
-// icmp: type 255 is every type of IPv4's, and only itself in IPv6's.
+// icmp: type 255 matches every type in IPv4, and only type 255 in IPv6.
 func icmp(r *Reader, u *Use) Cases {
 	g := u.Options[0]
 	t, _ := icmpTypeOf(r.Family, g.Values[0])

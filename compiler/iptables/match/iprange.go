@@ -8,7 +8,7 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// iprange has a range of addresses for either side
+// iprange matches a range of addresses for either side
 // (net/netfilter/xt_iprange.c).
 func init() {
 	register(Module{Name: "iprange", Kind: MatchKind, Means: iprange, Exact: true,
@@ -44,7 +44,7 @@ func validAddressRange(f packet.Family, values []string) bool {
 	return ok
 }
 
-// iprange: a reversed range holds no address (iptables warns, and loads it).
+// iprange: a reversed range contains no address (iptables warns, and loads it).
 func iprange(r *Reader, u *Use) Cases {
 	var b diagram.Box
 	for _, g := range u.Options {

@@ -8,23 +8,23 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// Likeness is whether iptables takes two texts for the same rule, as -D and -C
-// ask. It compares what the kernel keeps of them, byte by byte, so
-// "--dport 80:80" is "--dport 80" and "--limit 60/min" is "--limit 1/s".
+// Likeness says whether iptables considers two texts the same rule, as for -D and
+// -C. It compares what the kernel keeps of them, byte by byte, so "--dport 80:80"
+// is "--dport 80" and "--limit 60/min" is "--limit 1/s".
 type Likeness int
 
-// The answers. Unclear is for texts of which it is not known what the kernel
-// keeps, and for those that the back ends compare differently.
+// Unclear is for texts of which it is not known what the kernel keeps, and for
+// texts that the back ends compare differently.
 const (
 	Differs Likeness = iota
 	Unclear
 	Same
 )
 
-// And is the likeness of two things that each have two parts.
+// And returns the likeness of two things with two parts each.
 func (l Likeness) And(m Likeness) Likeness { return min(l, m) }
 
-// alias are modules that the kernel knows by another name.
+// alias maps modules to the name that the kernel uses for them.
 var alias = map[string]string{"state": "conntrack", "NOTRACK": "CT", "icmpv6": "icmp6", "ipv6-icmp": "icmp6"}
 
 func kernelName(name string) string {
@@ -34,7 +34,7 @@ func kernelName(name string) string {
 	return name
 }
 
-// CompareAll is the likeness of all matches of two rules.
+// CompareAll returns the likeness of all matches of two rules.
 func CompareAll(f packet.Family, a, b []Use) Likeness {
 	if len(a) == len(b) {
 		all := Same
@@ -45,8 +45,9 @@ func CompareAll(f packet.Family, a, b []Use) Likeness {
 			return all
 		}
 	}
-	// nf_tables compares what it makes of them, where comments have no place among
-	// the others, a match that asks nothing is not kept, and two of tcp may be one.
+	// nf_tables compares the expressions that it makes of them: the position of
+	// comments does not matter, a match without a condition is not kept, and two
+	// tcp matches may become one.
 	x, twice := asking(f, a)
 	y, twiceToo := asking(f, b)
 	if slices.Equal(x, y) && (twice || twiceToo || disorder(f, a, b)) {
@@ -55,8 +56,8 @@ func CompareAll(f packet.Family, a, b []Use) Likeness {
 	return Differs
 }
 
-// asking are the kernel's names of the matches that ask for something, sorted,
-// and whether one of them stands there twice.
+// asking returns the kernel's names of the matches that have a condition, sorted,
+// and whether one of them occurs twice.
 func asking(f packet.Family, uses []Use) (names []string, twice bool) {
 	for i := range uses {
 		if !uses[i].asksNothing(f) {
@@ -68,7 +69,7 @@ func asking(f packet.Family, uses []Use) (names []string, twice bool) {
 	return each, len(each) < len(names)
 }
 
-// disorder reports whether each match of a may be one of b's, in another order.
+// disorder reports whether the matches of a may be those of b in another order.
 func disorder(f packet.Family, a, b []Use) bool {
 	finds := func(x *Use, list []Use) bool {
 		return x.asksNothing(f) || slices.ContainsFunc(list, func(y Use) bool { return x.Compare(f, &y) != Differs })
@@ -86,8 +87,8 @@ func disorder(f packet.Family, a, b []Use) bool {
 	return true
 }
 
-// asksNothing reports whether a use may be one that nf_tables does not keep: it
-// has no option, or none that leaves a packet out.
+// asksNothing reports whether nf_tables may not keep a use, because it has no
+// option, or none that excludes a packet.
 func (u *Use) asksNothing(f packet.Family) bool {
 	if u.Module == nil {
 		return false
@@ -98,7 +99,7 @@ func (u *Use) asksNothing(f packet.Family) bool {
 	case "tcp", "udp":
 		for _, g := range u.Options {
 			switch kept, known := u.Module.kept(f, g); {
-			case g.Name == "--tcp-flags", !known: // with no flag it asks for none
+			case g.Name == "--tcp-flags", !known: // without flags, it has no condition
 				return true
 			case kept != everyPort:
 				return false
@@ -118,7 +119,7 @@ func (u *Use) keptText(f packet.Family) string {
 
 const everyPort = "0:65535"
 
-// Compare is the likeness of two uses of modules.
+// Compare returns the likeness of two uses of modules.
 func (u *Use) Compare(f packet.Family, v *Use) Likeness {
 	switch {
 	case u.same(v):
@@ -146,8 +147,8 @@ func (u *Use) same(v *Use) bool {
 	})
 }
 
-// optionsDiffer reports whether both uses have an option whose value is known
-// to be another one.
+// optionsDiffer reports whether both uses have an option whose values are known to
+// be different.
 func (u *Use) optionsDiffer(f packet.Family, v *Use) bool {
 	for _, g := range u.Options {
 		h := v.Option(g.Name)
@@ -173,9 +174,8 @@ func (u *Use) times(name string) int {
 	return n
 }
 
-// kept is what the kernel keeps of a use, as a text that two uses of the module
-// share exactly when the kernel keeps the same bytes; false where that is not
-// known.
+// kept returns what the kernel keeps of a use, as a text that two uses of the module
+// share exactly when the kernel keeps the same bytes; false if that is not known.
 func (u *Use) kept(f packet.Family) (text string, known bool) {
 	switch m := u.Module; {
 	case m == nil:
@@ -188,7 +188,7 @@ func (u *Use) kept(f packet.Family) (text string, known bool) {
 	return "", false
 }
 
-// keptOptions is kept of a module of which each option leaves bytes of its own.
+// keptOptions is kept for a module whose options each leave bytes of their own.
 func (u *Use) keptOptions(f packet.Family) (text string, known bool) {
 	var list []string
 	for i := range u.Module.Options {
@@ -205,8 +205,8 @@ func (u *Use) keptOptions(f packet.Family) (text string, known bool) {
 	return strings.Join(list, " "), true
 }
 
-// keptOption is what the kernel keeps of one option of a use, which may not have
-// it.
+// keptOption returns what the kernel keeps of one option of a use, which may not
+// have it.
 func (u *Use) keptOption(f packet.Family, o *Option) (text string, known bool) {
 	g := u.Option("--" + o.Name)
 	switch {
@@ -225,7 +225,7 @@ func (u *Use) keptOption(f packet.Family, o *Option) (text string, known bool) {
 	return g.Name + " " + value, known
 }
 
-// single is the only option of a module that has one, which the use must have.
+// single returns the only option of a module that has just one, which is required.
 func (m *Module) single() string {
 	name := ""
 	for _, o := range m.Options {
@@ -240,7 +240,7 @@ func (m *Module) single() string {
 	return name
 }
 
-// kept is what the kernel keeps of one option's values.
+// kept returns what the kernel keeps of one option's values.
 func (m *Module) kept(f packet.Family, g Given) (text string, known bool) {
 	i := slices.IndexFunc(m.Options, func(o Option) bool { return "--"+o.Canonical() == g.Name })
 	if i < 0 {
@@ -258,7 +258,7 @@ func (m *Module) kept(f packet.Family, g Given) (text string, known bool) {
 	return keptForm(f, o.Value, g.Values[0])
 }
 
-// keptForm is what the kernel keeps of a value of a form.
+// keptForm returns what the kernel keeps of a value of a form.
 func keptForm(f packet.Family, form Value, text string) (string, bool) {
 	switch form {
 	case Uint8, Uint16, Uint32, Uint64:
@@ -288,8 +288,8 @@ func keptForm(f packet.Family, form Value, text string) (string, bool) {
 	return "", false
 }
 
-// keptHostMask: an address without a mask is not kept as one with its full
-// length, and bits beside the mask may be kept.
+// keptHostMask: an address without a mask is not kept like one with its full length,
+// and bits outside the mask may be kept.
 func keptHostMask(f packet.Family, text string) (string, bool) {
 	p, ok := hostMask(f, text)
 	address, _, slash := strings.Cut(text, "/")
@@ -309,7 +309,7 @@ func keptRange(text string, most uint64) (string, bool) {
 	return fmt.Sprintf("%d:%d", a, b), true
 }
 
-// keptFrom is a range of which a single number is the start.
+// keptFrom is for a range that may be given by its start only.
 func keptFrom(_ packet.Family, values []string) (string, bool) {
 	text := values[0]
 	if !strings.Contains(text, ":") {
@@ -328,7 +328,7 @@ func keptMAC(text string) (string, bool) {
 	return strings.Join(parts, ":"), true
 }
 
-// keptPorts is a pair of ports; a service's name is not known.
+// keptPorts is for a pair of ports; the number of a service name is not known.
 func keptPorts(portWord func(string) (int, bool, bool)) func(packet.Family, []string) (string, bool) {
 	return func(_ packet.Family, values []string) (string, bool) {
 		first, last, known, ok := portPair(values[0], portWord)
@@ -336,7 +336,7 @@ func keptPorts(portWord func(string) (int, bool, bool)) func(packet.Family, []st
 	}
 }
 
-// keptWords is a list of words that the kernel keeps as bits.
+// keptWords is for a list of words that the kernel keeps as bits.
 func keptWords(words ...string) func(packet.Family, []string) (string, bool) {
 	return func(_ packet.Family, values []string) (string, bool) {
 		var list []string
@@ -352,12 +352,12 @@ func keptWords(words ...string) func(packet.Family, []string) (string, bool) {
 	}
 }
 
-// keptAsIs is a value that the kernel keeps as it is written.
+// keptAsIs is for a value that the kernel keeps as written.
 func keptAsIs(_ packet.Family, values []string) (string, bool) {
 	return strings.Join(values, "\x00"), true
 }
 
-// keptCut is a text of which the kernel keeps the first bytes.
+// keptCut is for a text of which the kernel keeps only the first bytes.
 func keptCut(most int) func(packet.Family, []string) (string, bool) {
 	return func(_ packet.Family, values []string) (string, bool) {
 		return values[0][:min(len(values[0]), most)], true

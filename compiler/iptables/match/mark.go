@@ -5,9 +5,9 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// mark asks for the packet's mark under a mask (libxt_mark.c; net/netfilter/
+// mark matches the packet's mark under a mask (libxt_mark.c; net/netfilter/
 // xt_mark.c, mark_mt). In a table with a rule that may change marks it is not
-// evaluated: what it sees depends on the way that the packet came.
+// evaluated: the result depends on the path that the packet took.
 func init() {
 	register(Module{Name: "mark", Kind: MatchKind, Means: mark,
 		Options: []Option{{Name: "mark", Value: MarkMask, Not: true, Required: true}}})
@@ -34,7 +34,7 @@ func mark(r *Reader, u *Use) Cases {
 		}
 		// Eight bits never have too many holes.
 		these, _ := diagram.Masked(diagram.Small(byteValue), diagram.Small(byteMask), 8)
-		other := same // the bytes so far agree, and this one does not
+		other := same // the previous bytes agree, and this one does not
 		other[p] = these.Complement(r.Max(p))
 		cases = append(cases, in(other)...)
 		same[p] = these

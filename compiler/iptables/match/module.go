@@ -1,16 +1,16 @@
-// Package match has the modules of iptables: what options a match or target
-// has, and what it means for packets.
+// Package match has the modules of iptables: which options a match or target has,
+// and what it means for packets.
 //
 //	module.go   the types, and the register of modules
-//	value.go    the forms of values, as libxtables reads them
-//	modules.go  the options of all modules, those without a file of their own
+//	value.go    the forms of values, as libxtables parses them
+//	modules.go  the options of all modules without a file of their own
 //	NAME.go     a match or target that can be evaluated: its options, what is
 //	            refused, and the packets that it matches
 //
-// A module means something only where its file says so, for exactly those
-// options and values that the file names. Everything else is kept as words and
-// leaves a rule undecided for the packets that reach it; nothing is guessed. So
-// a new match is one file.
+// A module has a meaning only where its file defines it, for exactly the options
+// and values that the file names. Everything else is kept as words and leaves a
+// rule undecided for the packets that reach it; nothing is guessed. So a new match
+// is one file.
 package match
 
 import (
@@ -24,7 +24,7 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// Kind is whether a module is loaded with -m or -j.
+// Kind says whether a module is loaded with -m or -j.
 type Kind int
 
 // The kinds.
@@ -33,7 +33,7 @@ const (
 	TargetKind
 )
 
-// Families are the families that a module is for.
+// Families says which families a module is for.
 type Families int
 
 // A module is for both families or for one.
@@ -43,7 +43,7 @@ const (
 	Only6 Families = 6
 )
 
-// Has reports whether a module is there for a family.
+// Has reports whether a module exists for a family.
 func (f Families) Has(family packet.Family) bool { return f == Both || int(f) == int(family) }
 
 // Module is one match or target extension of iptables.
@@ -52,27 +52,27 @@ type Module struct {
 	Kind     Kind
 	Families Families
 	Options  []Option
-	// Protocols are those of which -p must name one; nil for any rule. The kernel
-	// refuses the rule otherwise.
+	// Protocols are the protocols of which -p must name one, or the kernel refuses
+	// the rule; nil for any rule.
 	Protocols []packet.Protocol
-	Native    bool     // nf_tables does not ask for them where -p has a "!", and loads something else
-	Early     bool     // -p has to stand before its options
-	Also      string   // another name of it
-	OneOf     []string // options of which the module needs one
-	Check     string   // what iptables refuses beyond all this, and nobody looks for here
-	// Hooks returns the built-in chains from which alone the kernel lets a packet
-	// come to the rule, on whatever way; nil for any. It may be nil.
+	Native    bool     // nf_tables does not require Protocols if -p is negated, and loads something else
+	Early     bool     // -p must come before its options
+	Also      string   // an alias
+	OneOf     []string // options of which one is required
+	Check     string   // what else iptables refuses, which is not checked here
+	// Hooks returns the built-in chains from which the kernel lets packets reach
+	// the rule, on any path; nil for all. It may be nil.
 	Hooks func(u *Use) []string
 
-	// Refuse says why iptables would refuse a use whose options are each right
-	// by themselves; "" when it would not. It may be nil.
+	// Refuse says why iptables would refuse a use whose options are valid one by
+	// one; "" if it would not. It may be nil.
 	Refuse func(h Head, u *Use) string
 	// Kept returns what the kernel keeps of a use, as a text that two uses share
-	// exactly when iptables takes them for one (see Likeness); false where that is
+	// exactly when iptables considers them the same (see Likeness); false if that is
 	// not known. It may be nil.
 	Kept  func(f packet.Family, u *Use) (text string, known bool)
 	Exact bool // each option leaves bytes of its own, so Kept follows from theirs
-	// Means returns the packets that a match takes; nil for a match that cannot
+	// Means returns the packets that a match matches; nil for a match that cannot
 	// be evaluated.
 	Means func(r *Reader, u *Use) Cases
 	// Effect returns what a target does; nil for one that cannot be evaluated.
@@ -82,29 +82,29 @@ type Module struct {
 // Option is one option of a module.
 type Option struct {
 	Name     string   // without its dashes
-	Same     string   // the option of which this is another spelling
+	Same     string   // the option that this is another spelling of
 	Value    Value    // the form of its value
-	Values   int      // how many words follow, where it is not one
-	Optional bool     // its value may be missing: a word that starts with - or ! is none
-	Not      bool     // "!" may stand before it
-	Many     bool     // it may be given more than once
-	Required bool     // the module is refused without it
-	Excludes []string // options that may not be given together with it
+	Values   int      // how many words follow, if not one
+	Optional bool     // its value may be missing: a word that starts with - or ! is not its value
+	Not      bool     // it may be negated
+	Many     bool     // it can be given more than once
+	Required bool     // it must be given
+	Excludes []string // options that cannot be given with it
 	Needs    []string // options that must be given with it
 	Min, Max uint64   // bounds of the value; 0, 0 for the form's own
-	// Valid reports whether iptables takes the values of an option, beyond what its
-	// form says; nil where nobody has looked.
+	// Valid reports whether iptables accepts the values of an option, beyond what
+	// its form requires; nil if that is not checked.
 	Valid func(f packet.Family, values []string) bool
-	// Kept returns what the kernel keeps of the values, as Module.Kept; nil for what
-	// follows from the form.
+	// Kept returns what the kernel keeps of the values, like Module.Kept; nil for
+	// what follows from the form.
 	Kept   func(f packet.Family, values []string) (text string, known bool)
-	Absent string // what is kept of a match without the option
-	// Ports reports whether a value names ports, which iptables takes only where -p
-	// has named a protocol with ports before; nil for an option without.
+	Absent string // what the kernel keeps of a match without the option
+	// Ports reports whether a value contains ports, which iptables accepts only
+	// after a -p with a protocol that has ports; nil for an option without ports.
 	Ports func(value string) bool
 }
 
-// Canonical is the name that iptables-save prints.
+// Canonical returns the name that iptables-save prints.
 func (o *Option) Canonical() string {
 	if o.Same != "" {
 		return o.Same
@@ -112,7 +112,7 @@ func (o *Option) Canonical() string {
 	return o.Name
 }
 
-// Words is how many words follow the option.
+// Words returns how many words follow the option.
 func (o *Option) Words() int {
 	switch {
 	case o.Value == None, o.Optional:
@@ -128,7 +128,7 @@ func (o *Option) Words() int {
 type Use struct {
 	Name    string
 	Options []Given
-	Module  *Module // nil for a module that is not known
+	Module  *Module // nil for an unknown module
 }
 
 // Given is one option with its values.
@@ -138,7 +138,7 @@ type Given struct {
 	Values []string
 }
 
-// Option returns the first option of this name, with its dashes, or nil.
+// Option returns the first option of this name, which includes its dashes, or nil.
 func (u *Use) Option(name string) *Given {
 	i := slices.IndexFunc(u.Options, func(g Given) bool { return g.Name == name })
 	if i < 0 {
@@ -147,7 +147,7 @@ func (u *Use) Option(name string) *Given {
 	return &u.Options[i]
 }
 
-// String is the use's words after its name.
+// String returns the option's words.
 func (g Given) String() string {
 	text := g.Name
 	if g.Not {
@@ -159,7 +159,7 @@ func (g Given) String() string {
 	return text
 }
 
-// String is the use as a rule has it: -m NAME and its options.
+// String returns the use as written in a rule: -m NAME and its options.
 func (u *Use) String() string {
 	text := "-m " + u.Name
 	if u.Module != nil && u.Module.Kind == TargetKind {
@@ -171,45 +171,45 @@ func (u *Use) String() string {
 	return text
 }
 
-// Reader is what a match has to know to say which packets it takes.
+// Reader is what a match must know to determine which packets it matches.
 type Reader struct {
 	*packet.Space
 	Sets ipset.Sets // the sets that are known
-	// Changed says which rule may have changed a thing before the match is asked:
-	// a packet's mark, or what is in a set. "" for none.
+	// Changed says which rule may change a thing before the match sees it: a
+	// packet's mark, or the contents of a set; "" for none.
 	Changed func(t Thing) string
-	// DestType is the kind of the destination, LOCAL or UNICAST, where whoever asks
-	// knows it; "" where not.
+	// DestType is the type of the destination, LOCAL or UNICAST, if the caller
+	// knows it, otherwise "".
 	DestType string
 }
 
-// Thing is something that a target may change and a match may ask for.
+// Thing is something that a target may change and a match may match on.
 type Thing string
 
-// The things beside ipsets, which are SetThing.
+// The things other than ipsets, for which see SetThing.
 const (
 	MarkThing     Thing = "the packet's mark"
 	ConnmarkThing Thing = "the connection's mark"
 )
 
-// SetThing is what is in a set.
+// SetThing is the contents of a set.
 func SetThing(name string) Thing { return Thing("the set " + name) }
 
-// Cases are packets that a match takes: boxes that do not meet. A packet in none
-// of them is not taken. nil is every packet.
+// Cases are the packets that a match matches, as disjoint boxes. A packet in none of
+// them does not match. nil is every packet.
 type Cases []Case
 
-// Case is one box, and with Unsure why a packet in it may not be taken after
-// all: the words that cannot be evaluated.
+// Case is one box. Unsure says why a packet in it may still not match: the words
+// that cannot be evaluated.
 type Case struct {
 	Box    diagram.Box
 	Unsure string
 }
 
-// Never is a match that takes no packet.
+// Never is a match that matches no packet.
 var Never = Cases{}
 
-// in is the packets that a box holds.
+// in returns the packets that a box contains.
 func in(b diagram.Box) Cases {
 	if b.Empty() {
 		return Never
@@ -217,17 +217,17 @@ func in(b diagram.Box) Cases {
 	return Cases{{Box: b}}
 }
 
-// property is the packets with a value of one property.
+// property returns the packets with a value of one property in a set.
 func property(p int, s diagram.Set) Cases {
 	var b diagram.Box
 	b[p] = s
 	return in(b)
 }
 
-// Unsure is a match that may take every packet or none.
+// Unsure is a match that may match every packet or none.
 func Unsure(words string) Cases { return Cases{{Unsure: words}} }
 
-// And is what both take.
+// And returns what both match.
 func (c Cases) And(d Cases) Cases {
 	switch {
 	case c == nil:
@@ -253,8 +253,8 @@ func either(a, b string) string {
 	return b
 }
 
-// Means returns the packets that a use takes. What cannot be evaluated is a case
-// that is unsure.
+// Means returns the packets that a use matches. What cannot be evaluated becomes a
+// case that is unsure.
 func (u *Use) Means(r *Reader) Cases {
 	if u.Module == nil || u.Module.Means == nil {
 		return Unsure(u.String())
@@ -264,10 +264,10 @@ func (u *Use) Means(r *Reader) Cases {
 
 // Effect is what a target does with a packet.
 type Effect struct {
-	// Verdict is the end of the packet's way; 0 when it goes on to the next rule.
-	// With Unknown the target may end it in any way, or let it go on.
+	// Verdict ends the packet's path; 0 if it goes on to the next rule. With Unknown
+	// the target may end it in any way, or let it go on.
 	Verdict packet.Verdict
-	Changes []Thing // what later rules may see changed
+	Changes []Thing // what may have changed for later rules
 }
 
 // Effect returns what a target does.
@@ -285,7 +285,7 @@ func (u *Use) Effect() Effect {
 // registered are the modules with a file of their own, by name.
 var registered = map[Kind]map[string][]*Module{MatchKind: {}, TargetKind: {}}
 
-// register adds a module; the init of its own file calls it.
+// register adds a module; the init function of its file calls it.
 func register(m Module) {
 	registered[m.Kind][m.Name] = append(registered[m.Kind][m.Name], &m)
 	if m.Also != "" {
@@ -293,10 +293,10 @@ func register(m Module) {
 	}
 }
 
-// effects are what targets do whose options stand in modules.go.
+// effects maps targets whose options are in modules.go to what they do.
 var effects = map[string]func(*Use) Effect{}
 
-// withEffect says what a target does whose options stand in modules.go.
+// withEffect sets what a target does whose options are in modules.go.
 func withEffect(name string, effect func(*Use) Effect) { effects[name] = effect }
 
 // others are the modules without a file of their own, by name.
@@ -309,7 +309,7 @@ var others = func() map[Kind]map[string][]*Module {
 	return list
 }()
 
-// Lookup returns the module of a name that a family has, or nil.
+// Lookup returns the module that a family has under a name, or nil.
 func Lookup(kind Kind, name string, f packet.Family) *Module {
 	for _, list := range [][]*Module{registered[kind][name], others[kind][name]} {
 		for _, m := range list {
@@ -321,9 +321,8 @@ func Lookup(kind Kind, name string, f packet.Family) *Module {
 	return nil
 }
 
-// outOfTree are extensions that are no part of iptables and that hosts have
-// (xtables-addons, ipt_netflow and others). What options they have is not known
-// here.
+// outOfTree lists extensions that are not part of iptables but that hosts may have
+// (xtables-addons, ipt_netflow and others). Their options are not known here.
 var outOfTree = map[Kind][]string{
 	MatchKind: {
 		"account", "asn", "condition", "dstlimit", "fuzzy", "geoip", "gradm", "iface", "ipp2p", "ipv4options", "l2tp", "layer7",
@@ -335,12 +334,12 @@ var outOfTree = map[Kind][]string{
 	},
 }
 
-// OutOfTree reports whether a name is that of an extension that is no part of
+// OutOfTree reports whether a name is that of an extension that is not part of
 // iptables.
 func OutOfTree(kind Kind, name string) bool { return slices.Contains(outOfTree[kind], name) }
 
 // Misnamed says why no extension can have a name that a rule uses as a match or
-// as a target; "" where one may.
+// as a target; "" if one can.
 func Misnamed(kind Kind, name string) string {
 	what, other := "match", "target"
 	if kind == TargetKind {
@@ -352,12 +351,12 @@ func Misnamed(kind Kind, name string) string {
 	case elsewhere, kind == MatchKind && (verdict || name == "RETURN"):
 		return name + " is a " + other + ", not a " + what
 	case name == "standard", name == "", strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.") != "":
-		return strconv.Quote(name) + " is not the name of a " + what
+		return strconv.Quote(name) + " cannot be the name of a " + what
 	}
 	return ""
 }
 
-// Names are the names of all modules of a kind that can be evaluated, sorted.
+// Names returns the names of all modules of a kind that can be evaluated, sorted.
 func Names(kind Kind) []string {
 	var list []string
 	for name := range registered[kind] {
@@ -367,18 +366,18 @@ func Names(kind Kind) []string {
 	return list
 }
 
-// Takes says why iptables would refuse one more option of a module; "" when it
-// takes it.
+// Takes says why iptables would refuse one more option of a module; "" if it
+// accepts it.
 func (m *Module) Takes(h Head, o *Option, g Given, before []Given) string {
 	switch {
 	case g.Not && !o.Not:
 		return g.Name + " cannot be negated"
 	case !o.Many && slices.ContainsFunc(before, func(b Given) bool { return b.Name == g.Name }):
-		return g.Name + " may stand once in a match"
+		return g.Name + " can be given only once in a match"
 	case (o.Value == Host || o.Value == HostMask) && looksLikeService(strings.SplitN(g.Values[0], "/", 2)[0]):
-		return fmt.Sprintf("%s takes an address; the name %q would be looked up when the file is loaded, and be another address each time", g.Name, g.Values[0])
+		return fmt.Sprintf("%s needs an address; the host name %q would be looked up each time the file is loaded, and could resolve to a different address", g.Name, g.Values[0])
 	case !o.valid(h.Family, g.Values):
-		return g.Name + " does not take " + quoteValues(g.Values)
+		return quoteValues(g.Values) + " is not a valid value for " + g.Name
 	case o.Ports != nil && o.Ports(g.Values[0]) && !slices.Contains(withPorts, h.Protocol):
 		return g.Name + " with a port needs -p tcp, udp, sctp or dccp before it"
 	}
@@ -396,14 +395,14 @@ func quoteValues(values []string) string {
 	return text
 }
 
-// Fits reports whether a rule of a protocol, or of every other one, can have the
-// module.
+// Fits reports whether a rule with a protocol, or with every other protocol if not
+// is true, can have the module.
 func (m *Module) Fits(p packet.Protocol, not bool) bool {
 	return m.Protocols == nil || !not && slices.Contains(m.Protocols, p)
 }
 
-// Refuses says why iptables would refuse a use of the module with all its
-// options; "" when it takes it.
+// Refuses says why iptables would refuse a use of the module with all its options;
+// "" if it accepts it.
 func (m *Module) Refuses(h Head, u *Use) string {
 	for i := range m.Options {
 		o := &m.Options[i]
@@ -427,7 +426,7 @@ func (m *Module) Refuses(h Head, u *Use) string {
 	return ""
 }
 
-// orList is "--a, --b or --c".
+// orList returns "--a, --b or --c".
 func orList(options []string) string {
 	text := ""
 	for i, o := range options {
@@ -443,11 +442,11 @@ func orList(options []string) string {
 	return text
 }
 
-// conflicts says which other option may not or must stand beside this one.
+// conflicts says which other option is not allowed, or required, with this one.
 func (o *Option) conflicts(m *Module, u *Use) string {
 	for _, other := range o.Excludes {
 		if other != o.Name && u.Option("--"+m.canonical(other)) != nil {
-			return "--" + o.Name + " and --" + other + " cannot stand together"
+			return "--" + o.Name + " and --" + other + " cannot be used together"
 		}
 	}
 	for _, other := range o.Needs {
@@ -458,7 +457,7 @@ func (o *Option) conflicts(m *Module, u *Use) string {
 	return ""
 }
 
-// canonical is the name that an option of the module is kept under.
+// canonical returns the name under which an option of the module is kept.
 func (m *Module) canonical(name string) string {
 	for i := range m.Options {
 		if m.Options[i].Name == name {

@@ -2,39 +2,40 @@ package match
 
 import "github.com/seawall/seawall/compiler/packet"
 
-// The options of libxtables' extensions as iptables 1.8.9 has them: libxt_*,
-// libipt_* and libip6t_*, each in its newest revision. Those that can be
-// evaluated have a file of their own and are not here.
+// The options of libxtables' extensions in iptables 1.8.9: libxt_*, libipt_* and
+// libip6t_*, each in its newest revision. Those that can be evaluated have a file of
+// their own and are not listed here.
 //
-// Names, forms, bounds, "!", repetition, exclusions and needs are those of the
-// tables that the extensions register (struct xt_option_entry) and, for rateest,
-// sctp, set, tcp and SET, which have none, those of their parsers. In detail:
+// Names, forms, bounds, "!", repetition, exclusions and needs come from the tables
+// that the extensions register (struct xt_option_entry) and, for rateest, sctp, set,
+// tcp and SET, which have none, from their parsers. In detail:
 //
 //   - Names of one option (--sport and --source-port) share its number, so one
 //     excludes the other as a repetition, and all follow the flags of the first:
-//     "! --hl 1" is accepted, though only --hl-eq is marked for it.
+//     "! --hl 1" is accepted, although only --hl-eq is marked for it.
 //   - Exclusions are given on both sides, although a table may have only one.
 //   - A Min without a Max leaves the form's own upper bound. For String they are
-//     lengths in bytes; a value that is said to be cut is cut without a word.
-//   - Numbers are those of strtoul: 0x10 and 010 are 16 and 8, a sign + and
+//     lengths in bytes; "cut silently" means that there is no warning.
+//   - Numbers are those of strtoul: 0x10 and 010 are 16 and 8; a plus sign and
 //     leading blanks are accepted.
-//   - A range of numbers or ports may stop at the colon (5: and :5). 1.8.9 accepts
-//     one whose first number is above its second, unless the option says
-//     otherwise; 1.8.13 refuses it.
-//   - An unambiguous beginning of an option's name stands for the name (--dpor),
-//     among the options of all modules that the rule has loaded by then.
+//   - A range of numbers or ports may be open on either side (5: and :5). 1.8.9
+//     accepts a range whose first number is above its second, unless the option
+//     says otherwise; 1.8.13 refuses it.
+//   - An unambiguous prefix of an option's name stands for the name (--dpor), among
+//     the options of all modules that the rule has loaded by then.
 //
-// 1.8.13 has the same modules, options, flags and bounds. It differs in what is
-// said of ranges, and in the bound of NFQUEUE --queue-balance.
+// 1.8.13 has the same modules, options, flags and bounds. It differs in the ranges,
+// as said above, and in the bound of NFQUEUE --queue-balance.
 //
-// All of these modules are there in Debian's 1.8.9. What it has not ("Couldn't load
+// All of these modules are in Debian's 1.8.9. It does not have ("Couldn't load
 // match"): account, asn, condition, dstlimit, fuzzy, geoip, gradm, iface, ipp2p,
 // ipv4options, l2tp, layer7, length2, lscan, mport, nth, pknock, psd, quota2,
 // random, udplite and unclean; nor the targets ACCOUNT, BALANCE, CHAOS, DELUDE,
 // DHCPMAC, DNETMAP, ECHO, FLOWOFFLOAD, FTOS, IPMARK, IPV4OPTSSTRIP, LOGMARK, MIRROR,
 // NETFLOW, PROTO, ROUTE, SAME, SYSRQ, TARPIT and XOR. -m state is conntrack and -j
-// NOTRACK is CT under another name, with the options that stand here. An
-// option of the match for the rule's protocol (-p dccp --dport 5) loads it without
+// NOTRACK is CT under another name, with the options listed here. An option of the
+// match for the rule's protocol (-p dccp --dport 5) loads the match without -m;
+// there is none for udplite.
 // -m; there is none for udplite.
 var modules = []Module{
 	{Name: "ah", Kind: MatchKind, Families: Only4, Protocols: []packet.Protocol{packet.AH}, Options: []Option{
@@ -147,7 +148,7 @@ var modules = []Module{
 		{Name: "header", Value: String, Not: true, Required: true, Valid: validHeaders}, // comma list of hop-by-hop (hop), dst, route, frag, auth, esp, none, protocol (prot), their numbers 0 60 43 44 51 50 59 255, or their names in /etc/protocols
 		{Name: "soft", Value: None},
 	}},
-	{Name: "ipvs", Kind: MatchKind, Families: Both, OneOf: []string{"ipvs", "vproto", "vaddr", "vport", "vdir", "vmethod", "vportctl"}, Check: "At least one option is needed, and ! --ipvs takes no other option beside it.", Options: []Option{
+	{Name: "ipvs", Kind: MatchKind, Families: Both, OneOf: []string{"ipvs", "vproto", "vaddr", "vport", "vdir", "vmethod", "vportctl"}, Check: "At least one option is needed, and ! --ipvs cannot be used with another option.", Options: []Option{
 		{Name: "ipvs", Value: None, Not: true},
 		{Name: "vproto", Value: Protocol, Not: true},
 		{Name: "vaddr", Value: HostMask, Not: true},
@@ -519,7 +520,7 @@ var modules = []Module{
 		{Name: "ttl-dec", Value: Uint8, Excludes: []string{"ttl-set", "ttl-inc"}, Min: 1},
 		{Name: "ttl-inc", Value: Uint8, Excludes: []string{"ttl-set", "ttl-dec"}, Min: 1},
 	}},
-	{Name: "ULOG", Kind: TargetKind, Families: Only4, Check: "The kernel has it no longer.", Options: []Option{
+	{Name: "ULOG", Kind: TargetKind, Families: Only4, Check: "The kernel no longer has it.", Options: []Option{
 		{Name: "ulog-nlgroup", Value: Uint8, Min: 1, Max: 32},
 		{Name: "ulog-prefix", Value: Line, Min: 1}, // cut silently after 31 bytes
 		{Name: "ulog-cprange", Value: Uint64},

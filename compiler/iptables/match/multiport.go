@@ -8,14 +8,14 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// multiport has a list of ports, of either side or of both
+// multiport matches a list of ports, of either side or of both
 // (net/netfilter/xt_multiport.c, ports_match_v1).
 func init() {
 	register(Module{Name: "multiport", Kind: MatchKind, Means: multiport, Exact: true, Early: true,
 		Protocols: []packet.Protocol{packet.TCP, packet.UDP, packet.UDPLite, packet.SCTP, packet.DCCP},
 		Refuse: func(_ Head, u *Use) string {
 			if len(u.Options) != 1 {
-				return "multiport takes one of --sports, --dports and --ports"
+				return "multiport needs exactly one of --sports, --dports and --ports"
 			}
 			return ""
 		},
@@ -31,7 +31,7 @@ func init() {
 // maxPorts is how many ports a list may have; a range counts twice.
 const maxPorts = 15
 
-// portList reads the list. known is false where a name stands in it.
+// portList parses the list. known is false if it contains a name.
 func portList(text string) (list []diagram.Span, known, ok bool) {
 	known = true
 	room := maxPorts
@@ -58,7 +58,7 @@ func keptPortList(_ packet.Family, values []string) (string, bool) {
 	text := ""
 	for i, part := range strings.Split(values[0], ",") {
 		if ok && known {
-			text += fmt.Sprintf("%v %t,", list[i], strings.Contains(part, ":")) // a port and a range of one port are kept apart
+			text += fmt.Sprintf("%v %t,", list[i], strings.Contains(part, ":")) // a port and a range of one port are kept differently
 		}
 	}
 	return text, ok && known
@@ -69,7 +69,7 @@ func validPortList(_ packet.Family, values []string) bool {
 	return ok
 }
 
-// multiport holds --ports for either port, as two boxes that do not meet.
+// multiport matches --ports against either port, as two disjoint boxes.
 func multiport(r *Reader, u *Use) Cases {
 	if len(u.Options) != 1 {
 		return Unsure(u.String())

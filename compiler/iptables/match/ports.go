@@ -8,7 +8,7 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// portOptions are the options that every protocol with ports has.
+// portOptions returns the options that every protocol with ports has.
 func portOptions(form Value, valid func(packet.Family, []string) bool, portWord func(string) (int, bool, bool)) []Option {
 	kept := keptPorts(portWord)
 	return []Option{
@@ -19,8 +19,8 @@ func portOptions(form Value, valid func(packet.Family, []string) bool, portWord 
 	}
 }
 
-// portWord reads one port. A name is taken for one that /etc/services has, which
-// differs from host to host: its number is not known here.
+// portWord parses one port. A name is accepted as one from /etc/services, but its
+// number is not known, because it differs from host to host.
 func portWord(text string) (n int, known, ok bool) {
 	if v, ok := WholeNumber(text, 0, 65535); ok {
 		return int(v), true, true
@@ -28,7 +28,7 @@ func portWord(text string) (n int, known, ok bool) {
 	return 0, false, looksLikeService(text)
 }
 
-// looksLikeService reports whether a text can be a name of /etc/services.
+// looksLikeService reports whether a text can be a name in /etc/services.
 func looksLikeService(text string) bool {
 	if len(text) > 1 && text[0] == '0' && (text[1] == 'x' || text[1] == 'X') {
 		return false
@@ -47,9 +47,9 @@ func looksLikeService(text string) bool {
 	return letter && text[0] != '-'
 }
 
-// decimalPort reads one port as udp, dccp and conntrack do: through getaddrinfo,
-// which takes decimal numbers alone. Of those above 65535 it means the rest of a
-// division by 65536; which port they are is not known here.
+// decimalPort parses one port as udp, dccp and conntrack do: with getaddrinfo, which
+// accepts only decimal numbers. It reduces numbers above 65535 modulo 65536; such a
+// port is treated as unknown.
 func decimalPort(text string) (n int, known, ok bool) {
 	digits := strings.TrimPrefix(text, "+")
 	if digits != "" && strings.Trim(digits, "0123456789") == "" {
@@ -59,7 +59,7 @@ func decimalPort(text string) (n int, known, ok bool) {
 	return 0, false, text == "" || looksLikeService(text)
 }
 
-// portPair reads PORT or PORT:PORT, where either side may be empty.
+// portPair parses PORT or PORT:PORT, where either side may be empty.
 func portPair(text string, portWord func(string) (int, bool, bool)) (first, last int, known, ok bool) {
 	a, b, isRange := strings.Cut(text, ":")
 	if !isRange {
@@ -82,7 +82,7 @@ func portPair(text string, portWord func(string) (int, bool, bool)) (first, last
 	return first, last, known, true
 }
 
-// keptPortOptions is what is kept of the ports of a use.
+// keptPortOptions returns what the kernel keeps of the ports of a use.
 func keptPortOptions(f packet.Family, u *Use) (text string, known bool) {
 	known = true
 	for i := range u.Module.Options {
@@ -94,8 +94,8 @@ func keptPortOptions(f packet.Family, u *Use) (text string, known bool) {
 	return text, known
 }
 
-// ordered takes PORT[:PORT] in order, as tcp and sctp do; the others take a
-// reversed range as well.
+// ordered accepts PORT[:PORT] in order, as tcp and sctp do; the others also accept a
+// reversed range.
 func ordered(_ packet.Family, values []string) bool {
 	first, last, known, ok := portPair(values[0], portWord)
 	return ok && (!known || first <= last)
@@ -106,8 +106,8 @@ func anyOrder(_ packet.Family, values []string) bool {
 	return ok
 }
 
-// ports is the ports of PORT[:PORT], and whether they are known. A reversed
-// range is not: what the back ends make of it differs.
+// ports returns the ports of PORT[:PORT], and whether they are known. Those of a
+// reversed range are not: the back ends treat it differently.
 func ports(text string, portWord func(string) (int, bool, bool)) (diagram.Set, bool) {
 	first, last, known, ok := portPair(text, portWord)
 	if !ok || !known || first > last {
@@ -116,22 +116,22 @@ func ports(text string, portWord func(string) (int, bool, bool)) (diagram.Set, b
 	return diagram.Range(first, last), true
 }
 
-// portOption binds a box by one of portOptions, and reports whether it could.
+// portOption adds one of portOptions to a box, and reports whether it could.
 func portOption(r *Reader, b *diagram.Box, g Given, portWord func(string) (int, bool, bool)) bool {
 	p := packet.SourcePort
 	if g.Name == "--dport" {
 		p = packet.DestPort
 	}
 	s, ok := ports(g.Values[0], portWord)
-	ok = ok && !(g.Not && isEvery(s, 65535)) // the back ends differ in what that means
+	ok = ok && !(g.Not && isEvery(s, 65535)) // the back ends treat that differently
 	if ok {
 		b[p] = b[p].Intersect(r.Not(g.Not, p, s))
 	}
 	return ok
 }
 
-// portsOrUnsure is the meaning of a protocol's module whose other options cannot
-// be evaluated.
+// portsOrUnsure returns the meaning of a protocol's module whose other options
+// cannot be evaluated.
 func portsOrUnsure(portWord func(string) (int, bool, bool)) func(*Reader, *Use) Cases {
 	return func(r *Reader, u *Use) Cases {
 		var b diagram.Box
@@ -148,7 +148,7 @@ func portsOrUnsure(portWord func(string) (int, bool, bool)) func(*Reader, *Use) 
 	}
 }
 
-// isEvery reports whether a set is all values up to a largest one.
+// isEvery reports whether a set contains all values up to a maximum.
 func isEvery(s diagram.Set, most int) bool {
 	return len(s) == 1 && s[0] == (diagram.Span{Hi: diagram.Small(most)})
 }

@@ -7,10 +7,10 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// What iptables and the kernel find out when they have all options of a use
-// together (x6_fcheck in libxtables' extensions, checkentry in net/netfilter).
+// What iptables and the kernel detect once they have all options of a use
+// (x6_fcheck in libxtables' extensions, checkentry in net/netfilter).
 
-// refuseECN is for the match and the target: flags of TCP need -p tcp.
+// refuseECN is for both the match and the target: TCP flags need -p tcp.
 func refuseECN(h Head, u *Use) string {
 	for _, name := range []string{"--ecn-tcp-cwr", "--ecn-tcp-ece", "--ecn-tcp-remove"} {
 		if u.Option(name) != nil && !h.Is(packet.TCP) {
@@ -20,7 +20,7 @@ func refuseECN(h Head, u *Use) string {
 	return ""
 }
 
-// refuseStatistic is statistic_check.
+// refuseStatistic does what statistic_check does.
 func refuseStatistic(_ Head, u *Use) string {
 	every, skip := u.Option("--every"), u.Option("--packet")
 	switch mode := u.Option("--mode"); {
@@ -31,26 +31,26 @@ func refuseStatistic(_ Head, u *Use) string {
 	case every != nil && skip != nil:
 		n, _, _ := Number(every.Values[0])
 		if p, _, _ := Number(skip.Values[0]); p >= n {
-			return "--packet has to be below --every"
+			return "--packet must be below --every"
 		}
 	}
 	return ""
 }
 
-// refusePolicy is policy_check, and of policy_parse what is about an element: the
-// options up to a --next.
+// refusePolicy does what policy_check does, and the part of policy_parse that is
+// about an element: the options up to a --next.
 func refusePolicy(_ Head, u *Use) string {
 	if pol := u.Option("--pol"); pol != nil && pol.Values[0] == "none" {
 		for _, name := range []string{"--strict", "--next"} {
 			if u.Option(name) != nil {
-				return "--pol none and " + name + " cannot stand together"
+				return "--pol none and " + name + " cannot be used together"
 			}
 		}
 		return ""
 	}
 	elements := policyElements(u)
 	if len(elements) > 4 {
-		return "policy has at most 4 elements"
+		return "policy can have at most 4 elements"
 	}
 	for _, e := range elements {
 		if why := refuseElement(e, u.Option("--strict") != nil); why != "" {
@@ -60,7 +60,7 @@ func refusePolicy(_ Head, u *Use) string {
 	return ""
 }
 
-// policyElements are the options of each element.
+// policyElements returns the options of each element.
 func policyElements(u *Use) []*Use {
 	elements := []*Use{{}}
 	for _, g := range u.Options {
@@ -82,11 +82,11 @@ func refuseElement(e *Use, strict bool) string {
 	}
 	for _, g := range e.Options {
 		if e.times(g.Name) > 1 {
-			return g.Name + " may stand once in an element"
+			return g.Name + " can be given only once in an element"
 		}
 		if g.Name == "--proto" {
 			if p, _ := packet.ParseProtocolExactly(g.Values[0]); p != packet.ESP && p != packet.AH && p != packet.IPComp {
-				return "--proto takes ah, esp or ipcomp"
+				return "--proto must be ah, esp or ipcomp"
 			}
 		}
 	}
@@ -99,7 +99,7 @@ func refuseElement(e *Use, strict bool) string {
 	return ""
 }
 
-// refuseCluster is cluster_check.
+// refuseCluster does what cluster_check does.
 func refuseCluster(_ Head, u *Use) string {
 	total, _, _ := Number(u.Option("--cluster-total-nodes").Values[0])
 	if g := u.Option("--cluster-local-node"); g != nil {
@@ -115,13 +115,13 @@ func refuseCluster(_ Head, u *Use) string {
 	return ""
 }
 
-// refuseRecent is recent_mt_check.
+// refuseRecent does what recent_mt_check does.
 func refuseRecent(_ Head, u *Use) string {
 	for _, name := range []string{"--set", "--remove"} {
 		for _, other := range []string{"--seconds", "--hitcount"} {
 			if g := u.Option(other); g != nil && u.Option(name) != nil {
 				if n, _, _ := Number(g.Values[0]); n > 0 {
-					return name + " and " + other + " cannot stand together"
+					return name + " and " + other + " cannot be used together"
 				}
 			}
 		}
@@ -129,7 +129,7 @@ func refuseRecent(_ Head, u *Use) string {
 	return ""
 }
 
-// refuseString is string_mt_check.
+// refuseString does what string_mt_check does.
 func refuseString(_ Head, u *Use) string {
 	from, to := u.Option("--from"), u.Option("--to")
 	if from == nil || to == nil {
@@ -143,7 +143,7 @@ func refuseString(_ Head, u *Use) string {
 	return ""
 }
 
-// refuseTime is time_check: a span that goes past midnight stops before it starts.
+// refuseTime does what time_check does: a span across midnight stops before it starts.
 func refuseTime(_ Head, u *Use) string {
 	if u.Option("--contiguous") == nil {
 		return ""
@@ -156,19 +156,19 @@ func refuseTime(_ Head, u *Use) string {
 		stop = clock(g.Values[0])
 	}
 	if start < stop {
-		return "--contiguous needs a --timestop before --timestart"
+		return "--contiguous needs a --timestop that is earlier than --timestart"
 	}
 	return ""
 }
 
 func refuseCgroup(_ Head, u *Use) string {
 	if (u.Option("--path") == nil) == (u.Option("--cgroup") == nil) {
-		return "cgroup needs one of --path and --cgroup"
+		return "cgroup needs exactly one of --path and --cgroup"
 	}
 	return ""
 }
 
-// refuseOwner: --suppl-groups is about the group before it.
+// refuseOwner: --suppl-groups applies to the group before it.
 func refuseOwner(_ Head, u *Use) string {
 	group := false
 	for _, g := range u.Options {
@@ -182,7 +182,7 @@ func refuseOwner(_ Head, u *Use) string {
 	return ""
 }
 
-// refusePrefixes is ip6t_npt_checkentry: both prefixes have one length.
+// refusePrefixes does what ip6t_npt_checkentry does: both prefixes must have the same length.
 func refusePrefixes(_ Head, u *Use) string {
 	var lengths []string
 	for _, name := range []string{"--src-pfx", "--dst-pfx"} {
@@ -195,26 +195,26 @@ func refusePrefixes(_ Head, u *Use) string {
 		lengths = append(lengths, length)
 	}
 	if lengths[0] != lengths[1] {
-		return "--src-pfx and --dst-pfx need prefixes of one length"
+		return "--src-pfx and --dst-pfx need prefixes of the same length"
 	}
 	return ""
 }
 
-// refuseCT: the kernel looks for a helper or a timeout of a protocol
-// (xt_CT.c, xt_ct_tg_check).
+// refuseCT: the kernel looks up a helper or a timeout by protocol (xt_CT.c,
+// xt_ct_tg_check).
 func refuseCT(h Head, u *Use) string {
 	if u.Option("--notrack") != nil {
 		return ""
 	}
 	for _, name := range []string{"--helper", "--timeout"} {
 		if u.Option(name) != nil && (h.Protocol == 0 || h.Not) {
-			return name + " needs -p with a protocol"
+			return name + " needs -p PROTOCOL"
 		}
 	}
 	return ""
 }
 
-// refuseHashlimit is hashlimit_mt_check.
+// refuseHashlimit does what hashlimit_mt_check does.
 func refuseHashlimit(_ Head, u *Use) string {
 	rate := ""
 	for _, name := range []string{"--hashlimit-upto", "--hashlimit-above", "--hashlimit"} {
@@ -230,9 +230,9 @@ func refuseHashlimit(_ Head, u *Use) string {
 	bytes, inBytes := byteRate(rate)
 	switch n *= factor(unit); {
 	case inBytes && n < bytes:
-		return "--hashlimit-burst cannot be below a rate in bytes"
+		return "--hashlimit-burst cannot be below the rate in bytes"
 	case !inBytes && n > maxBurst:
-		return "--hashlimit-burst is at most 1000000"
+		return "--hashlimit-burst must be at most 1000000"
 	}
 	return ""
 }

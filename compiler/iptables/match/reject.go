@@ -6,7 +6,7 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// REJECT answers with an error (libipt_REJECT.c, libip6t_REJECT.c).
+// REJECT replies with an error (libipt_REJECT.c, libip6t_REJECT.c).
 func init() {
 	for _, f := range packet.Families {
 		register(Module{Name: "REJECT", Kind: TargetKind, Families: Families(f), Effect: rejectEffect(f), Refuse: refuseReject, Kept: keptReject,
@@ -17,8 +17,8 @@ func init() {
 	}
 }
 
-// rejectKinds are the answers with their other names, in the order in which a
-// prefix of either is looked up.
+// rejectKinds lists the replies with their aliases, in the order in which a prefix of
+// either is looked up.
 var rejectKinds = map[packet.Family][]struct {
 	name, alias string
 	verdict     packet.Verdict
@@ -50,7 +50,7 @@ func rejectKind(f packet.Family, text string) (packet.Verdict, bool) {
 	return 0, false
 }
 
-// rejectEffect: without an option the answer is port-unreachable.
+// rejectEffect: without an option the reply is port-unreachable.
 func rejectEffect(f packet.Family) func(*Use) Effect {
 	return func(u *Use) Effect {
 		with := u.Option("--reject-with")
@@ -65,7 +65,7 @@ func rejectEffect(f packet.Family) func(*Use) Effect {
 	}
 }
 
-// keptReject is the kind of the answer, in the table of kinds.
+// keptReject returns the full name of the reply.
 func keptReject(f packet.Family, u *Use) (string, bool) {
 	with := "port-unreach"
 	if o := u.Option("--reject-with"); o != nil {
@@ -79,14 +79,14 @@ func keptReject(f packet.Family, u *Use) (string, bool) {
 	return "", false
 }
 
-// refuseReject: a reset answers tcp alone.
+// refuseReject: only tcp can be rejected with a reset.
 func refuseReject(h Head, u *Use) string {
 	with := u.Option("--reject-with")
 	if with == nil {
 		return ""
 	}
 	if v, _ := rejectKind(h.Family, with.Values[0]); v == packet.Reset && !h.Is(packet.TCP) {
-		return "REJECT answers with " + with.Values[0] + " only to -p tcp"
+		return "REJECT --reject-with " + with.Values[0] + " needs -p tcp"
 	}
 	return ""
 }

@@ -9,21 +9,21 @@ import (
 
 // Destination is where DNAT or REDIRECT sends a connection (libxt_NAT.c).
 type Destination struct {
-	// Host is REDIRECT: the address is that of the interface on which the connection
-	// came in.
+	// Host is for REDIRECT: the address is that of the interface on which the
+	// connection came in.
 	Host bool
-	// Addresses are the first and the last of a range; the zero Addr where the address
-	// stays what it is.
+	// Addresses are the first and the last of a range; the zero Addr if the address
+	// does not change.
 	Addresses [2]netip.Addr
-	// Ports are the first and the last of a range, 0 where the port stays what it is.
+	// Ports are the first and the last of a range; 0 if the port does not change.
 	Ports [2]int
-	// Shifted says that a port of the range is not taken as it is: --random, or a
-	// /BASE.
+	// Shifted says that the port is not simply taken from the range, because of
+	// --random or a /BASE.
 	Shifted bool
 }
 
-// Destination returns where a target sends connections; false for one that does not,
-// or of which that is not known.
+// Destination returns where a target sends connections; false for a target that does
+// not redirect them, or if the destination is not known.
 func (u *Use) Destination(f packet.Family) (Destination, bool) {
 	switch u.Name {
 	case "DNAT":
@@ -64,7 +64,7 @@ func destination(f packet.Family, text string, random bool) (Destination, bool) 
 	return d, true
 }
 
-// ports reads PORT[-PORT[/BASE]]; false for the name of a service.
+// ports parses PORT[-PORT[/BASE]]; false for a service name.
 func (d *Destination) ports(text string) bool {
 	text, _, based := strings.Cut(text, "/")
 	d.Shifted = d.Shifted || based
@@ -82,8 +82,8 @@ func (d *Destination) ports(text string) bool {
 	return true
 }
 
-// Mark returns what MARK makes of a packet's mark (net/netfilter/xt_mark.c, mark_tg);
-// false for another target.
+// Mark returns the mark of a packet after the target MARK (net/netfilter/xt_mark.c,
+// mark_tg); false for any other target.
 func (u *Use) Mark(mark uint32) (uint32, bool) {
 	if u.Name != "MARK" || len(u.Options) != 1 {
 		return 0, false

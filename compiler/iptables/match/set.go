@@ -9,10 +9,9 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// set asks whether an address is in an ipset (libxt_set.c;
-// net/netfilter/xt_set.c). It is evaluated for one address against a set whose
-// entries are known, and that no rule of the table fills; its counters and
-// --return-nomatch are not.
+// set matches an address against an ipset (libxt_set.c; net/netfilter/xt_set.c). It
+// is evaluated for one address against a set whose entries are known and that no
+// rule of the table changes; counters and --return-nomatch are not evaluated.
 func init() {
 	match := Option{Name: "match-set", Value: Own, Values: 2, Not: true, Valid: validSet, Kept: keptAsIs}
 	old := match
@@ -39,12 +38,12 @@ func init() {
 		}})
 }
 
-// keptSet: the counters of a set are left to the words.
+// keptSet: a use with counters is compared only by its words.
 func keptSet(f packet.Family, u *Use) (string, bool) {
 	return u.Options[0].String(), len(u.Options) == 1
 }
 
-// maxSetName is the length of the longest name of a set (IPSET_MAXNAMELEN).
+// maxSetName is the maximum length of a set name (IPSET_MAXNAMELEN).
 const maxSetName = 31
 
 func validSet(_ packet.Family, values []string) bool {
@@ -74,14 +73,14 @@ func set(r *Reader, u *Use) Cases {
 		return Unsure(u.String() + " (" + by + ")")
 	}
 	if s.Family != r.Family { // iptables refuses it
-		return Unsure(u.String() + " (a set of " + s.Family.String() + ")")
+		return Unsure(u.String() + " (a set for " + s.Family.String() + ")")
 	}
 	return property(p, r.Not(g.Not, p, setOf(r.Family, s.Entries)))
 }
 
-// setOf is the addresses that are in a set: of the entries that hold an address
-// the longest decides (ipset(8)). So from the shortest on, those of each length
-// are added, or with nomatch taken out.
+// setOf returns the addresses that are in a set. Of the entries that contain an
+// address, the longest decides (ipset(8)), so the entries are applied from the
+// shortest on: addresses are added, or with nomatch removed.
 func setOf(f packet.Family, entries []ipset.Entry) diagram.Set {
 	type length struct{ in, out []diagram.Span }
 	lengths := map[int]*length{}

@@ -7,22 +7,22 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// Standard are the targets that are no modules: verdicts of the kernel's own.
-// RETURN is not here; where it leads is the chain's business.
+// Standard maps the targets that are not modules to the kernel's own verdicts.
+// RETURN is not among them, because where it leads depends on the chain.
 var Standard = map[string]packet.Verdict{
 	"ACCEPT": packet.Accept,
 	"DROP":   packet.Deny,
 	"QUEUE":  packet.Unknown, // a program decides
 }
 
-// goesOn are targets that let every packet go on to the next rule, and change
-// nothing that a match of this package asks for.
+// goesOn lists targets after which every packet goes on to the next rule, and that
+// change nothing that a match of this package matches on.
 var goesOn = []string{
 	"AUDIT", "CHECKSUM", "CLASSIFY", "CONNSECMARK", "DSCP", "ECN", "HL", "IDLETIMER", "LED", "LOG", "NFLOG", "RATEEST",
 	"SECMARK", "TCPMSS", "TCPOPTSTRIP", "TEE", "TOS", "TRACE", "TTL", "ULOG",
 }
 
-// Goes on as well: the packet's mark is another one for the rules after it.
+// marks lists targets that also go on, but change the packet's mark for later rules.
 var marks = []string{"MARK", "HMARK"}
 
 func init() {
@@ -40,8 +40,8 @@ func init() {
 	withEffect("SET", setEffect)
 }
 
-// tables are the tables in which the kernel takes a module; those that are not
-// here it takes in all.
+// tables lists the tables in which the kernel accepts a module; other modules are
+// accepted in all tables.
 var tables = map[string][]string{
 	"REJECT": {"filter"}, "DNAT": {"nat"}, "SNAT": {"nat"}, "MASQUERADE": {"nat"}, "REDIRECT": {"nat"}, "NETMAP": {"nat"},
 	"CT": {"raw"}, "NOTRACK": {"raw"}, "TPROXY": {"mangle"}, "CHECKSUM": {"mangle"}, "TTL": {"mangle"}, "HL": {"mangle"},
@@ -50,10 +50,10 @@ var tables = map[string][]string{
 	"rpfilter": {"mangle", "raw"},
 }
 
-// Tables are the tables in which the kernel takes the module; nil for any.
+// Tables returns the tables in which the kernel accepts the module; nil for all.
 func (m *Module) Tables() []string { return tables[m.Name] }
 
-// keptLog is the level, the prefix and the flags of LOG.
+// keptLog returns the level, the prefix and the flags of LOG.
 func keptLog(_ packet.Family, u *Use) (string, bool) {
 	level, prefix := "4", ""
 	var flags []string
@@ -71,7 +71,7 @@ func keptLog(_ packet.Family, u *Use) (string, bool) {
 	return fmt.Sprintf("%s %q %v", level, prefix, flags), true
 }
 
-// keptMark is the value and the mask that all options of MARK are written as.
+// keptMark returns the value and the mask that all options of MARK are reduced to.
 func keptMark(_ packet.Family, u *Use) (string, bool) {
 	if len(u.Options) != 1 {
 		return "", false
@@ -80,8 +80,8 @@ func keptMark(_ packet.Family, u *Use) (string, bool) {
 	return fmt.Sprintf("%d/%d", value, mask), ok
 }
 
-// markChange is an option of MARK as the bits that it clears and those that it turns
-// over after that (libxt_MARK.c, mark_tg_parse).
+// markChange returns an option of MARK as the bits to clear (mask) and the bits to
+// flip after that (value) (libxt_MARK.c, mark_tg_parse).
 func markChange(g Given) (value, mask uint32, ok bool) {
 	value, mask, ok = markMask(g.Values[0])
 	switch g.Name {
@@ -97,7 +97,7 @@ func markChange(g Given) (value, mask uint32, ok bool) {
 	return value, mask, ok
 }
 
-// setEffect is SET: it adds to sets, or takes from them.
+// setEffect is for SET, which adds to sets, or deletes from them.
 func setEffect(u *Use) Effect {
 	var e Effect
 	for _, g := range u.Options {

@@ -8,7 +8,7 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// tcp has ports and flags (libxt_tcp.c; net/netfilter/xt_tcpudp.c, tcp_mt).
+// tcp matches ports and flags (libxt_tcp.c; net/netfilter/xt_tcpudp.c, tcp_mt).
 func init() {
 	register(Module{Name: "tcp", Kind: MatchKind, Native: true, Protocols: []packet.Protocol{packet.TCP}, Means: tcp, Kept: keptTCP, Options: append(portOptions(Own, ordered, portWord),
 		Option{Name: "tcp-flags", Value: Own, Values: 2, Not: true, Valid: validFlags},
@@ -18,7 +18,7 @@ func init() {
 
 var flagBits = map[string]int{"FIN": 1, "SYN": 2, "RST": 4, "PSH": 8, "ACK": 16, "URG": 32, "ALL": 63, "NONE": 0}
 
-// flags reads a list of flags in any case; strtok passes over empty parts.
+// flags parses a list of flags in any case; like strtok, it skips empty parts.
 func flags(list string) (bits int, ok bool) {
 	for _, name := range strings.Split(list, ",") {
 		bit, known := flagBits[strings.ToUpper(name)]
@@ -37,7 +37,7 @@ func validFlags(_ packet.Family, values []string) bool {
 }
 
 // keptTCP: --syn is kept as the flags that it stands for, and flags that are not
-// asked for as none.
+// matched on as none.
 func keptTCP(f packet.Family, u *Use) (string, bool) {
 	ports, known := keptPortOptions(f, u)
 	asked := "0 0"
@@ -66,7 +66,7 @@ func tcp(r *Reader, u *Use) Cases {
 		switch g.Name {
 		case "--tcp-flags":
 			mask, _ := flags(g.Values[0])
-			if comp, _ := flags(g.Values[1]); mask == 0 && (g.Not || comp != 0) { // the back ends differ in what that means
+			if comp, _ := flags(g.Values[1]); mask == 0 && (g.Not || comp != 0) { // the back ends treat that differently
 				unsure = either(unsure, u.String())
 				continue
 			}
@@ -87,7 +87,7 @@ func tcp(r *Reader, u *Use) Cases {
 	return Cases{{b, unsure}}
 }
 
-// flagSet is the combinations of flags whose bits under the mask are comp.
+// flagSet returns the combinations of flags whose bits under the mask are comp.
 func flagSet(mask, comp string) diagram.Set {
 	m, _ := flags(mask)
 	c, _ := flags(comp)

@@ -9,7 +9,7 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// Value is the form of an option's value. Each but Own is a form of libxtables
+// Value is the form of an option's value. Each except Own is a form of libxtables
 // (xtoptions.c, XTTYPE_*).
 type Value int
 
@@ -20,12 +20,12 @@ const (
 	Uint16
 	Uint32
 	Uint64
-	Uint8Range // a:b, as all ranges
+	Uint8Range // a:b, like all ranges
 	Uint16Range
 	Uint32Range
 	Uint64Range
 	Double
-	String // Min and Max are its length
+	String // Min and Max are bounds of its length
 	Line   // a String without a newline
 	TOSMask
 	MarkMask
@@ -38,12 +38,12 @@ const (
 	PrefixLength
 	PrefixMask
 	EtherMAC
-	Own // the module's own code reads it
+	Own // parsed by the module's own code
 )
 
-// Number reads a number as libxtables does (xtables_strtoul, base 0): decimal,
-// octal with a leading 0, hexadecimal with 0x; blanks and a plus may stand
-// before it. The rest is what follows the digits.
+// Number parses a number as libxtables does (xtables_strtoul, base 0): decimal,
+// octal with a leading 0, or hexadecimal with 0x; blanks and a plus sign may come
+// before it. rest is what follows the digits.
 func Number(text string) (n uint64, rest string, ok bool) {
 	s := strings.TrimLeft(text, " \t\n\v\f\r")
 	s = strings.TrimPrefix(s, "+")
@@ -72,7 +72,7 @@ func isDigit(c byte, base int) bool {
 	return c >= '0' && c <= '9'
 }
 
-// WholeNumber is Number of a text that is nothing else, within bounds.
+// WholeNumber is Number for a text that contains nothing else, within bounds.
 func WholeNumber(text string, least, most uint64) (uint64, bool) {
 	n, rest, ok := Number(text)
 	return n, ok && rest == "" && n >= least && n <= most
@@ -81,8 +81,8 @@ func WholeNumber(text string, least, most uint64) (uint64, bool) {
 // bits is the size of each form of a number.
 var bits = map[Value]int{Uint8: 8, Uint8Range: 8, Uint16: 16, Uint16Range: 16, Uint32: 32, Uint32Range: 32, Uint64: 64, Uint64Range: 64}
 
-// valid reports whether iptables takes the values of an option, as far as its
-// form says.
+// valid reports whether iptables accepts the values of an option, as far as that
+// depends on its form.
 func (o *Option) valid(f packet.Family, values []string) bool {
 	if o.Value == None || len(values) == 0 {
 		return true
@@ -122,7 +122,7 @@ func (o *Option) validForm(f packet.Family, values []string) bool {
 	case PrefixLength:
 		return validLength(f, text)
 	case PrefixMask:
-		_, number := WholeNumber(text, 0, math.MaxUint32) // what is too long is cut
+		_, number := WholeNumber(text, 0, math.MaxUint32) // too large a number is clamped
 		_, mask := Address(f, text)
 		return number || mask
 	case TOSMask:
@@ -130,7 +130,7 @@ func (o *Option) validForm(f packet.Family, values []string) bool {
 	case EtherMAC:
 		return validMAC(text)
 	}
-	return true // Port, PortRange: a name may stand for a port
+	return true // Port, PortRange: the port may be given by name
 }
 
 func (o *Option) most() uint64 {
@@ -154,16 +154,17 @@ func validRange(text string, most uint64) bool {
 	return true
 }
 
-// validHost reports whether a text is an address. A name would be looked up when
-// the file is loaded, and be another address each time; it is not taken here.
+// validHost reports whether a text is an address. A host name is not accepted here:
+// it would be looked up each time the file is loaded, and could resolve to a
+// different address.
 func validHost(f packet.Family, text string) bool {
 	_, ok := HostAddress(f, text)
 	return ok
 }
 
-// HostAddress reads an address as getaddrinfo does: of IPv4 also the forms of
-// inet_aton, whose last number fills the bytes that are left ("10.1" is 10.0.0.1,
-// where -s takes it for 10.1.0.0).
+// HostAddress parses an address as getaddrinfo does: for IPv4 also in the forms of
+// inet_aton, whose last number fills the remaining bytes ("10.1" is 10.0.0.1, but
+// 10.1.0.0 for -s).
 func HostAddress(f packet.Family, text string) (netip.Addr, bool) {
 	if f == packet.IPv6 {
 		return Address(f, text)
@@ -199,7 +200,7 @@ func validLength(f packet.Family, text string) bool {
 	return ok
 }
 
-// markMask reads MARK or MARK/MASK (xtables_parse_mark_mask).
+// markMask parses MARK or MARK/MASK (xtables_parse_mark_mask).
 func markMask(text string) (mark, mask uint32, ok bool) {
 	n, rest, ok := Number(text)
 	if !ok || n > math.MaxUint32 {
@@ -216,7 +217,7 @@ func markMask(text string) (mark, mask uint32, ok bool) {
 	return uint32(n), mask, rest == ""
 }
 
-// validLevel reads a level of syslog (xtopt_parse_sysloglevel).
+// validLevel reports whether a text is a syslog level (xtopt_parse_sysloglevel).
 func validLevel(text string) bool {
 	switch text {
 	case "alert", "crit", "debug", "emerg", "error", "info", "notice", "panic", "warning":
@@ -226,7 +227,7 @@ func validLevel(text string) bool {
 	return ok
 }
 
-// keptLevel is the number of a level of syslog.
+// keptLevel returns the number of a syslog level.
 func keptLevel(text string) string {
 	switch text {
 	case "emerg", "panic":
@@ -263,8 +264,8 @@ func validMAC(text string) bool {
 	return true
 }
 
-// word finds the full word that a prefix stands for, as strncasecmp does where
-// modules read states and kinds: the first that begins with it in any case.
+// word returns the full word that a prefix stands for, as strncasecmp does where
+// modules parse states and types: the first that begins with it in any case.
 func word(text string, words ...string) (string, bool) {
 	for _, w := range words {
 		if len(text) > 0 && len(text) <= len(w) && strings.EqualFold(w[:len(text)], text) {
@@ -274,9 +275,9 @@ func word(text string, words ...string) (string, bool) {
 	return "", false
 }
 
-// Address reads an address as libxtables does (xtables_numeric_to_ipaddr): four
-// numbers, the missing ones at the end zero; each may be octal or hexadecimal.
-// Of IPv6 it takes what inet_pton takes.
+// Address parses an address as libxtables does (xtables_numeric_to_ipaddr). IPv4: up
+// to four numbers, decimal, octal or hexadecimal; missing ones at the end are zero.
+// IPv6: whatever inet_pton accepts.
 func Address(f packet.Family, text string) (netip.Addr, bool) {
 	if f == packet.IPv6 {
 		a, err := netip.ParseAddr(text)
@@ -300,8 +301,8 @@ func Address(f packet.Family, text string) (netip.Addr, bool) {
 	return netip.AddrFrom4(b), true
 }
 
-// FreeText reports whether iptables-save quotes an option's value by its
-// characters: a text that a person wrote.
+// FreeText reports whether iptables-save decides by the characters of an option's
+// value whether to quote it, because it is text that a person wrote.
 func FreeText(option string) bool {
 	switch option {
 	case "--comment", "--log-prefix", "--nflog-prefix":
@@ -310,7 +311,7 @@ func FreeText(option string) bool {
 	return false
 }
 
-// MaskLength is the length of a netmask, and whether it is one without holes.
+// MaskLength returns the length of a netmask, and whether it is contiguous.
 func MaskLength(mask netip.Addr) (bits int, contiguous bool) {
 	contiguous = true
 	ended := false
