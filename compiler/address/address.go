@@ -10,20 +10,20 @@ import (
 	"go4.org/netipx"
 )
 
-// Resolver gives the addresses of sources, in one family. It works out each list
-// and each set block once, however often they are asked for.
+// Resolver returns the addresses of sources, in one family. It computes each list
+// and each set block only once, however often they are requested.
 type Resolver struct {
 	Family packet.Family
 	sets   map[*schema.Set]Set
 	lists  map[*schema.Sources]Set
 }
 
-// NewResolver makes a resolver for one family.
+// NewResolver returns a resolver for one family.
 func NewResolver(f packet.Family) *Resolver {
 	return &Resolver{Family: f, sets: map[*schema.Set]Set{}, lists: map[*schema.Sources]Set{}}
 }
 
-// Every is the set of all addresses of the family.
+// Every returns the set of all addresses of the family.
 func (r *Resolver) Every() Set {
 	if r.Family == packet.IPv6 {
 		return every6
@@ -36,7 +36,7 @@ var (
 	every6 = Set{netipx.RangeOfPrefix(netip.MustParsePrefix("::/0"))}
 )
 
-// Sources gives the addresses of a list of sources; nil is every address.
+// Sources returns the addresses of a list of sources; nil means every address.
 func (r *Resolver) Sources(s *schema.Sources) Set {
 	if s == nil || s.Any {
 		return r.Every()
@@ -73,7 +73,7 @@ func (r *Resolver) union(s *schema.Sources) Set {
 	return all
 }
 
-// Set gives the addresses of a set block.
+// Set returns the addresses of a set block.
 func (r *Resolver) Set(s *schema.Set) Set {
 	if got, ok := r.sets[s]; ok {
 		return got
@@ -86,5 +86,5 @@ func (r *Resolver) Set(s *schema.Set) Set {
 	return set
 }
 
-// Of gives the addresses of the family that an IPSet has.
+// Of returns the addresses of the family that are in an IPSet.
 func (r *Resolver) Of(s *netipx.IPSet) Set { return Both(Set(s.Ranges()), r.Every()) }

@@ -8,8 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// drawn is a set of few addresses close together, at the start, in the middle or
-// at the end of a family, and the same as netipx has it.
+// drawn returns a set of a few adjacent addresses, at the start, in the middle or at
+// the end of a family, and the same set as an IPSet.
 func drawn(t *rapid.T, name string) (Set, *netipx.IPSet) {
 	bases := []netip.Addr{netip.MustParseAddr("0.0.0.0"), netip.MustParseAddr("10.0.0.250"), netip.MustParseAddr("255.255.255.240")}
 	var ranges []netipx.IPRange
@@ -33,7 +33,7 @@ func drawn(t *rapid.T, name string) (Set, *netipx.IPSet) {
 	return normal(ranges), set
 }
 
-// Sets are what netipx says they are.
+// Set operations agree with netipx.
 func TestSetsAgreeWithNetipx(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, wantA := drawn(t, "a")

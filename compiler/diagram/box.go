@@ -5,10 +5,10 @@ import "encoding/binary"
 // MaxProperties is how many properties a space may have.
 const MaxProperties = 16
 
-// Box is a product: for each property the values that belong to it.
+// Box is a product: for each property, the set of values that belong to it.
 type Box [MaxProperties]Set
 
-// And is what is in both boxes, and whether that is anything.
+// And returns the intersection of both boxes, and whether it is not empty.
 func (b Box) And(c Box) (Box, bool) {
 	for p := range b {
 		b[p] = b[p].Intersect(c[p])
@@ -42,7 +42,7 @@ func (b *Box) Has(point *Point) bool {
 // Point is a value of each property.
 type Point [MaxProperties]Value
 
-// Key tells boxes apart in a map.
+// Key returns a map key that differs for different boxes.
 func (b *Box) Key() string {
 	size := 0
 	for _, s := range b {

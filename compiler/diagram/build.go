@@ -5,17 +5,17 @@ import (
 	"slices"
 )
 
-// Item is one step of a list of which the first that decides counts: in its
+// Item is one step of a list in which the first step that decides counts: in its
 // box, Target; elsewhere, and where Target goes on, the items after it.
 type Item struct {
 	Box    *Box
 	Target Ref
 }
 
-// Build makes the diagram of a list of items, by dividing on one property after
-// the other. At each, a sweep over the boundaries of all items keeps the list
-// of those that hold in the interval at hand, and the same list is built once.
-// Where no item decides, the leaf is Continue.
+// Build returns the diagram of a list of items, by dividing on one property after
+// the other. For each, a sweep over the boundaries of all items keeps the list of
+// those that match in the current interval, and equal lists are built once. Where no
+// item decides, the leaf is Continue.
 func (d *Store) Build(items []Item) Ref { return d.build(items, 0) }
 
 // open reports whether the item is bound by no property from p on.
@@ -50,8 +50,8 @@ func (d *Store) build(items []Item, p int) Ref {
 	return d.sweep(items, p)
 }
 
-// firstProperty is the first property from p on that an item's box or target
-// asks for, and whether any box binds at all.
+// firstProperty returns the first property from p on that an item's box or target
+// depends on, and whether any box is bound at all.
 func (d *Store) firstProperty(items []Item, p int) (int, bool) {
 	first, bound := len(d.max), false
 	for _, it := range items {

@@ -1,6 +1,6 @@
 package diagram
 
-// Pair is the leaf of a diagram of differences: what each side says.
+// Pair is the leaf of a diagram of differences: the leaf of each side.
 type Pair struct{ A, B uint32 }
 
 // pairShift is how many bits the leaves of compared diagrams may have.
@@ -42,7 +42,7 @@ func (d *Store) Disagree(a, b Ref, agree func(a, b uint32) bool) Differences {
 // None reports whether there is no difference.
 func (x Differences) None() bool { return x.r == Leaf(0) }
 
-// Boxes calls f for each box on which the sides differ. The box holds until f
+// Boxes calls f for each box on which the sides differ. The box is valid until f
 // returns.
 func (x Differences) Boxes(f func(*Box, Pair)) {
 	x.d.Boxes(x.r, func(b *Box, bits uint32) { f(b, pairOf(bits)) })
@@ -95,7 +95,7 @@ type Group struct {
 	Spans Set
 }
 
-// Groups gathers the intervals of a node by what decides the rest.
+// Groups groups the intervals of a node by the diagram that decides the rest.
 func (d *Store) Groups(n Node) []Group {
 	var list []Group
 	index := map[Ref]int{}
@@ -113,7 +113,7 @@ func (d *Store) Groups(n Node) []Group {
 	return list
 }
 
-// End is the last value of a node's interval i.
+// End returns the last value of a node's interval i.
 func (d *Store) End(n *Node, i int) Value {
 	if i+1 < len(n.Starts) {
 		return n.Starts[i+1].Prev()

@@ -21,12 +21,12 @@ func Leaf(bits uint32) Ref { return Ref(bits) | leafBit }
 // IsLeaf reports whether r is a leaf.
 func (r Ref) IsLeaf() bool { return r&leafBit != 0 }
 
-// Bits are a leaf's bits.
+// Bits returns a leaf's bits.
 func (r Ref) Bits() uint32 { return uint32(r &^ leafBit) }
 
 func (r Ref) has(b uint32) bool { return r.IsLeaf() && r.Bits()&b != 0 }
 
-// Node asks for one property. Interval i goes from Starts[i] to just before
+// Node splits one property. Interval i goes from Starts[i] to just before
 // Starts[i+1], and the diagram Kids[i] decides there.
 type Node struct {
 	Property int
@@ -35,7 +35,7 @@ type Node struct {
 	goesOn   bool // some leaf has Continue
 }
 
-// At is the index of the interval that v lies in.
+// At returns the index of the interval that contains v.
 func (n *Node) At(v Value) int {
 	return sort.Search(len(n.Starts), func(i int) bool { return v.Less(n.Starts[i]) }) - 1
 }
@@ -51,20 +51,20 @@ type Store struct {
 	left, limit int64
 }
 
-// New returns a store for properties with these largest values. The last one is
-// the property that nearly all of a large list is about.
+// New returns a store for properties with these largest values. The last one is the
+// property in which nearly all steps of a large list differ.
 func New(max ...Value) *Store {
 	return &Store{max: max, byHash: map[uint64][]Ref{}, memo: map[[2]Ref]Ref{}, left: DefaultSteps, limit: DefaultSteps}
 }
 
-// Max is the largest value of a property.
+// Max returns the largest value of a property.
 func (d *Store) Max(property int) Value { return d.max[property] }
 
 // last is the property that is swept.
 func (d *Store) last() int { return len(d.max) - 1 }
 
-// Property is the property that a diagram asks for first; of a leaf it is one
-// beyond the last.
+// Property returns the first property that a diagram depends on; for a leaf, it is
+// one beyond the last.
 func (d *Store) Property(r Ref) int {
 	if r.IsLeaf() {
 		return len(d.max)
@@ -72,7 +72,7 @@ func (d *Store) Property(r Ref) int {
 	return d.nodes[r].Property
 }
 
-// Node is the content of a ref that is no leaf. It must not be changed.
+// Node returns the content of a ref that is not a leaf. It must not be changed.
 func (d *Store) Node(r Ref) *Node { return &d.nodes[r] }
 
 // Make returns the node of this content. Neighbours with the same kid become
@@ -199,7 +199,7 @@ func (d *Store) Fix(r Ref, property int, v Value) Ref {
 	return n.Kids[n.At(v)]
 }
 
-// Relabel changes the leaves of a diagram.
+// Relabel returns a diagram with changed leaves.
 func (d *Store) Relabel(r Ref, change func(bits uint32) uint32) Ref {
 	return d.rebuild(r, func(r Ref) (Ref, bool) {
 		if r.IsLeaf() {

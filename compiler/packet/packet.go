@@ -7,20 +7,20 @@ import (
 	"github.com/seawall/seawall/compiler/diagram"
 )
 
-// Hook is the chain of the kernel that a packet is in.
+// Hook is the kernel's chain that a packet is in.
 type Hook string
 
-// The two hooks that a policy speaks of: packets that the host forwards, and
-// packets to the host itself.
+// The two hooks that a policy covers: packets that the host forwards, and packets to
+// the host itself.
 const (
 	Forward Hook = "FORWARD"
 	Input   Hook = "INPUT"
 )
 
-// Hooks are both.
+// Hooks lists both hooks.
 var Hooks = []Hook{Forward, Input}
 
-// Packet is one packet with all that a policy or a file can ask of it.
+// Packet is one packet, with everything that a policy or a file can match on.
 type Packet struct {
 	Hook       Hook
 	In, Out    string // interfaces; Out is empty in INPUT
@@ -39,7 +39,7 @@ type Packet struct {
 	OrigPort   int
 }
 
-// Family is the packet's address family.
+// Family returns the packet's address family.
 func (p Packet) Family() Family {
 	if p.Source.Is4() {
 		return IPv4
@@ -47,7 +47,7 @@ func (p Packet) Family() Family {
 	return IPv6
 }
 
-// Class is what conntrack knows of the packet.
+// Class returns what conntrack knows about the packet.
 func (p Packet) Class() Class { return Class{p.State, p.Reply, p.SNAT, p.DNAT} }
 
 // Known reports whether conntrack has an entry for the packet.
@@ -74,7 +74,7 @@ func (p Packet) String() string {
 
 func markByte(mark uint32, i int) diagram.Value { return diagram.Small(int(mark >> (8 * i) & 255)) }
 
-// Point places a packet in a space.
+// Point returns the packet as a point of a space.
 func (s *Space) Point(p Packet) *diagram.Point {
 	return &diagram.Point{
 		Conntrack: p.Class().Value(), Proto: diagram.Small(int(p.Protocol)),
@@ -93,8 +93,8 @@ const (
 	ACK = 16
 )
 
-// UsualFlags are the flags of a TCP packet of which nobody says more: SYN where it
-// opens a connection, else ACK.
+// UsualFlags returns the flags of a TCP packet if none are given: SYN if it opens a
+// connection, otherwise ACK.
 func UsualFlags(s State) int {
 	if s == New {
 		return SYN
@@ -102,7 +102,7 @@ func UsualFlags(s State) int {
 	return ACK
 }
 
-// Example is a packet of a box, one that a person would think of first where
+// Example returns a packet in a box, the one that a person would think of first if
 // the box leaves a choice. The box must not be empty.
 func (s *Space) Example(hook Hook, b *diagram.Box) Packet {
 	pick := func(p int, liked ...diagram.Value) diagram.Value {

@@ -2,9 +2,9 @@ package packet
 
 import "github.com/seawall/seawall/compiler/diagram"
 
-// The properties of a packet that a rule can ask for, in the order in which
-// diagrams ask. A new one is a line here, with its name and its largest value below,
-// and a field of Packet.
+// The properties of a packet that a rule can match on, in the order of the diagrams.
+// To add one, add a line here, its name and its largest value below, and a field of
+// Packet.
 const (
 	Conntrack  = iota // an index into Classes
 	Proto             // the packet's own protocol
@@ -25,7 +25,7 @@ const (
 	properties
 )
 
-// propertyNames are the words for them in a difference.
+// propertyNames are the names of the properties in a difference.
 var propertyNames = [properties]string{
 	Conntrack: "conntrack", Proto: "protocol", In: "in", Out: "out", SourcePort: "source port",
 	DestPort: "destination port", TCPFlags: "tcp flags", ICMPType: "icmp type",
@@ -33,7 +33,7 @@ var propertyNames = [properties]string{
 	OrigDest: "original address", Dest: "destination", Source: "source",
 }
 
-// max is the largest value of each property.
+// max returns the largest value of each property.
 func (s *Space) max() []diagram.Value {
 	list := make([]diagram.Value, properties)
 	for p := range list {
@@ -57,7 +57,7 @@ func (s *Space) max() []diagram.Value {
 	return list
 }
 
-// MaxAddress is a family's last address.
+// MaxAddress returns a family's last address.
 func MaxAddress(f Family) diagram.Value {
 	if f == IPv6 {
 		return diagram.Value{Hi: ^uint64(0), Lo: ^uint64(0)}

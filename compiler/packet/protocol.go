@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Protocol is a protocol number of IANA's, 0 to 255.
+// Protocol is an IANA protocol number, 0 to 255.
 type Protocol uint8
 
 // The protocols that rules treat apart.
@@ -98,13 +98,12 @@ var numbers = func() map[string]Protocol {
 	return m
 }()
 
-// ParseProtocol reads a protocol as -p does: a name in any case, or a number in
-// decimal, octal (017) or hexadecimal (0x11). Zero (all, ip, 0) is every
-// protocol.
+// ParseProtocol parses a protocol as -p does: a name in any case, or a number in
+// decimal, octal (017) or hexadecimal (0x11). Zero (all, ip, 0) is every protocol.
 func ParseProtocol(text string) (Protocol, bool) { return ParseProtocolExactly(strings.ToLower(text)) }
 
-// ParseProtocolExactly reads a protocol as --ctproto does: the same, but a name
-// has to be written as /etc/protocols has it.
+// ParseProtocolExactly parses a protocol as --ctproto does: like ParseProtocol, but a
+// name must be spelled as in /etc/protocols.
 func ParseProtocolExactly(text string) (Protocol, bool) {
 	if n, err := strconv.ParseUint(cNumber(text), 0, 8); err == nil && !strings.Contains(text, "_") {
 		return Protocol(n), true
@@ -126,7 +125,7 @@ func cNumber(text string) string {
 	return text
 }
 
-// String is the protocol as iptables-save prints it: a name, or the number.
+// String returns the protocol as iptables-save prints it: a name, or the number.
 func (p Protocol) String() string {
 	if list := names[p]; len(list) > 0 {
 		return list[0]
@@ -143,7 +142,7 @@ func (p Protocol) Number() string {
 	return p.String()
 }
 
-// ProtocolNames are all names that ParseProtocol reads, sorted.
+// ProtocolNames returns all names that ParseProtocol accepts, sorted.
 func ProtocolNames() []string {
 	list := make([]string, 0, len(numbers))
 	for name := range numbers {

@@ -98,7 +98,7 @@ func (s *Space) AtomOf(name string) int {
 	return best
 }
 
-// Interfaces is the set of atoms that a pattern covers; every one for "" and
+// Interfaces returns the set of atoms that a pattern covers; all of them for "" and
 // "+".
 func (s *Space) Interfaces(pattern string) diagram.Set {
 	if pattern == "" || pattern == "+" {
@@ -117,10 +117,10 @@ func (s *Space) Interfaces(pattern string) diagram.Set {
 	return diagram.Normal(list)
 }
 
-// Max is the largest value of a property.
+// Max returns the largest value of a property.
 func (s *Space) Max(property int) diagram.Value { return s.max()[property] }
 
-// Not is the complement of a property's set where an option is negated.
+// Not returns a property's set, or its complement if an option is negated.
 func (s *Space) Not(not bool, property int, set diagram.Set) diagram.Set {
 	if !not {
 		return set
@@ -128,7 +128,7 @@ func (s *Space) Not(not bool, property int, set diagram.Set) diagram.Set {
 	return set.Complement(s.Max(property))
 }
 
-// Addr is an address of the space.
+// Addr returns a value of the space as an address.
 func (s *Space) Addr(v diagram.Value) string { return v.Addr(s.Family == IPv6).String() }
 
 // atomWords names the atoms of a span.

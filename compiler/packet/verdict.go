@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// Verdict is what can become of a packet: a set of outcomes, one of them when it
-// is known, several when a rule that cannot be evaluated chooses among them.
+// Verdict is what can become of a packet: a set of outcomes, a single one if it is
+// known, several if they depend on a rule that cannot be evaluated.
 type Verdict uint32
 
-// The outcomes. A chain's own steps (continue, return) are no verdicts; they
-// are the business of whoever walks chains.
+// The outcomes. A chain's own steps (continue, return) are not verdicts; whoever
+// walks chains handles them.
 const (
 	Pass        Verdict = 1 << iota // back to Docker's own rules, or the host's in INPUT
 	Accept                          // ACCEPT
@@ -38,7 +38,7 @@ func (v Verdict) IsOpen() bool { return v != 0 && v&^Open == 0 }
 // IsClosed reports whether a packet does not get through for certain.
 func (v Verdict) IsClosed() bool { return v != 0 && v&^Closed == 0 }
 
-// words are the outcomes in the order in which they are named.
+// words names the outcomes, in the order in which they are listed.
 var words = []struct {
 	v    Verdict
 	text string
