@@ -89,7 +89,4 @@ func writeMissing(w io.Writer, chains []importer.Chain, r *importer.Result) {
 		}
 		fmt.Fprintf(w, "   for example %s\n", d.Example)
 	}
-	if r.More > 0 {
-		fmt.Fprintf(w, "\nand %d more.\n", r.More)
-	}
 }

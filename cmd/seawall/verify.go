@@ -9,7 +9,7 @@ import (
 	"github.com/seawall/seawall/compiler"
 	"github.com/seawall/seawall/compiler/doctor"
 	"github.com/seawall/seawall/compiler/iptables"
-	"github.com/seawall/seawall/compiler/meaning"
+	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
 	"github.com/seawall/seawall/schema"
 	"github.com/spf13/cobra"
@@ -77,7 +77,7 @@ func verify(c *cobra.Command, doc *schema.Document, path string, files []string,
 				fmt.Fprintf(c.OutOrStdout(), "%s implements the policy, for %v.\n", f.Name, f.Family())
 			default:
 				differs = true
-				printDifferences(c.OutOrStdout(), doc, path, name, f, result.Result)
+				printDifferences(c.OutOrStdout(), path, name, f, result.Result)
 				if len(result.Unknown) > 0 {
 					fmt.Fprintln(c.OutOrStdout(), "\nWhat is more, iptables-restore may refuse the file:")
 					printLines(c.OutOrStdout(), result.Unknown)
@@ -119,32 +119,79 @@ func printUnjudged(w io.Writer, list []string) {
 	}
 }
 
-func printDifferences(w io.Writer, doc *schema.Document, path, name string, f *compiler.Rules, result *prove.Result) {
-	n := count(len(result.Differences)+result.More, "group of packets differs", "groups of packets differ")
-	fmt.Fprintf(w, "%s does not implement the policy, for %v: %s.\n", f.Name, f.Family(), n)
+// What verify prints of one file at most.
+const (
+	mostDifferences = 20
+	mostLines       = 8 // of the policy, for one difference
+)
+
+func printDifferences(w io.Writer, path, name string, f *compiler.Rules, result *prove.Result) {
+	n := len(result.Differences)
+	fmt.Fprintf(w, "%s does not implement the policy, for %v: %s.\n", f.Name, f.Family(), count(n, "difference", "differences"))
 	for i, d := range result.Differences {
-		policy, file := meaning.Explain(doc, d.Example), iptables.Trace(f.Table, d.Example)
-		fmt.Fprintf(w, "\n%d. %s\n", i+1, d)
-		fmt.Fprintf(w, "   the policy says %s: %s (%s:%d)\n", d.Policy, policy.Rule, policy.At.Filename, policy.At.Start.Line)
-		fmt.Fprintf(w, "   the file says %s: %s\n", d.File, lastStep(file))
+		if i == mostDifferences {
+			fmt.Fprintf(w, "\nand %d more.\n", n-i)
+			return
+		}
+		fmt.Fprintf(w, "\n%d. %s:\n", i+1, what(d))
+		for j, l := range d.Lines {
+			if j == mostLines {
+				fmt.Fprintf(w, "   and packets about which %s of the policy\n", count(len(d.Lines)-j, "more line decides", "more lines decide"))
+				break
+			}
+			printLine(w, l)
+		}
+		fmt.Fprintf(w, "   the file says %s: %s\n", d.File, lastStep(d.Way))
 		if d.Undecided() {
-			fmt.Fprintf(w, "   it cannot be decided: %s\n", unsure(file))
+			fmt.Fprintf(w, "   it cannot be decided: %s\n", unsure(d.Way))
 		}
 		fmt.Fprintf(w, "   for example %s\n", d.Example)
 		fmt.Fprintf(w, "   $ seawall explain %s --rules %s %s\n", doctor.ShellWord(path), doctor.ShellWord(name), packetFlags(d.Example))
 	}
-	if result.More > 0 {
-		fmt.Fprintf(w, "\nand %d more.\n", result.More)
+}
+
+// what says what is wrong with the file about some packets.
+func what(d *prove.Difference) string {
+	switch d.Kind {
+	case prove.OpensNew:
+		return "Open, but the policy denies it"
+	case prove.OpensOld:
+		return "Open for packets that the policy denies, but not for new connections"
+	case prove.ClosesNew:
+		return "Closed, but the policy allows it"
+	case prove.ClosesOld:
+		return "Closed for packets that the policy allows, but not for new connections"
+	case prove.Unsure:
+		return "It cannot be decided what the file does with these"
+	case prove.Oddity:
+		return "Only packets that belong to no connection, or are errors about one"
 	}
+	switch {
+	case d.File == packet.Accept:
+		return "Accepted past Docker's own rules, to which the policy leaves it"
+	case d.File == packet.Pass:
+		return "Left to Docker's own rules, but the policy accepts it"
+	}
+	return "Denied, but with another answer than the policy's"
+}
+
+// printLine prints the packets about which one line of the policy decides.
+func printLine(w io.Writer, l *prove.Line) {
+	const most = 6
+	for i, c := range l.Clauses {
+		if i == most {
+			fmt.Fprintf(w, "   and %d more\n", len(l.Clauses)-i)
+			break
+		}
+		fmt.Fprintf(w, "   %s\n", c)
+	}
+	fmt.Fprintf(w, "     the policy says %s: %s (%s:%d)\n", l.Policy, l.Rule, l.At.Filename, l.At.Start.Line)
 }
 
 // lastStep names the rule that decided a packet's way, or what ended it.
 func lastStep(way *iptables.Way) string {
-	if len(way.Steps) == 0 {
-		return way.Ended
-	}
-	s := way.Steps[len(way.Steps)-1]
-	if way.Ended != "" && s.Rule.Target.Name != "RETURN" {
+	s := way.Decider()
+	if s == nil {
 		return way.Ended
 	}
 	return fmt.Sprintf("line %d: %s", s.Rule.Line, s.Rule.String(s.Chain))

@@ -11,8 +11,9 @@ import (
 	"go4.org/netipx"
 )
 
-// Phrase is a set of addresses as a person writes it: "10.8.0.0/16 except
-// 10.8.13.0/24". Its parts are in order and have no address in common.
+// Phrase is a set of addresses as a person writes it: "198.51.100.7, and 10.8.0.0/16
+// except 10.8.13.0/24". The parts without exceptions come first, each kind in order;
+// no address is in two parts.
 type Phrase []Part
 
 // Part is a range of addresses without some of them.
@@ -40,8 +41,22 @@ func PhraseOf(s Set) Phrase {
 		every = every4
 	}
 	w := phraseWriter{in: priced(s), out: priced(Without(every, s))}
-	return w.plan(every[0]).write(&w, nil)
+	var p Phrase
+	if len(s) <= mostPlanned {
+		best, _ := w.plan(every[0])
+		p = w.write(best, nil)
+		slices.SortStableFunc(p, func(a, b Part) int { return min(len(a.Except), 1) - min(len(b.Except), 1) })
+	} else if w.out.price(every[0]) < w.in.price(every[0]) {
+		p = Phrase{{every[0], w.out.list(every[0])}}
+	} else {
+		p = parts(w.in.list(every[0]))
+	}
+	return p
 }
+
+// mostPlanned is up to how many ranges the shortest phrase is searched for. Nobody
+// reads a longer one to its end.
+const mostPlanned = 1000
 
 // Set is the addresses that a phrase is about.
 func (p Phrase) Set() Set {
@@ -52,9 +67,11 @@ func (p Phrase) Set() Set {
 	return all
 }
 
-// Everybody reports whether a phrase is about the whole family, or about all of
-// it but some exceptions.
-func (p Phrase) Everybody() bool { return len(p) == 1 && isEvery(p[0].Base) }
+// Everybody reports whether a phrase is about everybody, or about everybody with
+// exceptions.
+func (p Phrase) Everybody() bool {
+	return slices.ContainsFunc(p, func(part Part) bool { return isEvery(part.Base) })
+}
 
 // Len is how many addresses, networks and ranges a phrase names.
 func (p Phrase) Len() int {
@@ -73,27 +90,37 @@ func (p Phrase) Shorten(most int) string {
 	if len(p) == 0 {
 		return "nobody"
 	}
-	between := ", "
-	if slices.ContainsFunc(p, func(part Part) bool { return len(part.Except) > 0 }) {
-		between = "; "
-	}
 	left := max(most, 1)
-	var list []string
+	text := ""
 	for i, part := range p {
 		if left == 0 {
-			rest := p[i:].Len()
-			return fmt.Sprintf("%s and %d more", strings.Join(list, between), rest)
+			return text + between(p[:i], nil) + fmt.Sprintf("%d more", p[i:].Len())
 		}
+		text += between(p[:i], &part) + Word(part.Base)
 		left--
-		text := Word(part.Base)
 		if n := len(part.Except); n > 0 {
 			shown := min(n, max(left, 1))
 			text += " except " + inWords(part.Except[:shown], n-shown)
 			left = max(left-shown, 0)
 		}
-		list = append(list, text)
 	}
-	return strings.Join(list, between)
+	return text
+}
+
+// between is what stands before a part of a phrase, after others; nil stands for the
+// number of those that are left out.
+func between(before Phrase, next *Part) string {
+	switch n := len(before); {
+	case n == 0:
+		return ""
+	case len(before[n-1].Except) > 0:
+		return "; and "
+	case next == nil:
+		return " and "
+	case len(next.Except) > 0:
+		return ", and "
+	}
+	return ", "
 }
 
 // inWords lists exceptions: "a, b and c", or "a, b and 7 more".
@@ -128,8 +155,10 @@ func Word(r netipx.IPRange) string {
 
 func isEvery(r netipx.IPRange) bool { return r == every4[0] || r == every6[0] }
 
-// phraseWriter finds the cheapest phrase. It divides the family in halves, again
-// and again: each network is a list, or itself with exceptions, or what its halves are.
+// phraseWriter finds the cheapest phrase. It divides the family in halves, again and
+// again. What is in a network is a list, or the network with exceptions, or what its
+// halves are. An exception may be too wide, when what it takes away by mistake is
+// written as well: "10.8.9.4, and everybody except 10.8.0.0/16".
 type phraseWriter struct {
 	in, out pricedSet // the set, and what is not in it
 }
@@ -153,10 +182,34 @@ func price(r netipx.IPRange) int {
 	if _, ok := r.Prefix(); ok {
 		return priceNet
 	}
-	if len(r.Prefixes()) == 2 {
+	if _, _, ok := twoNets(r); ok {
 		return 2 * priceNet
 	}
 	return priceRange
+}
+
+// twoNets are the two networks that a range is, where it is two.
+func twoNets(r netipx.IPRange) (left, right netipx.IPRange, ok bool) {
+	n := commonBits(r.From(), r.To())
+	if n == r.From().BitLen() {
+		return left, right, false
+	}
+	middle := netip.PrefixFrom(r.To(), n+1).Masked().Addr()
+	left, right = netipx.IPRangeFrom(r.From(), middle.Prev()), netipx.IPRangeFrom(middle, r.To())
+	_, isNet := left.Prefix()
+	_, isNetToo := right.Prefix()
+	return left, right, isNet && isNetToo
+}
+
+// commonBits is how many bits two addresses begin with in common.
+func commonBits(a, b netip.Addr) int {
+	x, y := a.As16(), b.As16()
+	for i := range x {
+		if d := x[i] ^ y[i]; d != 0 {
+			return 8*i + bits.LeadingZeros8(d) - (128 - a.BitLen())
+		}
+	}
+	return a.BitLen()
 }
 
 // within are the indices of the ranges that have addresses in a network.
@@ -188,9 +241,8 @@ func (p *pricedSet) list(net netipx.IPRange) []netipx.IPRange {
 			list = append(list, r)
 			continue
 		}
-		for _, half := range r.Prefixes() {
-			list = append(list, netipx.RangeOfPrefix(half))
-		}
+		left, right, _ := twoNets(r)
+		list = append(list, left, right)
 	}
 	return list
 }
@@ -206,73 +258,103 @@ func clip(r, net netipx.IPRange) netipx.IPRange {
 	return netipx.IPRangeFrom(from, to)
 }
 
-// phrasePlan is how to write what is in a network.
+// phrasePlan is how to write what is in a network, or what is not.
 type phrasePlan struct {
 	net    netipx.IPRange
 	price  int
-	except bool           // as the network with exceptions
-	halves [2]*phrasePlan // or each half by itself; or else as a list
+	how    how
+	halves [2]*phrasePlan
+	other  *phrasePlan
 }
 
-// plan finds the cheapest way. The network that counts is the smallest around
-// what is in it: a larger one has more exceptions.
-func (w *phraseWriter) plan(net netipx.IPRange) *phrasePlan {
-	from, to := w.in.within(net)
-	if from == to {
-		return &phrasePlan{net: net}
+// how is the form of a plan.
+type how int
+
+const (
+	asList how = iota
+	asHalves
+	asNet   // the network, with other as its exceptions
+	tooMuch // the network as an exception, with other as what is in it after all
+)
+
+// plan finds the cheapest ways to write what is in a network, and what is not.
+func (w *phraseWriter) plan(net netipx.IPRange) (in, out *phrasePlan) {
+	in = &phrasePlan{net: net, how: asList, price: w.in.price(net)}
+	out = &phrasePlan{net: net, how: asList, price: w.out.price(net)}
+	if in.price == 0 || out.price == 0 {
+		return in, out
 	}
-	first, last := clip(w.in.ranges[from], net), clip(w.in.ranges[to-1], net)
-	left, right := halves(first.From(), last.To())
-	net = netipx.IPRangeFrom(left.From(), right.To())
-	p := &phrasePlan{net: net, price: w.in.price(net)}
-	if to-from > 1 {
-		l, r := w.plan(left), w.plan(right)
-		if l.price+r.price < p.price {
-			p.price, p.halves = l.price+r.price, [2]*phrasePlan{l, r}
-		}
+	left, right := halves(net)
+	inL, outL := w.plan(left)
+	inR, outR := w.plan(right)
+	switch price := inL.price + inR.price; {
+	case inL.price == 0: // the network that counts is the smallest around what is in it
+		in = inR
+	case inR.price == 0:
+		in = inL
+	case price < in.price:
+		in = &phrasePlan{net, price, asHalves, [2]*phrasePlan{inL, inR}, nil}
 	}
-	except := priceNet + w.out.price(net)
+	switch price := outL.price + outR.price; {
+	case outL.price == 0:
+		out = outR
+	case outR.price == 0:
+		out = outL
+	case price < out.price:
+		out = &phrasePlan{net, price, asHalves, [2]*phrasePlan{outL, outR}, nil}
+	}
+	except := priceNet + out.price
 	if !isEvery(net) {
 		except += priceExcept
 	}
-	if exact := except == priceNet+priceExcept; !exact && except <= p.price {
-		p.price, p.except = except, true
+	list, exceptions := in, out
+	if except <= in.price {
+		in = &phrasePlan{net: net, price: except, how: asNet, other: exceptions}
+	}
+	if price := priceNet + list.price; price < out.price {
+		out = &phrasePlan{net: net, price: price, how: tooMuch, other: list}
+	}
+	return in, out
+}
+
+// write adds the parts of a plan for what is in its network.
+func (w *phraseWriter) write(p *phrasePlan, to Phrase) Phrase {
+	switch p.how {
+	case asList:
+		return append(to, parts(w.in.list(p.net))...)
+	case asHalves:
+		return w.write(p.halves[1], w.write(p.halves[0], to))
+	}
+	except, after := w.exceptions(p.other)
+	return append(append(to, Part{p.net, except}), after...)
+}
+
+// exceptions are those of a plan for what is not in its network, and the parts that
+// they take away by mistake.
+func (w *phraseWriter) exceptions(p *phrasePlan) (except []netipx.IPRange, after Phrase) {
+	switch p.how {
+	case asList:
+		return w.out.list(p.net), nil
+	case asHalves:
+		except, after = w.exceptions(p.halves[0])
+		more, moreAfter := w.exceptions(p.halves[1])
+		return append(except, more...), append(after, moreAfter...)
+	}
+	return []netipx.IPRange{p.net}, w.write(p.other, nil)
+}
+
+func parts(list []netipx.IPRange) Phrase {
+	p := make(Phrase, len(list))
+	for i, r := range list {
+		p[i].Base = r
 	}
 	return p
 }
 
-func (p *phrasePlan) write(w *phraseWriter, to Phrase) Phrase {
-	switch {
-	case p.except:
-		return append(to, Part{p.net, w.out.list(p.net)})
-	case p.halves[0] != nil:
-		return p.halves[1].write(w, p.halves[0].write(w, to))
-	}
-	for _, r := range w.in.list(p.net) {
-		to = append(to, Part{Base: r})
-	}
-	return to
-}
-
-// halves are the halves of the smallest network that has both addresses.
-func halves(first, last netip.Addr) (left, right netipx.IPRange) {
-	n := commonBits(first, last)
-	if n == first.BitLen() {
-		one := netipx.IPRangeFrom(first, last)
-		return one, one
-	}
-	left = netipx.RangeOfPrefix(netip.PrefixFrom(first, n+1).Masked())
-	right = netipx.RangeOfPrefix(netip.PrefixFrom(last, n+1).Masked())
+// halves are the halves of a network of more than one address.
+func halves(net netipx.IPRange) (left, right netipx.IPRange) {
+	p, _ := net.Prefix()
+	left = netipx.RangeOfPrefix(netip.PrefixFrom(net.From(), p.Bits()+1))
+	right = netipx.RangeOfPrefix(netip.PrefixFrom(net.To(), p.Bits()+1).Masked())
 	return left, right
-}
-
-// commonBits is how many bits two addresses begin with in common.
-func commonBits(a, b netip.Addr) int {
-	x, y := a.AsSlice(), b.AsSlice()
-	for i := range x {
-		if d := x[i] ^ y[i]; d != 0 {
-			return 8*i + bits.LeadingZeros8(d)
-		}
-	}
-	return a.BitLen()
 }

@@ -29,17 +29,21 @@ func parsePhrase(t *rapid.T, every, text string) *netipx.IPSet {
 			b.Add(netip.MustParseAddr(word))
 		}
 	}
-	between := ", "
-	if strings.Contains(text, "except") {
-		between = "; "
+	plain, with, _ := strings.Cut(text, ", and ")
+	if with == "" && strings.Contains(text, "except") {
+		plain, with = "", text
 	}
-	for _, part := range strings.Split(text, between) {
-		if part == "nobody" {
-			continue
+	for _, word := range strings.Split(plain, ", ") {
+		if word != "" && word != "nobody" {
+			add(&all, word)
 		}
+	}
+	for _, part := range strings.Split(with, "; and ") {
 		base, exceptions, _ := strings.Cut(part, " except ")
 		var one, less netipx.IPSetBuilder
-		add(&one, base)
+		if base != "" {
+			add(&one, base)
+		}
 		for _, word := range strings.Split(strings.Replace(exceptions, " and ", ", ", 1), ", ") {
 			if word != "" {
 				add(&less, word)
@@ -122,7 +126,7 @@ func TestPhraseIsTheSet(t *testing.T) {
 // names counts what a text names, with those that it only counts.
 func names(t *rapid.T, text string) int {
 	total := 0
-	words := strings.NewReplacer(" except ", "\n", " and ", "\n", ", ", "\n", "; ", "\n").Replace(text)
+	words := strings.NewReplacer("; and ", "\n", ", and ", "\n", " except ", "\n", " and ", "\n", ", ", "\n").Replace(text)
 	for _, word := range strings.Split(words, "\n") {
 		n := 1
 		if strings.HasSuffix(word, " more") {
@@ -154,8 +158,11 @@ func TestPhraseReadsWell(t *testing.T) {
 		{"10.8.0.0/16", "10.8.13.0/24", 9, "10.8.0.0/16 except 10.8.13.0/24"},
 		{"10.8.0.0/16", "10.8.255.0/24", 9, "10.8.0.0/16 except 10.8.255.0/24"},
 		{"10.8.0.0/16", "10.8.13.0/24 10.8.20.7", 9, "10.8.0.0/16 except 10.8.13.0/24 and 10.8.20.7"},
-		{"10.8.0.0/16 198.51.100.7", "10.8.13.0/24", 9, "10.8.0.0/16 except 10.8.13.0/24; 198.51.100.7"},
-		{"10.8.0.0/16 192.168.0.0/16", "10.8.13.0/24 192.168.7.0/24", 9, "10.8.0.0/16 except 10.8.13.0/24; 192.168.0.0/16 except 192.168.7.0/24"},
+		{"10.8.0.0/16 198.51.100.7", "10.8.13.0/24", 9, "198.51.100.7, and 10.8.0.0/16 except 10.8.13.0/24"},
+		{"10.8.0.0/16 192.168.0.0/16", "10.8.13.0/24 192.168.7.0/24", 9, "10.8.0.0/16 except 10.8.13.0/24; and 192.168.0.0/16 except 192.168.7.0/24"},
+		{"0.0.0.0-10.7.255.255 10.8.9.4 10.8.13.0/24 10.9.0.0-255.255.255.255", "", 9, "10.8.9.4, 10.8.13.0/24, and everybody except 10.8.0.0/16"},
+		{"198.51.100.7 10.8.0.0/16", "10.8.13.0/24 10.8.20.0/24", 3, "198.51.100.7, and 10.8.0.0/16 except 10.8.13.0/24 and 1 more"},
+		{"10.8.0.0/16 192.168.0.0/16", "10.8.13.0/24 192.168.7.0/24", 2, "10.8.0.0/16 except 10.8.13.0/24; and 2 more"},
 		{"10.8.12.0/23", "10.8.13.0/24", 9, "10.8.12.0/24"},
 		{"192.0.2.0/24", "192.0.2.0/26", 9, "192.0.2.64/26, 192.0.2.128/25"},
 		{"10.9.0.1-10.9.0.20", "", 9, "10.9.0.1-10.9.0.20"},

@@ -28,7 +28,6 @@ type Chain struct {
 type Result struct {
 	Policy  []byte
 	Missing []*prove.Difference
-	More    int
 }
 
 // Import writes a policy for chains, of one family or both. In is the interface on
@@ -50,7 +49,7 @@ func Import(ctx context.Context, chains []Chain, in string, limits prove.Limits)
 		return guarded, err
 	}
 	open, err := attempt(ctx, chains, in, false, limits)
-	if err != nil || len(open.Missing)+open.More < len(guarded.Missing)+guarded.More {
+	if err != nil || len(open.Missing) < len(guarded.Missing) {
 		return open, err
 	}
 	return guarded, nil
@@ -77,7 +76,6 @@ func attempt(ctx context.Context, chains []Chain, in string, guarded bool, limit
 			return nil, err
 		}
 		result.Missing = append(result.Missing, got.Differences...)
-		result.More += got.More
 	}
 	return result, nil
 }

@@ -20,14 +20,14 @@ var update = flag.Bool("update", false, "write the policies that the rulesets ar
 // worked out by hand: whether the language can say all of it, and if not, what of
 // it has to be named.
 var recipes = map[string][]string{ // no text: it is said wholly
-	"01-allow-list":  {"conntrack INVALID, UNTRACKED: ", "conntrack RELATED ORIGINAL"},
-	"02-one-address": {"conntrack ESTABLISHED REPLY, RELATED REPLY", "protocol icmp; conntrack RELATED ORIGINAL", "conntrack INVALID, UNTRACKED"},
+	"01-allow-list":  {"every port (packets that conntrack does not know): ", "(packets related to a connection)"},
+	"02-one-address": {"every port (answers)", "icmp (packets related to a connection)", "every port (packets that conntrack does not know)"},
 	"03-per-port":    nil, "04-cloudflare": nil,
 	"05-ufw-after":     {"destination 192.168.0.0/16"},
-	"06-block-list":    {"protocol icmp; conntrack RELATED ORIGINAL"}, // its rules cut path MTU discovery
+	"06-block-list":    {"icmp (packets related to a connection)"}, // its rules cut path MTU discovery
 	"07-swarm-ingress": nil,
-	"08-no-direction":  {"in any other interface; source all but 192.0.2.0/24", "conntrack ESTABLISHED REPLY, RELATED REPLY"},
-	"09-rate-limit":    {"original port 22, 8443; conntrack known, ORIGINAL: pass or deny"},
+	"08-no-direction":  {"everybody except 192.0.2.0/24 → tcp port 8080 (arriving on any other interface", "tcp port 8080 (answers)"},
+	"09-rate-limit":    {"tcp ports 22 and 8443: pass or deny"},
 	"10-accept":        nil,
 }
 

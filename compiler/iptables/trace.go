@@ -31,15 +31,27 @@ func (w *Way) Unsure() *Step {
 	return nil
 }
 
+// Decider returns the rule that decided, or nil where none did: the packet came to the
+// end of a chain, say, or past the policy's.
+func (w *Way) Decider() *Step {
+	n := len(w.Steps)
+	if n == 0 || w.Ended != "" && w.Steps[n-1].Rule.Target.Name != "RETURN" {
+		return nil
+	}
+	return &w.Steps[n-1]
+}
+
 // Trace follows one packet through a filter table, from its hook to the policy's
 // chain and out of it. A match that cannot be evaluated is taken not to match.
 func Trace(t *Table, p packet.Packet) *Way {
-	if t == nil {
-		t = &Table{Name: "filter"}
-	}
 	s := packet.NewSpace(p.Family(), append(t.Patterns(), p.In, p.Out)...)
-	d := s.Store()
-	w := &walker{reader: NewReader(d, s, t), point: s.Point(p), hook: p.Hook, way: &Way{}}
+	return NewReader(s.Store(), s, t).Trace(p)
+}
+
+// Trace is the function Trace for one packet of many. The reader's space has to tell
+// the packet's interfaces from others.
+func (r *Reader) Trace(p packet.Packet) *Way {
+	w := &walker{reader: r, point: r.space.Point(p), hook: p.Hook, way: &Way{}}
 	w.reader.hook, w.reader.root = p.Hook, Root(p.Hook)
 	w.walk()
 	return w.way

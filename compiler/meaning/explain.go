@@ -32,7 +32,13 @@ type Way struct {
 // Explain takes one packet through the steps of a policy.
 func Explain(doc *schema.Document, p packet.Packet) *Way {
 	s := packet.NewSpace(p.Family(), append(Patterns(doc), p.In, p.Out)...)
-	e := &explainer{way: &Way{}, p: p, doc: doc, reader: NewReader(s.Store(), s, doc, nil), point: s.Point(p)}
+	return NewReader(s.Store(), s, doc, nil).Explain(p)
+}
+
+// Explain is the function Explain for one packet of many. The reader's space has to
+// tell the packet's interfaces from others.
+func (r *Reader) Explain(p packet.Packet) *Way {
+	e := &explainer{way: &Way{}, p: p, doc: r.doc, reader: r, point: r.space.Point(p)}
 	if p.Hook == packet.Forward {
 		e.forwarded()
 	} else {

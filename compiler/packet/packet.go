@@ -137,11 +137,11 @@ func (s *Space) Example(hook Hook, b *diagram.Box) Packet {
 		flags = []int{ACK, SYN}
 	}
 	p := Packet{Hook: hook, State: c.State, Reply: c.Reply, SNAT: c.SNAT, DNAT: c.DNAT,
-		Protocol: Protocol(number(Proto, int(TCP), int(UDP))),
+		Protocol: Protocol(number(Proto, int(TCP), int(UDP), int(s.Family.ICMP()))),
 		In:       s.Atoms[pick(In, s.named()...).Lo].Sample,
 		Sport:    number(SourcePort, 40000),
 		TCPFlags: number(TCPFlags, flags...), ICMPType: number(ICMPType, 8*256, 128*256), Mark: uint32(number(Mark0, 0) | number(Mark1, 0)<<8 | number(Mark2, 0)<<16 | number(Mark3, 0)<<24),
-		OrigPort: number(OrigPort, 443),
+		OrigPort: number(OrigPort, 443, 80, 8080),
 		OrigDst:  address(OrigDest, "198.51.100.2", "2001:db8::2"),
 		Source:   address(Source, "203.0.113.9", "2001:db8:ffff::9"),
 	}

@@ -117,6 +117,9 @@ func (s *Space) Interfaces(pattern string) diagram.Set {
 	return diagram.Normal(list)
 }
 
+// Properties returns the number of properties of a packet.
+func (s *Space) Properties() int { return properties }
+
 // Max returns the largest value of a property.
 func (s *Space) Max(property int) diagram.Value { return s.max()[property] }
 

@@ -2,41 +2,49 @@ package prove
 
 import (
 	"context"
-	"fmt"
-	"strings"
 
-	"github.com/seawall/seawall/compiler/diagram"
+	"github.com/hashicorp/hcl/v2"
 	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/meaning"
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/schema"
 )
 
-// Difference is a box of packets for which a policy and a file have different
-// verdicts, or for which the file's cannot be decided.
+// Difference is packets that one rule of a file, or the lack of one, gives another
+// verdict than the policy has for them, or a verdict that cannot be decided. All
+// differences of a comparison are disjoint, and together they are exactly the packets
+// for which the two differ.
 type Difference struct {
+	Severity
 	Family       packet.Family
-	Hook         packet.Hook
+	Hook         packet.Hook // of the example
 	Policy, File packet.Verdict
-	Fields       []packet.Field // what binds the box; a property that is not here is any
-	Example      packet.Packet
+	Way          *iptables.Way // of the example through the file
+	Lines        []*Line       // the policy's lines that say otherwise, the worst first
+	Example      packet.Packet // of the worst
+}
+
+// Line is the packets of a difference about which one line of the policy decides.
+type Line struct {
+	Severity
+	Policy  packet.Verdict
+	Rule    string    // what decides: policy web, allow
+	At      hcl.Range // where it is written
+	Hooks   []packet.Hook
+	Clauses []Clause
+	Example packet.Packet
+
+	parts []part
 }
 
 // Undecided reports whether the file's verdict is not known.
 func (d *Difference) Undecided() bool { return !d.File.Known() }
 
-// Result is the outcome of a comparison.
-type Result struct {
-	Differences []*Difference
-	More        int // differences beyond those listed
-}
+// Result is the outcome of a comparison, the worst difference first.
+type Result struct{ Differences []*Difference }
 
 // Equal reports whether there is no difference at all.
 func (r *Result) Equal() bool { return len(r.Differences) == 0 }
-
-// maxDifferences is how many boxes a comparison lists. A flushed chain differs
-// in every policy; nobody reads the hundredth box.
-const maxDifferences = 20
 
 // Policy is a policy whose lists of sources were read and sorted: the part of a
 // comparison that needs no file yet.
@@ -60,7 +68,7 @@ func Compare(ctx context.Context, doc *schema.Document, t *iptables.Table, famil
 // Compare is the function Compare for a policy whose lists were read before.
 func (p *Policy) Compare(ctx context.Context, t *iptables.Table, family packet.Family, limits Limits) (*Result, error) {
 	q := newQuestion(ctx, limits, family, append(meaning.Patterns(p.doc), t.Patterns()...))
-	result := &Result{}
+	found := &differing{question: q, policy: p, table: t}
 	err := q.Try(func() error {
 		file := iptables.NewReader(q.Store, q.space, t)
 		policy := meaning.NewReader(q.Store, q.space, p.doc, p.lists[family])
@@ -70,7 +78,7 @@ func (p *Policy) Compare(ctx context.Context, t *iptables.Table, family packet.F
 				return err
 			}
 			if want := policy.Hook(hook); want != f {
-				result.add(q, hook, q.Disagree(want, f, agreement(Side{Policy: p.doc}, Side{})))
+				found.add(hook, q.Disagree(want, f, agreement(Side{Policy: p.doc}, Side{})))
 			}
 		}
 		return nil
@@ -78,34 +86,5 @@ func (p *Policy) Compare(ctx context.Context, t *iptables.Table, family packet.F
 	if err != nil {
 		return nil, q.hard(err, t)
 	}
-	return result, nil
-}
-
-// add lists the boxes of a diagram of differences.
-func (r *Result) add(q *question, hook packet.Hook, differ diagram.Differences) {
-	differ.Boxes(func(b *diagram.Box, pair diagram.Pair) {
-		if len(r.Differences) >= maxDifferences {
-			r.More++
-			return
-		}
-		r.Differences = append(r.Differences, &Difference{
-			Family: q.space.Family, Hook: hook, Policy: packet.Verdict(pair.A), File: packet.Verdict(pair.B),
-			Fields: q.space.Fields(b), Example: q.space.Example(hook, b)})
-	})
-}
-
-// String writes a difference as verify prints it, without the example.
-func (d *Difference) String() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%v %s:", d.Family, d.Hook)
-	for i, f := range d.Fields {
-		if i > 0 {
-			b.WriteString(";")
-		}
-		fmt.Fprintf(&b, " %s %s", f.Name, packet.Shorten(f.Values))
-	}
-	if len(d.Fields) == 0 {
-		b.WriteString(" every packet")
-	}
-	return b.String()
+	return &Result{found.grouped()}, nil
 }

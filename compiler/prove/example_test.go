@@ -45,6 +45,6 @@ COMMIT
 		fmt.Printf("%s\n%s by the policy, %s by the file\n", d, d.Policy, d.File)
 	}
 	// Output:
-	// IPv4 FORWARD: in eth0; source 192.0.2.1, 198.51.100.7; protocol tcp; original port 8080; conntrack known, ORIGINAL
+	// IPv4 FORWARD: 192.0.2.1, 198.51.100.7 → tcp port 8080
 	// pass by the policy, deny by the file
 }

@@ -63,3 +63,16 @@ func (c *Change) Of(p packet.Packet) (before, after packet.Verdict, ok bool) {
 	}
 	return 0, 0, false
 }
+
+// Of counts the boxes of a difference that a packet is in, with these verdicts.
+func (d *Difference) Of(p packet.Packet, policy, file packet.Verdict) int {
+	n := 0
+	for _, l := range d.Lines {
+		for _, x := range l.parts {
+			if x.hook == p.Hook && x.old == policy && x.new == file && x.box.Has(x.space.Point(p)) {
+				n++
+			}
+		}
+	}
+	return n
+}
