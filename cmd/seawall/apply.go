@@ -16,6 +16,7 @@ import (
 
 	"github.com/seawall/seawall/compiler"
 	"github.com/seawall/seawall/compiler/diff"
+	"github.com/seawall/seawall/compiler/doctor"
 	"github.com/seawall/seawall/compiler/emit"
 	"github.com/seawall/seawall/compiler/host"
 	"github.com/seawall/seawall/compiler/iptables"
@@ -84,6 +85,7 @@ type applying struct {
 	*applyFlags
 	c       *cobra.Command
 	w       io.Writer
+	path    string // of the policy
 	host    *host.Host
 	doc     *schema.Document
 	script  emit.File
@@ -108,7 +110,7 @@ func (f *applyFlags) apply(c *cobra.Command, args []string) error {
 	if err != nil {
 		return unproved(err)
 	}
-	a := &applying{applyFlags: f, c: c, w: c.OutOrStdout(), host: host.ThisHost(), doc: loaded.Document, script: out.Files[0]}
+	a := &applying{applyFlags: f, c: c, w: c.OutOrStdout(), path: policyPath(args), host: host.ThisHost(), doc: loaded.Document, script: out.Files[0]}
 	if a.boot, err = a.bootFiles(opt); err != nil {
 		return err
 	}
@@ -190,9 +192,12 @@ func (a *applying) noPlace(err error) error {
 	return fmt.Errorf("nothing was changed: %w", badFolder("keep the way back in", a.run, err, takesRunDir))
 }
 
+// mostChanges is how many changes apply shows before it asks.
+const mostChanges = 20
+
 // announce says what changes.
 func (a *applying) announce(report *diff.Report, foreign []host.Rule) error {
-	text := report.Text()
+	text := report.Shorten(mostChanges, "iptables-save | seawall diff - "+doctor.ShellWord(a.path)+", and the same with ip6tables-save")
 	if report.Same() {
 		text = "The kernel holds this policy already, in another layout.\n"
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -287,12 +288,15 @@ func (f *diffFlags) print(c *cobra.Command, r *diff.Report) error {
 	return nil
 }
 
+// itemNumber is what stands before the sign of a change of meaning.
+var itemNumber = regexp.MustCompile(`^\d+\. `)
+
 // colourDiff paints lines that came and went.
 func colourDiff(text string) string {
 	lines := strings.Split(text, "\n")
 	for i, l := range lines {
 		colour := ""
-		switch trimmed := strings.TrimPrefix(l, "  "); {
+		switch trimmed := itemNumber.ReplaceAllString(l, ""); {
 		case strings.HasPrefix(l, "WARNING"):
 			colour = "1;31"
 		case strings.HasPrefix(trimmed, "+"):

@@ -1,15 +1,13 @@
 // Package diff says what a change means: who gained and who lost which port
 // (diff.go), and which lines of which file are others (text.go). What it finds
-// is exact, for it comes from the proof; how it reads is in write.go and
-// markdown.go.
+// is exact, for it comes from the proof. Which changes are one for a person is in
+// item.go; how they read is in write.go, markdown.go and json.go.
 package diff
 
 import (
-	"cmp"
 	"context"
-	"slices"
-	"strings"
 
+	"github.com/seawall/seawall/compiler/address"
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
 )
@@ -21,7 +19,7 @@ type Sides map[packet.Family][2]prove.Side
 // Report is the difference of two sides.
 type Report struct {
 	Families []packet.Family // those that were compared
-	Groups   []*Group        // by policy; the ports that no policy names last
+	Items    []*Item         // the changes as a person counts them, the worst first
 	Files    []File          // the change of text, where both sides have one
 	// TextCompared says that the texts were compared: Files are then all that
 	// changed.
@@ -29,22 +27,36 @@ type Report struct {
 	Changes      []*prove.Change
 }
 
-// Group is the changes of one policy's scope.
-type Group struct {
-	Policy string // "" for what no policy names
-	Lines  []*Line
+// Item is one change as a person counts it: some sources gain or lose some ports, be
+// it of one policy or of several.
+type Item struct {
+	prove.Severity
+	Effect prove.Effect
+	// Verdicts says what becomes of what stays open, or closed: "deny → reject". It is
+	// empty for what opened or closed.
+	Verdicts string
+	Who      []Sources // of each family
+	Targets  []Target
+	Changes  []*prove.Change // what it is made of
 }
 
-// Line is one change as a person reads it: one source, or all of them, gained
-// or lost some ports.
-type Line struct {
-	Effect   prove.Effect
-	Families []packet.Family
-	Who      string // a CIDR, "any", or "any but" some
-	Any      bool   // everybody, or everybody but some
-	Ports    []string
-	Notes    []string // what else binds it
-	Example  packet.Packet
+// Sources are those of one family.
+type Sources struct {
+	Family packet.Family
+	Phrase address.Phrase
+}
+
+// Target is what the sources gain or lose of one policy.
+type Target struct {
+	Policy string // "" for what no policy names
+	All    bool   // all that no policy names
+	What   []What
+}
+
+// What is ports, and what else binds the packets to them.
+type What struct {
+	Ports string
+	Notes []string
 }
 
 // File is the change of text of one file, as a unified diff; empty when there
@@ -54,14 +66,12 @@ type File struct{ Name, Unified string }
 // Same reports whether both sides mean the same.
 func (r *Report) Same() bool { return len(r.Changes) == 0 }
 
-// Count is how many lines have an effect.
+// Count is how many items have an effect.
 func (r *Report) Count(e prove.Effect) int {
 	n := 0
-	for _, g := range r.Groups {
-		for _, l := range g.Lines {
-			if l.Effect == e {
-				n++
-			}
+	for _, x := range r.Items {
+		if x.Effect == e {
+			n++
 		}
 	}
 	return n
@@ -83,88 +93,6 @@ func Meaning(ctx context.Context, sides Sides, limits prove.Limits) (*Report, er
 		}
 		r.Changes = append(r.Changes, list...)
 	}
-	r.group()
+	r.Items = items(r.Changes)
 	return r, nil
-}
-
-// group sorts the changes into lines by policy: opened before closed, and IPv6
-// beside IPv4.
-func (r *Report) group() {
-	byPolicy := map[string]*Group{}
-	for _, c := range r.Changes {
-		g := byPolicy[c.Policy]
-		if g == nil {
-			g = &Group{Policy: c.Policy}
-			byPolicy[c.Policy] = g
-			r.Groups = append(r.Groups, g)
-		}
-		g.Lines = append(g.Lines, lines(c)...)
-	}
-	for _, g := range r.Groups {
-		g.joinFamilies()
-		order := []prove.Effect{prove.Opened, prove.Closed, prove.Other}
-		slices.SortStableFunc(g.Lines, func(a, b *Line) int {
-			return cmp.Or(cmp.Compare(slices.Index(order, a.Effect), slices.Index(order, b.Effect)),
-				strings.Compare(strings.Join(a.Ports, ","), strings.Join(b.Ports, ",")))
-		})
-	}
-	slices.SortStableFunc(r.Groups, func(a, b *Group) int {
-		if (a.Policy == "") != (b.Policy == "") {
-			return cmp.Compare(b.Policy, a.Policy)
-		}
-		return 0
-	})
-}
-
-// lines are a change as lines: one for each source, one for all but some.
-func lines(c *prove.Change) []*Line {
-	base := Line{Effect: c.Effect, Families: []packet.Family{c.Family}, Ports: c.Ports, Example: c.Example, Any: c.AllBut}
-	for _, f := range c.Fields {
-		base.Notes = append(base.Notes, f.Name+" "+shorten(f.Values))
-	}
-	if text := c.Conntrack(); text != "" {
-		base.Notes = append(base.Notes, text)
-	}
-	if len(c.Hooks) == 1 && c.Hooks[0] == packet.Input {
-		base.Notes = append(base.Notes, "to the host itself, as docker-proxy gets its traffic")
-	}
-	if c.AllBut {
-		base.Who = "any"
-		if len(c.Sources) > 0 {
-			base.Who = "any but " + shorten(c.Sources)
-		}
-		return []*Line{&base}
-	}
-	var list []*Line
-	for _, s := range c.Sources {
-		l := base
-		l.Who = s
-		list = append(list, &l)
-	}
-	return list
-}
-
-// joinFamilies makes one line of two that differ in their family alone.
-func (g *Group) joinFamilies() {
-	index := map[string]*Line{}
-	g.Lines = slices.DeleteFunc(g.Lines, func(l *Line) bool {
-		key := strings.Join([]string{string(l.Effect), l.Who, strings.Join(l.Ports, ","), strings.Join(l.Notes, ",")}, "\x00")
-		first := index[key]
-		if first == nil {
-			index[key] = l
-			return false
-		}
-		first.Families = append(first.Families, l.Families...)
-		return true
-	})
-}
-
-// shorten lists the first few of many.
-func shorten(values []string) string {
-	const most = 12
-	if len(values) > most {
-		rest := len(values) - most
-		return strings.Join(values[:most], ", ") + " and " + plural(rest, "more", "more")
-	}
-	return strings.Join(values, ", ")
 }

@@ -42,7 +42,6 @@ func ExampleMeaning() {
 	// Output:
 	// 2 changes of meaning: 1 opened, 1 closed.
 	//
-	// policy admin
-	//   + 198.51.100.7 → 8080/tcp
-	//   - 192.0.2.128/25 → 8080/tcp
+	// 1. + 198.51.100.7 → policy admin: tcp port 8080
+	// 2. - 192.0.2.128/25 → policy admin: tcp port 8080
 }

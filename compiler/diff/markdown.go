@@ -9,8 +9,8 @@ import (
 
 // What a comment shows at once; more is folded.
 const (
-	openLines = 12     // lines of one policy
-	mostLines = 200    // lines of one policy, also folded
+	openItems = 12     // changes
+	mostItems = 200    // changes, also folded
 	mostBytes = 20_000 // of text diffs, for hosting sites cut comments at 65,536
 )
 
@@ -24,9 +24,7 @@ func (r *Report) Markdown() string {
 			fmt.Fprintf(&b, "> **%s**\n", code(l))
 		}
 	}
-	for _, g := range r.Groups {
-		g.markdown(&b)
-	}
+	r.itemsMarkdown(&b)
 	r.filesMarkdown(&b)
 	return b.String()
 }
@@ -36,40 +34,30 @@ func code(text string) string {
 	return strings.NewReplacer("*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "<", "&lt;", "`", "\\`", "|", `\|`).Replace(text)
 }
 
-func (g *Group) markdown(b *strings.Builder) {
-	folded := len(g.Lines) > openLines
-	title := code(g.title())
-	if folded {
-		fmt.Fprintf(b, "\n<details><summary><b>%s</b>: %s</summary>\n\n", title, g.counts())
-	} else {
-		fmt.Fprintf(b, "\n**%s**\n\n", title)
+func (r *Report) itemsMarkdown(b *strings.Builder) {
+	if len(r.Items) == 0 {
+		return
 	}
-	b.WriteString("| | who | port | |\n| --- | --- | --- | --- |\n")
-	for i, l := range g.Lines {
-		if i == mostLines {
-			fmt.Fprintf(b, "| | and %d more | | |\n", len(g.Lines)-i)
+	folded := len(r.Items) > openItems
+	if folded {
+		b.WriteString("\n<details><summary><b>The changes</b></summary>\n")
+	}
+	b.WriteString("\n| | | who | what |\n| ---: | --- | --- | --- |\n")
+	for i, x := range r.Items {
+		if i == mostItems {
+			fmt.Fprintf(b, "| | | and %d more | |\n", len(r.Items)-i)
 			break
 		}
-		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", map[prove.Effect]string{prove.Opened: "🟢 opened", prove.Closed: "🔴 closed",
-			prove.Other: "🟡 other"}[l.Effect], code(l.Who+l.family()), code(l.ports()), code(strings.Join(l.Notes, "; ")))
+		lines := x.lines()
+		for j := range lines {
+			lines[j] = code(lines[j])
+		}
+		fmt.Fprintf(b, "| %d | %s | %s | %s |\n", i+1, map[prove.Effect]string{prove.Opened: "🟢 opened", prove.Closed: "🔴 closed",
+			prove.Other: "🟡 other"}[x.Effect], code(x.sources()), strings.Join(lines, "<br>"))
 	}
 	if folded {
 		b.WriteString("\n</details>\n")
 	}
-}
-
-func (g *Group) counts() string {
-	n := map[prove.Effect]int{}
-	for _, l := range g.Lines {
-		n[l.Effect]++
-	}
-	var parts []string
-	for _, e := range []prove.Effect{prove.Opened, prove.Closed, prove.Other} {
-		if n[e] > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n[e], e))
-		}
-	}
-	return strings.Join(parts, ", ")
 }
 
 func (r *Report) filesMarkdown(b *strings.Builder) {

@@ -1,19 +1,22 @@
 package diff
 
 import (
-	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
-	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
 )
 
 var marks = map[prove.Effect]string{prove.Opened: "+", prove.Closed: "-", prove.Other: "~"}
 
-// Text is the report for a terminal: what opened to everybody first, then each
-// policy's changes, then the files.
-func (r *Report) Text() string {
+// Text is the report for a terminal: a warning for what opened to everybody, then each
+// change, then the files.
+func (r *Report) Text() string { return r.Shorten(len(r.Items), "") }
+
+// Shorten is Text with no more than this many changes. Where there are more, or a list
+// of sources is cut, it names the command that shows all.
+func (r *Report) Shorten(most int, all string) string {
 	var b strings.Builder
 	b.WriteString(r.Summary() + "\n")
 	for i, l := range r.loud() {
@@ -22,11 +25,21 @@ func (r *Report) Text() string {
 		}
 		fmt.Fprintf(&b, "WARNING: %s\n", l)
 	}
-	for _, g := range r.Groups {
-		fmt.Fprintf(&b, "\n%s\n", g.title())
-		for _, l := range g.Lines {
-			fmt.Fprintf(&b, "  %s %s\n", marks[l.Effect], l)
+	cut := false
+	for i, x := range r.Items {
+		if i == 0 {
+			b.WriteByte('\n')
 		}
+		if i == most {
+			fmt.Fprintf(&b, "and %s.\n", plural(len(r.Items)-i, "more change", "more changes"))
+			cut = true
+			break
+		}
+		cut = cut || x.cut()
+		fmt.Fprintf(&b, "%d. %s %s", i+1, marks[x.Effect], x.text())
+	}
+	if cut && all != "" {
+		fmt.Fprintf(&b, "All of it: %s\n", all)
 	}
 	for _, f := range r.Files {
 		if f.Unified != "" {
@@ -34,6 +47,20 @@ func (r *Report) Text() string {
 		}
 	}
 	return b.String()
+}
+
+// cut reports whether not all of its sources are named.
+func (x *Item) cut() bool {
+	return slices.ContainsFunc(x.Who, func(s Sources) bool { return s.Phrase.Len() > mostNames })
+}
+
+// text is an item in one line, or with several targets each in its own.
+func (x *Item) text() string {
+	lines := x.lines()
+	if len(lines) == 1 {
+		return x.sources() + " → " + lines[0] + "\n"
+	}
+	return x.sources() + "\n     → " + strings.Join(lines, "\n     → ") + "\n"
 }
 
 // Summary is the report in one line.
@@ -67,48 +94,15 @@ func (r *Report) textChanged() bool {
 	return false
 }
 
-// loud are the ports that everybody, or everybody but some, can reach now.
+// loud are the changes that let everybody, or everybody with exceptions, in.
 func (r *Report) loud() []string {
 	var list []string
-	for _, g := range r.Groups {
-		for _, l := range g.Lines {
-			if l.Effect == prove.Opened && l.Any && len(l.Ports) > 0 {
-				list = append(list, fmt.Sprintf("%s: %s can now be reached from %s%s", g.title(), l.ports(), l.Who, l.family()))
-			}
+	for _, x := range r.Items {
+		if x.loud() {
+			list = append(list, fmt.Sprintf("%s can now reach %s", x.sources(), strings.Join(x.lines(), "; ")))
 		}
 	}
 	return list
-}
-
-func (g *Group) title() string {
-	if g.Policy == "" {
-		return "what no policy names"
-	}
-	return "policy " + g.Policy
-}
-
-// String writes a line without its effect.
-func (l *Line) String() string {
-	text := fmt.Sprintf("%s%s → %s", l.Who, l.family(), l.ports())
-	if len(l.Notes) > 0 {
-		text += " (" + strings.Join(l.Notes, "; ") + ")"
-	}
-	return text
-}
-
-// family is said where the source does not show it.
-func (l *Line) family() string {
-	if !strings.HasPrefix(l.Who, "any") || len(l.Families) > 1 {
-		return ""
-	}
-	return fmt.Sprintf(" IPv%d", l.Families[0])
-}
-
-func (l *Line) ports() string {
-	if len(l.Ports) == 0 {
-		return "every port"
-	}
-	return shorten(l.Ports)
 }
 
 func plural(n int, one, many string) string {
@@ -116,47 +110,4 @@ func plural(n int, one, many string) string {
 		return "1 " + one
 	}
 	return fmt.Sprintf("%d %s", n, many)
-}
-
-// JSON is the report for programs: every change in full, with its boxes.
-func (r *Report) JSON() ([]byte, error) {
-	type change struct {
-		Family  packet.Family       `json:"family"`
-		Hooks   []packet.Hook       `json:"chains"`
-		Effect  prove.Effect        `json:"effect"`
-		Policy  string              `json:"policy,omitempty"`
-		Sources []string            `json:"sources"`
-		AllBut  bool                `json:"all_but,omitempty"`
-		Ports   []string            `json:"ports,omitempty"`
-		Bounds  map[string][]string `json:"bounds,omitempty"`
-		Old     string              `json:"old"`
-		New     string              `json:"new"`
-		Example string              `json:"example"`
-	}
-	out := struct {
-		Same     bool              `json:"same"`
-		Families []packet.Family   `json:"families"`
-		Changes  []change          `json:"changes"`
-		Files    map[string]string `json:"files,omitempty"`
-	}{Same: r.Same(), Families: r.Families, Changes: []change{}}
-	for _, c := range r.Changes {
-		x := change{c.Family, c.Hooks, c.Effect, c.Policy, c.Sources, c.AllBut, c.Ports, nil, c.Old.String(), c.New.String(), c.Example.String()}
-		for _, f := range c.Fields {
-			if x.Bounds == nil {
-				x.Bounds = map[string][]string{}
-			}
-			x.Bounds[f.Name] = f.Values
-		}
-		out.Changes = append(out.Changes, x)
-	}
-	for _, f := range r.Files {
-		if f.Unified != "" {
-			if out.Files == nil {
-				out.Files = map[string]string{}
-			}
-			out.Files[f.Name] = f.Unified
-		}
-	}
-	text, err := json.MarshalIndent(out, "", "  ")
-	return append(text, '\n'), err
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/seawall/seawall/compiler/address"
 	"github.com/seawall/seawall/compiler/diagram"
 	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/meaning"
@@ -38,6 +39,7 @@ const (
 // of a pair are disjoint, and together they are exactly the difference of its
 // meanings: what is in none has the verdict that it had.
 type Change struct {
+	Severity
 	Family   packet.Family
 	Hooks    []packet.Hook
 	Effect   Effect
@@ -45,11 +47,17 @@ type Change struct {
 	Policy   string // the policy whose scope the packets are in, "" for none
 	Sources  []string
 	AllBut   bool           // Sources are those that are left alone
-	Ports    []string       // original ports as a policy has them; none: any
-	Fields   []packet.Field // what binds the packets beyond sources, ports and conntrack
-	Example  packet.Packet
+	Who      address.Phrase // the sources as people write them
+	Clauses  []Clause       // what the sources gain or lose, in words
+	// Unnamed says that the change is a part of one that is about all that no policy
+	// names, of new connections.
+	Unnamed bool
+	Ports   []string       // original ports as a policy has them; none: any
+	Fields  []packet.Field // what binds the packets beyond sources, ports and conntrack
+	Example packet.Packet
 
-	parts []part
+	parts  []part
+	source diagram.Set
 }
 
 // part is one box of a change.
@@ -81,9 +89,14 @@ func Changes(ctx context.Context, before, after Side, family packet.Family, limi
 				return err
 			}
 			if a != b {
-				collected.collect(hook, q.Disagree(a, b, agreement(before, after)), newScopes(q, hook, before, after))
+				at := newScopes(q, hook, before, after)
+				if collected.scopes == nil || hook == packet.Forward {
+					collected.scopes = at
+				}
+				collected.collect(hook, q.Disagree(a, b, agreement(before, after)), at)
 			}
 		}
+		collected.describe()
 		return nil
 	})
 	if err != nil {
@@ -131,6 +144,7 @@ func externals(q *question, sides ...Side) diagram.Set {
 type changes struct {
 	q         *question
 	externals diagram.Set
+	scopes    *scopes // those of FORWARD, if a change is there; nil before the first change
 	list      []*Change
 	index     map[string]*Change
 }
@@ -176,15 +190,59 @@ func (c *changes) add(x part, policy string) {
 		found = &Change{Family: c.q.space.Family, Effect: effect, Old: x.old, New: x.new, Policy: policy,
 			Fields: c.bounds(x, rest, hasPorts), Example: c.q.space.Example(x.hook, &x.box)}
 		found.Sources, found.AllBut = c.q.fewest(x.box[packet.Source])
+		found.Who, found.source = phraseOf(c.q.space, x.box[packet.Source]), x.box[packet.Source]
+		found.Severity = severityOf(c.q.space, &x.box, x.old, x.new)
 		c.index[name] = found
 		c.list = append(c.list, found)
 	}
 	found.parts = append(found.parts, x)
+	if s := severityOf(c.q.space, &x.box, x.old, x.new); s.Compare(found.Severity) < 0 {
+		found.Severity = s
+	}
 	if !slices.Contains(found.Hooks, x.hook) {
 		found.Hooks = append(found.Hooks, x.hook)
 	}
 	if hasPorts {
 		found.addPorts(x.box)
+	}
+}
+
+// describe words the changes, and finds those that are about all that no policy names.
+func (c *changes) describe() {
+	words := &describer{question: c.q, externals: c.externals, scopes: c.scopes}
+	type unnamed struct {
+		list  []*Change
+		boxes []diagram.Box
+	}
+	groups := map[string]*unnamed{}
+	for _, x := range c.list {
+		for i := range x.parts {
+			x.parts[i].box[packet.Source] = nil // all have the same, which a change says once
+		}
+		x.Clauses = words.both(x.parts)
+		if x.Policy == "" {
+			key := fmt.Sprint(x.Effect, coarse(x.Old), coarse(x.New), (&diagram.Box{packet.Source: x.source}).Key())
+			if groups[key] == nil {
+				groups[key] = &unnamed{}
+			}
+			g := groups[key]
+			g.list = append(g.list, x)
+			for _, p := range x.parts {
+				if p.hook == packet.Forward {
+					g.boxes = append(g.boxes, p.box)
+				}
+			}
+		}
+		for i := range x.parts {
+			x.parts[i].box[packet.Source] = x.source
+		}
+	}
+	for _, g := range groups {
+		list := words.ofAspect(forth, g.boxes)
+		all := len(list) == 1 && list[0].unnamed
+		for _, x := range g.list {
+			x.Unnamed = all && slices.Contains(x.Hooks, packet.Forward)
+		}
 	}
 }
 
@@ -279,6 +337,12 @@ func coarse(v packet.Verdict) string {
 		return packet.Deny.String()
 	}
 	return v.String()
+}
+
+// Verdicts says what becomes of the packets: "deny → reject", "pass → accept".
+func (c *Change) Verdicts() string {
+	old, fresh := inWords(c.Old, c.New)
+	return old + " → " + fresh
 }
 
 // inWords are the verdicts of a change, coarse unless that makes them the same.

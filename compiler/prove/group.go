@@ -16,29 +16,30 @@ type differing struct {
 	*question
 	policy *Policy
 	table  *iptables.Table
-	scopes *scopes // nil before the first difference
+	scopes *scopes // those of FORWARD, if a difference is there; nil before the first
 	parts  []part
 }
 
 // add lists the boxes of a diagram of differences, a policy's scope at a time, and
 // what comes from outside apart from the rest: other lines decide about it.
 func (d *differing) add(hook packet.Hook, differ diagram.Differences) {
-	if d.scopes == nil {
-		d.scopes = newScopes(d.question, Side{Policy: d.policy.doc}, Side{})
+	at := newScopes(d.question, hook, Side{Policy: d.policy.doc}, Side{})
+	if d.scopes == nil || hook == packet.Forward {
+		d.scopes = at
 	}
 	outside := meaning.NewReader(d.Store, d.space, d.policy.doc, d.policy.lists[d.space.Family]).External()
 	sides := []diagram.Box{{packet.In: outside}, {packet.In: outside.Complement(d.Max(packet.In))}}
 	differ.Boxes(func(b *diagram.Box, pair diagram.Pair) {
 		for _, side := range sides {
 			if part, ok := b.And(side); ok {
-				d.split(hook, part, pair)
+				d.split(hook, at, part, pair)
 			}
 		}
 	})
 }
 
-func (d *differing) split(hook packet.Hook, b diagram.Box, pair diagram.Pair) {
-	d.Within(d.scopes.owner, b, func(b *diagram.Box, _ uint32) {
+func (d *differing) split(hook packet.Hook, at *scopes, b diagram.Box, pair diagram.Pair) {
+	d.Within(at.owner, b, func(b *diagram.Box, _ uint32) {
 		d.parts = append(d.parts, part{d.space, hook, *b, packet.Verdict(pair.A), packet.Verdict(pair.B)})
 	})
 }
@@ -71,7 +72,7 @@ func (d *differing) grouped() []*Difference {
 		words := &describer{question: d.question, externals: g.lines.External(), scopes: d.scopes}
 		for _, x := range g.list {
 			for _, l := range x.Lines {
-				l.describe(words)
+				l.Clauses = words.both(l.parts)
 			}
 		}
 	}
@@ -135,24 +136,6 @@ func (l *Line) add(x *part) {
 	l.parts = append(l.parts, *x)
 	if !slices.Contains(l.Hooks, x.hook) {
 		l.Hooks = append(l.Hooks, x.hook)
-	}
-}
-
-// describe words the packets of a line, of each hook the same once.
-func (l *Line) describe(words *describer) {
-	byHook := map[packet.Hook][]diagram.Box{}
-	for _, x := range l.parts {
-		byHook[x.hook] = append(byHook[x.hook], x.box)
-	}
-	for _, hook := range l.Hooks {
-		for _, c := range words.clauses(byHook[hook]) {
-			if hook == packet.Input && len(l.Hooks) == 1 {
-				c.Notes = append(c.Notes, "to the host itself")
-			}
-			if !slices.ContainsFunc(l.Clauses, func(x Clause) bool { return x.String() == c.String() }) {
-				l.Clauses = append(l.Clauses, c)
-			}
-		}
 	}
 }
 

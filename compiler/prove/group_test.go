@@ -121,7 +121,7 @@ policy "b" {
 	for _, d := range result.Differences {
 		kinds = append(kinds, d.Kind)
 	}
-	if !slices.Equal(kinds, []prove.Kind{prove.OpensNew, prove.AnotherWay}) {
+	if !slices.Equal(kinds, []prove.Kind{prove.OpensNew, prove.AnotherNew}) {
 		t.Errorf("the kinds are %v", kinds)
 	}
 	var lines []string
@@ -147,7 +147,7 @@ func TestSeverityOrder(t *testing.T) {
 	want := []prove.Severity{
 		{Kind: prove.OpensNew, Share: 1, Ports: 1}, {Kind: prove.OpensNew, Share: 1, Ports: 0.1}, {Kind: prove.OpensNew, Share: 0.5, Ports: 1},
 		{Kind: prove.OpensOld, Share: 1, Ports: 1}, {Kind: prove.Unsure}, {Kind: prove.ClosesNew, Share: 1}, {Kind: prove.ClosesNew},
-		{Kind: prove.ClosesOld}, {Kind: prove.AnotherWay, Share: 1}, {Kind: prove.Oddity, Share: 1, Ports: 1},
+		{Kind: prove.ClosesOld}, {Kind: prove.AnotherNew, Share: 1}, {Kind: prove.AnotherOld, Share: 1}, {Kind: prove.Oddity, Share: 1, Ports: 1},
 	}
 	got := slices.Clone(want)
 	rand.New(rand.NewPCG(1, 2)).Shuffle(len(got), func(i, j int) { got[i], got[j] = got[j], got[i] })

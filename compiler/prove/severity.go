@@ -20,7 +20,8 @@ const (
 	Unsure                 // what becomes of the packets cannot be decided
 	ClosesNew              // new connections do not get through that should
 	ClosesOld              // packets of other connections do not
-	AnotherWay             // through in another way, or denied in another way
+	AnotherNew             // new connections are let through, or denied, in another way
+	AnotherOld             // packets of other connections are
 	Oddity                 // packets that are INVALID, UNTRACKED or RELATED
 )
 
@@ -63,7 +64,7 @@ func kindOf(classes diagram.Set, should, is packet.Verdict) Kind {
 		return Oddity
 	}
 	decided := func(v packet.Verdict) bool { return v.IsOpen() || v.IsClosed() }
-	kind := AnotherWay
+	kind := AnotherNew
 	switch effect := effectOf(should, is); {
 	case effect == Opened:
 		kind = OpensNew
@@ -72,7 +73,7 @@ func kindOf(classes diagram.Set, should, is packet.Verdict) Kind {
 	case !decided(should) || !decided(is):
 		return Unsure
 	}
-	if kind != AnotherWay && !fresh {
+	if !fresh {
 		kind++
 	}
 	return kind

@@ -17,6 +17,8 @@ type Clause struct {
 	Who   address.Phrase
 	Ports string   // "tcp ports 80, 443 and 8000-8010"
 	Notes []string // what else binds the packets
+
+	unnamed bool // all that no policy names
 }
 
 // mostNames is how many addresses a clause names.
@@ -62,6 +64,29 @@ type describer struct {
 	*question
 	externals diagram.Set // coming in on them goes without saying
 	scopes    *scopes     // nil where no policy says what is named
+}
+
+// both describes parts of both hooks; what is the same at each is said once.
+func (d *describer) both(parts []part) []Clause {
+	var list []Clause
+	for _, hook := range packet.Hooks {
+		var boxes []diagram.Box
+		for _, x := range parts {
+			if x.hook == hook {
+				boxes = append(boxes, x.box)
+			}
+		}
+		for _, c := range d.clauses(boxes) {
+			if slices.ContainsFunc(list, func(x Clause) bool { return x.String() == c.String() }) {
+				continue
+			}
+			if hook == packet.Input {
+				c.Notes = append(c.Notes, "to the host itself, as docker-proxy gets its traffic")
+			}
+			list = append(list, c)
+		}
+	}
+	return list
 }
 
 // clauses describes boxes, which must have no packet in common.
@@ -145,7 +170,7 @@ func (d *describer) unnamed(boxes []diagram.Box) (Clause, bool) {
 	if all := d.Fix(d.Build([]diagram.Item{outside, nowhere}), packet.Conntrack, fresh); these != all {
 		return Clause{}, false
 	}
-	return Clause{Who: phraseOf(d.space, boxes[0][packet.Source]), Ports: "everything that no policy names"}, true
+	return Clause{Who: phraseOf(d.space, boxes[0][packet.Source]), Ports: "everything that no policy names", unnamed: true}, true
 }
 
 // clause describes one box.
