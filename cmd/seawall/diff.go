@@ -42,6 +42,11 @@ rules file (iptables-save, seawall.sh, ...), or a folder of compiled files. With
 --git, OLD is the same PATH at that revision, also where it had another name; what
 is new, or is gone, is compared with no rules.
 
+What has one cause is one numbered change, the worst first: the same sources that
+gain or lose several ports, or others that gain or lose the same. In JSON, "items"
+are these, each with its sources in full as networks and their exceptions, and with
+the places of its parts in "changes", which are a policy and a family each.
+
 Exit 0 when both mean the same, 2 when not.`,
 		Example: `  seawall diff old.hcl new.hcl
   seawall diff --git origin/main policies --format markdown

@@ -29,10 +29,11 @@ iptables-restore, seawall.sh, or - for standard input. A file that has FORWARD
 or INPUT is judged whole: rules before the jump to DOCKER-USER count, and so
 does a jump that is missing. A restore file is judged by its chains.
 
-Where the two differ, the packets are listed, each group with an example, what
-the policy says and where, what the file says and which line; and the commands
-that show the example's way through both. Exit 0 when they mean the same, 2
-when they differ or when that cannot be decided.`,
+Where the two differ, each rule of the file that makes a difference, or the lack
+of one, is listed, the worst first: whom it lets in or keeps out of which ports,
+what the policy says and where, what the file says and which line, an example,
+and the command that shows its way through both. Exit 0 when they mean the same,
+2 when they differ or when that cannot be decided.`,
 		Example: `  iptables-save | seawall verify policy.hcl --rules -
   seawall verify policy.hcl --rules /etc/sysconfig/iptables --rules /etc/sysconfig/ip6tables`,
 		Args: onePath,

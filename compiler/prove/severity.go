@@ -29,7 +29,7 @@ const (
 type Severity struct {
 	Kind  Kind
 	Share float64 // of the family's addresses that send them
-	Ports float64 // of the ports of tcp and udp that they are sent to
+	Ports float64 // of the ports of tcp and udp that they are sent to; tcp weighs more
 }
 
 // Compare orders severities, the worst first.
@@ -41,9 +41,9 @@ func (s Severity) Compare(t Severity) int {
 // another.
 func severityOf(s *packet.Space, b *diagram.Box, should, is packet.Verdict) Severity {
 	protocols := 0.0
-	for _, p := range []packet.Protocol{packet.TCP, packet.UDP} {
+	for p, weight := range map[packet.Protocol]float64{packet.TCP: 0.6, packet.UDP: 0.4} {
 		if b[packet.Proto].Has(diagram.Small(int(p))) {
-			protocols += 0.5
+			protocols += weight
 		}
 	}
 	return Severity{kindOf(b[packet.Conntrack], should, is), share(b, s, packet.Source), protocols * share(b, s, packet.OrigPort)}
