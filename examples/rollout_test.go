@@ -104,7 +104,7 @@ func TestPreCommitHook(t *testing.T) {
 		t.Errorf("a policy that was not compiled:\n%s", out)
 	}
 	out := r.must("make build && git add . && git commit -m second")
-	if !strings.Contains(out, "+ 192.168.0.2 → 8080/tcp") || !strings.Contains(out, "- 192.168.0.1 → 8080/tcp") {
+	if !strings.Contains(out, "+ 192.168.0.2 → policy admin: tcp port 8080") || !strings.Contains(out, "- 192.168.0.1 → policy admin: tcp port 8080") {
 		t.Errorf("the change of meaning is not said:\n%s", out)
 	}
 	r.policy("192.168.0.300")
@@ -143,7 +143,7 @@ func TestPullRequestWorkflow(t *testing.T) {
 	r.must("make build && git commit -qam change")
 	r.must(steps["Check"])
 	r.must(steps["Diff"])
-	if got := r.must("cat comment.md"); !strings.Contains(got, "| 🟢 opened | 192.168.0.2 | 8080/tcp |") {
+	if got := r.must("cat comment.md"); !strings.Contains(got, "| 🟢 opened | 192.168.0.2 | policy admin: tcp port 8080 |") {
 		t.Errorf("the comment:\n%s", got)
 	}
 	r.policy("192.168.0.300")
