@@ -1,0 +1,181 @@
+package page
+
+import (
+	"fmt"
+	"html/template"
+	"strings"
+
+	"github.com/seawall/seawall/compiler/address"
+	"go4.org/netipx"
+)
+
+// How much of a list is seen at once, and how much of it a page has at all.
+const (
+	seenWords = 8
+	mostWords = 5000
+)
+
+// seenInRow is how much of a list is seen in a row that links to the whole.
+const seenInRow = 3
+
+// List writes a list for HTML: a short one as it is; of a long one the rest is there
+// to be opened.
+func List(values []string) template.HTML {
+	return template.HTML(listed(values, asHTML))
+}
+
+// Phrase writes a set of addresses for HTML, with what is long to be opened.
+func Phrase(p address.Phrase) template.HTML { return template.HTML(phrase(p, asHTML)) }
+
+// MarkdownList and MarkdownPhrase do the same for a line of Markdown, or the cell of a
+// table: hosting sites show what is folded as they do in HTML.
+func MarkdownList(values []string) string { return listed(values, asMarkdown) }
+
+// MarkdownPhrase writes a set of addresses.
+func MarkdownPhrase(p address.Phrase) string { return phrase(p, asMarkdown) }
+
+// PhraseLinked is a short form of a set of addresses that links to the place on the page
+// where it stands in full.
+func PhraseLinked(p address.Phrase, anchor string) template.HTML {
+	f := asHTML
+	f.seen, f.fold = seenInRow, func(title string, _ []string) string {
+		return "<a href=\"#" + anchor + "\">" + template.HTMLEscapeString(title) + "</a>"
+	}
+	return template.HTML(phrase(p, f))
+}
+
+// MarkdownPhraseLinked does the same in Markdown.
+func MarkdownPhraseLinked(p address.Phrase, anchor string) string {
+	f := asMarkdown
+	f.seen, f.fold = seenInRow, func(title string, _ []string) string { return "[" + title + "](#" + anchor + ")" }
+	return phrase(p, f)
+}
+
+// Fold is a list that has to be opened.
+func Fold(values []string, title string) template.HTML {
+	return template.HTML(asHTML.fold(title, values))
+}
+
+// MarkdownFold is the same in Markdown.
+func MarkdownFold(values []string, title string) string { return asMarkdown.fold(title, values) }
+
+// form is how a list is written.
+type form struct {
+	seen int
+	code func(string) string
+	fold func(title string, values []string) string
+}
+
+var asHTML = form{
+	seen: seenWords,
+	code: func(text string) string { return "<code>" + template.HTMLEscapeString(Visible(text)) + "</code>" },
+	fold: func(title string, values []string) string {
+		shown, rest := cut(values)
+		var b strings.Builder
+		fmt.Fprintf(&b, "<details class=\"more\"><summary>%s</summary><div class=\"addresses\">", template.HTMLEscapeString(title))
+		for _, v := range shown {
+			b.WriteString(template.HTMLEscapeString(Visible(v)) + "\n")
+		}
+		return b.String() + rest + "</div></details>"
+	},
+}
+
+var asMarkdown = form{
+	seen: seenWords,
+	code: Code,
+	fold: func(title string, values []string) string {
+		shown, rest := cut(values)
+		var list []string
+		for _, v := range shown {
+			list = append(list, Code(v))
+		}
+		return "<details><summary>" + Text(title) + "</summary> " + strings.Join(append(list, rest), "<br>") + "</details>"
+	},
+}
+
+// cut leaves out what is too much for any page, and says so.
+func cut(values []string) (shown []string, rest string) {
+	if len(values) <= mostWords {
+		return values, ""
+	}
+	return values[:mostWords], fmt.Sprintf("%s more are too many for a page; the JSON format has them all.", Count(len(values)-mostWords))
+}
+
+func listed(values []string, f form) string {
+	shown := values
+	if len(values) > f.seen+1 {
+		shown = values[:f.seen]
+	}
+	list := make([]string, len(shown))
+	for i, v := range shown {
+		list[i] = f.code(v)
+	}
+	text := strings.Join(list, ", ")
+	if rest := values[len(shown):]; len(rest) > 0 {
+		text += " " + f.fold(andMore(len(rest)), rest)
+	}
+	return text
+}
+
+func andMore(n int) string { return "and " + Count(n) + " more" }
+
+func phrase(p address.Phrase, f form) string {
+	if len(p) == 0 {
+		return "nobody"
+	}
+	shown := p
+	if p.Len() > f.seen+1 {
+		shown = nil
+		for n := 0; len(shown) < len(p) && (n == 0 || n+p[len(shown):][:1].Len() <= f.seen); {
+			n += p[len(shown):][:1].Len()
+			shown = p[:len(shown)+1]
+		}
+	}
+	between := ", "
+	var list []string
+	for _, part := range shown {
+		text := address.Word(part.Base)
+		if text != "everybody" {
+			text = f.code(text)
+		}
+		if len(part.Except) > 0 {
+			between = "; "
+			text += " except " + listed(words(part.Except), f)
+		}
+		list = append(list, text)
+	}
+	text := strings.Join(list, between)
+	if rest := p[len(shown):]; len(rest) > 0 {
+		var more []string
+		for i := range rest {
+			more = append(more, rest[i:i+1].String())
+		}
+		text += " " + f.fold(andMore(len(rest)), more)
+	}
+	return text
+}
+
+func words(list []netipx.IPRange) []string {
+	out := make([]string, len(list))
+	for i, r := range list {
+		out[i] = address.Word(r)
+	}
+	return out
+}
+
+// Count writes a number with its thousands apart.
+func Count(n int) string {
+	text := fmt.Sprint(n)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}
+
+// Plural is a number of things.
+func Plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return Count(n) + " " + many
+}
