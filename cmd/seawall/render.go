@@ -15,11 +15,12 @@ func renderCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "render [PATH]",
 		Short: "Write the policy for people: a page of who may reach which port",
-		Long: `Write the policy for people: who may reach which port, the way of a packet through
-the host's chains, and a picture of the address space of the sources.
+		Long: `Write the policy for people: what the host lets in, who may reach which port over
+IPv4 and over IPv6, every policy with its rules, and the way of a packet through
+the host's chains. An HTML page is one file that loads nothing.
 
-The proof works out who gets in, so the guard and nested policies are taken into
-account.`,
+Who gets in is worked out by the proof, not read off the blocks: the guard and
+nested policies are in it.`,
 		Example: `  seawall render policies > POLICY.md
   seawall render --format html > policy.html`,
 		Args: onePath,

@@ -25,8 +25,8 @@ policy "admin" {
 }
 `
 
-// A policy as a page for people. The picture of a packet's way, which follows, is
-// left out here.
+// A policy as a page for people: how it begins. Each policy with its rules follows,
+// and the host's settings.
 func ExampleMake() {
 	loaded, diags := schema.Parse("policy.hcl", []byte(dashboard), schema.Options{})
 	if diags.HasErrors() {
@@ -36,23 +36,21 @@ func ExampleMake() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	text, _, _ := strings.Cut(page.Markdown(), "\n## The way of a packet")
+	text, _, _ := strings.Cut(page.Markdown(), "\n## Policies")
 	fmt.Print(text)
 	// Output:
 	// # Who may reach what: policy.hcl
 	//
-	// Traffic from outside arrives on `eth0`. What no policy names is dropped.
+	// 1 policy names 1 port that Docker may publish. Traffic from outside arrives on `eth0`.
 	//
-	// ## Ports
+	// - **Open to some**, 1 port: [admin](#policy-admin) `8080/tcp` (IPv4 only)
+	// - **Any other port**: dropped on its way to a container, in IPv4 and IPv6; at docker-proxy, the host's own INPUT rules decide
 	//
-	// | policy | port | | who | log |
+	// ## Who reaches what
+	//
+	// | policy | ports | IPv4 | IPv6 | everybody else |
 	// | --- | --- | --- | --- | --- |
-	// | **admin**<br>The dashboard | 8080/tcp | **allow** | 192.0.2.0/30<br>but not 192.0.2.3 |  |
-	// |  |  | deny | everybody else | |
+	// | [admin](#policy-admin) | `8080/tcp` | `192.0.2.0/31`, `192.0.2.2` | nobody | dropped |
 	//
-	// ## Who gets in, all rules taken together
-	//
-	// | policy | IPv4 | IPv6 |
-	// | --- | --- | --- |
-	// | admin | 192.0.2.0/31, 192.0.2.2 | nobody |
+	// This is the outcome of all rules together, the guard and narrower policies included.
 }

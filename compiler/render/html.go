@@ -5,30 +5,125 @@ import (
 	"fmt"
 	"html/template"
 	"strings"
+
+	"github.com/seawall/seawall/compiler/packet"
+	"github.com/seawall/seawall/compiler/page"
 )
 
 //go:embed page.html
 var pageText string
 
-var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"join": joined, "list": func(values []string) string { return strings.Join(values, ", ") },
-	"way": (*Page).wayHTML, "bars": Strip.html,
-}).Parse(pageText))
+var pageTemplate = page.Template("policy", pageText, template.FuncMap{
+	"way": (*Page).wayHTML, "cell": (*Policy).cell, "full": (*Policy).full, "decides": (*Page).decidesHTML,
+	"sources": (*Page).sourcesHTML, "families": func() []packet.Family { return packet.Families },
+	"rowOf": func(p *Page, r Row) any {
+		return struct {
+			Page *Page
+			Row  Row
+		}{p, r}
+	},
+	"short": short, "some": some, "rest": func(list []*Policy) int { return len(list) - len(some(list)) },
+})
 
 // HTML is the page as one file that needs no other and no network.
 func (p *Page) HTML() (string, error) {
-	var b strings.Builder
-	if err := pageTemplate.Execute(&b, p); err != nil {
+	text, err := page.Write(pageTemplate, p)
+	if err != nil {
 		return "", fmt.Errorf("the page cannot be written: %w", err)
 	}
-	return b.String(), nil
+	return text, nil
 }
 
-// UnlistedText says in a sentence what happens to what no policy names.
-func (h Host) UnlistedText() string { return h.unlisted() }
+// mostInSummary is how many policies of a kind the summary names.
+const mostInSummary = 6
 
-// Remarks says what else holds for the whole host.
-func (h Host) Remarks() string { return h.remarks(joined) }
+func some(list []*Policy) []*Policy {
+	if len(list) > mostInSummary+1 {
+		return list[:mostInSummary]
+	}
+	return list
+}
+
+// cell is who gets in over a family, in the row of a table.
+func (p *Policy) cell(f packet.Family, h Host) template.HTML {
+	r := p.reach(f)
+	if r == nil {
+		return template.HTML("<span class=\"soft\">" + template.HTMLEscapeString(p.absent(f).Short(h)) + "</span>")
+	}
+	text := page.PhraseLinked(r.Phrase, page.Anchor("policy", p.Name))
+	switch r.openness() {
+	case ToEverybody:
+		return "<strong>" + text + "</strong>"
+	case ToNobody:
+		return "<span class=\"soft\">" + text + "</span>"
+	}
+	return text
+}
+
+// full is the same with all there is.
+func (p *Policy) full(f packet.Family, all *Page) template.HTML {
+	if r := p.reach(f); r != nil {
+		return page.Phrase(r.Phrase)
+	}
+	o := p.absent(f)
+	return template.HTML(template.HTMLEscapeString(o.Where)+": ") + all.decidesHTML(*o)
+}
+
+// Short says in few words what decides.
+func (o *Outside) Short(h Host) string {
+	switch {
+	case o == nil:
+		return ""
+	case o.Unlisted:
+		return "unlisted: " + h.UnlistedShort()
+	case len(o.Policies) == 1 && o.All:
+		return "policy " + o.Policies[0]
+	}
+	return "other policies"
+}
+
+// decidesHTML says what decides elsewhere.
+func (p *Page) decidesHTML(o Outside) template.HTML {
+	if o.Unlisted {
+		return template.HTML(template.HTMLEscapeString(p.Host.NotListed()))
+	}
+	var list []string
+	for _, name := range o.Policies {
+		list = append(list, link("policy", name))
+	}
+	return template.HTML(strings.Join(list, ", ") + template.HTMLEscapeString(o.rest(p.Host)))
+}
+
+// rest says what is left where other policies decide about a part.
+func (o Outside) rest(h Host) string {
+	if o.All || strings.HasPrefix(o.Where, "narrower") {
+		return ""
+	}
+	return ", and where none of them names the port: " + h.UnlistedShort()
+}
+
+func link(kind, name string) string {
+	return "<a href=\"#" + page.Anchor(kind, name) + "\">" + template.HTMLEscapeString(name) + "</a>"
+}
+
+// sourcesHTML is a list of sources as it was written.
+func (p *Page) sourcesHTML(list Sources) template.HTML {
+	var out []string
+	for _, s := range list.Named() {
+		switch {
+		case s.Any:
+			out = append(out, "everybody")
+		case s.Set != "":
+			out = append(out, "set "+link("set", s.Set))
+		default:
+			out = append(out, string(page.Fold(s.Entries(), s.Text)))
+		}
+	}
+	if written := list.Written(); len(written) > 0 {
+		out = append(out, string(page.List(written)))
+	}
+	return template.HTML(strings.Join(out, ", "))
+}
 
 // wayHTML is a column of the packet's way as a drawing of its own. All text in
 // it was escaped where it was written.
@@ -44,10 +139,4 @@ func (p *Page) wayHTML(side string) template.HTML {
 	}
 	return template.HTML(fmt.Sprintf("<svg viewBox=\"0 0 %d %d\" width=\"%d\" role=\"img\" aria-label=\"%s\">%s</svg>",
 		columnWidth-10, height, columnWidth-10, template.HTMLEscapeString(label+strings.Join(stations, ", then ")), text))
-}
-
-// html is a strip as a drawing.
-func (s Strip) html() template.HTML {
-	return template.HTML(fmt.Sprintf("<svg class=\"strip\" viewBox=\"0 0 %d %d\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"%s\">%s</svg>",
-		stripWidth, stripHeight, template.HTMLEscapeString(s.Summary()), s.bars()))
 }

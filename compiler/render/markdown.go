@@ -3,152 +3,252 @@ package render
 import (
 	"fmt"
 	"strings"
+
+	"github.com/seawall/seawall/compiler/packet"
+	"github.com/seawall/seawall/compiler/page"
 )
 
 // Markdown is the page as hosting sites show it, with the way of a packet as a
 // picture that they draw (Mermaid).
 func (p *Page) Markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Who may reach what: %s\n\n", plain(p.Title))
-	fmt.Fprintf(&b, "Traffic from outside arrives on %s%s. %s%s\n", code(p.Host.External), but(p.Host.Internal, code), p.Host.unlisted(), p.Host.remarks(code))
+	fmt.Fprintf(&b, "# Who may reach what: %s\n\n", page.Text(p.Title))
+	fmt.Fprintf(&b, "%s Traffic from outside arrives %s.\n\n", p.Lead(), page.Text(p.Host.Arrival()))
+	p.summaryMarkdown(&b)
+	p.contentsMarkdown(&b)
+	p.glanceMarkdown(&b)
 	if len(p.Guard) > 0 {
-		b.WriteString("\n## Before every policy\n\n| | who | but not | log |\n| --- | --- | --- | --- |\n")
+		b.WriteString("\n## Before every policy\n\n| | who | log |\n| --- | --- | --- |\n")
 		for _, r := range p.Guard {
-			fmt.Fprintf(&b, "| **%s** | %s | %s | %s |\n", r.Verdict, list(r.Who), list(r.Except), plain(r.Log))
+			fmt.Fprintf(&b, "| **%s** | %s | %s |\n", r.Verdict, r.who(), page.Code(r.Log))
 		}
 	}
-	b.WriteString("\n## Ports\n\n| policy | port | | who | log |\n| --- | --- | --- | --- | --- |\n")
+	if len(p.Policies) > 0 {
+		b.WriteString("\n## Policies\n")
+	}
 	for _, x := range p.Policies {
-		x.markdown(&b)
+		p.policyMarkdown(&b, x)
 	}
 	p.forwardsMarkdown(&b)
-	b.WriteString("\n## Who gets in, all rules taken together\n\n| policy | IPv4 | IPv6 |\n| --- | --- | --- |\n")
-	for _, x := range p.Policies {
-		fmt.Fprintf(&b, "| %s | %s | %s |\n", plain(x.Name), x.in(4), x.in(6))
-	}
 	p.setsMarkdown(&b)
+	b.WriteString("\n## Host settings\n\n| setting | value | what it does |\n| --- | --- | --- |\n")
+	for _, s := range p.Settings {
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", page.Code(s.Name), page.Code(s.Value), page.Text(s.Meaning))
+	}
 	b.WriteString("\n## The way of a packet\n\n```mermaid\n" + p.mermaid() + "```\n")
-	return b.String()
+	return page.Document(b.String())
 }
 
-func (h Host) unlisted() string {
-	return map[string]string{
-		"allow": "What no policy names is left to Docker.", "deny": "What no policy names is dropped.",
-		"reject": "What no policy names is rejected."}[h.Unlisted]
+func (p *Page) summaryMarkdown(b *strings.Builder) {
+	for _, g := range p.Groups() {
+		fmt.Fprintf(b, "- **%s**, %s: ", g.Openness, g.PortsText())
+		var list []string
+		for _, x := range some(g.Policies) {
+			text := linkMarkdown("policy", x.Name) + " " + page.Code(short(x.Ports))
+			if only := x.Only(); only != "" {
+				text += " (" + only + " only)"
+			}
+			list = append(list, text)
+		}
+		if rest := len(g.Policies) - len(list); rest > 0 {
+			list = append(list, fmt.Sprintf("[and %d more](#who-reaches-what)", rest))
+		}
+		b.WriteString(strings.Join(list, "; ") + "\n")
+	}
+	fmt.Fprintf(b, "- **Any other port**: %s\n", p.Host.UnlistedText())
+	if len(p.Guard) > 0 {
+		b.WriteString("- **Before every policy**: [a guard](#before-every-policy) decides about some sources\n")
+	}
+	if len(p.Forwards) > 0 {
+		var list []string
+		for _, f := range p.Forwards {
+			list = append(list, page.Text(f.Name))
+		}
+		fmt.Fprintf(b, "- **[Routed for others](#routed-for-others)**: %s\n", strings.Join(list, ", "))
+	}
 }
 
-// but is the part of a sentence that excepts some names; "" for none.
-func but(names []string, write func([]string) string) string {
-	if len(names) == 0 {
-		return ""
-	}
-	return ", except " + write(names)
+func linkMarkdown(kind, name string) string {
+	return "[" + page.Text(name) + "](#" + page.Anchor(kind, name) + ")"
 }
 
-// remarks are sentences about what else the host block says, each with a space before
-// it.
-func (h Host) remarks(write func([]string) string) string {
-	var text string
-	if len(h.Bridges) > 0 {
-		text += " What the host forwards elsewhere than to " + write(h.Bridges) + " passes."
+// contentsMarkdown lists the policies of a long page: the hosting site lists the headings
+// of a short one.
+func (p *Page) contentsMarkdown(b *strings.Builder) {
+	if !p.Many() {
+		return
 	}
-	if what := h.treated("accept"); what != "" {
-		text += " Packets of " + what + " are accepted on every interface."
+	b.WriteString("\n## Contents\n\n[Who reaches what](#who-reaches-what)")
+	if len(p.Guard) > 0 {
+		b.WriteString(" · [Before every policy](#before-every-policy)")
 	}
-	if h.Invalid != "" {
-		text += " Packets that conntrack finds invalid are dropped on every interface."
+	b.WriteString(" · [Policies](#policies)")
+	if len(p.Forwards) > 0 {
+		b.WriteString(" · [Routed for others](#routed-for-others)")
+	}
+	if len(p.Sets) > 0 {
+		b.WriteString(" · [Sets](#sets)")
+	}
+	b.WriteString(" · [Host settings](#host-settings) · [The way of a packet](#the-way-of-a-packet)\n")
+	for _, g := range p.Groups() {
+		fmt.Fprintf(b, "\n**%s** (%d): ", g.Openness, len(g.Policies))
+		var list []string
+		for _, x := range g.Policies {
+			list = append(list, linkMarkdown("policy", x.Name))
+		}
+		b.WriteString(strings.Join(list, " · ") + "\n")
+	}
+}
+
+func (p *Page) glanceMarkdown(b *strings.Builder) {
+	if len(p.Policies) == 0 {
+		return
+	}
+	b.WriteString("\n## Who reaches what\n\n| policy | ports | IPv4 | IPv6 | everybody else |\n| --- | --- | --- | --- | --- |\n")
+	for _, g := range p.Groups() {
+		for _, x := range g.Policies {
+			fmt.Fprintf(b, "| %s | %s ", linkMarkdown("policy", x.Name), page.Code(short(x.Ports)))
+			for _, f := range packet.Families {
+				fmt.Fprintf(b, "| %s ", p.cellMarkdown(x, f))
+			}
+			fmt.Fprintf(b, "| %s |\n", x.Rest())
+		}
+	}
+	b.WriteString("\nThis is the outcome of all rules together, the guard and narrower policies included.\n")
+}
+
+func (p *Page) cellMarkdown(x *Policy, f packet.Family) string {
+	r := x.reach(f)
+	if r == nil {
+		return page.Text(x.absent(f).Short(p.Host))
+	}
+	text := page.MarkdownPhraseLinked(r.Phrase, page.Anchor("policy", x.Name))
+	if r.openness() == ToEverybody {
+		return "**" + text + "**"
 	}
 	return text
 }
 
-func (x Policy) markdown(b *strings.Builder) {
-	name := "**" + plain(x.Name) + "**"
+func (p *Page) policyMarkdown(b *strings.Builder, x *Policy) {
+	fmt.Fprintf(b, "\n<a id=\"%s\"></a>\n\n### %s\n\n", page.Anchor("policy", x.Name), page.Text(x.Name))
 	if x.Description != "" {
-		name += "<br>" + plain(x.Description)
+		b.WriteString(page.Text(x.Description) + "\n\n")
 	}
-	where := list(x.Ports)
+	b.WriteString("| | |\n| --- | --- |\n")
+	row := func(title, text string) { fmt.Fprintf(b, "| %s | %s |\n", title, text) }
+	row("ports", page.MarkdownList(x.Ports))
 	if len(x.Addresses) > 0 {
-		where += "<br>on " + list(x.Addresses)
+		row("host addresses", page.MarkdownList(x.Addresses))
 	}
 	if len(x.External) > 0 {
-		where += "<br>over " + list(x.External)
+		row("interfaces", page.MarkdownList(x.External))
 	}
-	for _, r := range x.Rows {
-		who := list(r.Who)
-		if len(r.Except) > 0 {
-			who += "<br>but not " + list(r.Except)
+	for _, f := range packet.Families {
+		if r := x.reach(f); r != nil {
+			row(f.String(), page.MarkdownPhrase(r.Phrase))
+		} else {
+			o := x.absent(f)
+			row(f.String(), o.Where+": "+p.decidesMarkdown(*o))
 		}
-		fmt.Fprintf(b, "| %s | %s | **%s** | %s | %s |\n", name, where, r.Verdict, who, plain(r.Log))
-		name, where = "", ""
 	}
-	if x.Everybody() {
-		return
+	if rest := x.Rest(); rest != "" {
+		row("everybody else", rest)
 	}
-	rest := "everybody else"
-	if len(x.Rows) == 0 {
-		rest = "everybody"
+	for _, o := range x.Elsewhere() {
+		row(o.Title(), p.decidesMarkdown(o))
 	}
-	fmt.Fprintf(b, "| %s | %s | %s | %s | |\n", name, where, x.Default, rest)
+	if len(x.Narrower) > 0 {
+		row("narrower policies", linksMarkdown(x.Narrower))
+	}
+	if len(x.Wider) > 0 {
+		row("inside of", linksMarkdown(x.Wider))
+	}
+	row("rules", x.rulesMarkdown())
+	row("defined at", page.Code(x.Place))
 }
 
-// in says who gets in over a family.
-func (x Policy) in(family int) string {
-	for _, s := range x.Strips {
-		if s.Family == family {
-			_, text, _ := strings.Cut(s.Summary(), ": ")
-			return text
+// rulesMarkdown are the rules in order, in one cell.
+func (p *Policy) rulesMarkdown() string {
+	var list []string
+	for _, r := range p.Rows {
+		text := "**" + r.Verdict + "** " + r.who()
+		if r.Log != "" {
+			text += ", logged as " + page.Code(r.Log)
+		}
+		list = append(list, text)
+	}
+	if !p.Everybody() {
+		list = append(list, "**"+p.Default+"** "+p.Else())
+	}
+	return strings.Join(list, "<br>")
+}
+
+func (p *Page) decidesMarkdown(o Outside) string {
+	if o.Unlisted {
+		return p.Host.NotListed()
+	}
+	return linksMarkdown(o.Policies) + o.rest(p.Host)
+}
+
+func linksMarkdown(policies []string) string {
+	var list []string
+	for _, name := range policies {
+		list = append(list, linkMarkdown("policy", name))
+	}
+	return strings.Join(list, ", ")
+}
+
+func (r Row) who() string {
+	text := r.Who.markdown()
+	if len(r.Except) > 0 {
+		text += " except " + r.Except.markdown()
+	}
+	return text
+}
+
+func (list Sources) markdown() string {
+	var out []string
+	for _, s := range list.Named() {
+		switch {
+		case s.Any:
+			out = append(out, "everybody")
+		case s.Set != "":
+			out = append(out, "set "+linkMarkdown("set", s.Set))
+		default:
+			out = append(out, page.MarkdownFold(s.Entries(), s.Text))
 		}
 	}
-	return "its address is of the other family, or narrower policies decide"
+	if written := list.Written(); len(written) > 0 {
+		out = append(out, page.MarkdownList(written))
+	}
+	return strings.Join(out, ", ")
 }
 
 func (p *Page) forwardsMarkdown(b *strings.Builder) {
 	if len(p.Forwards) == 0 {
 		return
 	}
-	b.WriteString("\n## Routed for others\n\n| | from | to | sources | destinations |\n| --- | --- | --- | --- | --- |\n")
+	b.WriteString("\n## Routed for others\n\n| name | from | to | sources | destinations |\n| --- | --- | --- | --- | --- |\n")
 	for _, f := range p.Forwards {
-		fmt.Fprintf(b, "| **%s** | %s | %s | %s | %s |\n", plain(f.Name), list(f.From), list(f.To), orAny(f.Sources), orAny(f.Destinations))
+		fmt.Fprintf(b, "| **%s** | %s | %s | %s | %s |\n", page.Text(f.Name), page.Codes(f.From), page.Codes(f.To), orAny(f.Sources), orAny(f.Destinations))
 	}
 }
 
-func orAny(values []string) string {
-	if len(values) == 0 {
+func orAny(list Sources) string {
+	if len(list) == 0 {
 		return "any"
 	}
-	return list(values)
+	return list.markdown()
 }
 
 func (p *Page) setsMarkdown(b *strings.Builder) {
 	if len(p.Sets) == 0 {
 		return
 	}
-	b.WriteString("\n## Sets\n\n| set | sources | but not |\n| --- | --- | --- |\n")
+	b.WriteString("\n## Sets\n\n| set | sources |\n| --- | --- |\n")
 	for _, s := range p.Sets {
-		fmt.Fprintf(b, "| **%s** | %s | %s |\n", plain(s.Name), list(s.Sources), list(s.Except))
+		fmt.Fprintf(b, "| <a id=\"%s\"></a>**%s** | %s |\n", page.Anchor("set", s.Name), page.Text(s.Name), Row{Who: s.Who, Except: s.Except}.who())
 	}
-}
-
-// plain keeps what people wrote from being read as Markdown or HTML.
-func plain(text string) string {
-	return strings.NewReplacer("\\", `\\`, "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "<", "&lt;", "&", "&amp;",
-		"`", "\\`", "|", `\|`, "\n", " ", "#", `\#`).Replace(text)
-}
-
-func list(values []string) string {
-	var out []string
-	for _, v := range values {
-		out = append(out, plain(v))
-	}
-	return strings.Join(out, ", ")
-}
-
-func code(values []string) string {
-	var out []string
-	for _, v := range values {
-		out = append(out, "`"+v+"`")
-	}
-	return strings.Join(out, ", ")
 }
 
 // mermaid is the way of a packet as a Mermaid flow chart.
@@ -177,9 +277,22 @@ func (p *Page) mermaid() string {
 }
 
 func mermaidText(s station) string {
-	text := "<b>" + s.Name + "</b>"
+	text := "<b>" + mermaidEscaped(s.Name) + "</b>"
 	for _, l := range s.Lines {
-		text += "<br>" + strings.NewReplacer(`"`, "#quot;", "<", "#lt;", "[", "#91;", "]", "#93;").Replace(l)
+		text += "<br>" + mermaidEscaped(l)
 	}
 	return text
+}
+
+// mermaidEscaped keeps a text from being read as Mermaid, HTML or the end of the drawing.
+func mermaidEscaped(text string) string {
+	var b strings.Builder
+	for _, c := range page.Visible(text) {
+		if strings.ContainsRune("\"<>&#;[]{}()`\\|@*_~$", c) {
+			fmt.Fprintf(&b, "#%d;", c)
+		} else {
+			b.WriteRune(c)
+		}
+	}
+	return b.String()
 }

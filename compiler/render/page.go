@@ -1,10 +1,15 @@
-// Package render writes a policy for people who never open a terminal: a table
-// of who may reach which port, the way of a packet through the host's chains,
-// and a picture of the sources' address space.
+// Package render writes a policy for people who never open a terminal: what the host
+// lets in, who may reach which port, and the way of a packet through the host's chains.
 //
-// page.go gathers what there is to say; markdown.go, html.go, svg.go and json.go
-// say it. Who gets in is not worked out here: it comes from the proof's verdict
-// function, so the pages cannot disagree with the rules.
+//	page.go      the model: what there is to say
+//	sources.go   lists of sources, as they were written
+//	reach.go     who gets in, and what decides where a policy does not
+//	settings.go  what the host block says
+//	summary.go   the policies by how far they are open
+//	html.go, markdown.go, svg.go, json.go say it.
+//
+// Who gets in is not worked out here: it comes from the proof's verdict function, so the
+// pages cannot disagree with the rules.
 package render
 
 import (
@@ -14,7 +19,6 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
-	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
 	"github.com/seawall/seawall/schema"
 )
@@ -23,8 +27,9 @@ import (
 type Page struct {
 	Title    string    `json:"title"`
 	Host     Host      `json:"host"`
+	Settings []Setting `json:"-"`
 	Guard    []Row     `json:"guard,omitempty"`
-	Policies []Policy  `json:"policies"`
+	Policies []*Policy `json:"policies"`
 	Forwards []Forward `json:"forwards,omitempty"`
 	Sets     []Set     `json:"sets,omitempty"`
 }
@@ -51,15 +56,25 @@ type Policy struct {
 	Rows        []Row    `json:"rules"`
 	Default     string   `json:"default"`
 	Place       string   `json:"place"`
-	Strips      []Strip  `json:"reach"`
+	// Reach is who gets in, of each family in which this policy decides anything.
+	Reach []Reach `json:"reach"`
+	// Outside is what decides where this policy does not: in a family of which it
+	// names no address, and on other addresses and interfaces of the host.
+	Outside []Outside `json:"outside,omitempty"`
+	// Narrower are the policies inside this one, which decide there; Wider are those that
+	// this one is inside of.
+	Narrower []string `json:"narrower,omitempty"`
+	Wider    []string `json:"wider,omitempty"`
+
+	spans []schema.Ports
 }
 
 // Row is an allow or deny block.
 type Row struct {
-	Verdict string   `json:"verdict"`
-	Who     []string `json:"sources"`
-	Except  []string `json:"except,omitempty"`
-	Log     string   `json:"log,omitempty"`
+	Verdict string  `json:"verdict"`
+	Who     Sources `json:"sources"`
+	Except  Sources `json:"except,omitempty"`
+	Log     string  `json:"log,omitempty"`
 }
 
 // Forward is a forward block.
@@ -67,37 +82,43 @@ type Forward struct {
 	Name         string   `json:"name"`
 	From         []string `json:"from"`
 	To           []string `json:"to"`
-	Sources      []string `json:"sources,omitempty"`
-	Destinations []string `json:"destinations,omitempty"`
+	Sources      Sources  `json:"sources,omitempty"`
+	Destinations Sources  `json:"destinations,omitempty"`
 }
 
 // Set is a set block.
 type Set struct {
-	Name    string   `json:"name"`
-	Sources []string `json:"sources"`
-	Except  []string `json:"except,omitempty"`
-}
-
-// Strip is the address space of a family, as one policy sees it.
-type Strip struct {
-	Family int               `json:"family"`
-	Open   []string          `json:"open"` // CIDRs that get in
-	AllBut bool              `json:"all_but,omitempty"`
-	Parts  []prove.ReachPart `json:"-"`
+	Name   string  `json:"name"`
+	Who    Sources `json:"sources"`
+	Except Sources `json:"except,omitempty"`
 }
 
 // Make gathers a page from a loaded policy. The error is a *prove.HardError, or
 // the context's.
 func Make(ctx context.Context, doc *schema.Document, inputs []string, limits prove.Limits) (*Page, error) {
-	p := &Page{Title: title(inputs), Host: host(doc.Host)}
+	p := &Page{Title: title(inputs), Host: host(doc.Host), Settings: settings(doc.Host)}
 	if doc.Guard != nil {
 		p.Guard = rows(doc.Guard.Rules)
 	}
+	nested := schema.Nested(doc.Policies)
 	for _, x := range doc.Policies {
-		one, err := policy(ctx, doc, x, limits)
+		one := policy(x)
+		for _, pair := range nested {
+			switch x {
+			case pair[0]:
+				one.Wider = append(one.Wider, pair[1].Name)
+			case pair[1]:
+				one.Narrower = append(one.Narrower, pair[0].Name)
+			}
+		}
+		reach, err := prove.ReachOf(ctx, doc, x, limits)
 		if err != nil {
 			return nil, err
 		}
+		for _, r := range reach {
+			one.Reach = append(one.Reach, reached(r))
+		}
+		one.Outside = outside(doc, x, one)
 		p.Policies = append(p.Policies, one)
 	}
 	for _, f := range doc.Forwards {
@@ -137,8 +158,8 @@ func names(list []schema.Interface) []string {
 	return out
 }
 
-func policy(ctx context.Context, doc *schema.Document, x *schema.Policy, limits prove.Limits) (Policy, error) {
-	p := Policy{Name: x.Name, Description: x.Description, Rows: rows(x.Rules), Default: verdict(x.Default), Place: place(x.Range)}
+func policy(x *schema.Policy) *Policy {
+	p := &Policy{Name: x.Name, Description: x.Description, Rows: rows(x.Rules), Default: verdict(x.Default), Place: place(x.Range), spans: x.Ports}
 	for _, r := range x.Ports {
 		p.Ports = append(p.Ports, ports(r))
 	}
@@ -148,11 +169,7 @@ func policy(ctx context.Context, doc *schema.Document, x *schema.Policy, limits 
 	if x.Narrowed {
 		p.External = names(x.External)
 	}
-	reach, err := prove.ReachOf(ctx, doc, x, limits)
-	for _, r := range reach {
-		p.Strips = append(p.Strips, strip(r))
-	}
-	return p, err
+	return p
 }
 
 func ports(r schema.Ports) string {
@@ -187,80 +204,19 @@ func rows(list []*schema.Rule) []Row {
 
 // Everybody reports whether some row already matches every source, so that the
 // default decides about nobody.
-func (p Policy) Everybody() bool {
+func (p *Policy) Everybody() bool {
 	for _, r := range p.Rows {
-		if len(r.Except) == 0 && len(r.Who) == 1 && r.Who[0] == "any" {
+		if len(r.Except) == 0 && len(r.Who) == 1 && r.Who[0].Any {
 			return true
 		}
 	}
 	return false
 }
 
-// mostSources is how many sources of one list are written out.
-const mostSources = 16
-
-// sources writes a list as it was written: sets by name, files by name and
-// length.
-func sources(s *schema.Sources) []string {
-	if s == nil {
-		return nil
+// Else is whom a policy's default decides about.
+func (p *Policy) Else() string {
+	if len(p.Rows) == 0 {
+		return "everybody"
 	}
-	if s.Any {
-		return []string{"any"}
-	}
-	var out []string
-	for _, named := range s.Sets {
-		out = append(out, "set "+named.Set.Name)
-	}
-	for _, l := range s.Lists {
-		if len(l.Spans) > 0 && l.Spans[0].Range == nil { // a list file's lines have none
-			out = append(out, fmt.Sprintf("%s (%d entries)", filepath.Base(l.File), len(l.Spans)))
-			continue
-		}
-		for i, e := range l.Spans {
-			if i == mostSources {
-				out = append(out, fmt.Sprintf("and %d more", len(l.Spans)-i))
-				break
-			}
-			out = append(out, e.String())
-		}
-	}
-	return out
-}
-
-func strip(r prove.Reach) Strip {
-	s := Strip{Family: int(r.Family), Parts: r.Parts, Open: []string{}}
-	var shut []string
-	for _, p := range r.Parts {
-		if p.Verdict.IsOpen() {
-			s.Open = append(s.Open, p.CIDRs...)
-		} else {
-			shut = append(shut, p.CIDRs...)
-		}
-	}
-	if len(shut) < len(s.Open) {
-		s.Open, s.AllBut = append([]string{}, shut...), true
-	}
-	return s
-}
-
-// Summary says in words who gets in over a strip's family.
-func (s Strip) Summary() string {
-	family := fmt.Sprintf("IPv%d: ", packet.Family(s.Family))
-	shown := s.Open
-	more := ""
-	if len(shown) > mostSources {
-		more = fmt.Sprintf(" and %d more", len(shown)-mostSources)
-		shown = shown[:mostSources]
-	}
-	list := strings.Join(shown, ", ") + more
-	switch {
-	case s.AllBut && len(s.Open) == 0:
-		return family + "everybody"
-	case s.AllBut:
-		return family + "everybody but " + list
-	case len(s.Open) == 0:
-		return family + "nobody"
-	}
-	return family + list
+	return "everybody else"
 }

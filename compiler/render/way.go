@@ -24,7 +24,7 @@ const mostNames = 8
 // way is a packet's way from outside: through FORWARD to a container, or through
 // INPUT to docker-proxy.
 func (p *Page) way(side waySide) []station {
-	from := station{"From outside", []string{p.Host.arrival()}}
+	from := station{"From outside", []string{p.Host.Arrival()}}
 	decides := p.decides(side)
 	if side == inputWay {
 		return []station{from, {"INPUT → SEAWALL-INPUT", decides},
@@ -96,8 +96,8 @@ func (h Host) treated(ways ...string) string {
 	return ""
 }
 
-// arrival says where traffic from outside arrives.
-func (h Host) arrival() string {
+// Arrival says where traffic from outside arrives.
+func (h Host) Arrival() string {
 	text := "on " + joined(h.External)
 	if len(h.External) == 1 && h.External[0] == "+" {
 		text = "on every interface"
