@@ -14,7 +14,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"reflect"
 	"slices"
 
 	"github.com/seawall/seawall/compiler/docker"
@@ -37,8 +36,9 @@ type Host struct {
 
 // Report is every port that Docker opens, and notes about the whole host.
 type Report struct {
-	Ports []*Port // sorted by port, those of whole networks last
-	Notes []string
+	Families []packet.Family // those of which there were rules
+	Ports    []*Port         // sorted by port, those of whole networks last
+	Notes    []string
 }
 
 // Port is one port that Docker opens, and who can reach it.
@@ -56,6 +56,8 @@ type Port struct {
 	Bridge        string
 	Local         bool // it is only published on the loopback, and nobody else can reach it
 	Ways          []Way
+
+	anchor string // its place on a page
 }
 
 // Name is the port as Docker writes it.
@@ -138,6 +140,9 @@ func Of(ctx context.Context, h Host, limits prove.Limits) (*Report, error) {
 		}
 	}
 	report := &Report{Ports: r.sorted()}
+	for _, f := range r.families {
+		report.Families = append(report.Families, f.Family)
+	}
 	r.unseen()
 	r.sentByOthers()
 	if err := r.direct(); err != nil {
@@ -185,7 +190,7 @@ func (r *reader) sorted() []*Port {
 			continue // in a family without any rules
 		}
 		if n := len(list); n > 0 && x.Opened == docker.Unprotected && x.Port.Port == 0 {
-			if last := list[n-1]; last.Opened == x.Opened && last.Bridge == x.Bridge && last.Address == x.Address && reflect.DeepEqual(last.Ways, x.Ways) {
+			if last := list[n-1]; last.Opened == x.Opened && last.Bridge == x.Bridge && last.Address == x.Address && sameWays(last.Ways, x.Ways) {
 				last.Protocol = ""
 				continue
 			}
@@ -205,11 +210,11 @@ func alike(list []*found) []*found {
 		case x.Opened != docker.Unprotected:
 		case x.Port.Port == 0:
 			others = x
-		case reflect.DeepEqual(x.Ways, others.Ways):
+		case sameWays(x.Ways, others.Ways):
 			continue
 		default:
 			before := out[len(out)-1]
-			if before.Opened == docker.Unprotected && before.Protocol == x.Protocol && before.address == x.address && before.last()+1 == x.Port.Port && reflect.DeepEqual(before.Ways, x.Ways) {
+			if before.Opened == docker.Unprotected && before.Protocol == x.Protocol && before.address == x.address && before.last()+1 == x.Port.Port && sameWays(before.Ways, x.Ways) {
 				before.Last = x.last()
 				continue
 			}

@@ -142,7 +142,7 @@ func TestWhoGetsIn(t *testing.T) {
 		{"one network", user("-A DOCKER-USER ! -s 192.0.2.0/24 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n"), nil,
 			"  eth0, IPv4, over DNAT: 192.0.2.0/24\n! eth0, IPv6, over docker-proxy: everybody\n"},
 		{"all but one", user("-A DOCKER-USER -s 192.0.2.0/24 -i eth0 -j DROP\n"), input("-A INPUT -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n"),
-			"  eth0, IPv4, over DNAT: everybody but 192.0.2.0/24\n  eth0, IPv6, over docker-proxy: nobody\n"},
+			"  eth0, IPv4, over DNAT: everybody except 192.0.2.0/24\n  eth0, IPv6, over docker-proxy: nobody\n"},
 		{"one of the host's addresses", user("-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdst 203.0.113.7 --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n"), input("-A INPUT -i eth0 -j DROP\n"),
 			"! eth0, IPv4, over DNAT: everybody\n  eth0, IPv4, to 203.0.113.7, over DNAT: nobody\n  eth0, IPv6, over docker-proxy: nobody\n"},
 		{"the policy of FORWARD, and a bridge without its rules", strings.NewReplacer(":FORWARD ACCEPT", ":FORWARD DROP", "-A DOCKER-BRIDGE -o docker0 -j DOCKER\n", ""), input("-A INPUT -i eth0 -j DROP\n"),

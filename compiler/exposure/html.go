@@ -1,50 +1,71 @@
 package exposure
 
 import (
+	_ "embed"
+	"fmt"
 	"html/template"
-	"strings"
+
+	"github.com/seawall/seawall/compiler/packet"
+	"github.com/seawall/seawall/compiler/page"
 )
 
-var page = template.Must(template.New("exposure").Parse(`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Published ports</title>
-<style>
-:root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }
-body { margin: 2rem auto; max-width: 70rem; padding: 0 1rem; }
-table { border-collapse: collapse; width: 100%; }
-th, td { border-bottom: 1px solid; padding: .4rem .8rem .4rem 0; text-align: left; vertical-align: top; overflow-wrap: anywhere; }
-@media print { body { margin: 0; max-width: none; } }
-</style>
-</head>
-<body>
-<main>
-<h1>Published ports, and who gets in</h1>
-<table>
-<thead><tr><th scope="col">Port</th><th scope="col">Container</th><th scope="col">Interface</th><th scope="col">Family</th><th scope="col">Way in</th><th scope="col">Who gets in</th></tr></thead>
-<tbody>
-{{- range .Rows}}
-<tr><td>{{.Port}}</td><td>{{.Container}}</td><td>{{.Interface}}</td><td>{{.Family}}</td><td>{{.By}}</td><td>{{if .Open}}<strong>{{.Who}}</strong>{{else}}{{.Who}}{{end}}
-{{- range .Doubts}}<br>cannot be evaluated: <code>{{.}}</code>{{end}}</td></tr>
-{{- end}}
-</tbody>
-</table>
-{{- range .Notes}}
-<p>Note: {{.}}.</p>
-{{- end}}
-</main>
-</body>
-</html>
-`))
+//go:embed page.html
+var pageText string
+
+var pageTemplate = page.Template("exposure", pageText, template.FuncMap{
+	"families": func() []packet.Family { return packet.Families },
+	"cell":     func(w Way, p *Port) template.HTML { return w.marked(page.PhraseLinked(w.Phrase, p.Anchor())) },
+	"full":     func(w Way) template.HTML { return w.marked(page.Phrase(w.Phrase)) },
+	"some": func(list []*Port) []*Port {
+		if len(list) > mostInSummary+1 {
+			return list[:mostInSummary]
+		}
+		return list
+	},
+	"rest": func(list []*Port) int {
+		if len(list) > mostInSummary+1 {
+			return len(list) - mostInSummary
+		}
+		return 0
+	},
+})
+
+// mostInSummary is how many ports of a kind the summary names.
+const mostInSummary = 8
 
 // HTML is the report as a page of its own.
 func (r *Report) HTML() (string, error) {
-	var b strings.Builder
-	err := page.Execute(&b, struct {
-		Rows  []row
-		Notes []string
-	}{r.rows(), r.Notes})
-	return b.String(), err
+	taken := map[string]int{}
+	for _, p := range r.Ports {
+		p.anchor = page.Anchor("port", p.Name())
+		if taken[p.anchor]++; taken[p.anchor] > 1 {
+			p.anchor += fmt.Sprintf("-again%d", taken[p.anchor])
+		}
+	}
+	return page.Write(pageTemplate, r)
+}
+
+// Anchor is where on a page the port is.
+func (p *Port) Anchor() string { return p.anchor }
+
+// Find is the text by which the filter box finds a port.
+func (p *Port) Find() string {
+	text := p.title()
+	for _, w := range p.Ways {
+		text += " " + w.From() + " " + w.Who()
+	}
+	return page.Visible(text)
+}
+
+// marked sets off who gets in where that is everybody, or nobody, or not certain.
+func (w Way) marked(text template.HTML) template.HTML {
+	switch w.degree() {
+	case toEverybody:
+		return "<strong>" + text + "</strong>"
+	case toNobody:
+		return "<span class=\"soft\">" + text + "</span>"
+	case undecided:
+		return "at most " + text
+	}
+	return text
 }

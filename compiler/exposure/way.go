@@ -3,11 +3,15 @@ package exposure
 import (
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 
+	"github.com/seawall/seawall/compiler/address"
+	"github.com/seawall/seawall/compiler/diagram"
 	"github.com/seawall/seawall/compiler/docker"
 	"github.com/seawall/seawall/compiler/netfilter"
 	"github.com/seawall/seawall/compiler/packet"
+	"go4.org/netipx"
 )
 
 // Means is how a client gets in.
@@ -39,6 +43,28 @@ type Way struct {
 	// KeepsOut reports that this way keeps someone out, or may. A source that uses another way
 	// does not count.
 	KeepsOut bool
+	// Phrase is who gets in, or may, as people write it.
+	Phrase address.Phrase
+	// Decided are the rules that decide, as far as the answer is a rule's.
+	Decided []Decision
+}
+
+// Decision is what a rule does to packets from some sources.
+type Decision struct {
+	Rule    string // as iptables takes it: -t nat -A DOCKER …
+	Verdict packet.Verdict
+	Sources address.Phrase
+}
+
+// Does says in words what the rule does.
+func (d Decision) Does() string {
+	switch {
+	case d.Verdict.IsOpen():
+		return "sends on"
+	case d.Verdict == packet.Deny:
+		return "drops"
+	}
+	return "rejects"
 }
 
 // Doubt is something that could not be evaluated.
@@ -69,23 +95,15 @@ func (w Way) Proxy() bool { return w.Means == Proxy }
 
 // Who describes who gets in.
 func (w Way) Who() string {
-	text := ""
-	switch {
-	case w.Nobody():
-		return "nobody"
-	case w.AllBut && len(w.Sources) == 0:
-		text = "everybody"
-	default:
-		text = packet.Shorten(w.Sources)
-		if w.AllBut {
-			text = "everybody but " + text
-		}
-	}
-	if w.Undecided {
+	text := w.Phrase.Shorten(mostNames)
+	if w.Undecided && !w.Nobody() {
 		text = "at most " + text
 	}
 	return text
 }
+
+// mostNames is how many sources are named in a line of text.
+const mostNames = 8
 
 // By describes how a client gets in.
 func (w Way) By() string {
@@ -259,11 +277,55 @@ func (r *reader) fill(x *found, f *family, w *Way, ends netfilter.Ends, usual bo
 		return !gets
 	})
 	w.KeepsOut = len(kept) > 0 && (usual || len(kept.Intersect(in)) > 0)
+	w.Phrase = phraseOf(in, f.Family)
+	for _, e := range ends {
+		switch {
+		case certain(e):
+			w.decided(e.Rewritten, packet.Accept, e.Sources, f.Family)
+		case e.Verdict.IsClosed() && (usual || len(e.Sources.Intersect(in)) > 0):
+			w.decided(e.By, e.Verdict, e.Sources, f.Family)
+		}
+	}
 	s := packet.NewSpace(f.Family)
 	w.Sources = s.CIDRs(in)
 	if out := s.CIDRs(in.Complement(packet.MaxAddress(f.Family))); len(in) > 0 && len(out) < len(w.Sources) || len(out) == 0 {
 		w.Sources, w.AllBut = out, true
 	}
+}
+
+// decided adds a rule that decides about some sources; none is a chain's policy, or the
+// kernel's own.
+func (w *Way) decided(p netfilter.Place, v packet.Verdict, of diagram.Set, f packet.Family) {
+	if p.Rule == nil || len(of) == 0 {
+		return
+	}
+	d := Decision{p.String(), v, phraseOf(of, f)}
+	if !slices.ContainsFunc(w.Decided, func(x Decision) bool {
+		return x.Rule == d.Rule && x.Verdict == v && slices.EqualFunc(x.Sources, d.Sources, samePart)
+	}) {
+		w.Decided = append(w.Decided, d)
+	}
+}
+
+func samePart(a, b address.Part) bool {
+	return a.Base == b.Base && slices.Equal(a.Except, b.Except)
+}
+
+// phraseOf is a set of sources as people write it.
+func phraseOf(s diagram.Set, f packet.Family) address.Phrase {
+	set := make(address.Set, len(s))
+	for i, x := range s {
+		set[i] = netipx.IPRangeFrom(x.Lo.Addr(f == packet.IPv6), x.Hi.Addr(f == packet.IPv6))
+	}
+	return address.PhraseOf(set)
+}
+
+// sameWays reports whether two ports are treated alike, whatever rules do it.
+func sameWays(a, b []Way) bool {
+	return slices.EqualFunc(a, b, func(v, w Way) bool {
+		v.Decided, w.Decided = nil, nil
+		return reflect.DeepEqual(v, w)
+	})
 }
 
 // listener records if it is not known whether anything listens on the host itself.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/seawall/seawall/compiler/docker"
+	"github.com/seawall/seawall/compiler/page"
 )
 
 // From describes where a client comes in, and to which of the host's addresses.
@@ -91,55 +92,54 @@ func (r *Report) Text() string {
 	return b.String()
 }
 
-// row is one way in as a table row.
-type row struct {
-	Port, Container, Interface, Family, By, Who string
-	Doubts                                      []Doubt
-	Open                                        bool
-}
-
-// rows are the ways in as a table.
-func (r *Report) rows() []row {
-	var list []row
-	for _, p := range r.Ports {
-		x := row{Port: p.Name(), Container: p.Target()}
-		if p.Local {
-			x.By = localOnly
-			list = append(list, x)
-		}
-		for _, w := range p.Ways {
-			y := x
-			y.Interface, y.Family, y.By, y.Who, y.Doubts, y.Open = w.Interface, w.Family.String(), w.By(), w.Who(), w.Doubts, w.Open()
-			if w.Address != "" {
-				y.Port += " at " + w.Address
-			}
-			list = append(list, y)
-		}
-	}
-	return list
-}
-
-// cell escapes text for a Markdown table.
-func cell(text string) string {
-	return strings.NewReplacer("|", `\|`, "<", "&lt;", "`", "\\`", "*", `\*`).Replace(text)
-}
-
-// Markdown is the report as a table.
+// Markdown is the report as a summary and a table.
 func (r *Report) Markdown() string {
 	var b strings.Builder
-	b.WriteString("| port | container | interface | family | way in | who gets in |\n| --- | --- | --- | --- | --- | --- |\n")
-	for _, x := range r.rows() {
-		who := cell(x.Who)
-		if x.Open {
-			who = "**" + who + "**"
+	fmt.Fprintf(&b, "%s\n", page.Text(r.Lead()))
+	for i, g := range r.Groups() {
+		if i == 0 {
+			b.WriteByte('\n')
 		}
-		for _, d := range x.Doubts {
-			who += "; " + notEvaluated + cell(d.String())
+		var names []string
+		for _, p := range g.Ports {
+			names = append(names, p.Name())
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", cell(x.Port), cell(x.Container), cell(x.Interface), x.Family, cell(x.By), who)
+		fmt.Fprintf(&b, "- **%s**, %d: %s\n", g, len(g.Ports), page.MarkdownList(names))
+	}
+	if len(r.Ports) > 0 {
+		b.WriteString("\n| port | container | from | family | way in | who gets in |\n| --- | --- | --- | --- | --- | --- |\n")
+	}
+	for _, g := range r.Groups() {
+		for _, p := range g.Ports {
+			p.markdown(&b)
+		}
 	}
 	for _, n := range r.Notes {
-		fmt.Fprintf(&b, "\nNote: %s.\n", cell(n))
+		fmt.Fprintf(&b, "\nNote: %s.\n", page.Text(n))
 	}
-	return b.String()
+	return page.Document(b.String())
+}
+
+// markdown writes the rows of a port.
+func (p *Port) markdown(b *strings.Builder) {
+	if len(p.Ways) == 0 {
+		fmt.Fprintf(b, "| %s | %s | this host alone | | | nobody from outside |\n", page.Code(p.Name()), page.Code(p.Target()))
+	}
+	for _, w := range p.Ways {
+		at := page.Code(w.Interface)
+		if w.Address != "" {
+			at += ", to " + page.Code(w.Address)
+		}
+		who := page.MarkdownPhrase(w.Phrase)
+		switch w.degree() {
+		case toEverybody:
+			who = "**" + who + "**"
+		case undecided:
+			who = "at most " + who
+		}
+		for _, d := range w.Doubts {
+			who += "; " + notEvaluated + page.Code(d.String())
+		}
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s |\n", page.Code(p.Name()), page.Code(p.Target()), at, w.Family, page.Text(w.By()), who)
+	}
 }
