@@ -56,11 +56,11 @@ Exit 0 when both mean the same, 2 when not.`,
 	}
 	f.register(c)
 	c.Flags().StringVar(&f.git, "git", "", "compare PATH with itself at this `REVISION`")
-	c.Flags().StringVar(&f.format, "format", "text", "text, markdown or json")
+	c.Flags().StringVar(&f.format, "format", "text", "text, markdown, html or json")
 	c.Flags().StringVar(&f.target, "files", emit.Names()[0], "the format of compiled files whose text is compared: "+emit.NamesInWords())
 	f.rules.register(c)
 	c.Flags().BoolVar(&f.noFiles, "no-files", false, "leave out the change of text")
-	choices(c, "format", "text", "markdown", "json")
+	choices(c, "format", "text", "markdown", "html", "json")
 	choices(c, "files", emit.Names()...)
 	return c
 }
@@ -106,8 +106,8 @@ func (f *diffFlags) checkFlags(args []string) error {
 		return fmt.Errorf("what is compared? Name OLD and NEW, or --git REVISION and a path")
 	case f.git != "" && len(args) > 1:
 		return fmt.Errorf("with --git there is one PATH: OLD is the same path at %s", f.git)
-	case !slices.Contains([]string{"text", "markdown", "json"}, f.format):
-		return fmt.Errorf("--format is text, markdown or json, not %q", f.format)
+	case !slices.Contains([]string{"text", "markdown", "html", "json"}, f.format):
+		return fmt.Errorf("--format is text, markdown, html or json, not %q", f.format)
 	case emit.ByName(f.target) == nil:
 		return fmt.Errorf("--files is %s, not %q", emit.NamesInWords(), f.target)
 	case len(args) == 2 && args[0] == "-" && args[1] == "-":
@@ -271,6 +271,11 @@ func (f *diffFlags) print(c *cobra.Command, r *diff.Report) error {
 	switch f.format {
 	case "markdown":
 		text = r.Markdown()
+	case "html":
+		var err error
+		if text, err = r.HTML(); err != nil {
+			return err
+		}
 	case "json":
 		src, err := r.JSON()
 		if err != nil {
