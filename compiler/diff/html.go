@@ -166,7 +166,7 @@ func (e *entry) width() int {
 	width := 2
 	for f := range e.who {
 		switch p := e.Who(f); {
-		case p.Everybody() && len(p[0].Except) == 0:
+		case page.Everybody(p):
 			width = 0
 		case p.Everybody():
 			width = min(width, 1)

@@ -3,6 +3,7 @@ package page
 import (
 	"fmt"
 	"html/template"
+	"slices"
 	"strings"
 
 	"github.com/seawall/seawall/compiler/address"
@@ -119,32 +120,42 @@ func listed(values []string, f form) string {
 
 func andMore(n int) string { return "and " + Count(n) + " more" }
 
+// phrase writes a set of addresses. A part that is about everybody comes first: what is
+// beside it are exceptions to its exceptions.
 func phrase(p address.Phrase, f form) string {
 	if len(p) == 0 {
 		return "nobody"
 	}
+	if i := slices.IndexFunc(p, func(part address.Part) bool { return address.Word(part.Base) == everybody }); i > 0 {
+		p = slices.Concat(p[i:i+1], p[:i], p[i+1:])
+	}
 	shown := p
 	if p.Len() > f.seen+1 {
-		shown = nil
-		for n := 0; len(shown) < len(p) && (n == 0 || n+p[len(shown):][:1].Len() <= f.seen); {
-			n += p[len(shown):][:1].Len()
+		shown = p[:1]
+		for n := shown.Len(); len(shown) < len(p) && n < f.seen; {
 			shown = p[:len(shown)+1]
+			n = shown.Len()
 		}
 	}
-	between := ", "
-	var list []string
-	for _, part := range shown {
-		text := address.Word(part.Base)
-		if text != "everybody" {
-			text = f.code(text)
+	text := ""
+	for i, part := range shown {
+		switch {
+		case i > 0 && len(shown[i-1].Except) > 0:
+			text += "; and "
+		case i > 0 && len(part.Except) > 0:
+			text += ", and "
+		case i > 0:
+			text += ", "
+		}
+		if word := address.Word(part.Base); word == everybody {
+			text += word
+		} else {
+			text += f.code(word)
 		}
 		if len(part.Except) > 0 {
-			between = "; "
 			text += " except " + listed(words(part.Except), f)
 		}
-		list = append(list, text)
 	}
-	text := strings.Join(list, between)
 	if rest := p[len(shown):]; len(rest) > 0 {
 		var more []string
 		for i := range rest {
@@ -153,6 +164,14 @@ func phrase(p address.Phrase, f form) string {
 		text += " " + f.fold(andMore(len(rest)), more)
 	}
 	return text
+}
+
+// everybody is how package address writes all of a family.
+const everybody = "everybody"
+
+// Everybody reports whether a set is all of a family, without exceptions.
+func Everybody(p address.Phrase) bool {
+	return len(p) == 1 && p.Everybody() && len(p[0].Except) == 0
 }
 
 func words(list []netipx.IPRange) []string {

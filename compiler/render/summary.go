@@ -39,7 +39,7 @@ func (r *Reach) openness() Openness {
 	switch {
 	case r == nil || len(r.Phrase) == 0:
 		return ToNobody
-	case r.Phrase.Everybody() && len(r.Phrase[0].Except) == 0:
+	case page.Everybody(r.Phrase):
 		return ToEverybody
 	case r.Phrase.Everybody():
 		return ToAllBut
