@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/seawall/seawall/compiler/page"
 	"github.com/seawall/seawall/compiler/prove"
 )
 
@@ -26,12 +27,26 @@ func (r *Report) Markdown() string {
 	}
 	r.itemsMarkdown(&b)
 	r.filesMarkdown(&b)
-	return b.String()
+	return page.Document(b.String())
 }
 
 // code keeps what people named from being read as Markdown.
-func code(text string) string {
-	return strings.NewReplacer("*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "<", "&lt;", "`", "\\`", "|", `\|`).Replace(text)
+func code(text string) string { return page.Text(text) }
+
+// whoMarkdown is who an item is about: of a long list, the rest can be opened.
+func (x *Item) whoMarkdown() string {
+	if x.sources() == "everybody" {
+		return "everybody"
+	}
+	var list []string
+	for _, s := range x.Who {
+		text := page.MarkdownPhrase(s.Phrase)
+		if s.Phrase.Everybody() {
+			text += fmt.Sprintf(" (%v)", s.Family)
+		}
+		list = append(list, text)
+	}
+	return strings.Join(list, "; ")
 }
 
 func (r *Report) itemsMarkdown(b *strings.Builder) {
@@ -53,7 +68,7 @@ func (r *Report) itemsMarkdown(b *strings.Builder) {
 			lines[j] = code(lines[j])
 		}
 		fmt.Fprintf(b, "| %d | %s | %s | %s |\n", i+1, map[prove.Effect]string{prove.Opened: "🟢 opened", prove.Closed: "🔴 closed",
-			prove.Other: "🟡 other"}[x.Effect], code(x.sources()), strings.Join(lines, "<br>"))
+			prove.Other: "🟡 other"}[x.Effect], x.whoMarkdown(), strings.Join(lines, "<br>"))
 	}
 	if folded {
 		b.WriteString("\n</details>\n")

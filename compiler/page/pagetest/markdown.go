@@ -57,7 +57,7 @@ func Markdown(text string) []string {
 				c.ids[a.Val] = true
 			case a.Key == "href" && strings.HasPrefix(a.Val, "#"):
 				c.links = append(c.links, a.Val[1:])
-			case a.Key == "class" && strings.HasPrefix(a.Val, "language-"), a.Key == "open":
+			case a.Key == "class" && strings.HasPrefix(a.Val, "language-"), a.Key == "style" && strings.HasPrefix(a.Val, "text-align:"):
 			default:
 				c.say("an attribute %s=%q", a.Key, a.Val)
 			}
