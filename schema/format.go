@@ -14,7 +14,11 @@ import (
 // Format brings a policy file into canonical layout. A file that does not
 // parse is left alone, with the reasons.
 func Format(name string, src []byte) ([]byte, hcl.Diagnostics) {
-	if strings.HasSuffix(name, ".json") || name == "stdin" && bytes.HasPrefix(bytes.TrimSpace(src), []byte("{")) {
+	isJSON := strings.HasSuffix(name, ".json") || name == "stdin" && bytes.HasPrefix(bytes.TrimSpace(src), []byte("{"))
+	if d := checkText(name, src, isJSON); d != nil {
+		return nil, hcl.Diagnostics{d}
+	}
+	if isJSON {
 		if _, diags := hcljson.Parse(src, name); diags.HasErrors() {
 			return nil, diags
 		}

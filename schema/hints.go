@@ -41,10 +41,12 @@ func sourceHint(text string) string {
 		return fmt.Sprintf(" Write the length of its prefix in place of a mask: %q.", prefix)
 	}
 	if hostName.MatchString(text) {
-		return " Names are not looked up, for what they lead to can change after the file was generated. Write the addresses."
+		return namesHint
 	}
 	return ""
 }
+
+const namesHint = " Names are not looked up, for what they lead to can change after the file was generated. Write the addresses."
 
 // hostName is a name with at least one dot and a letter in its last part.
 var hostName = regexp.MustCompile(`^([A-Za-z0-9_-]+\.)+[A-Za-z][A-Za-z0-9-]*\.?$`)

@@ -2,8 +2,11 @@ package schema
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"syscall"
 	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2"
@@ -23,21 +26,114 @@ func (s *scope) listFile(path string, at hcl.Range) *List {
 	if list, ok := s.loader.lists[path]; ok {
 		return list
 	}
-	src, err := s.loader.readFile(path)
-	if err != nil {
-		s.add(mistake(at, "Cannot read a list file", "%s: %s. The path is relative to the policy file.", path, reason(err)))
+	src, err := s.loader.readList(path, filepath.Dir(at.Filename))
+	if outside, ok := errors.AsType[*outsideError](err); ok {
+		s.add(mistake(at, "A list file outside of the policy's folder", "%s is not below %s. A policy reads list files below the folder of its repository, or below its own where it is in none. Move the file there, or allow others with --allow-files.", shown(path), shown(outside.top)))
 		return nil
 	}
+	if err != nil {
+		s.add(mistake(at, "Cannot read a list file", "%s: %s. The path is relative to the policy file.", shown(path), reason(err)))
+		return nil
+	}
+	list, diags, secret := parseList(path, src)
+	if secret != nil {
+		src = secret
+	}
 	s.loader.parser.AddFile(path, &hcl.File{Bytes: src})
-	list, diags := ParseList(path, src)
 	s.add(diags...)
 	s.loader.lists[path] = list
 	return list
 }
 
+// outsideError is the error for a list file that a policy may not read.
+type outsideError struct{ top string }
+
+func (e *outsideError) Error() string { return "it is not below " + e.top }
+
+// readList reads a list file that a policy in a folder names. A policy may come from
+// somebody else, so it reads nothing beyond what came with it.
+func (l *loader) readList(path, dir string) ([]byte, error) {
+	if l.opt.FS != nil {
+		return l.readFile(path) // which has its own bounds
+	}
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return nil, err
+	}
+	if real, err = filepath.Abs(real); err != nil {
+		return nil, err
+	}
+	top := string(filepath.Separator)
+	if volume := filepath.VolumeName(real); volume != "" {
+		top = volume + top
+	}
+	if !l.opt.AllowFiles {
+		if top, err = topOf(dir); err != nil {
+			return nil, err
+		}
+	}
+	inside, err := filepath.Rel(top, real)
+	if err != nil || !filepath.IsLocal(inside) {
+		return nil, &outsideError{top}
+	}
+	// What is opened is below the folder also when a link changes meanwhile.
+	root, err := os.OpenRoot(top)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = root.Close() }()
+	info, err := root.Stat(inside)
+	switch {
+	case err != nil:
+		return nil, err
+	case info.IsDir():
+		return nil, syscall.EISDIR
+	case !info.Mode().IsRegular():
+		return nil, errors.New("it is not a regular file")
+	}
+	f, err := root.Open(inside)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	return l.limited(f)
+}
+
+// topOf is the folder of the repository that a folder is in, which holds .git, or the
+// folder itself.
+func topOf(dir string) (string, error) {
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return "", err
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return "", err
+	}
+	for at := dir; ; at = filepath.Dir(at) {
+		if _, err := os.Lstat(filepath.Join(at, ".git")); err == nil {
+			return at, nil
+		}
+		if at == filepath.Dir(at) {
+			return dir, nil
+		}
+	}
+}
+
 // ParseList reads the bytes of a list file. It works on the bytes alone: a
 // line costs no HCL value and, for an IPv4 CIDR, no allocation.
 func ParseList(path string, src []byte) (*List, hcl.Diagnostics) {
+	list, diags, _ := parseList(path, src)
+	return list, diags
+}
+
+// parseList is ParseList. Where a line is no mistaken address, the file may be one that was
+// not meant to be a list, and what it holds somebody's secret: then it also returns the
+// file with such lines blanked, for messages.
+func parseList(path string, src []byte) (*List, hcl.Diagnostics, []byte) {
+	if d := notText(path, src); d != nil {
+		return &List{File: path}, hcl.Diagnostics{d}, []byte{}
+	}
+	var secret []byte
 	list := &List{File: path, Spans: make([]Span, 0, bytes.Count(src, []byte("\n"))+1)}
 	var diags hcl.Diagnostics
 	bad := 0
@@ -57,17 +153,49 @@ func ParseList(path string, src []byte) (*List, hcl.Diagnostics) {
 			if p == nil {
 				span.Line = line
 				list.Spans = append(list.Spans, span)
-			} else if bad++; bad <= maxListErrors {
-				diags = append(diags, mistake(lineRange(path, line, offset, start, len(entry)), p.summary, "%s", p.detail))
+			} else {
+				detail := p.detail
+				if !likeAddress(entry) {
+					if secret == nil {
+						secret = bytes.Clone(src)
+					}
+					hide(secret[offset:end])
+					detail = "This line is not an address, a CIDR or a range."
+					if hostName.Match(entry) {
+						detail += namesHint
+					}
+				}
+				if bad++; bad <= maxListErrors {
+					diags = append(diags, mistake(lineRange(path, line, offset, start, len(entry)), p.summary, "%s", detail))
+				}
 			}
 		}
 		offset = next
 	}
 	if bad > maxListErrors {
 		diags = append(diags, failure("More bad lines",
-			fmt.Sprintf("%s has %d bad lines; the first %d are shown.", path, bad, maxListErrors)))
+			fmt.Sprintf("%s has %d bad lines; the first %d are shown.", shown(path), bad, maxListErrors)))
 	}
-	return list, diags
+	return list, diags, secret
+}
+
+// likeAddress reports whether an entry is most likely a mistyped address: it is short, and
+// has no other characters.
+func likeAddress(entry []byte) bool {
+	const longest = 87 // a range of two IPv6 addresses with masks
+	for _, c := range entry {
+		if !bytes.ContainsRune([]byte("0123456789abcdefABCDEF.:/-*, "), rune(c)) {
+			return false
+		}
+	}
+	return len(entry) <= longest && bytes.ContainsAny(entry, ".:")
+}
+
+// hide blanks a line.
+func hide(line []byte) {
+	for i := range line {
+		line[i] = ' '
+	}
 }
 
 // trimLine cuts a line's comment and white space, and says where the rest is.

@@ -25,6 +25,9 @@ type Options struct {
 	// FS holds the policy files, the list files and the variable files, by paths
 	// with slashes; nil for the operating system's files.
 	FS fs.FS
+	// AllowFiles lets a set name list files anywhere, and not only below the policy's
+	// folder or its repository.
+	AllowFiles bool
 }
 
 // Loaded is what Load gives back: the document, and the bytes of every file
@@ -77,6 +80,7 @@ type loader struct {
 	names  []string
 	files  []*hcl.File
 	lists  map[string]*List // list files by path: each is read once
+	total  int              // bytes that were read
 }
 
 // IsPolicyFile reports whether a file of this name in a folder is part of its
@@ -124,18 +128,38 @@ func inFS(path string) string { return filepath.ToSlash(filepath.Clean(path)) }
 
 // readFile reads a file from where the options say that files are.
 func (l *loader) readFile(path string) ([]byte, error) {
+	var f fs.File
+	var err error
 	if l.opt.FS != nil {
-		return fs.ReadFile(l.opt.FS, inFS(path))
+		f, err = l.opt.FS.Open(inFS(path))
+	} else {
+		f, err = os.Open(path)
 	}
-	return os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	return l.limited(f)
 }
+
+// limited reads a file, as long as all of them together are not too large.
+func (l *loader) limited(f io.Reader) ([]byte, error) {
+	src, err := ReadLimited(f)
+	if l.total += len(src); err == nil && l.total > maxTotal {
+		return nil, fmt.Errorf("all files together are larger than %d MiB, the most that is read", maxTotal>>20)
+	}
+	return src, err
+}
+
+// shown is a path in a message: it stays in its line.
+func shown(path string) string { return strings.ReplaceAll(path, "\n", `\n`) }
 
 func (l *loader) read(path string) hcl.Diagnostics {
 	if path == "-" {
 		if l.opt.Stdin == nil {
 			return hcl.Diagnostics{failure("No standard input", "There is nothing to read a policy from.")}
 		}
-		src, err := io.ReadAll(l.opt.Stdin)
+		src, err := l.limited(l.opt.Stdin)
 		if err != nil {
 			return hcl.Diagnostics{failure("Cannot read standard input", reason(err))}
 		}
@@ -148,17 +172,20 @@ func (l *loader) read(path string) hcl.Diagnostics {
 	names, err := policyFiles(l.opt.FS, path)
 	if err != nil {
 		return hcl.Diagnostics{failure("Cannot read the policy",
-			fmt.Sprintf("%s: %s. Name a policy file, or a folder of them.", path, reason(err)))}
+			fmt.Sprintf("%s: %s. Name a policy file, or a folder of them.", shown(path), reason(err)))}
 	}
 	if len(names) == 0 {
 		return hcl.Diagnostics{failure("No policy here",
-			fmt.Sprintf("The folder %s has no policy file: no *.hcl and no *.hcl.json.", path))}
+			fmt.Sprintf("The folder %s has no policy file: no *.hcl and no *.hcl.json.", shown(path)))}
+	}
+	if len(names) > maxFiles {
+		return hcl.Diagnostics{failure("Too many policy files", fmt.Sprintf("The folder %s has %d policy files; at most %d are read.", shown(path), len(names), maxFiles))}
 	}
 	var diags hcl.Diagnostics
 	for _, name := range names {
 		src, err := l.readFile(name)
 		if err != nil {
-			diags = append(diags, failure("Cannot read the policy", fmt.Sprintf("%s: %s.", name, reason(err))))
+			diags = append(diags, failure("Cannot read the policy", fmt.Sprintf("%s: %s.", shown(name), reason(err))))
 			continue
 		}
 		diags = append(diags, l.parse(name, src)...)
@@ -167,18 +194,27 @@ func (l *loader) read(path string) hcl.Diagnostics {
 }
 
 func (l *loader) parse(name string, src []byte) hcl.Diagnostics {
-	var f *hcl.File
-	var diags hcl.Diagnostics
-	if strings.HasSuffix(name, ".json") {
-		f, diags = l.parser.ParseJSON(src, name)
-	} else {
-		f, diags = l.parser.ParseHCL(src, name)
-	}
+	f, diags := l.parseFile(name, src)
 	if f != nil {
 		l.names = append(l.names, name)
 		l.files = append(l.files, f)
 	}
 	return diags
+}
+
+// parseFile parses a policy file or a variable file.
+func (l *loader) parseFile(name string, src []byte) (*hcl.File, hcl.Diagnostics) {
+	json := strings.HasSuffix(name, ".json")
+	if d := checkText(name, src, json); d != nil {
+		if d.Subject != nil {
+			l.parser.AddFile(name, &hcl.File{Bytes: src})
+		}
+		return nil, hcl.Diagnostics{d}
+	}
+	if json {
+		return l.parser.ParseJSON(src, name)
+	}
+	return l.parser.ParseHCL(src, name)
 }
 
 // reason is an operating system's error without the path and the call's name,

@@ -152,6 +152,10 @@ func (v *variable) parseGiven(text, origin string) hcl.Diagnostics {
 	if v.wanted == cty.String || v.wanted == cty.DynamicPseudoType {
 		return v.set(cty.StringVal(text), at)
 	}
+	if d := checkText(origin, []byte(text), false); d != nil {
+		v.value = cty.DynamicVal
+		return hcl.Diagnostics{failure(d.Summary, d.Detail+" It is "+origin+".")}
+	}
 	expr, diags := hclsyntax.ParseExpression([]byte(text), origin, hcl.InitialPos)
 	if diags.HasErrors() {
 		v.value = cty.DynamicVal
@@ -197,15 +201,9 @@ func fromFlag(vars map[string]*variable, given string) hcl.Diagnostics {
 func (l *loader) fromVarFile(vars map[string]*variable, path string) hcl.Diagnostics {
 	src, err := l.readFile(path)
 	if err != nil {
-		return hcl.Diagnostics{failure("Cannot read the variable file", fmt.Sprintf("%s: %s. A variable file is *.vars.hcl or *.vars.json.", path, reason(err)))}
+		return hcl.Diagnostics{failure("Cannot read the variable file", fmt.Sprintf("%s: %s. A variable file is *.vars.hcl or *.vars.json.", shown(path), reason(err)))}
 	}
-	var f *hcl.File
-	var diags hcl.Diagnostics
-	if strings.HasSuffix(path, ".json") {
-		f, diags = l.parser.ParseJSON(src, path)
-	} else {
-		f, diags = l.parser.ParseHCL(src, path)
-	}
+	f, diags := l.parseFile(path, src)
 	if f == nil || diags.HasErrors() {
 		return diags
 	}

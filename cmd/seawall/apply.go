@@ -213,9 +213,15 @@ func (a *applying) announce(report *diff.Report, foreign []host.Rule) error {
 	return nil
 }
 
+// maxForeign is how many rules of others are listed.
+const maxForeign = 50
+
 func listed(rules []host.Rule) string {
 	text := ""
-	for _, r := range rules {
+	for i, r := range rules {
+		if i == maxForeign {
+			return text + fmt.Sprintf("  and %d more\n", len(rules)-i)
+		}
 		text += fmt.Sprintf("  %v: %s\n", r.Family, r.Text)
 	}
 	return text
@@ -334,8 +340,8 @@ func (a *applying) loadNow(turn *host.Turn) error {
 	if err != nil {
 		return a.noPlace(err)
 	}
-	if c, ok := a.w.(*checked); ok {
-		a.w = c.w // from here on the exit code says what became of the rules, also where nobody can read the words
+	if o, ok := a.w.(*standardOutput); ok {
+		a.w = newOutput(o.w) // from here on the exit code says what became of the rules, also where nobody can read the words
 	}
 	if err := back.Loaded(); err != nil {
 		return errors.Join(fmt.Errorf("the policy was not loaded: %w", err), back.End())
@@ -492,7 +498,7 @@ func (a *applying) bootFiles(opt compiler.Options) ([]emit.File, error) {
 	opt.Format, opt.Force = emit.Sysconfig, a.force
 	for name, base := range map[string]*[]byte{"iptables": &opt.Base4, "ip6tables": &opt.Base6} {
 		path := filepath.Join(a.persist, names[name])
-		text, err := os.ReadFile(path)
+		text, err := readFile(path)
 		switch {
 		case err == nil:
 			*base = bytes.Clone(text)

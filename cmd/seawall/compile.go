@@ -196,7 +196,7 @@ func (f *compileFlags) readBase(opt *compiler.Options) error {
 		return cannotRead(f.base, err, takesBase)
 	}
 	if !info.IsDir() {
-		text, err := os.ReadFile(f.base)
+		text, err := readFile(f.base)
 		if err != nil {
 			return cannotRead(f.base, err, takesBase)
 		}
@@ -217,7 +217,7 @@ func (f *compileFlags) readBase(opt *compiler.Options) error {
 		if err := emit.CheckRegular(path); err != nil {
 			return fmt.Errorf("--base: %w", err)
 		}
-		text, err := os.ReadFile(path)
+		text, err := readFile(path)
 		if err != nil {
 			return cannotRead(path, err, takesBase)
 		}
@@ -290,7 +290,7 @@ func unproved(err error) error {
 func (f *compileFlags) print(c *cobra.Command, out *compiler.Output) error {
 	for _, file := range out.Files {
 		if len(file.Families) > 1 || file.Families[0] == packet.Family(f.family) {
-			_, err := c.OutOrStdout().Write(file.Bytes)
+			_, err := write(c, byteForm).Write(file.Bytes)
 			return err
 		}
 	}

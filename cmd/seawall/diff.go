@@ -130,7 +130,7 @@ func (f *diffFlags) sides(c *cobra.Command, args []string) (before, after *diffS
 // side reads a policy or rules.
 func (f *diffFlags) side(c *cobra.Command, path string, varFiles []string) (*diffSide, error) {
 	if path == "-" {
-		text, err := io.ReadAll(c.InOrStdin())
+		text, err := schema.ReadLimited(c.InOrStdin())
 		if err != nil {
 			return nil, err
 		}
@@ -152,7 +152,7 @@ func (f *diffFlags) side(c *cobra.Command, path string, varFiles []string) (*dif
 	if schema.IsPolicyFile(filepath.Base(path)) {
 		return f.policySide(c, path, varFiles, nil)
 	}
-	text, err := os.ReadFile(path)
+	text, err := readFile(path)
 	if err != nil {
 		return nil, cannotRead(path, err, takesEither)
 	}
@@ -186,7 +186,7 @@ func compiledFolder(path string) []sideText {
 	for _, names := range [][]string{{"iptables", "ip6tables"}, {"rules.v4", "rules.v6"}, {"seawall.sh"}} {
 		var list []sideText
 		for _, n := range append(names, emit.SetsFile) {
-			if text, err := os.ReadFile(filepath.Join(path, n)); err == nil {
+			if text, err := readFile(filepath.Join(path, n)); err == nil {
 				list = append(list, sideText{n, string(text)})
 			}
 		}
@@ -198,7 +198,7 @@ func compiledFolder(path string) []sideText {
 }
 
 func (f *diffFlags) policySide(c *cobra.Command, path string, varFiles []string, stdin io.Reader) (*diffSide, error) {
-	p := policyFlags{vars: f.vars, varFiles: varFiles}
+	p := policyFlags{vars: f.vars, varFiles: varFiles, anyFiles: f.anyFiles}
 	if stdin != nil {
 		c.SetIn(stdin)
 	}
@@ -286,10 +286,10 @@ func (f *diffFlags) print(c *cobra.Command, r *diff.Report) error {
 	if len(r.Families) == 1 {
 		fmt.Fprintf(c.ErrOrStderr(), "Note: only IPv%d was compared; one side has no other family.\n", r.Families[0])
 	}
-	if f.format == "text" && coloured(c.OutOrStdout()) {
-		text = colourDiff(text)
-	}
-	if _, err := io.WriteString(c.OutOrStdout(), text); err != nil {
+	w := formatted(c, f.format)
+	if f.format == "text" && coloured(w) {
+		paintDiff(w, text)
+	} else if _, err := io.WriteString(w, text); err != nil {
 		return err
 	}
 	if !r.Same() {
@@ -301,10 +301,9 @@ func (f *diffFlags) print(c *cobra.Command, r *diff.Report) error {
 // itemNumber is what stands before the sign of a change of meaning.
 var itemNumber = regexp.MustCompile(`^\d+\. `)
 
-// colourDiff paints lines that came and went.
-func colourDiff(text string) string {
-	lines := strings.Split(text, "\n")
-	for i, l := range lines {
+// paintDiff writes a text with the lines that came and went in colour.
+func paintDiff(w io.Writer, text string) {
+	for _, l := range strings.SplitAfter(text, "\n") {
 		colour := ""
 		switch trimmed := itemNumber.ReplaceAllString(l, ""); {
 		case strings.HasPrefix(l, "WARNING"):
@@ -316,9 +315,14 @@ func colourDiff(text string) string {
 		case strings.HasPrefix(l, "@@"):
 			colour = "36"
 		}
-		if colour != "" {
-			lines[i] = "\x1b[" + colour + "m" + l + "\x1b[0m"
+		if colour == "" {
+			fmt.Fprint(w, l)
+			continue
+		}
+		line, end := strings.CutSuffix(l, "\n")
+		paint(w, colour, line)
+		if end {
+			fmt.Fprintln(w)
 		}
 	}
-	return strings.Join(lines, "\n")
 }

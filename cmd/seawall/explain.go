@@ -50,7 +50,7 @@ The packet is a new connection to a published port unless flags say otherwise.`,
 				return err
 			}
 			if asJSON {
-				return e.json(c.OutOrStdout())
+				return e.json(write(c, jsonForm))
 			}
 			return e.text(c.OutOrStdout(), loaded.Files)
 		},

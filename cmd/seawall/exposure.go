@@ -47,7 +47,7 @@ Without --rules it reads the host's rules, which needs root.`,
 			if err != nil {
 				return err
 			}
-			_, err = io.WriteString(c.OutOrStdout(), text)
+			_, err = io.WriteString(formatted(c, format), text)
 			return err
 		},
 	}

@@ -3,8 +3,6 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 
 	"github.com/seawall/seawall/compiler/emit"
@@ -39,7 +37,7 @@ standard input is formatted to standard output.`,
 }
 
 func fmtStdin(c *cobra.Command, check, diff bool) error {
-	src, err := io.ReadAll(c.InOrStdin())
+	src, _, err := readInput(c, "-", takesPolicy)
 	if err != nil {
 		return err
 	}
@@ -52,7 +50,7 @@ func fmtStdin(c *cobra.Command, check, diff bool) error {
 	case diff:
 		printDiff(c, src, out)
 	case !check:
-		if _, err := c.OutOrStdout().Write(out); err != nil {
+		if _, err := write(c, byteForm).Write(out); err != nil {
 			return err
 		}
 	}
@@ -72,7 +70,7 @@ func fmtFiles(c *cobra.Command, path string, check, diff bool) error {
 		if err := emit.CheckRegular(name); err != nil && !check {
 			return fmt.Errorf("cannot format: %w", err)
 		}
-		src, err := os.ReadFile(name)
+		src, err := readFile(name)
 		if err != nil {
 			return cannotRead(name, err, takesPolicy)
 		}

@@ -209,6 +209,10 @@ func gitExtract(top, revision, dir string) error {
 	if err != nil {
 		return err
 	}
+	// The folder is the top of a repository, below which policies may name list files.
+	if err := os.Mkdir(filepath.Join(dir, ".git"), 0o700); err != nil {
+		return err
+	}
 	for r := tar.NewReader(bytes.NewReader(out)); ; {
 		h, err := r.Next()
 		if err == io.EOF {

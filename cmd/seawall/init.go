@@ -85,11 +85,20 @@ networks come from the daemon, or from --inspect.`,
 	return c
 }
 
+// maxCompose is how many bytes a compose file may have.
+const maxCompose = 16 << 20
+
 // fromCompose reads a compose file that the user named.
 func fromCompose(ctx context.Context, name string) ([]inventory.Port, error) {
 	info, err := os.Stat(name)
 	if err != nil || info.IsDir() {
 		return nil, cannotRead(name, err, takesCompose)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("cannot read %s: it is not a regular file. %s", oneLine(name), takesCompose)
+	}
+	if info.Size() > maxCompose {
+		return nil, fmt.Errorf("%s is larger than %d MiB, the most that is read of a compose file", oneLine(name), maxCompose>>20)
 	}
 	return inventory.FromCompose(ctx, name)
 }

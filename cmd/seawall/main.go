@@ -53,18 +53,23 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	root := rootCommand()
 	root.SetArgs(args)
 	root.SetIn(in)
-	answer := &checked{w: out}
+	answer, said := newOutput(out), newOutput(errOut)
 	root.SetOut(answer)
-	root.SetErr(errOut)
-	ctx, stop := interruptible(errOut)
+	root.SetErr(said)
+	ctx, stop := interruptible(said)
 	defer stop()
 	err := root.ExecuteContext(ctx)
+	answer.end()
+	defer said.end()
 	var code exitCode
+	unwritten := answer.failure()
 	switch {
 	case ctx.Err() != nil && err != nil && !errors.As(err, &code):
 		err = errors.New("interrupted")
-	case answer.err != nil && (err == nil || errors.As(err, &code)):
-		err = fmt.Errorf("cannot write the answer: %w", answer.err)
+	case answer.err != nil && (err == nil || errors.As(err, &code) || err == answer.err): // not an error that says more
+		if err = unwritten; err == nil {
+			return exitError // nobody reads on
+		}
 	case err == nil:
 		return 0
 	case errors.As(err, &code):
@@ -73,23 +78,8 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	if strings.HasPrefix(err.Error(), "unknown command ") {
 		err = fmt.Errorf("%s\n\nSee seawall --help", strings.TrimSpace(err.Error()))
 	}
-	fmt.Fprintf(errOut, "Error: %s\n", err)
+	fmt.Fprintf(said, "Error: %s\n", shortened(err.Error(), longest))
 	return exitError
-}
-
-// checked remembers that something could not be written: an answer that nobody
-// got is no success.
-type checked struct {
-	w   io.Writer
-	err error
-}
-
-func (c *checked) Write(b []byte) (int, error) {
-	n, err := c.w.Write(b)
-	if c.err == nil {
-		c.err = err
-	}
-	return n, err
 }
 
 func rootCommand() *cobra.Command {

@@ -31,13 +31,13 @@ const (
 // in its place.
 func cannotRead(name string, err error, takes string) error {
 	if isFolder(name) {
-		return fmt.Errorf("%s is a folder, not a file. %s", name, takes)
+		return fmt.Errorf("%s is a folder, not a file. %s", oneLine(name), takes)
 	}
 	why := cause(err).Error()
 	if file := fileOnTheWay(filepath.Dir(name)); file != "" {
 		why = file + " is a file, not a folder"
 	}
-	return fmt.Errorf("cannot read %s: %s. %s", name, why, takes)
+	return fmt.Errorf("cannot read %s: %s. %s", oneLine(name), why, takes)
 }
 
 // cannotWrite is the error for a folder that files cannot be written into.
@@ -64,7 +64,7 @@ func badFolder(verb, dir string, err error, takes string) error {
 	case errors.Is(err, syscall.ENOSPC):
 		takes = "Nothing there was changed. Free some space, or name another folder"
 	}
-	return fmt.Errorf("cannot %s %s: %s. %s", verb, dir, why, takes)
+	return fmt.Errorf("cannot %s %s: %s. %s", verb, oneLine(dir), why, takes)
 }
 
 func isIrregular(err error) bool {

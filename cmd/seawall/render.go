@@ -49,7 +49,7 @@ nested policies are in it.`,
 			if err != nil {
 				return err
 			}
-			_, err = io.WriteString(c.OutOrStdout(), text)
+			_, err = io.WriteString(formatted(c, format), text)
 			return err
 		},
 	}

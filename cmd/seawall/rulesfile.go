@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 
@@ -11,6 +10,7 @@ import (
 	"github.com/seawall/seawall/compiler/ipset"
 	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/packet"
+	"github.com/seawall/seawall/schema"
 	"github.com/spf13/cobra"
 )
 
@@ -78,7 +78,7 @@ func readSets(name string) (ipset.Sets, error) {
 	if name == "" {
 		return nil, nil
 	}
-	src, err := os.ReadFile(name)
+	src, err := readFile(name)
 	if err != nil {
 		return nil, cannotRead(name, err, takesSets)
 	}
@@ -120,28 +120,28 @@ func lineError(name string, line int, text, detail string) error {
 	return fmt.Errorf("%s:%d: %s\n\n  %d: %s", name, line, detail, line, printable(text))
 }
 
-// printable is a line of a file for a terminal: without control characters, and not
-// all of a long one.
-func printable(text string) string {
-	text = strings.Map(func(c rune) rune {
-		if c < ' ' && c != '\t' || c == 0x7f {
-			return '?'
-		}
-		return c
-	}, strings.TrimRight(text, "\r"))
-	if len(text) > maxShown {
-		text = strings.ToValidUTF8(text[:maxShown], "?") + "…"
+// printable is a line of a file for a message: not all of a long one.
+func printable(text string) string { return shortened(strings.TrimRight(text, "\r"), maxShown) }
+
+// readFile reads a file, of any kind, as long as it is not too large.
+func readFile(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
 	}
-	return text
+	defer func() { _ = f.Close() }()
+	return schema.ReadLimited(f)
 }
 
 // readInput reads a file that the user named, or standard input.
 func readInput(c *cobra.Command, name, takes string) (src []byte, shown string, err error) {
 	if name == "-" {
-		src, err = io.ReadAll(c.InOrStdin())
+		if src, err = schema.ReadLimited(c.InOrStdin()); err != nil {
+			err = cannotRead("standard input", err, takes)
+		}
 		return src, "standard input", err
 	}
-	if src, err = os.ReadFile(name); err != nil {
+	if src, err = readFile(name); err != nil {
 		return nil, name, cannotRead(name, err, takes)
 	}
 	return src, name, nil

@@ -39,11 +39,11 @@ func runTests(c *cobra.Command, results []*prove.TestResult) error {
 	w, failed := c.OutOrStdout(), 0
 	for _, r := range results {
 		if len(r.Failures) == 0 {
-			fmt.Fprintf(w, "ok    %s\n", r.Test.Name)
+			fmt.Fprintf(w, "ok    %s\n", oneLine(r.Test.Name))
 			continue
 		}
 		failed++
-		fmt.Fprintf(w, "FAIL  %s (%s:%d)\n", r.Test.Name, r.Test.Range.Filename, r.Test.Range.Start.Line)
+		fmt.Fprintf(w, "FAIL  %s (%s:%d)\n", oneLine(r.Test.Name), r.Test.Range.Filename, r.Test.Range.Start.Line)
 		for _, f := range r.Failures {
 			fmt.Fprintf(w, "      %s\n      decided by %s (%s:%d)\n", f, f.Rule, f.At.Filename, f.At.Start.Line)
 		}

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -64,8 +63,7 @@ func (f *validateFlags) run(c *cobra.Command, args []string) error {
 	if f.format != "text" && f.format != "json" && f.format != "github" {
 		return fmt.Errorf("--format is text, json or github, not %q", f.format)
 	}
-	loaded, diags := schema.Load(policyPath(args), schema.Options{
-		Vars: f.vars, VarFiles: f.varFiles, Env: os.Environ(), Stdin: c.InOrStdin()})
+	loaded, diags := schema.Load(policyPath(args), f.options(c))
 	list := mistakes(diags)
 	if loaded.Document != nil {
 		for _, one := range lint.Run(loaded.Document, loaded.Files) {
@@ -88,7 +86,7 @@ func (f *validateFlags) print(c *cobra.Command, loaded *schema.Loaded, diags hcl
 		return printJSON(c, list)
 	case "github":
 		for _, one := range list {
-			fmt.Fprintln(c.OutOrStdout(), one.github())
+			fmt.Fprintln(formatted(c, f.format), one.github())
 		}
 		return nil
 	}
@@ -159,7 +157,7 @@ func (f finding) github() string {
 }
 
 func printJSON(c *cobra.Command, list []finding) error {
-	e := json.NewEncoder(c.OutOrStdout())
+	e := json.NewEncoder(write(c, jsonForm))
 	e.SetIndent("", "  ")
 	return e.Encode(list)
 }

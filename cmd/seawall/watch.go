@@ -121,7 +121,11 @@ func (f *watchFlags) watch(c *cobra.Command, args []string) error {
 	}
 	ctx, stop := untilStopped(c.Context())
 	defer stop()
-	w := f.watcher(c.OutOrStdout(), loaded.Document)
+	out := c.OutOrStdout()
+	if f.asJSON {
+		out = write(c, jsonForm)
+	}
+	w := f.watcher(out, loaded.Document)
 	w.Log(host.Event{Name: host.Watching, What: policyPath(args)})
 	if f.once {
 		return drifted(w.Once(ctx))

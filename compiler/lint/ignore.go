@@ -33,7 +33,7 @@ func silence(found []Finding, files map[string]*hcl.File) []Finding {
 			code := group(line, m, 1)
 			if code == "" || len(bytes.TrimSpace([]byte(group(line, m, 2)))) == 0 {
 				out = append(out, Finding{Code: "SW000", Summary: "An ignore comment without effect", At: hcl.Range{Filename: name, Start: at, End: end},
-					Detail: "Name the code of a finding on this line or the next, and a reason: # seawall:ignore SW007 the honeypot is meant to be found"})
+					Detail: "Name the code of a finding on this line or the next, and a reason:\n\n  # seawall:ignore SW007 the honeypot is meant to be found"})
 				continue
 			}
 			silenced[mark{name, i + 1, code}] = true

@@ -32,10 +32,10 @@ type Finding struct {
 	At      hcl.Range
 }
 
-// Diagnostic is the finding as an hcl diagnostic.
+// Diagnostic is the finding as an hcl diagnostic. hcl has no hints, so Extra carries the finding.
 func (f Finding) Diagnostic() *hcl.Diagnostic {
 	at := f.At
-	return &hcl.Diagnostic{Severity: hcl.DiagWarning, Summary: f.Code + ": " + f.Summary, Detail: f.Detail, Subject: &at}
+	return &hcl.Diagnostic{Severity: hcl.DiagWarning, Summary: f.Code + ": " + f.Summary, Detail: f.Detail, Subject: &at, Extra: f}
 }
 
 //go:embed codes

@@ -127,7 +127,7 @@ func (l *linter) openPorts(p *schema.Policy) {
 	}
 	sort.Strings(found)
 	l.add(p, Finding{Code: "SW007", Hint: true, Summary: "A database or admin port open to everybody", At: p.Range,
-		Detail: fmt.Sprintf("Everybody may reach port %s. If that is intended, add # seawall:ignore SW007 and a reason.", strings.Join(found, ", "))})
+		Detail: fmt.Sprintf("Everybody may reach port %s. If that is intended, say why on the line above:\n\n  # seawall:ignore SW007 REASON", strings.Join(found, ", "))})
 }
 
 // letsEverybodyIn reports whether a policy's ports are open to all of a family, except for what

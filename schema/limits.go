@@ -1,0 +1,92 @@
+package schema
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"io/fs"
+	"unicode/utf8"
+
+	"github.com/hashicorp/hcl/v2"
+)
+
+// What a policy may be large (SPEC.md section 1). The limits are far above what people
+// write, and low enough that whatever is over them ends in an error and not in the
+// machine's memory.
+const (
+	// MaxFile is how many bytes a file may have: policy, list file or variable file.
+	MaxFile = 128 << 20
+	// maxTotal is how many bytes all files of a policy may have together.
+	maxTotal = 4 * MaxFile
+	// maxFiles is how many policy files a folder may have.
+	maxFiles = 10_000
+	// maxNesting is how deep brackets, templates, conditions and signs may nest.
+	maxNesting = 500
+)
+
+// TooLargeError is the error for an input of more than MaxFile bytes.
+type TooLargeError struct{}
+
+func (*TooLargeError) Error() string {
+	return fmt.Sprintf("it is larger than %d MiB, the most that is read", MaxFile>>20)
+}
+
+// ReadLimited reads all there is to read, up to MaxFile bytes.
+func ReadLimited(r io.Reader) ([]byte, error) {
+	var b bytes.Buffer // which grows faster than io.ReadAll
+	if f, ok := r.(fs.File); ok {
+		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() && info.Size() <= MaxFile {
+			b.Grow(int(info.Size()) + bytes.MinRead)
+		}
+	}
+	n, err := b.ReadFrom(io.LimitReader(r, MaxFile+1))
+	if err == nil && n > MaxFile {
+		return nil, &TooLargeError{}
+	}
+	return b.Bytes(), err
+}
+
+// checkText refuses what is no text before each of its bytes becomes a mistake, and what
+// is nested so deep that reading it would take the machine's memory.
+func checkText(name string, src []byte, json bool) *hcl.Diagnostic {
+	if d := notText(name, src); d != nil {
+		return d
+	}
+	depth, at := 0, -1
+	if json {
+		depth, at = deepestJSON(src)
+	} else {
+		depth, at = deepest(src)
+	}
+	if depth <= maxNesting {
+		return nil
+	}
+	pos := positionOf(src, at)
+	return mistake(hcl.Range{Filename: name, Start: pos, End: pos}, "Nested too deep",
+		"Brackets, templates, conditions and signs may nest %d deep, and here they are deeper.", maxNesting)
+}
+
+// notText is the error for a file that is not UTF-8 text; nil for one that is.
+func notText(name string, src []byte) *hcl.Diagnostic {
+	at := bytes.IndexByte(src, 0)
+	if at < 0 {
+		if utf8.Valid(src) {
+			return nil
+		}
+		for at = 0; ; {
+			r, size := utf8.DecodeRune(src[at:])
+			if r == utf8.RuneError && size <= 1 {
+				break
+			}
+			at += size
+		}
+	}
+	pos := positionOf(src, at)
+	return failure("Not a text file", fmt.Sprintf("%s is not UTF-8 text: line %d, column %d has the byte 0x%02x.", shown(name), pos.Line, pos.Column, src[at]))
+}
+
+// positionOf is the place of a byte.
+func positionOf(src []byte, at int) hcl.Pos {
+	start := bytes.LastIndexByte(src[:at], '\n') + 1
+	return hcl.Pos{Line: bytes.Count(src[:at], []byte("\n")) + 1, Column: utf8.RuneCount(src[start:at]) + 1, Byte: at}
+}
