@@ -31,20 +31,38 @@ func (*TooLargeError) Error() string {
 	return fmt.Sprintf("it is larger than %d MiB, the most that is read", MaxFile>>20)
 }
 
-// ReadLimited reads all there is to read, up to MaxFile bytes.
+// ReadLimited reads all there is to read, up to MaxFile bytes. It keeps what it has read
+// in parts until it knows that this is all, so what never ends costs little.
 func ReadLimited(r io.Reader) ([]byte, error) {
-	var b bytes.Buffer // which grows faster than io.ReadAll
+	var parts [][]byte
+	size := chunk
 	if f, ok := r.(fs.File); ok {
-		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() && info.Size() <= MaxFile {
-			b.Grow(int(info.Size()) + bytes.MinRead)
+		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+			if info.Size() > MaxFile {
+				return nil, &TooLargeError{}
+			}
+			size = int(info.Size()) + 1 // the end is seen without another part
 		}
 	}
-	n, err := b.ReadFrom(io.LimitReader(r, MaxFile+1))
-	if err == nil && n > MaxFile {
-		return nil, &TooLargeError{}
+	for total := 0; total <= MaxFile; size = chunk {
+		part := make([]byte, size)
+		n, err := io.ReadFull(r, part)
+		total += n
+		parts = append(parts, part[:n])
+		switch {
+		case err == io.EOF || err == io.ErrUnexpectedEOF:
+			if len(parts) == 1 {
+				return parts[0], nil
+			}
+			return bytes.Join(parts, nil), nil
+		case err != nil:
+			return nil, err
+		}
 	}
-	return b.Bytes(), err
+	return nil, &TooLargeError{}
 }
+
+const chunk = 1 << 20
 
 // checkText refuses what is no text before each of its bytes becomes a mistake, and what
 // is nested so deep that reading it would take the machine's memory.
