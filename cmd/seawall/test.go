@@ -10,6 +10,7 @@ import (
 
 func testCommand() *cobra.Command {
 	p := &policyFlags{}
+	format := ""
 	c := &cobra.Command{
 		Use:   "test [PATH]",
 		Short: "Prove the test blocks of a policy",
@@ -17,9 +18,13 @@ func testCommand() *cobra.Command {
 for samples. For a test that fails, show the sources for which it fails and the line
 that decides. Exit 2 when a test fails.`,
 		Example: `  seawall test
-  seawall test policies --var-file db1.vars.hcl`,
+  seawall test policies --var-file db1.vars.hcl
+  seawall test --format sarif > tests.sarif`,
 		Args: onePath,
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := textOrSARIF(format); err != nil {
+				return err
+			}
 			loaded, err := p.load(c, args)
 			if err != nil {
 				return err
@@ -28,10 +33,19 @@ that decides. Exit 2 when a test fails.`,
 			if err != nil {
 				return err
 			}
+			if format == "sarif" {
+				failed := ofTests(results, loaded.Files)
+				if err := printSARIF(c, failed); err != nil || len(failed) == 0 {
+					return err
+				}
+				return exitCode(exitDiffers)
+			}
 			return runTests(c, results)
 		},
 	}
 	p.register(c)
+	c.Flags().StringVar(&format, "format", "text", "text or sarif")
+	choices(c, "format", "text", "sarif")
 	return c
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -16,6 +17,7 @@ type validateFlags struct {
 	json    bool
 	format  string
 	explain string
+	strict  bool
 }
 
 func validateCommand() *cobra.Command {
@@ -31,19 +33,21 @@ comment on its line or the line before silences it:
 
   # seawall:ignore SW007 the honeypot is meant to be found
 
-Exit 1 for mistakes, 0 otherwise.`,
+Exit 1 for mistakes, 2 with --strict for findings, 0 otherwise.`,
 		Example: `  seawall validate
   seawall validate policy.hcl --json
   seawall validate policies --format github
+  seawall validate --strict --format sarif > seawall.sarif
   seawall validate --explain SW001`,
 		Args: onePath,
 		RunE: func(c *cobra.Command, args []string) error { return f.run(c, args) },
 	}
 	f.register(c)
 	c.Flags().BoolVar(&f.json, "json", false, "write the findings as JSON")
-	c.Flags().StringVar(&f.format, "format", "text", "text, json or github (annotations of a pull request)")
+	c.Flags().StringVar(&f.format, "format", "text", "text, json, github (annotations of a pull request) or sarif")
+	c.Flags().BoolVar(&f.strict, "strict", false, "exit 2 when there are findings")
 	c.Flags().StringVar(&f.explain, "explain", "", "show the page of a `CODE`")
-	choices(c, "format", "text", "json", "github")
+	choices(c, "format", "text", "json", "github", "sarif")
 	choices(c, "explain", lint.Codes()...)
 	return c
 }
@@ -58,24 +62,30 @@ func (f *validateFlags) run(c *cobra.Command, args []string) error {
 		return err
 	}
 	if f.json {
+		if c.Flags().Changed("format") && f.format != "json" {
+			return fmt.Errorf("--json and --format %s are two formats. Name one", f.format)
+		}
 		f.format = "json"
 	}
-	if f.format != "text" && f.format != "json" && f.format != "github" {
-		return fmt.Errorf("--format is text, json or github, not %q", f.format)
+	if !slices.Contains([]string{"text", "json", "github", "sarif"}, f.format) {
+		return fmt.Errorf("--format is text, json, github or sarif, not %q", f.format)
 	}
 	loaded, diags := schema.Load(policyPath(args), f.options(c))
-	list := mistakes(diags)
+	list, found := mistakes(diags), false
 	if loaded.Document != nil {
 		for _, one := range lint.Run(loaded.Document, loaded.Files) {
 			diags = append(diags, one.Diagnostic())
-			list = append(list, ofLint(one))
+			list, found = append(list, ofLint(one)), true
 		}
 	}
 	if err := f.print(c, loaded, diags, list); err != nil {
 		return err
 	}
-	if diags.HasErrors() {
+	switch {
+	case diags.HasErrors():
 		return exitCode(exitError)
+	case found && f.strict:
+		return exitCode(exitDiffers)
 	}
 	return nil
 }
@@ -84,6 +94,8 @@ func (f *validateFlags) print(c *cobra.Command, loaded *schema.Loaded, diags hcl
 	switch f.format {
 	case "json":
 		return printJSON(c, list)
+	case "sarif":
+		return printSARIF(c, ofFindings(list, loaded.Files))
 	case "github":
 		for _, one := range list {
 			fmt.Fprintln(formatted(c, f.format), one.github())
@@ -107,6 +119,7 @@ func count(n int, one, many string) string {
 
 // finding is a mistake or a lint finding as JSON has it.
 type finding struct {
+	severity severity
 	Severity string `json:"severity"` // error, warning or hint
 	Code     string `json:"code,omitempty"`
 	Summary  string `json:"summary"`
@@ -119,10 +132,8 @@ type finding struct {
 func mistakes(diags hcl.Diagnostics) []finding {
 	list := []finding{}
 	for _, d := range diags {
-		one := finding{Severity: "error", Summary: d.Summary, Detail: d.Detail}
-		if d.Severity == hcl.DiagWarning {
-			one.Severity = "warning"
-		}
+		s := severityOf(d)
+		one := finding{severity: s, Severity: s.json, Summary: d.Summary, Detail: d.Detail}
 		if d.Subject != nil {
 			one.File, one.Line, one.Column = d.Subject.Filename, d.Subject.Start.Line, d.Subject.Start.Column
 		}
@@ -132,17 +143,13 @@ func mistakes(diags hcl.Diagnostics) []finding {
 }
 
 func ofLint(f lint.Finding) finding {
-	severity := "warning"
-	if f.Hint {
-		severity = "hint"
-	}
-	return finding{severity, f.Code, f.Summary, f.Detail, f.At.Filename, f.At.Start.Line, f.At.Start.Column}
+	s := severityOfFinding(f)
+	return finding{s, s.json, f.Code, f.Summary, f.Detail, f.At.Filename, f.At.Start.Line, f.At.Start.Column}
 }
 
 // github is the finding as a workflow command, which hosting sites show beside
 // the line.
 func (f finding) github() string {
-	level := map[string]string{"error": "error", "warning": "warning", "hint": "notice"}[f.Severity]
 	value := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
 	property := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")
 	title := f.Summary
@@ -153,7 +160,7 @@ func (f finding) github() string {
 	if f.File != "" {
 		place = fmt.Sprintf("file=%s,line=%d,col=%d,", property.Replace(f.File), f.Line, f.Column)
 	}
-	return fmt.Sprintf("::%s %stitle=%s::%s", level, place, property.Replace(title), value.Replace(f.Detail))
+	return fmt.Sprintf("::%s %stitle=%s::%s", f.severity.github, place, property.Replace(title), value.Replace(f.Detail))
 }
 
 func printJSON(c *cobra.Command, list []finding) error {

@@ -19,6 +19,7 @@ func verifyCommand() *cobra.Command {
 	p := &policyFlags{}
 	r := &rulesFlags{}
 	var files []string
+	format := ""
 	c := &cobra.Command{
 		Use:   "verify [PATH] --rules FILE",
 		Short: "Decide whether a rules file implements a policy",
@@ -41,9 +42,15 @@ and the command that shows its way through both. Exit 0 when they mean the same,
 			if len(files) == 0 {
 				return fmt.Errorf("which rules? Name a file with --rules, or - for standard input")
 			}
+			if err := textOrSARIF(format); err != nil {
+				return err
+			}
 			loaded, err := p.load(c, args)
 			if err != nil {
 				return err
+			}
+			if format == "sarif" {
+				return verifySARIF(c, loaded, files, r)
 			}
 			return verify(c, loaded.Document, policyPath(args), files, r)
 		},
@@ -51,6 +58,8 @@ and the command that shows its way through both. Exit 0 when they mean the same,
 	p.register(c)
 	c.Flags().StringArrayVar(&files, "rules", nil, "the rules `FILE`; may be given for each family")
 	r.register(c)
+	c.Flags().StringVar(&format, "format", "text", "text or sarif")
+	choices(c, "format", "text", "sarif")
 	return c
 }
 

@@ -6,7 +6,7 @@
 //	# seawall:ignore SW007 the honeypot is meant to be found
 //
 //	rules.go     SW001 to SW003: rules and excepts without effect
-//	policies.go  SW004, SW007, SW008: policies as a whole
+//	policies.go  SW004, SW007, SW008, SW011: policies as a whole
 //	sources.go   SW005, SW006: sets and sources
 //	host.go      SW009, SW010: the host's interfaces
 //	ignore.go    ignore comments, and SW000 for those without effect

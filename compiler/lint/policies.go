@@ -2,9 +2,9 @@ package lint
 
 import (
 	"fmt"
+	"maps"
 	"math/big"
 	"slices"
-	"sort"
 	"strings"
 
 	"github.com/seawall/seawall/compiler/address"
@@ -108,26 +108,62 @@ var sensitive = map[int]string{
 	27017: "MongoDB", 50000: "Db2",
 }
 
-// openPorts finds sensitive ports that a policy opens to everybody.
+// openPorts finds sensitive ports that a policy opens to everybody, and those that it opens to
+// everybody except a few.
 func (l *linter) openPorts(p *schema.Policy) {
-	if !l.letsEverybodyIn(p) {
+	found := sensitivePorts(p)
+	if found == "" {
 		return
 	}
-	var found []string
-	for port, what := range sensitive {
-		for _, r := range p.Ports {
-			if r.Protocol == schema.TCP && int(r.First) <= port && port <= int(r.Last) {
-				found = append(found, fmt.Sprintf("%d (%s)", port, what))
-				break
-			}
+	if l.letsEverybodyIn(p) {
+		l.add(p, Finding{Code: "SW007", Hint: true, Summary: "A database or admin port open to everybody", At: p.Range,
+			Detail: fmt.Sprintf("Everybody may reach port %s. %s", found, saySo("SW007"))})
+		return
+	}
+	for _, r := range p.Rules {
+		if open := l.allowsAny(r); open != "" {
+			l.add(p, Finding{Code: "SW011", Summary: "A database or admin port open to everybody except a few", At: r.Range,
+				Detail: fmt.Sprintf("This block allows every %s address to reach port %s, except those that its except or an earlier block names. Name who may reach it. %s", open, found, saySo("SW011"))})
+			return
 		}
 	}
-	if len(found) == 0 {
-		return
+}
+
+// saySo shows how to silence a finding, in a form that can be copied.
+func saySo(code string) string {
+	return "If that is intended, say why on the line above:\n\n  # seawall:ignore " + code + " REASON"
+}
+
+// allowsAny names the families of which a block allows every address, not counting its except;
+// "" for none.
+func (l *linter) allowsAny(r *schema.Rule) string {
+	if r.Verdict != schema.Pass && r.Verdict != schema.Accept {
+		return ""
 	}
-	sort.Strings(found)
-	l.add(p, Finding{Code: "SW007", Hint: true, Summary: "A database or admin port open to everybody", At: p.Range,
-		Detail: fmt.Sprintf("Everybody may reach port %s. If that is intended, say why on the line above:\n\n  # seawall:ignore SW007 REASON", strings.Join(found, ", "))})
+	var families []string
+	for i, resolve := range l.resolve {
+		if r.Sources.Any || resolve.Sources(r.Sources).Equal(resolve.Every()) {
+			families = append(families, []string{"IPv4", "IPv6"}[i])
+		}
+	}
+	return strings.Join(families, " and ")
+}
+
+// sensitivePorts are the sensitive ports of a policy, in words; "" for none.
+func sensitivePorts(p *schema.Policy) string {
+	var found []string
+	for _, port := range slices.Sorted(maps.Keys(sensitive)) {
+		if slices.ContainsFunc(p.Ports, func(r schema.Ports) bool {
+			return r.Protocol == schema.TCP && int(r.First) <= port && port <= int(r.Last)
+		}) {
+			found = append(found, fmt.Sprintf("%d (%s)", port, sensitive[port]))
+		}
+	}
+	const most = 5
+	if len(found) > most {
+		found = append(found[:most], fmt.Sprintf("and %d more", len(found)-most))
+	}
+	return strings.Join(found, ", ")
 }
 
 // letsEverybodyIn reports whether a policy's ports are open to all of a family, except for what
