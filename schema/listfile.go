@@ -127,8 +127,8 @@ func ParseList(path string, src []byte) (*List, hcl.Diagnostics) {
 }
 
 // parseList is ParseList. Where a line is no mistaken address, the file may be one that was
-// not meant to be a list, and what it holds somebody's secret: then it also returns the
-// file with such lines blanked, for messages.
+// not meant to be a list, and what it holds somebody's secret: it also returns the file
+// with such lines blanked, for messages; nil for a file without mistakes.
 func parseList(path string, src []byte) (*List, hcl.Diagnostics, []byte) {
 	if d := notText(path, src); d != nil {
 		return &List{File: path}, hcl.Diagnostics{d}, []byte{}
@@ -155,10 +155,12 @@ func parseList(path string, src []byte) (*List, hcl.Diagnostics, []byte) {
 				list.Spans = append(list.Spans, span)
 			} else {
 				detail := p.detail
-				if !likeAddress(entry) {
-					if secret == nil {
-						secret = bytes.Clone(src)
-					}
+				if secret == nil {
+					secret = bytes.Clone(src)
+				}
+				if likeAddress(entry) {
+					hide(secret[start+len(entry) : end]) // its comment
+				} else {
 					hide(secret[offset:end])
 					detail = "This line is not an address, a CIDR or a range."
 					if hostName.Match(entry) {

@@ -288,6 +288,9 @@ func unproved(err error) error {
 }
 
 func (f *compileFlags) print(c *cobra.Command, out *compiler.Output) error {
+	if sets := slices.IndexFunc(out.Files, func(file emit.File) bool { return file.Sets }); sets >= 0 {
+		return fmt.Errorf("the rules ask for ipsets, which are a file of their own (%s) and cannot go to standard output with them. Write both with --out-dir DIR, or choose another --layout", out.Files[sets].Name)
+	}
 	for _, file := range out.Files {
 		if len(file.Families) > 1 || file.Families[0] == packet.Family(f.family) {
 			_, err := write(c, byteForm).Write(file.Bytes)

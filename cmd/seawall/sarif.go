@@ -158,10 +158,18 @@ func verifySARIF(c *cobra.Command, loaded *schema.Loaded, files []string, flags 
 	return exitCode(exitDiffers)
 }
 
+// mostResults bounds the differences of one file: a viewer shows no more either.
+const mostResults = 1000
+
 // ofVerified are the differences of a policy and a file of rules as results.
 func ofVerified(loaded *schema.Loaded, f *compiler.Rules, result *prove.Result, unknown []string) []sarif.Result {
 	var results []sarif.Result
-	for _, d := range result.Differences {
+	for i, d := range result.Differences {
+		if i == mostResults {
+			results = append(results, sarif.Result{Rule: ruleDiffers, Level: sarif.Error,
+				Message: fmt.Sprintf("%s has %s.", f.Name, count(len(result.Differences)-i, "more difference", "more differences"))})
+			break
+		}
 		policy, file := meaning.Explain(loaded.Document, d.Example), iptables.Trace(f.Table, d.Example)
 		r := sarif.Result{Rule: ruleDiffers, Level: sarif.Error,
 			Message: fmt.Sprintf("%s: the policy says %s (%s), %s says %s (%s). For example %s.", d, d.Policy, policy.Rule, f.Name, d.File, lastStep(file), d.Example),
@@ -173,9 +181,6 @@ func ofVerified(loaded *schema.Loaded, f *compiler.Rules, result *prove.Result, 
 			r.Related = []sarif.Place{{File: f.Name, Line: int(file.Steps[n-1].Rule.Line), Message: "the rule that decides"}}
 		}
 		results = append(results, r)
-	}
-	if result.More > 0 {
-		results = append(results, sarif.Result{Rule: ruleDiffers, Level: sarif.Error, Message: fmt.Sprintf("%s differs for %s.", f.Name, count(result.More, "more group of packets", "more groups of packets"))})
 	}
 	for _, text := range unknown {
 		results = append(results, undecided(f, text))
