@@ -25,6 +25,7 @@ import (
 	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/lower"
 	"github.com/seawall/seawall/compiler/packet"
+	"github.com/seawall/seawall/compiler/progress"
 	"github.com/seawall/seawall/compiler/prove"
 	"github.com/seawall/seawall/schema"
 )
@@ -86,6 +87,7 @@ func (e *LostRulesError) Error() string {
 // them. With an error there are no files: it is an *Unproved, a
 // *prove.HardError, the context's, or says what is wrong with a base file.
 func Compile(ctx context.Context, doc *schema.Document, opt Options) (*Output, error) {
+	progress.Report(ctx, "compiling", fmt.Sprintf("%d policies", len(doc.Policies)))
 	policy := make(chan *prove.Policy, 1)
 	go func() { policy <- prove.NewPolicy(doc) }()
 	out, err := Emit(doc, opt)
@@ -174,6 +176,7 @@ func (o *Output) prove(ctx context.Context, policy *prove.Policy, opt Options) e
 	}
 	for _, f := range o.Files {
 		for _, family := range f.Families {
+			progress.Report(ctx, "proving", fmt.Sprintf("%s, %v, %d kB", f.Name, family, len(f.Bytes)>>10))
 			table, err := readBack(f, family, sets, opt.format().Splices)
 			if err != nil {
 				return fmt.Errorf("%s cannot be read back: %w", f.Name, err)

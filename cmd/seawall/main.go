@@ -58,7 +58,9 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	root.SetErr(said)
 	ctx, stop := interruptible(said)
 	defer stop()
-	err := root.ExecuteContext(ctx)
+	working, ended := showProgress(ctx, answer, said)
+	err := root.ExecuteContext(working)
+	ended()
 	answer.end()
 	defer said.end()
 	var code exitCode

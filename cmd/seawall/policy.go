@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/seawall/seawall/compiler/progress"
 	"github.com/seawall/seawall/schema"
 	"github.com/spf13/cobra"
 )
@@ -31,6 +32,7 @@ func (p *policyFlags) options(c *cobra.Command) schema.Options {
 // end the command.
 func (p *policyFlags) load(c *cobra.Command, args []string) (*schema.Loaded, error) {
 	path := policyPath(args)
+	progress.Report(c.Context(), "reading", path)
 	loaded, diags := schema.Load(path, p.options(c))
 	if len(diags) > 0 {
 		printDiagnostics(c.ErrOrStderr(), loaded.Files, diags)

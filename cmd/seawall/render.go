@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/seawall/seawall/compiler/progress"
 	"github.com/seawall/seawall/compiler/prove"
 	"github.com/seawall/seawall/compiler/render"
 	"github.com/spf13/cobra"
@@ -41,6 +42,7 @@ nested policies are in it.`,
 			if err != nil {
 				return err
 			}
+			progress.Report(c.Context(), "rendering", count(len(loaded.Document.Policies), "policy", "policies"))
 			page, err := render.Make(c.Context(), loaded.Document, loaded.Inputs, prove.Limits{})
 			if err != nil {
 				return err

@@ -23,10 +23,12 @@ type sarifLog struct {
 			}
 		}
 		Results []struct {
-			RuleID              string `json:"ruleId"`
-			RuleIndex           int
-			Level               string
-			Locations           []struct{ PhysicalLocation struct{ Region struct{ StartLine int } } }
+			RuleID    string `json:"ruleId"`
+			RuleIndex int
+			Level     string
+			Locations []struct {
+				PhysicalLocation struct{ Region struct{ StartLine int } }
+			}
 			PartialFingerprints map[string]string
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/seawall/seawall/compiler/lint"
+	"github.com/seawall/seawall/compiler/progress"
 	"github.com/seawall/seawall/schema"
 	"github.com/spf13/cobra"
 )
@@ -70,9 +71,11 @@ func (f *validateFlags) run(c *cobra.Command, args []string) error {
 	if !slices.Contains([]string{"text", "json", "github", "sarif"}, f.format) {
 		return fmt.Errorf("--format is text, json, github or sarif, not %q", f.format)
 	}
+	progress.Report(c.Context(), "reading", policyPath(args))
 	loaded, diags := schema.Load(policyPath(args), f.options(c))
 	list, found := mistakes(diags), false
 	if loaded.Document != nil {
+		progress.Report(c.Context(), "checking", policyPath(args))
 		for _, one := range lint.Run(loaded.Document, loaded.Files) {
 			diags = append(diags, one.Diagnostic())
 			list, found = append(list, ofLint(one)), true
