@@ -3,12 +3,14 @@ package compiler
 import (
 	"bytes"
 	"context"
+	"fmt"
 
 	"github.com/seawall/seawall/compiler/diff"
 	"github.com/seawall/seawall/compiler/emit"
 	"github.com/seawall/seawall/compiler/ipset"
 	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/packet"
+	"github.com/seawall/seawall/compiler/progress"
 	"github.com/seawall/seawall/compiler/prove"
 	"github.com/seawall/seawall/schema"
 )
@@ -104,6 +106,7 @@ func (v *Verification) Equal() bool { return v.Result.Equal() && len(v.Unknown) 
 // The error is for rules that iptables would refuse, a *prove.HardError, or the
 // context's.
 func Verify(ctx context.Context, doc *schema.Document, r *Rules, limits prove.Limits) (*Verification, error) {
+	progress.Report(ctx, "proving", fmt.Sprintf("%s, %v", r.Name, r.Family()))
 	result, err := prove.Compare(ctx, doc, r.Table, r.Family(), limits)
 	if err != nil {
 		return nil, err
@@ -123,11 +126,13 @@ func (r *Rules) unknown() []string {
 // Diff says what a change means: for each family that both sides have, who gained
 // and who lost which port. The error is as for Verify.
 func Diff(ctx context.Context, sides diff.Sides, limits prove.Limits) (*diff.Report, error) {
+	progress.Report(ctx, "comparing", "both sides")
 	return diff.Meaning(ctx, sides, limits)
 }
 
 // Test proves a policy's own tests, each for every address of its sources. The
 // error is a *prove.HardError, or the context's.
 func Test(ctx context.Context, doc *schema.Document, limits prove.Limits) ([]*prove.TestResult, error) {
+	progress.Report(ctx, "proving", fmt.Sprintf("%d tests", len(doc.Tests)))
 	return prove.Tests(ctx, doc, limits)
 }

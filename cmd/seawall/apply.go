@@ -341,7 +341,9 @@ func (a *applying) loadNow(turn *host.Turn) error {
 		return a.noPlace(err)
 	}
 	if o, ok := a.w.(*standardOutput); ok {
-		a.w = newOutput(o.w) // from here on the exit code says what became of the rules, also where nobody can read the words
+		fresh := newOutput(o.w)
+		fresh.before = o.before
+		a.w = fresh // from here on the exit code says what became of the rules, also where nobody can read the words
 	}
 	if err := back.Loaded(); err != nil {
 		return errors.Join(fmt.Errorf("the policy was not loaded: %w", err), back.End())

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"runtime/debug"
 	"slices"
@@ -76,6 +77,9 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 		return 0
 	case errors.As(err, &code):
 		return int(code)
+	}
+	if at, ok := err.(*fs.PathError); ok { // with nothing around it that says more
+		err = fmt.Errorf("cannot %s %s: %w", at.Op, oneLine(at.Path), at.Err)
 	}
 	if strings.HasPrefix(err.Error(), "unknown command ") {
 		err = fmt.Errorf("%s\n\nSee seawall --help", strings.TrimSpace(err.Error()))
