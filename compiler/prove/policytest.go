@@ -3,7 +3,6 @@ package prove
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/seawall/seawall/compiler/diagram"
@@ -21,7 +20,8 @@ type TestResult struct {
 // TestFailure is a part of a test's sources for which it does not hold.
 type TestFailure struct {
 	Wanted  string // allow or deny
-	Fields  []packet.Field
+	Family  packet.Family
+	Clause  Clause         // who, and to where
 	Verdict packet.Verdict // what the policy says
 	Rule    string         // what decides
 	At      hcl.Range
@@ -30,11 +30,11 @@ type TestFailure struct {
 
 // String writes a failure in one line, without what decides.
 func (f TestFailure) String() string {
-	var parts []string
-	for _, x := range f.Fields {
-		parts = append(parts, fmt.Sprintf("%s %s", x.Name, packet.Shorten(x.Values)))
+	c := f.Clause
+	if c.Who.Everybody() { // which does not show the family
+		c.Notes = append([]string{f.Family.String()}, c.Notes...)
 	}
-	return fmt.Sprintf("%s is wanted, and the policy says %s: %s", f.Wanted, f.Verdict, strings.Join(parts, "; "))
+	return fmt.Sprintf("%s is wanted, and the policy says %s: %s", f.Wanted, f.Verdict, c)
 }
 
 // Tests proves the test blocks of a policy: each for every address of its
@@ -121,6 +121,7 @@ func (c testCase) fail(wanted string, part *diagram.Box, v packet.Verdict) {
 	way := meaning.Explain(c.doc, example)
 	shown := *part
 	shown[packet.Conntrack] = nil
-	c.result.Failures = append(c.result.Failures, TestFailure{Wanted: wanted, Fields: c.space.Fields(&shown), Verdict: v,
+	words := &describer{question: c.question}
+	c.result.Failures = append(c.result.Failures, TestFailure{Wanted: wanted, Family: c.space.Family, Clause: words.clause(shown), Verdict: v,
 		Rule: way.Rule, At: way.At, Example: example})
 }

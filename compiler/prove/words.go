@@ -182,7 +182,7 @@ func (d *describer) clause(b diagram.Box) Clause {
 	}
 	b[packet.Source], b[packet.Proto], b[packet.OrigPort] = nil, nil, nil
 	if b[packet.OrigDest] != nil {
-		c.Ports += " of " + phraseOf(s, b[packet.OrigDest]).Shorten(mostNames)
+		c.Ports += " of " + hostWords(phraseOf(s, b[packet.OrigDest]))
 		b[packet.OrigDest] = nil
 	}
 	for _, f := range s.Fields(&b) {
@@ -196,6 +196,18 @@ func (d *describer) clause(b diagram.Box) Clause {
 		c.Notes = append(c.Notes, name+" "+packet.Shorten(f.Values))
 	}
 	return c
+}
+
+// hostWords writes addresses of the host, where everybody is every address.
+func hostWords(p address.Phrase) string {
+	if len(p) != 1 || !p.Everybody() || len(p[0].Except) == 0 {
+		return p.Shorten(mostNames)
+	}
+	var others address.Phrase
+	for _, e := range p[0].Except {
+		others = append(others, address.Part{Base: e})
+	}
+	return "every address except " + others.Shorten(mostNames)
 }
 
 // joinPorts makes one clause of those that differ in their ports alone.
