@@ -10,7 +10,7 @@ import (
 	"github.com/seawall/seawall/compiler/prove"
 )
 
-// walk is one packet's way through the tables.
+// walk is one packet's path through the tables.
 type walk struct {
 	*Follower
 	ctx    context.Context
@@ -20,7 +20,7 @@ type walk struct {
 	err    error
 	hook   hook
 	open   map[*iptables.Chain]bool
-	passed flows // what the built-in chain at hand has let through
+	passed flows // what the current built-in chain has let through
 }
 
 func newWalk(f *Follower, ctx context.Context, limits prove.Limits) *walk {
@@ -30,8 +30,7 @@ func newWalk(f *Follower, ctx context.Context, limits prove.Limits) *walk {
 	return &walk{Follower: f, ctx: ctx, limit: limits.Steps, open: map[*iptables.Chain]bool{}}
 }
 
-// through takes flows through a built-in chain; what comes back are those that go on to
-// the next one.
+// through takes flows through a built-in chain and returns those that continue to the next one.
 func (w *walk) through(in flows, h hook) flows {
 	c := h.table.Chain(h.chain)
 	if c == nil || len(in) == 0 {
@@ -48,11 +47,10 @@ func (w *walk) through(in flows, h hook) flows {
 	return w.passed
 }
 
-// chain takes flows through a chain; what comes back are those that return to its
-// caller.
+// chain takes flows through a chain and returns those that return to its caller.
 func (w *walk) chain(c *iptables.Chain, in flows) (back flows) {
 	if w.open[c] {
-		w.fail(fmt.Errorf("the chain %s leads to itself; the kernel would refuse that", c.Name))
+		w.fail(fmt.Errorf("the chain %s jumps to itself; the kernel would reject that", c.Name))
 		return nil
 	}
 	w.open[c] = true
@@ -69,14 +67,13 @@ func (w *walk) chain(c *iptables.Chain, in flows) (back flows) {
 	return back
 }
 
-// run is rules in a row that differ in their sources alone, and that packets do not
-// come back from.
+// run is consecutive rules that only differ in their sources and that packets do not return from.
 type run struct {
 	rules   int
-	sources diagram.Set // of all of them
+	sources diagram.Set // of all of them together
 }
 
-// run returns the rules in a row that can be taken as one, at least the first.
+// run returns the consecutive rules that can be evaluated as one, at least the first.
 func (w *walk) run(rules []*iptables.Rule) *run {
 	if r := w.runs[rules[0]]; r != nil {
 		return r
@@ -103,7 +100,7 @@ func (w *walk) run(rules []*iptables.Rule) *run {
 	return r
 }
 
-// final reports whether a target ends the chain for every packet that it meets.
+// final reports whether a target ends the chain for every packet that reaches it.
 func final(t *iptables.Target) bool {
 	switch t.Name {
 	case "DROP", "ACCEPT", "RETURN":
@@ -113,7 +110,7 @@ func final(t *iptables.Target) bool {
 	return u != nil && u.Effect().Verdict.Known()
 }
 
-// rule takes flows past a rule; what comes back are those that go on to the next one.
+// rule takes flows past a rule and returns those that continue to the next one.
 func (w *walk) rule(c *iptables.Chain, r *iptables.Rule, n *run, in flows, back *flows) flows {
 	if !w.acts(r) {
 		return in
@@ -136,7 +133,7 @@ func (w *walk) rule(c *iptables.Chain, r *iptables.Rule, n *run, in flows, back 
 	return next
 }
 
-// match is the sources of a flow's packets with which they match a rule.
+// match returns the sources of a flow for which its packets match a rule.
 func (w *walk) match(r *iptables.Rule, n *run, x flow) (sure, unsure diagram.Set, words string) {
 	seen := w.hook.sees(x.state)
 	var unknown iptables.Unknown
@@ -144,10 +141,10 @@ func (w *walk) match(r *iptables.Rule, n *run, x flow) (sure, unsure diagram.Set
 		unknown.Mark = "the packet's mark, after " + x.noMark.String()
 	}
 	if x.redirected {
-		unknown.Dest = "the host's address, after " + x.rewrittenBy.String()
+		unknown.Dest = "the host address, after " + x.rewrittenBy.String()
 	}
 	if w.hook.chain == "POSTROUTING" {
-		unknown.In = "the interface that a packet came in on, which not every kernel knows in POSTROUTING"
+		unknown.In = "the packet's input interface, which not every kernel knows in POSTROUTING"
 	}
 	e, point := w.evaluator(x.destType()), w.space.Point(seen)
 	if n.rules == 1 {
@@ -171,7 +168,7 @@ func (w *walk) evaluator(destType string) *iptables.Evaluator {
 	return w.evaluators[key]
 }
 
-// spend counts work, and ends the walk beyond its limit.
+// spend counts work, and ends the walk when it exceeds its limit.
 func (w *walk) spend(steps int, at Place) {
 	w.steps += int64(steps)
 	if w.steps > w.limit {

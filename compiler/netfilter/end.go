@@ -9,14 +9,14 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// Place is a rule of a table; the zero Place is none.
+// Place is a rule in a table; the zero Place is no rule.
 type Place struct {
 	Table, Chain string
 	Rule         *iptables.Rule
-	Words        string // what of the rule cannot be evaluated
+	Words        string // the part of the rule that cannot be evaluated
 }
 
-// String is the rule as iptables takes it: -t nat -A DOCKER …
+// String is the rule as an iptables command line: -t nat -A DOCKER …
 func (p Place) String() string {
 	if p.Rule == nil {
 		return ""
@@ -24,22 +24,22 @@ func (p Place) String() string {
 	return "-t " + p.Table + " " + p.Rule.String(p.Chain)
 }
 
-// End is what becomes of the packet from some sources.
+// End is the outcome of the packet for some sources.
 type End struct {
 	Sources diagram.Set
-	// Packet is the packet where it ended, rewritten by what it met; Hook is "" of one
-	// that came no further than PREROUTING.
+	// Packet is the packet where it ended, with all rewrites; Hook is "" if it got no further
+	// than PREROUTING.
 	Packet packet.Packet
-	// Verdict is Accept where it is delivered, and Unknown where that cannot be said.
+	// Verdict is Accept if it is delivered, and Unknown if it cannot be evaluated.
 	Verdict packet.Verdict
-	By      Place // the rule that ended it; none for a chain's policy, or the kernel's own
-	Doubt   Place // the last rule on the way that cannot be evaluated
+	By      Place // the rule that ended it; none for a chain's policy or the kernel itself
+	Doubt   Place // the last rule on the path that cannot be evaluated
 	// Rewritten is the rule that changed its destination.
 	Rewritten Place
 }
 
-// Ends are what becomes of a packet from every source. A source that belongs to several
-// is undecided: rules that cannot be evaluated choose among them.
+// Ends are the outcomes of a packet for every source. A source with several outcomes is
+// undecided: it depends on rules that cannot be evaluated.
 type Ends []End
 
 func (w *walk) end(x flow, v packet.Verdict, by Place) {
@@ -53,7 +53,7 @@ func (w *walk) end(x flow, v packet.Verdict, by Place) {
 	w.ends = append(w.ends, End{Sources: x.sources, Packet: x.packet, Verdict: v, By: by, Doubt: x.doubt, Rewritten: x.rewrittenBy})
 }
 
-// Sources are those that belong to an end for which a condition holds.
+// Sources are those with an outcome for which a condition holds.
 func (l Ends) Sources(holds func(End) bool) diagram.Set {
 	all := diagram.None
 	for _, e := range l {
@@ -64,8 +64,8 @@ func (l Ends) Sources(holds func(End) bool) diagram.Set {
 	return all
 }
 
-// Doubts are the rules that cannot be evaluated and that decide about some of the
-// sources, in the order of the tables.
+// Doubts are the rules that cannot be evaluated and that decide for some of the sources, in the
+// order of the tables.
 func (l Ends) Doubts(of diagram.Set) []Place {
 	var list []Place
 	for _, e := range l {

@@ -12,7 +12,7 @@ import (
 	"github.com/seawall/seawall/compiler/prove"
 )
 
-// What raw drops never reaches DNAT.
+// A packet that raw drops never reaches DNAT.
 func ExampleFollower_Follow() {
 	f, err := iptables.Parse([]byte(`*raw
 :PREROUTING ACCEPT [0:0]

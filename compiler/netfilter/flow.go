@@ -5,17 +5,17 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// state is all of a packet but its source, and what the way so far has made of it.
+// state is everything about a packet except its source, with what the path so far has changed.
 type state struct {
 	packet packet.Packet
 	local  bool // the destination is one of the host's own addresses
-	// noMark is the rule after which the packet's mark is not known.
+	// noMark is the rule after which the packet's mark is unknown.
 	noMark      Place
 	rewrittenBy Place // the rule that changed the destination
-	redirected  bool  // to an address of the host, of which it is not known which
+	redirected  bool  // to a host address, but it is not known which one
 }
 
-// destType is the kind of the destination, as addrtype names it.
+// destType is the type of the destination, as addrtype calls it.
 func (s state) destType() string {
 	if s.local {
 		return "LOCAL"
@@ -23,24 +23,24 @@ func (s state) destType() string {
 	return "UNICAST"
 }
 
-// flow is packets from some sources that were treated alike so far.
+// flow is packets from some sources that have been treated alike so far.
 type flow struct {
 	sources diagram.Set
 	state
-	doubt Place // the last rule on the way that cannot be evaluated
+	doubt Place // the last rule on the path that cannot be evaluated
 }
 
-// of is the part of a flow from some of its sources.
+// of is the part of a flow from the given sources.
 func (x flow) of(s diagram.Set) flow {
 	x.sources = x.sources.Intersect(s)
 	return x
 }
 
-// flows are packets at one place. No two flows of one state have a source in common: it
-// does not matter on which way a packet came.
+// flows are packets at one place. Two flows with the same state have no source in common: the
+// path that a packet took does not matter.
 type flows []flow
 
-// add adds a flow, but for what is there already.
+// add adds the sources of a flow that are not there yet.
 func (f *flows) add(x flow) {
 	same := -1
 	for i, y := range *f {
@@ -60,7 +60,7 @@ func (f *flows) add(x flow) {
 	}
 }
 
-// minus is what is in a and not in b; neither is nil.
+// minus is what is in a but not in b; neither is nil.
 func minus(a, b diagram.Set) diagram.Set {
 	if len(a) == 0 || len(b) == 0 {
 		return a

@@ -1,16 +1,16 @@
 // Package netfilter follows the first packet of a new connection through all tables of
 // a host, as the kernel does: raw, mangle and nat in PREROUTING, the routing decision,
 // then mangle, filter and security in INPUT or FORWARD. The source is left open: the
-// answer says what becomes of the packet from each source.
+// result is the outcome for each source.
 //
 //	netfilter.go  the host, and the hooks in the kernel's order
-//	flow.go       packets that are treated alike so far, by their sources
-//	chain.go      flows on their way through a chain
-//	target.go     what targets do to them
-//	end.go        what became of them
+//	flow.go       packets that have been treated alike so far, by source
+//	chain.go      how flows traverse a chain
+//	target.go     what targets do to flows
+//	end.go        the outcomes
 //
-// What cannot be evaluated decides nothing: the packet goes both ways from there, and
-// where the two do not end alike, the answer names the rule.
+// A match that cannot be evaluated decides nothing: the packet takes both paths, and
+// if their outcomes differ, the result names the rule.
 package netfilter
 
 import (
@@ -24,18 +24,18 @@ import (
 	"github.com/seawall/seawall/compiler/prove"
 )
 
-// Host is the tables of one family, nil for one that is not there, and what lies behind
-// the host's bridges.
+// Host holds the tables of one family, nil if a table does not exist, and what is behind the
+// host's bridges.
 type Host struct {
 	Family                             packet.Family
 	Raw, Mangle, Nat, Filter, Security *iptables.Table
 	Routes                             []Route
-	// RouteLocalnet are the interfaces on which the kernel takes packets to the loopback
+	// RouteLocalnet are the interfaces on which the kernel accepts packets to the loopback
 	// (net.ipv4.conf.*.route_localnet).
 	RouteLocalnet []string
 }
 
-// Route is a way to a network: its addresses, and the interface that leads there.
+// Route is a route to a network: its addresses, and the interface it is behind.
 type Route struct {
 	To        netip.Prefix
 	Interface string
@@ -51,13 +51,13 @@ type Follower struct {
 	runs       map[*iptables.Rule]*run
 }
 
-// evaluatorKey is what an evaluator depends on beside the packet.
+// evaluatorKey is what an evaluator depends on apart from the packet.
 type evaluatorKey struct {
 	table    *iptables.Table
 	destType string
 }
 
-// New returns a follower for packets that come in on the interfaces.
+// New returns a follower for packets that arrive on the interfaces.
 func New(h Host, interfaces ...string) *Follower {
 	f := &Follower{host: h, evaluators: map[evaluatorKey]*iptables.Evaluator{}, runs: map[*iptables.Rule]*run{},
 		all: diagram.Set{{Hi: packet.MaxAddress(h.Family)}}}
@@ -76,19 +76,18 @@ func New(h Host, interfaces ...string) *Follower {
 	return f
 }
 
-// hook is one of the kernel's calls of a table.
+// hook is one of the kernel's calls into a table.
 type hook struct {
 	table *iptables.Table
 	chain string
-	// sees says how conntrack's part of a packet shows there.
+	// sees returns the packet with conntrack's data as visible there.
 	sees func(state) packet.Packet
 }
 
-// Follow follows the first packet of a new connection to one of the host's own
-// addresses, or with local false to another one. Its source is not looked at, and of
-// what conntrack knows nothing. The ends are the outcomes of all sources: a source of
-// several of them is undecided. The error is for tables that iptables would refuse, a
-// *prove.HardError, or the context's.
+// Follow follows the first packet of a new connection to one of the host's own addresses or, with
+// local false, to another address. Its source and any conntrack data are ignored. The ends are
+// the outcomes for all sources: a source with several outcomes is undecided. The error is for
+// tables that iptables would reject, a *prove.HardError, or the context's.
 func (f *Follower) Follow(ctx context.Context, p packet.Packet, local bool, limits prove.Limits) (Ends, error) {
 	p.Hook, p.Out, p.Source = "", "", netip.Addr{}
 	p.State, p.Reply, p.SNAT, p.DNAT = packet.New, false, false, false
@@ -108,7 +107,7 @@ func (f *Follower) Follow(ctx context.Context, p packet.Packet, local bool, limi
 	return w.ends, w.err
 }
 
-// untracked is how a packet shows in raw, which comes before conntrack.
+// untracked is how a packet looks in raw, which comes before conntrack.
 func untracked(s state) packet.Packet {
 	p := s.packet
 	if p.State != packet.Untracked {
@@ -117,11 +116,10 @@ func untracked(s state) packet.Packet {
 	return p
 }
 
-// tracked is how it shows after conntrack.
+// tracked is how it looks after conntrack.
 func tracked(s state) packet.Packet { return s.packet }
 
-// rewritten is nat PREROUTING: the chain sees new connections alone, and nothing that
-// is not tracked.
+// rewritten is nat PREROUTING: the chain only sees new, tracked connections.
 func (w *walk) rewritten(in flows) flows {
 	var seen, out flows
 	for _, x := range in {
@@ -161,7 +159,7 @@ func (w *walk) routed(in flows) flows {
 	return out
 }
 
-// arrive takes packets through INPUT or FORWARD, and to the end of their way.
+// arrive takes packets through INPUT or FORWARD, to the end of their path.
 func (w *walk) arrive(x flow) {
 	at := flows{x}
 	chain := string(x.packet.Hook)
@@ -176,14 +174,14 @@ func (w *walk) arrive(x flow) {
 	}
 }
 
-// impossible reports whether the kernel drops packets to an address that come in on an
-// interface: loopback is for lo alone, unless route_localnet is set.
+// impossible reports whether the kernel drops packets to an address that arrive on an interface:
+// loopback is only for lo, unless route_localnet is set.
 func (f *Follower) impossible(a netip.Addr, in string) bool {
 	return a.IsLoopback() && in != "lo" && !(a.Is4() && slices.Contains(f.host.RouteLocalnet, in))
 }
 
-// leadsTo is the interface behind which an address is, by the longest prefix; "" where
-// no route is known.
+// leadsTo is the interface that an address is behind, by the longest prefix; "" if no route is
+// known.
 func (f *Follower) leadsTo(a netip.Addr) string {
 	best := Route{}
 	for _, r := range f.host.Routes {

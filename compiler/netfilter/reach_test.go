@@ -14,8 +14,8 @@ import (
 	"github.com/seawall/seawall/compiler/prove"
 )
 
-// made is a filter table that is made up, with rules in a row that differ in their
-// source alone, chains that lead to others, and matches that cannot be evaluated.
+// made is a random filter table, with consecutive rules that only differ in their source, chains
+// that jump to others, and matches that cannot be evaluated.
 func made(r *rand.Rand) string {
 	pick := func(list ...string) string { return list[r.IntN(len(list))] }
 	var b strings.Builder
@@ -37,8 +37,7 @@ func made(r *rand.Rand) string {
 	return b.String() + "COMMIT\n"
 }
 
-// What becomes of a packet in one filter table is what the diagrams of package prove
-// say of it.
+// In a single filter table, Follow agrees with the diagrams of package prove.
 func TestFollowAndThrough(t *testing.T) {
 	ctx, parts := context.Background(), 0
 	for seed := range uint64(600) {

@@ -9,8 +9,8 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// acts reports whether a rule does anything to packets: without a target, or with one
-// such as LOG, it does not.
+// acts reports whether a rule affects packets: without a target, or with one such as LOG, it does
+// not.
 func (w *walk) acts(r *iptables.Rule) bool {
 	if r.Unread != "" || w.hook.table.Leads(r) != nil {
 		return true
@@ -23,8 +23,8 @@ func (w *walk) acts(r *iptables.Rule) bool {
 	return e.Verdict != 0 || slices.Contains(e.Changes, match.MarkThing)
 }
 
-// target carries out a rule's target on the packets that match it: those that go on to
-// the next rule are added to next, those that return to the chain's caller to back.
+// target applies a rule's target to the packets that match it: those that continue to the next
+// rule are added to next, those that return to the chain's caller to back.
 func (w *walk) target(at Place, hit flows, next, back *flows) {
 	r := at.Rule
 	if c := w.hook.table.Leads(r); c != nil && r.Unread == "" {
@@ -53,7 +53,7 @@ func (w *walk) target(at Place, hit flows, next, back *flows) {
 	}
 }
 
-// extension carries out a target that is a module.
+// extension applies a target that is a module.
 func (w *walk) extension(at Place, x flow, next *flows) {
 	u := at.Rule.Target.Use()
 	if u == nil {
@@ -89,7 +89,7 @@ func (w *walk) extension(at Place, x flow, next *flows) {
 	}
 }
 
-// unknown is a target that cannot be evaluated: the packet may end there, or go on.
+// unknown handles a target that cannot be evaluated: the packet may end there or continue.
 func (w *walk) unknown(at Place, x flow, next *flows) {
 	at.Words = "-j " + at.Rule.Target.Name
 	if at.Rule.Unread != "" {
@@ -101,11 +101,12 @@ func (w *walk) unknown(at Place, x flow, next *flows) {
 	next.add(x)
 }
 
-// most is how many destinations of a range are tried; beyond that nothing is said.
+// most is the number of destinations of a range that are tried; beyond that, the result is
+// unknown.
 const most = 256
 
-// rewrite is DNAT or REDIRECT: the chain ends there for the packet. Which address and
-// port of a range it gets is the kernel's choice.
+// rewrite is DNAT or REDIRECT: it ends the chain for the packet. The kernel chooses the address
+// and port from the range.
 func (w *walk) rewrite(at Place, u *match.Use, x flow, next *flows) {
 	d, ok := u.Destination(w.host.Family)
 	if !ok {
@@ -133,8 +134,8 @@ func (w *walk) rewrite(at Place, u *match.Use, x flow, next *flows) {
 	}
 }
 
-// addressesOf are those that a packet may be sent to. The address that REDIRECT takes is
-// not known (state.redirected), and the one that the packet was sent to stays.
+// addressesOf are the addresses that a packet may be sent to. The address that REDIRECT uses is
+// not known (state.redirected), and the packet's destination stays.
 func addressesOf(d match.Destination, now netip.Addr) ([]netip.Addr, bool) {
 	if !d.Addresses[0].IsValid() {
 		return []netip.Addr{now}, true
@@ -149,7 +150,7 @@ func addressesOf(d match.Destination, now netip.Addr) ([]netip.Addr, bool) {
 	return nil, false
 }
 
-// portsOf are those that a packet may be sent to: a port of the range stays what it is
+// portsOf are the ports that a packet may be sent to: a port within the range stays the same
 // (net/netfilter/nf_nat_core.c, get_unique_tuple).
 func portsOf(d match.Destination, now int) ([]int, bool) {
 	first, last := d.Ports[0], d.Ports[1]

@@ -85,7 +85,7 @@ func TestApplyTriesAgain(t *testing.T) {
 	said, code := w.unconfirmed(dir, func() {
 		w.shell("$four -D DOCKER-USER -m set --match-set theirs src -j DROP 2>/dev/null; ipset destroy theirs; ipset create theirs hash:ip family inet6")
 	})
-	for _, want := range []string{"the previous rules of IPv4 do not load, and its new ones stay; IPv6 has its previous rules", "and the next apply tries again"} {
+	for _, want := range []string{"the previous rules of IPv4 do not load, so its new ones stay; IPv6 has its previous rules", "and the next apply tries again"} {
 		if code != 1 || !strings.Contains(said, want) {
 			t.Errorf("exit %d, want %q: %s", code, want, said)
 		}
