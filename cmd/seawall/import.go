@@ -1,11 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/seawall/seawall/compiler/importer"
-	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
 	"github.com/spf13/cobra"
@@ -13,80 +14,196 @@ import (
 
 func importCommand() *cobra.Command {
 	r := &rulesFlags{}
-	in := ""
+	var in []string
 	c := &cobra.Command{
 		Use:   "import FILE [FILE]",
 		Short: "Write a policy that means what a DOCKER-USER chain means",
 		Long: `Write a policy that means what an existing DOCKER-USER chain means, to standard
-output. FILE is what iptables-save printed, a boot file, or ufw's after.rules;
-with a second one both families are imported into one policy.
+output. FILE is what iptables-save printed, a boot file, ufw's after.rules, or a
+file that Seawall wrote; with a second one both families are imported into one
+policy. SEAWALL-INPUT, where the file has it, is imported as well.
 
-The policy is proved against the chain. What the language cannot say is listed
-with the packets that it is about and the line of the file, and is never
-dropped in silence. Exit 0 when the policy means the same, 2 when not wholly.`,
+Rules that match the container's port or address (--dport 80, -d 172.17.0.2) see
+packets after DNAT, and a policy names published ports. The nat table of the
+same file says which is which, so give the output of iptables-save as a whole,
+without -t filter.
+
+The policy is proved against the chains, and what is proved is said on standard
+error. What the language cannot say is listed there with the packets that it is
+about and the line of the file, what the policy would open first. Exit 0 when
+the policy says all of it, 2 when not wholly.`,
 		Example: `  iptables-save > v4; ip6tables-save > v6
   seawall import v4 v6 > policy.hcl
-  seawall import /etc/ufw/after.rules --in ens3`,
+  seawall import /etc/ufw/after.rules --in ens3
+  seawall import v4 --in eth0,eth1`,
 		Args: between(1, 2, "a FILE, or one of each family"),
 		RunE: func(c *cobra.Command, args []string) error {
-			var chains []importer.Chain
-			for _, name := range args {
-				list, err := r.read(c, name)
-				if err != nil {
-					return err
-				}
-				for _, f := range list {
-					if len(chains) > 0 && chains[0].Family == f.Family() {
-						return fmt.Errorf("%s is the second file of %v", f.Name, f.Family())
-					}
-					chains = append(chains, importer.Chain{Family: f.Family(), Table: f.Table})
-				}
+			chains, err := readChains(c, r, args)
+			if err != nil {
+				return err
+			}
+			var names []string
+			for _, name := range in {
+				names = append(names, strings.TrimSuffix(name, "+")) // a policy takes eth+
+			}
+			if err := checkInterfaces(names); err != nil {
+				return err
 			}
 			result, err := importer.Import(c.Context(), chains, in, prove.Limits{})
 			if err != nil {
-				return err
+				return importError(err)
 			}
 			if _, err := c.OutOrStdout().Write(result.Policy); err != nil {
 				return err
 			}
-			if len(result.Missing) == 0 {
-				fmt.Fprintf(c.ErrOrStderr(), "The policy implements what the chain says%s.\n", ofFamilies(chains))
-				return nil
+			writeProved(c.ErrOrStderr(), chains, result)
+			if !result.Equal() {
+				return exitCode(exitDiffers)
 			}
-			writeMissing(c.ErrOrStderr(), chains, result)
-			return exitCode(exitDiffers)
+			return nil
 		},
 	}
-	c.Flags().StringVar(&in, "in", "eth0", "the `INTERFACE` on which traffic from outside arrives")
+	c.Flags().StringSliceVar(&in, "in", nil, "an `INTERFACE` on which traffic from outside arrives; may be repeated (default the one that the rules are about)")
 	r.register(c)
 	return c
 }
 
-// ofFamilies says which packets the chains are about.
-func ofFamilies(chains []importer.Chain) string {
-	if len(chains) > 1 {
-		return ", proved over all packets"
+// readChains reads the files, one of each family.
+func readChains(c *cobra.Command, r *rulesFlags, args []string) ([]importer.Chain, error) {
+	var chains []importer.Chain
+	for _, name := range args {
+		list, err := r.read(c, name)
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range list {
+			if len(chains) > 0 && chains[0].Family == f.Family() {
+				return nil, fmt.Errorf("%s is the second file of %v", f.Name, f.Family())
+			}
+			if f.Table == nil {
+				return nil, fmt.Errorf("%s has no filter table, so no DOCKER-USER; iptables-save prints every table", f.Name)
+			}
+			chains = append(chains, importer.Chain{Family: f.Family(), Name: f.Name, Table: f.Table,
+				Nat: f.File.Table("nat"), Raw: f.File.Table("raw"), Source: f.File.Source})
+		}
 	}
-	family := chains[0].Family
-	other := packet.IPv4 + packet.IPv6 - family
-	return fmt.Sprintf(", proved over all packets of %v. No rules for %v were given: their sources are not in it", family, other)
+	return chains, nil
 }
 
-// writeMissing lists what the policy does not say.
-func writeMissing(w io.Writer, chains []importer.Chain, r *importer.Result) {
-	fmt.Fprintf(w, "The policy does not say all that the chain says. These packets are treated in another way:\n")
-	for i, d := range r.Missing {
-		fmt.Fprintf(w, "\n%d. %s\n   the chain says %s, the policy %s\n", i+1, d, d.File, d.Policy)
-		for _, c := range chains {
-			if c.Family != d.Family {
-				continue
-			}
-			way := iptables.Trace(c.Table, d.Example)
-			fmt.Fprintf(w, "   because of %s\n", lastStep(way))
-			if d.Undecided() {
-				fmt.Fprintf(w, "   it cannot be decided: %s\n", unsure(way))
-			}
-		}
-		fmt.Fprintf(w, "   for example %s\n", d.Example)
+// importError says what to do about an error.
+func importError(err error) error {
+	if unclear, ok := errors.AsType[*importer.InterfaceError](err); ok {
+		return fmt.Errorf("%w\n\nName it with --in, for example --in eth0", unclear)
 	}
+	return err
+}
+
+// writeProved says what is proved, and lists what the policy does not say.
+func writeProved(w io.Writer, chains []importer.Chain, r *importer.Result) {
+	for _, note := range r.Notes {
+		fmt.Fprintf(w, "Note: %s.\n", note)
+	}
+	if r.Equal() {
+		fmt.Fprintf(w, "%s: proved over all %s packets%s.%s\n", claim(r), ofFamilies(chains), bounds(r), noOther(chains))
+		return
+	}
+	fmt.Fprintf(w, "The policy does not say all that DOCKER-USER says. Everything but the following is proved over all %s packets%s.%s\n",
+		ofFamilies(chains), bounds(r), noOther(chains))
+	writeMissing(w, r)
+}
+
+// claim is what is proved.
+func claim(r *importer.Result) string {
+	if r.Host {
+		return "The host lets in the same packets with the policy as with the chain, and the policy implements the chain but for what Docker's own rules decide alike"
+	}
+	return "The policy implements the chain"
+}
+
+// bounds is what the claim is bound to.
+func bounds(r *importer.Result) string {
+	if r.Nat {
+		return " that can come about with the nat table of the file"
+	}
+	return ""
+}
+
+func ofFamilies(chains []importer.Chain) string {
+	if len(chains) > 1 {
+		return "IPv4 and IPv6"
+	}
+	return chains[0].Family.String()
+}
+
+// noOther says of a family without a file that the policy was written without it.
+func noOther(chains []importer.Chain) string {
+	if len(chains) > 1 {
+		return ""
+	}
+	other := packet.IPv4 + packet.IPv6 - chains[0].Family
+	return fmt.Sprintf(" No rules for %v were given: their sources are not in it.", other)
+}
+
+// mostMissing is how many differences are listed.
+const mostMissing = 12
+
+// kinds says what a difference comes to.
+var kinds = map[importer.Kind]string{
+	importer.Opens:     "the policy would open",
+	importer.Undecided: "not in the policy, for it cannot be evaluated",
+	importer.Closes:    "the policy would close",
+	importer.Otherwise: "decided in another way",
+}
+
+func writeMissing(w io.Writer, r *importer.Result) {
+	for i, d := range r.Missing {
+		if i == mostMissing {
+			fmt.Fprintf(w, "\nand %d more.\n", len(r.Missing)-i)
+			break
+		}
+		writeOneMissing(w, i+1, d)
+	}
+	if len(r.Missing) > 0 && len(r.Lost) > 0 {
+		fmt.Fprintln(w)
+	}
+	for _, x := range r.Lost {
+		fmt.Fprintf(w, "%s: %s\n   %s\n", x.Place, printable(x.Rule), x.Why)
+	}
+	if r.Accepted > 0 {
+		fmt.Fprintf(w, "Accepted past Docker's own rules, where the policy passes to them: %s. The file does not have Docker's chains, which would show whether that makes a difference.\n",
+			count(r.Accepted, "kind of packets", "kinds of packets"))
+	}
+}
+
+func writeOneMissing(w io.Writer, n int, d *importer.Missing) {
+	place := d.Place
+	if place != "" {
+		place += ": "
+	}
+	fmt.Fprintf(w, "\n%d. %s%s\n   %s: %v, %s\n", n, place, printable(d.Rule), kinds[d.Kind], d.Family, d.About)
+	if d.Kind == importer.Undecided {
+		fmt.Fprintf(w, "   Seawall cannot evaluate \"%s\"%s\n", printable(d.Words), setHint(d.Words))
+	} else {
+		fmt.Fprintf(w, "   the chain says %s, the policy %s\n", d.File, d.Policy)
+	}
+	if text := fieldsText(d.Fields); text != "" {
+		fmt.Fprintf(w, "   %s%s\n", text, more(d.More))
+	}
+	fmt.Fprintf(w, "   for example %s\n", d.Example)
+}
+
+func more(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; and %s", count(n, "more kind of packets", "more kinds of packets"))
+}
+
+// fieldsText is what binds packets, in one line.
+func fieldsText(fields []packet.Field) string {
+	var list []string
+	for _, f := range fields {
+		list = append(list, f.Name+" "+packet.Shorten(f.Values))
+	}
+	return strings.Join(list, "; ")
 }

@@ -27,7 +27,7 @@ func ExampleImport() {
 `)
 	six := chain(packet.IPv6, `-A DOCKER-USER ! -s 2001:db8:40::/48 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP
 `)
-	result, err := importer.Import(context.Background(), []importer.Chain{four, six}, "eth0", prove.Limits{})
+	result, err := importer.Import(context.Background(), []importer.Chain{four, six}, []string{"eth0"}, prove.Limits{})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -8,7 +8,6 @@
 //	changes.go   what changes for whom between two sides
 //	scopes.go    which policy's scope a packet is in
 //	reach.go     who reaches a port, by a policy or by a table
-//	chainscopes.go what DOCKER-USER says of published ports
 //	policytest.go a policy's test blocks
 //
 // # How it works

@@ -4,6 +4,7 @@ host {
   external       = ["eth0"]
   unlisted       = "deny"
   established    = "keep"
+  related        = "keep"
   userland_proxy = false
 }
 

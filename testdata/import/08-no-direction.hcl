@@ -1,7 +1,7 @@
 # Imported from DOCKER-USER. docker-proxy's way in, over the host's INPUT, is not in
 # that chain: userland_proxy = true closes it as well.
 host {
-  external       = ["eth0"]
+  external       = ["+"]
   unlisted       = "allow"
   userland_proxy = false
 }
