@@ -100,7 +100,7 @@ func TestPreCommitHook(t *testing.T) {
 	r.write(".git/hooks/pre-commit", string(hook))
 	r.must("chmod +x .git/hooks/pre-commit")
 	r.policy("192.168.0.2")
-	if out, ok := r.run("git commit -qam second"); ok || !strings.Contains(out, "The compiled files are not those of the policy") {
+	if out, ok := r.run("git commit -qam second"); ok || !strings.Contains(out, "The compiled files are out of date") {
 		t.Errorf("a policy that was not compiled:\n%s", out)
 	}
 	out := r.must("make build && git add . && git commit -m second")
@@ -143,7 +143,7 @@ func TestPullRequestWorkflow(t *testing.T) {
 	r.must("make build && git commit -qam change")
 	r.must(steps["Check"])
 	r.must(steps["Diff"])
-	if got := r.must("cat comment.md"); !strings.Contains(got, "| 🟢 opened | 192.168.0.2 | policy admin: tcp port 8080 |") {
+	if got := r.must("cat comment.md"); !strings.Contains(got, "| 🟢 opened | `192.168.0.2` | policy admin: tcp port 8080 |") {
 		t.Errorf("the comment:\n%s", got)
 	}
 	r.policy("192.168.0.300")

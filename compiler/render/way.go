@@ -103,7 +103,7 @@ func (h Host) Arrival() string {
 		text = "on every interface"
 	}
 	if len(h.Internal) > 0 {
-		text += " but " + joined(h.Internal)
+		text += " except " + joined(h.Internal)
 	}
 	return text
 }
