@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
 	"github.com/seawall/seawall/compiler/docker"
 	"github.com/seawall/seawall/compiler/host"
@@ -76,8 +77,11 @@ func containersOf(ctx context.Context, api *client.Client) ([]json.RawMessage, e
 	var all []json.RawMessage
 	for _, x := range list.Items {
 		one, err := api.ContainerInspect(ctx, x.ID, client.ContainerInspectOptions{})
+		if errdefs.IsNotFound(err) {
+			continue // it has ended in the meantime
+		}
 		if err != nil {
-			continue // it ended meanwhile
+			return nil, err
 		}
 		if all, err = appendRaw(all, one.Raw, one.Container); err != nil {
 			return nil, err
@@ -95,8 +99,11 @@ func networksOf(ctx context.Context, api *client.Client) ([]json.RawMessage, err
 	var all []json.RawMessage
 	for _, x := range list.Items {
 		one, err := api.NetworkInspect(ctx, x.ID, client.NetworkInspectOptions{})
+		if errdefs.IsNotFound(err) {
+			continue // it was removed in the meantime
+		}
 		if err != nil {
-			continue
+			return nil, err
 		}
 		if all, err = appendRaw(all, one.Raw, one.Network); err != nil {
 			return nil, err
