@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // FuzzLoad: any text is a policy or has mistakes with a place and words; never
@@ -19,9 +20,7 @@ func FuzzLoad(f *testing.F) {
 	}
 	f.Add([]byte(`{"host": {"external": ["eth0"], "unlisted": "deny"}, "policy": {"p": {"ports": [80], "allow": {"sources": "${any}"}}}}`))
 	f.Fuzz(func(t *testing.T, src []byte) {
-		if bytes.Contains(src, []byte("range(")) || bytes.Contains(src, []byte("setproduct")) {
-			return // these can ask for any amount of memory, as they do elsewhere
-		}
+		bound(t, len(src))
 		_, diags := Load("-", Options{Stdin: bytes.NewReader(src)})
 		for _, d := range diags {
 			if d.Summary == "" || d.Detail == "" {
@@ -42,6 +41,7 @@ func FuzzParseList(f *testing.F) {
 		f.Add([]byte(line))
 	}
 	f.Fuzz(func(t *testing.T, line []byte) {
+		bound(t, len(line))
 		fast, ok := fastCIDR(line)
 		slow, problem := parseEntry(line)
 		if ok && (problem != nil || fast != slow) {
@@ -50,6 +50,44 @@ func FuzzParseList(f *testing.F) {
 		list, diags := ParseList("list.txt", line)
 		if len(list.Spans)+len(diags) > bytes.Count(line, []byte("\n"))+2 {
 			t.Errorf("%q: more entries than lines", line)
+		}
+	})
+}
+
+// FuzzVariables: any text is a variable file or has mistakes with words.
+func FuzzVariables(f *testing.F) {
+	f.Add([]byte("clients = [\"10.0.0.0/8\"]\n"), false)
+	f.Add([]byte("{\"clients\": [\"10.0.0.0/8\"]}"), true)
+	policy := "host {\n  external = [\"eth0\"]\n  unlisted = \"deny\"\n}\nvariable \"clients\" {\n  type = list(string)\n}\npolicy \"p\" {\n  ports = [80]\n  allow { sources = var.clients }\n}\n"
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, src []byte, json bool) {
+		bound(t, len(src))
+		path := filepath.Join(dir, "x.vars.hcl")
+		if json {
+			path = filepath.Join(dir, "x.vars.json")
+		}
+		if err := os.WriteFile(path, src, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, diags := Load("-", Options{Stdin: strings.NewReader(policy), VarFiles: []string{path}})
+		for _, d := range diags {
+			if d.Summary == "" || d.Detail == "" {
+				t.Errorf("a mistake without words: %+v", d)
+			}
+		}
+	})
+}
+
+// bound skips an input that is too large, and fails the test if one takes over 5 seconds.
+func bound(t *testing.T, size int) {
+	t.Helper()
+	if size > 64<<10 {
+		t.Skip("too large")
+	}
+	start := time.Now()
+	t.Cleanup(func() {
+		if d := time.Since(start); d > 5*time.Second {
+			t.Errorf("this input takes %s", d)
 		}
 	})
 }

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"reflect"
 	"testing"
+
+	"github.com/seawall/seawall/compiler/internal/fuzzing"
 )
 
 // bothLists has containers and a network.
@@ -45,6 +47,7 @@ func FuzzParseInspect(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, src []byte) {
+		fuzzing.Bound(t, len(src))
 		k, err := ParseInspect(src)
 		if err != nil {
 			return

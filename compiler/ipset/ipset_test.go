@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/seawall/seawall/compiler/internal/fuzzing"
 	"github.com/seawall/seawall/compiler/ipset"
 	"github.com/seawall/seawall/compiler/packet"
 )
@@ -318,6 +319,7 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte(k.text))
 	}
 	f.Fuzz(func(t *testing.T, src []byte) {
+		fuzzing.Bound(t, len(src))
 		sets, err := ipset.Parse(src)
 		var e *ipset.Error
 		if err != nil {

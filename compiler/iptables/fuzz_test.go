@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/seawall/seawall/compiler/internal/fuzzing"
 	"github.com/seawall/seawall/compiler/packet"
 )
 
@@ -30,6 +31,7 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, src []byte) {
+		fuzzing.Bound(t, len(src))
 		for _, family := range packet.Families {
 			file, err := Parse(src, Options{Family: family})
 			if err != nil || partial(file) {
