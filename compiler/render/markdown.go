@@ -13,7 +13,7 @@ import (
 func (p *Page) Markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Who may reach what: %s\n\n", page.Text(p.Title))
-	fmt.Fprintf(&b, "%s Traffic from outside arrives %s.\n\n", p.Lead(), page.Text(p.Host.Arrival()))
+	fmt.Fprintf(&b, "%s Traffic from outside arrives %s.\n\n", p.Lead(), p.Host.arrival(page.Codes))
 	p.summaryMarkdown(&b)
 	p.contentsMarkdown(&b)
 	p.glanceMarkdown(&b)

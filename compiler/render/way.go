@@ -97,13 +97,16 @@ func (h Host) treated(ways ...string) string {
 }
 
 // Arrival says where traffic from outside arrives.
-func (h Host) Arrival() string {
-	text := "on " + joined(h.External)
+func (h Host) Arrival() string { return h.arrival(joined) }
+
+// arrival is Arrival with its lists of interfaces written in some way.
+func (h Host) arrival(list func([]string) string) string {
+	text := "on " + list(h.External)
 	if len(h.External) == 1 && h.External[0] == "+" {
 		text = "on every interface"
 	}
 	if len(h.Internal) > 0 {
-		text += " except " + joined(h.Internal)
+		text += " except " + list(h.Internal)
 	}
 	return text
 }
