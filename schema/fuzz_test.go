@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -78,14 +79,21 @@ func FuzzVariables(f *testing.F) {
 	})
 }
 
-// bound skips an input that is too large, and fails the test if one takes over 5 seconds.
+// bound skips an input that is too large, and fails the test if one takes over 5 seconds, or
+// over 512 MiB in all.
 func bound(t *testing.T, size int) {
 	t.Helper()
 	if size > 64<<10 {
 		t.Skip("too large")
 	}
+	var before runtime.MemStats
+	runtime.ReadMemStats(&before)
 	start := time.Now()
 	t.Cleanup(func() {
+		var after runtime.MemStats
+		if runtime.ReadMemStats(&after); after.TotalAlloc-before.TotalAlloc > 512<<20 {
+			t.Errorf("this input takes %d MiB", (after.TotalAlloc-before.TotalAlloc)>>20)
+		}
 		if d := time.Since(start); d > 5*time.Second {
 			t.Errorf("this input takes %s", d)
 		}

@@ -17,9 +17,8 @@ func importCommand() *cobra.Command {
 	var in []string
 	c := &cobra.Command{
 		Use:   "import FILE [FILE]",
-		Short: "Write a policy that means what a DOCKER-USER chain means",
-		Long: `Write a policy that means what an existing DOCKER-USER chain means, to standard
-output. FILE is what iptables-save printed, a boot file, ufw's after.rules, or a
+		Short: "Write a DOCKER-USER chain as a policy, proved against it",
+		Long: `Write an existing DOCKER-USER chain as a policy, to standard output. FILE is what iptables-save printed, a boot file, ufw's after.rules, or a
 file that Seawall wrote; with a second one both families are imported into one
 policy. SEAWALL-INPUT, where the file has it, is imported as well.
 
@@ -28,10 +27,12 @@ packets after DNAT, and a policy names published ports. The nat table of the
 same file says which is which, so give the output of iptables-save as a whole,
 without -t filter.
 
-The policy is proved against the chains, and what is proved is said on standard
-error. What the language cannot say is listed there with the packets that it is
-about and the line of the file, what the policy would open first. Exit 0 when
-the policy says all of it, 2 when not wholly.`,
+The policy is proved against the chains. Standard error states what is proved: that
+all packets are treated alike, or all connections, or those to published ports.
+Everything that differs is listed there, with an example and the line of the file;
+what the policy would open comes first. Exit 0 if every connection is treated alike,
+and of packets that belong to no connection the policy at most denies more; exit 2
+otherwise.`,
 		Example: `  iptables-save > v4; ip6tables-save > v6
   seawall import v4 v6 > policy.hcl
   seawall import /etc/ufw/after.rules --in ens3
@@ -57,7 +58,7 @@ the policy says all of it, 2 when not wholly.`,
 				return err
 			}
 			writeProved(c.ErrOrStderr(), chains, result)
-			if !result.Equal() {
+			if !result.Equal() && !result.Safe() {
 				return exitCode(exitDiffers)
 			}
 			return nil
@@ -78,7 +79,7 @@ func readChains(c *cobra.Command, r *rulesFlags, args []string) ([]importer.Chai
 		}
 		for _, f := range list {
 			if len(chains) > 0 && chains[0].Family == f.Family() {
-				return nil, fmt.Errorf("%s is the second file of %v", f.Name, f.Family())
+				return nil, fmt.Errorf("%s is the second file for %v; name one file per family", f.Name, f.Family())
 			}
 			if f.Table == nil {
 				return nil, fmt.Errorf("%s has no filter table, so no DOCKER-USER; iptables-save prints every table", f.Name)
@@ -98,32 +99,38 @@ func importError(err error) error {
 	return err
 }
 
-// writeProved says what is proved, and lists what the policy does not say.
+// writeProved says what is proved, and lists what differs.
 func writeProved(w io.Writer, chains []importer.Chain, r *importer.Result) {
 	for _, note := range r.Notes {
 		fmt.Fprintf(w, "Note: %s.\n", note)
 	}
-	if r.Equal() {
-		fmt.Fprintf(w, "%s: proved over all %s packets%s.%s\n", claim(r), ofFamilies(chains), bounds(r), noOther(chains))
-		return
+	fmt.Fprintf(w, claims[r.Scope()], ofFamilies(chains)+" packets", bounds(r))
+	if r.Host {
+		fmt.Fprint(w, " Where the policy passes and the chain accepts, or the other way round, Docker's own rules decide alike.")
 	}
-	fmt.Fprintf(w, "The policy does not say all that DOCKER-USER says. Everything but the following is proved over all %s packets%s.%s\n",
-		ofFamilies(chains), bounds(r), noOther(chains))
-	writeMissing(w, r)
+	fmt.Fprintf(w, "%s\n", noOther(chains))
+	switch {
+	case r.Equal():
+	case r.Scope() == importer.NoScope:
+		writeMissing(w, r)
+	default:
+		fmt.Fprintln(w, "\nThese packets are treated differently:")
+		writeMissing(w, r)
+	}
 }
 
-// claim is what is proved.
-func claim(r *importer.Result) string {
-	if r.Host {
-		return "The host lets in the same packets with the policy as with the chain, and the policy implements the chain but for what Docker's own rules decide alike"
-	}
-	return "The policy implements the chain"
+// claims are what is proved in each scope, of packets and within bounds.
+var claims = map[importer.Scope]string{
+	importer.AllPackets:     "The policy implements the chain: proved over all %s%s.",
+	importer.AllConnections: "The policy lets in the same connections as the chain: proved over all %s in the original direction of connections%s.",
+	importer.PublishedPorts: "The policy lets in the same connections to published ports as the chain: proved over all %s that open them%s.",
+	importer.NoScope:        "The policy implements part of the chain: proved over all %s%s, except for the following.",
 }
 
 // bounds is what the claim is bound to.
 func bounds(r *importer.Result) string {
 	if r.Nat {
-		return " that can come about with the nat table of the file"
+		return " that the nat table of the file allows"
 	}
 	return ""
 }
@@ -150,9 +157,9 @@ const mostMissing = 12
 // kinds says what a difference comes to.
 var kinds = map[importer.Kind]string{
 	importer.Opens:     "the policy would open",
-	importer.Undecided: "not in the policy, for it cannot be evaluated",
+	importer.Undecided: "not in the policy, because a rule cannot be evaluated",
 	importer.Closes:    "the policy would close",
-	importer.Otherwise: "decided in another way",
+	importer.Otherwise: "a different verdict",
 }
 
 func writeMissing(w io.Writer, r *importer.Result) {
@@ -170,8 +177,8 @@ func writeMissing(w io.Writer, r *importer.Result) {
 		fmt.Fprintf(w, "%s: %s\n   %s\n", x.Place, printable(x.Rule), x.Why)
 	}
 	if r.Accepted > 0 {
-		fmt.Fprintf(w, "Accepted past Docker's own rules, where the policy passes to them: %s. The file does not have Docker's chains, which would show whether that makes a difference.\n",
-			count(r.Accepted, "kind of packets", "kinds of packets"))
+		fmt.Fprintf(w, "%s accepted past Docker's own rules, where the policy passes them on to those rules. The file does not contain Docker's chains, which would show whether that makes a difference.\n",
+			count(r.Accepted, "kind of packets is", "kinds of packets are"))
 	}
 }
 
@@ -184,7 +191,7 @@ func writeOneMissing(w io.Writer, n int, d *importer.Missing) {
 	if d.Kind == importer.Undecided {
 		fmt.Fprintf(w, "   Seawall cannot evaluate \"%s\"%s\n", printable(d.Words), setHint(d.Words))
 	} else {
-		fmt.Fprintf(w, "   the chain says %s, the policy %s\n", d.File, d.Policy)
+		fmt.Fprintf(w, "   verdict: %s in the chain, %s in the policy\n", d.File, d.Policy)
 	}
 	if text := fieldsText(d.Fields); text != "" {
 		fmt.Fprintf(w, "   %s%s\n", text, more(d.More))

@@ -239,7 +239,7 @@ func (a About) String() string {
 		"connections to no published port: straight to a container's address, or routed for others",
 		"packets of connections that are established",
 		"packets related to a connection",
-		"answers, also those to connections that containers opened",
+		"replies, including those to connections that containers open",
 		"packets that belong to no connection",
 	}[a]
 }

@@ -19,10 +19,12 @@ package importer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/hashicorp/hcl/v2"
 	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
@@ -60,7 +62,7 @@ type Result struct {
 	Host bool
 	// Nat says that packets which the nat table of the file does not make were left out.
 	Nat bool
-	// Lost are rules that cannot be evaluated, and logs that the policy does not write.
+	// Lost are rules that log packets which the policy does not log in the same way.
 	Lost []Lost
 	// Accepted counts kinds of packets that the chain accepts past Docker's own rules and
 	// the policy passes to them.
@@ -73,6 +75,45 @@ type Result struct {
 type Lost struct {
 	Place, Rule string // file:line, and its text
 	Why         string
+}
+
+// Scope is for which packets a policy and the chains are proved to be the same.
+type Scope int
+
+// The scopes, each part of the one before it.
+const (
+	AllPackets     Scope = iota
+	AllConnections       // packets in original direction of connections, new or established
+	PublishedPorts       // new connections to published ports
+	NoScope              // something differs even there
+)
+
+// Scope is the widest scope in which nothing differs.
+func (r *Result) Scope() Scope {
+	if r.Equal() {
+		return AllPackets
+	}
+	scope := AllConnections // a log that is lost changes no verdict
+	if r.Accepted > 0 {
+		return NoScope
+	}
+	for _, x := range r.Missing {
+		switch {
+		case x.Kind == Undecided || x.About == ToPublished:
+			return NoScope
+		case x.About == Direct || x.About == InConnection:
+			scope = max(scope, PublishedPorts)
+		}
+	}
+	return scope
+}
+
+// Safe reports whether the policy decides about every connection as the chains do, and of other
+// packets only denies more: nothing that a service uses is lost, and nothing is opened.
+func (r *Result) Safe() bool {
+	return r.Scope() <= AllConnections && len(r.Lost) == 0 && !slices.ContainsFunc(r.Missing, func(x *Missing) bool {
+		return x.Kind != Closes || x.About != Stray
+	})
 }
 
 // Equal reports whether the policy says all that the chains say.
@@ -95,6 +136,7 @@ func Import(ctx context.Context, chains []Chain, external []string, limits prove
 		return nil, err
 	}
 	var result *Result
+	var unwritten error
 	err = m.try(func() error {
 		list, err := m.candidates(external)
 		if err != nil {
@@ -102,6 +144,12 @@ func Import(ctx context.Context, chains []Chain, external []string, limits prove
 		}
 		for _, c := range list {
 			got, err := m.attempt(c)
+			if invalid, ok := errors.AsType[*invalidPolicy](err); ok && result == nil {
+				unwritten = invalid // another candidate may be valid
+			}
+			if _, ok := errors.AsType[*invalidPolicy](err); ok {
+				continue
+			}
 			if err != nil {
 				return err
 			}
@@ -114,6 +162,9 @@ func Import(ctx context.Context, chains []Chain, external []string, limits prove
 		}
 		return nil
 	})
+	if err == nil && result == nil {
+		err = unwritten
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -171,6 +222,16 @@ func (r *Result) score() int {
 	return n
 }
 
+// invalidPolicy is the error for a candidate that the language does not allow.
+type invalidPolicy struct {
+	diags hcl.Diagnostics
+	text  []byte
+}
+
+func (e *invalidPolicy) Error() string {
+	return fmt.Sprintf("the imported policy is not valid, which is a bug in Seawall; please report it with the rules: %v\n%s", e.diags, e.text)
+}
+
 func readAll(ctx context.Context, chains []Chain, external []string, limits prove.Limits) (*imported, error) {
 	m := &imported{ctx: ctx}
 	patterns := slices.Clone(external)
@@ -209,7 +270,7 @@ func (m *imported) attempt(c candidate) (*Result, error) {
 	result := &Result{Policy: write(p, families)}
 	loaded, diags := schema.Load("-", schema.Options{Stdin: strings.NewReader(string(result.Policy))})
 	if diags.HasErrors() {
-		return nil, fmt.Errorf("the policy that was written is not valid, which is a mistake in Seawall: %w\n%s", diags, result.Policy)
+		return nil, &invalidPolicy{diags, result.Policy}
 	}
 	result.Document = loaded.Document
 	for _, r := range m.readings {

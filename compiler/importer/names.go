@@ -9,7 +9,7 @@ import (
 )
 
 // ofPolicy is the line that Seawall writes before the rules of a policy.
-var ofPolicy = regexp.MustCompile(`^(?:# )?policy (.+) \([^()]*\)$`)
+var ofPolicy = regexp.MustCompile(`^(?:# )?policy (.+?)(?: \([^()]*\))?(?:: .*)?$`)
 
 // name names the policies of a plan after the comments of the rules that say them.
 func (m *imported) name(p *plan) {
