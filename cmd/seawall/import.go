@@ -189,7 +189,7 @@ func writeOneMissing(w io.Writer, n int, d *importer.Missing) {
 	}
 	fmt.Fprintf(w, "\n%d. %s%s\n   %s: %v, %s\n", n, place, printable(d.Rule), kinds[d.Kind], d.Family, d.About)
 	if d.Kind == importer.Undecided {
-		fmt.Fprintf(w, "   Seawall cannot evaluate \"%s\"%s\n", printable(d.Words), setHint(d.Words))
+		fmt.Fprintf(w, "   Seawall cannot evaluate \"%s\"%s%s\n", printable(d.Words), chainHint(d.Words), setHint(d.Words))
 	} else {
 		fmt.Fprintf(w, "   verdict: %s in the chain, %s in the policy\n", d.File, d.Policy)
 	}
@@ -197,6 +197,14 @@ func writeOneMissing(w io.Writer, n int, d *importer.Missing) {
 		fmt.Fprintf(w, "   %s%s\n", text, more(d.More))
 	}
 	fmt.Fprintf(w, "   for example %s\n", d.Example)
+}
+
+// chainHint says what is missing for a jump to a chain that the file does not have.
+func chainHint(words string) string {
+	if strings.HasPrefix(words, "-j ") || strings.HasPrefix(words, "-g ") {
+		return ": the file has no chain of that name. Pass the whole output of iptables-save"
+	}
+	return ""
 }
 
 func more(n int) string {
