@@ -201,7 +201,8 @@ func writeOneMissing(w io.Writer, n int, d *importer.Missing) {
 
 // chainHint says what is missing for a jump to a chain that the file does not have.
 func chainHint(words string) string {
-	if strings.HasPrefix(words, "-j ") || strings.HasPrefix(words, "-g ") {
+	name, jumps := strings.CutPrefix(words, "-j ")
+	if jumps && !strings.Contains(name, " ") && name != strings.ToUpper(name) { // a target of iptables is upper case
 		return ": the file has no chain of that name. Pass the whole output of iptables-save"
 	}
 	return ""
