@@ -14,9 +14,9 @@ import (
 	"go4.org/netipx"
 )
 
-// body is the attributes and blocks of one block, and how to read each as the
-// type that it should have. Every reader reports what does not fit, and gives
-// a value that the rest of the run can go on with.
+// body holds the attributes and blocks of one block, and reads each as the type
+// that it should have. Every reader reports what does not fit, and returns a
+// value with which the rest of the run can go on.
 type body struct {
 	scope   *scope
 	ctx     *hcl.EvalContext
@@ -43,7 +43,7 @@ func (b *body) single(name string) (cty.Value, hcl.Range, bool) {
 		return cty.NilVal, at, false
 	}
 	if !val.IsWhollyKnown() {
-		b.scope.add(mistake(at, "Invalid value", "The value of %s is not known. It must be when a policy is compiled.", name))
+		b.scope.add(mistake(at, "Invalid value", "The value of %s is not known. It must be known when the policy is compiled.", name))
 		return cty.NilVal, at, false
 	}
 	return val, at, true
@@ -67,13 +67,13 @@ func (b *body) boolean(name string, otherwise bool) bool {
 		return otherwise
 	}
 	if val.Type() != cty.Bool {
-		b.scope.add(mistake(at, "Neither true nor false", "%s is true or false.", name))
+		b.scope.add(mistake(at, "Neither true nor false", "%s must be true or false.", name))
 		return otherwise
 	}
 	return val.True()
 }
 
-// word reads one of a few words.
+// word reads a string that must be one of a few words.
 func (b *body) word(name, otherwise string, words ...string) string {
 	text, at, ok := b.text(name)
 	if !ok {
@@ -86,7 +86,7 @@ func (b *body) word(name, otherwise string, words ...string) string {
 	return text
 }
 
-// treatment reads one of the words of established and related.
+// treatment reads the value of established or related.
 func (b *body) treatment(name string) Treatment {
 	switch b.word(name, "check", "check", "keep", "accept") {
 	case "keep":
@@ -122,7 +122,7 @@ func (b *body) verdict(name string, otherwise Verdict, words ...string) Verdict 
 	return otherwise
 }
 
-// item is an element of a list with the narrowest place that is known for it.
+// item is an element of a list, with the narrowest range that is known for it.
 type item struct {
 	value cty.Value
 	at    hcl.Range
@@ -141,8 +141,8 @@ func (b *body) list(name string) []item {
 	return items
 }
 
-// elements gives the elements of a list, nested lists flattened; false after a
-// mistake.
+// elements returns the elements of a list, with nested lists flattened; false
+// after a mistake.
 func (b *body) elements(expr hcl.Expression) (items []item, ok bool) {
 	if tuple, is := expr.(*hclsyntax.TupleConsExpr); is {
 		ok = true
@@ -165,7 +165,7 @@ func (b *body) flatten(val cty.Value, at hcl.Range) (items []item, ok bool) {
 		b.scope.add(mistake(at, "Invalid value", "The value is null."))
 		return nil, false
 	case !val.IsKnown():
-		b.scope.add(mistake(at, "Invalid value", "This value is not known. It must be when a policy is compiled."))
+		b.scope.add(mistake(at, "Invalid value", "This value is not known. It must be known when the policy is compiled."))
 		return nil, false
 	case val.Type().IsTupleType(), val.Type().IsListType(), val.Type().IsSetType():
 		ok = true
@@ -179,7 +179,7 @@ func (b *body) flatten(val cty.Value, at hcl.Range) (items []item, ok bool) {
 	return []item{{val, at}}, true
 }
 
-// asString takes an element as a string, or says what it should have been.
+// asString returns an element as a string, or reports what it should have been.
 func (b *body) asString(i item, want string) (string, bool) {
 	if i.value.Type() != cty.String {
 		b.scope.add(mistake(i.at, "Not a string", "%s", want))
@@ -191,7 +191,7 @@ func (b *body) asString(i item, want string) (string, bool) {
 func (b *body) interfaces(name string) []Interface {
 	var list []Interface
 	for _, item := range b.list(name) {
-		text, ok := b.asString(item, "An interface is named by a string, such as \"eth0\".")
+		text, ok := b.asString(item, "An interface is written as a string, such as \"eth0\".")
 		if !ok {
 			continue
 		}
@@ -205,7 +205,7 @@ func (b *body) interfaces(name string) []Interface {
 	return withoutCovered(list)
 }
 
-// withoutCovered drops the interfaces that another one of the list covers.
+// withoutCovered removes the interfaces that another one in the list covers.
 func withoutCovered(list []Interface) []Interface {
 	var kept []Interface
 	for n, i := range list {
@@ -220,7 +220,7 @@ func withoutCovered(list []Interface) []Interface {
 func (b *body) prefixes(name string) []netip.Prefix {
 	var list []netip.Prefix
 	for _, item := range b.list(name) {
-		text, ok := b.asString(item, "An address of the host is a string, such as \"203.0.113.7\".")
+		text, ok := b.asString(item, "An address of the host is written as a string, such as \"203.0.113.7\".")
 		if !ok {
 			continue
 		}
@@ -231,7 +231,7 @@ func (b *body) prefixes(name string) []netip.Prefix {
 		}
 		p, ok := netipx.IPRangeFrom(span.First, span.Last).Prefix()
 		if !ok {
-			b.scope.add(mistake(item.at, "Not an address", "%s takes addresses and CIDRs, no ranges: --ctorigdst knows none.", name))
+			b.scope.add(mistake(item.at, "Not an address", "%s takes addresses and CIDRs, not ranges: --ctorigdst cannot match a range.", name))
 			continue
 		}
 		list = append(list, p)
@@ -286,7 +286,7 @@ func parsePortText(text string) (Ports, *problem) {
 		case "sctp":
 			p.Protocol = SCTP
 		default:
-			return p, &problem{"No such protocol", fmt.Sprintf("%q is not a protocol with ports: tcp, udp and sctp are.%s", proto, protocolHint(proto)+portHint(text))}
+			return p, &problem{"No such protocol", fmt.Sprintf("%q is not a protocol with ports. Use tcp, udp or sctp.%s", proto, protocolHint(proto)+portHint(text))}
 		}
 	}
 	first, last, dash := strings.Cut(numbers, "-")
@@ -307,7 +307,7 @@ func parsePortText(text string) (Ports, *problem) {
 	return p, nil
 }
 
-// number reads a number as people write one: digits, without a sign or zeros before it.
+// number reads a number as people write it: digits, without a sign or leading zeros.
 func number(text string) (int, bool) {
 	n, err := strconv.Atoi(text)
 	return n, err == nil && strconv.Itoa(n) == text
@@ -342,8 +342,7 @@ func (b *body) endpoints(name string) []Endpoint {
 
 const endpointForms = "A destination is [address:]port[/proto]: \"443\", \"53/udp\", \"203.0.113.7:5432\" or \"[2001:db8::7]:443/tcp\"."
 
-// ParseEndpoint reads [address:]port[/proto]; an IPv6 address stands in
-// brackets.
+// ParseEndpoint reads [address:]port[/proto]; an IPv6 address is in brackets.
 func ParseEndpoint(text string) (Endpoint, error) {
 	var e Endpoint
 	port := text
@@ -352,11 +351,11 @@ func ParseEndpoint(text string) (Endpoint, error) {
 		port = text[i+1:]
 		if inner, ok := strings.CutPrefix(address, "["); ok {
 			if inner, ok = strings.CutSuffix(inner, "]"); !ok {
-				return e, fmt.Errorf("%q has a bracket that does not close. %s", text, endpointForms)
+				return e, fmt.Errorf("%q has a bracket that is not closed. %s", text, endpointForms)
 			}
 			address = inner
 		} else if strings.Contains(address, ":") {
-			return e, fmt.Errorf("in %q an IPv6 address needs brackets. %s", text, endpointForms)
+			return e, fmt.Errorf("%q has an IPv6 address without brackets. %s", text, endpointForms)
 		}
 		a, problem := parseAddress(address)
 		if problem != nil {

@@ -10,7 +10,7 @@ import (
 	"go4.org/netipx"
 )
 
-// What each block may hold.
+// What each block may contain.
 var (
 	hostSchema, setSchema, guardSchema    = bodyOf("host"), bodyOf("set"), bodyOf("guard")
 	policySchema, allowSchema, denySchema = bodyOf("policy"), bodyOf("allow"), bodyOf("deny")
@@ -56,8 +56,8 @@ func (s *scope) firstOfName(kind string, b *hcl.Block, seen map[string]hcl.Range
 	return true
 }
 
-// testName checks a test's name: a sentence, which is shown and never written
-// into a file of rules.
+// testName checks a test's name: a sentence that is shown, and never written
+// into a rules file.
 func (s *scope) testName(b *hcl.Block, seen map[string]hcl.Range) {
 	name := b.Labels[0]
 	if first, ok := seen[name]; ok {
@@ -71,18 +71,18 @@ func (s *scope) testName(b *hcl.Block, seen map[string]hcl.Range) {
 
 func (s *scope) decodeHost(blocks hcl.Blocks) *Host {
 	if len(blocks) == 0 {
-		s.add(failure("No host block", "A policy has one host block: it names the interfaces on which traffic from outside arrives (external), and what happens to outside traffic that no policy names (unlisted)."))
+		s.add(failure("No host block", "A policy needs one host block. It lists the interfaces on which traffic from outside arrives (external), and sets what happens to traffic from outside that no policy covers (unlisted)."))
 		return &Host{UserlandProxy: true, LogLimit: Rate{10, "minute"}}
 	}
 	for _, b := range blocks[1:] {
-		s.add(mistake(b.DefRange, "Two host blocks", "A policy has one host block; the first stands at %s.", place(blocks[0].DefRange)))
+		s.add(mistake(b.DefRange, "Two host blocks", "A policy has only one host block; the first is at %s.", place(blocks[0].DefRange)))
 	}
 	h := &Host{UserlandProxy: true, LogLimit: Rate{10, "minute"}, Range: blocks[0].DefRange}
 	a := s.attributes(blocks[0].Body, hostSchema, s.ctx)
 	h.External = a.interfaces("external")
 	h.Unlisted = a.verdict("unlisted", Deny, "deny", "reject", "allow")
 	if _, at, ok := a.single("unlisted"); !ok && at != (hcl.Range{}) && !s.diags.HasErrors() {
-		s.add(mistake(at, "A value that decides is missing", "unlisted is null. Nothing that decides about traffic has a silent default: say \"deny\", \"reject\" or \"allow\"."))
+		s.add(mistake(at, "A required value is null", "unlisted is null, and it has no default. Write \"deny\", \"reject\" or \"allow\"."))
 	}
 	s.decodeInside(h, a)
 	h.Established, h.Related = a.treatment("established"), a.treatment("related")
@@ -99,19 +99,19 @@ func (s *scope) decodeHost(blocks hcl.Blocks) *Host {
 	return h
 }
 
-// decodeInside reads the interfaces of the inside. A host whose external
-// interfaces are all internal would have no outside, and a policy no effect.
+// decodeInside reads the internal interfaces. If they covered every external
+// interface, nothing would come from outside, and a policy would have no effect.
 func (s *scope) decodeInside(h *Host, a *body) {
 	h.Internal = a.interfaces("internal")
 	h.Bridges = a.interfaces("bridges")
 	if len(h.External) > 0 && len(h.Outside()) == 0 {
 		s.add(mistake(a.content["internal"].Expr.Range(), "No external interface is left",
-			"internal covers every external interface (%s), so no traffic would come from outside and no policy would decide anything. Take one out of internal.", names(h.External)))
+			"internal covers every external interface (%s), so no traffic would come from outside and no policy would have an effect. Remove one from internal.", names(h.External)))
 	}
 }
 
-// ParseRate reads a rate such as 10/minute. A unit may be cut short, as
-// iptables allows.
+// ParseRate reads a rate such as 10/minute. A unit may be abbreviated, as in
+// iptables.
 func ParseRate(text string) (Rate, error) {
 	count, unit, ok := strings.Cut(text, "/")
 	n, width := digits([]byte(count), 5)
@@ -122,7 +122,7 @@ func ParseRate(text string) (Rate, error) {
 			}
 		}
 	}
-	return Rate{}, fmt.Errorf("%q is no rate. Write a count from 1 to 10000 and a unit: \"10/minute\", \"1/second\", \"100/hour\" or \"5/day\"", text)
+	return Rate{}, fmt.Errorf("%q is not a rate. Write a count from 1 to 10000 and a unit: \"10/minute\", \"1/second\", \"100/hour\" or \"5/day\"", text)
 }
 
 func (s *scope) decodeSet(p *pending, content *hcl.BodyContent, ctx *hcl.EvalContext) cty.Value {
@@ -131,7 +131,7 @@ func (s *scope) decodeSet(p *pending, content *hcl.BodyContent, ctx *hcl.EvalCon
 	attrs := content.Attributes
 	sources, files := attrs["sources"], attrs["files"]
 	if sources == nil && files == nil {
-		s.add(mistake(p.at, "A set without sources", "A set needs sources, files, or both."))
+		s.add(mistake(p.at, "A set without sources", "A set needs sources or files, or both."))
 	}
 	set.Sources = &Sources{Range: p.at}
 	if sources != nil {
@@ -153,14 +153,14 @@ func (s *scope) setFiles(set *Set, files *hcl.Attribute, ctx *hcl.EvalContext) {
 	values := &body{scope: s, ctx: ctx, content: map[string]*hcl.Attribute{"files": files}}
 	before := len(s.diags)
 	for _, item := range values.list("files") {
-		if path, ok := values.asString(item, "A list file is named by its path."); ok {
+		if path, ok := values.asString(item, "A list file is written as a string, its path."); ok {
 			if list := s.listFile(path, item.at); list != nil && len(list.Spans) > 0 {
 				set.Sources.Lists = append(set.Sources.Lists, *list)
 			}
 		}
 	}
 	if len(s.diags) == before && !set.Sources.Any && len(set.Sources.Lists) == 0 && len(set.Sources.Sets) == 0 {
-		s.add(mistake(files.Expr.Range(), "No sources", "Nothing is listed in the files of this set."))
+		s.add(mistake(files.Expr.Range(), "No sources", "The files of this set contain no source."))
 	}
 }
 
@@ -169,7 +169,7 @@ func (s *scope) decodeGuard(blocks hcl.Blocks) *Guard {
 		return nil
 	}
 	for _, b := range blocks[1:] {
-		s.add(mistake(b.DefRange, "Two guard blocks", "A policy has at most one guard block; the first stands at %s.", place(blocks[0].DefRange)))
+		s.add(mistake(b.DefRange, "Two guard blocks", "A policy has at most one guard block; the first is at %s.", place(blocks[0].DefRange)))
 	}
 	content, diags := dynblock.Expand(blocks[0].Body, s.ctx).Content(guardSchema)
 	s.add(diags...)
@@ -191,7 +191,7 @@ func (s *scope) decodeRules(blocks hcl.Blocks, ctx *hcl.EvalContext) []*Rule {
 		if attr := a.content["sources"]; attr != nil {
 			r.Sources = s.sources(attr.Expr, ctx)
 		} else {
-			s.add(mistake(b.DefRange, "A rule without sources", "Say whom this block is about: sources = [\"198.51.100.0/24\"], or sources = any for everybody."))
+			s.add(mistake(b.DefRange, "A rule without sources", "Write whom this block matches: sources = [\"198.51.100.0/24\"], or sources = any for everybody."))
 		}
 		if attr := a.content["except"]; attr != nil {
 			r.Except = s.sources(attr.Expr, ctx)
@@ -222,10 +222,10 @@ func (s *scope) decodePolicies(b *hcl.Block, host *Host) []*Policy {
 	case val == cty.DynamicVal:
 		return nil
 	case val.IsNull() || !val.IsWhollyKnown():
-		s.add(mistake(forEach.Expr.Range(), "Invalid value", "for_each must be known when a policy is compiled, and not null."))
+		s.add(mistake(forEach.Expr.Range(), "Invalid value", "for_each must be known when the policy is compiled, and must not be null."))
 		return nil
 	case !ty.IsMapType() && !ty.IsObjectType() && !(ty.IsSetType() && ty.ElementType() == cty.String):
-		s.add(mistake(forEach.Expr.Range(), "Not for for_each", "for_each takes a map, or a set of strings: wrap a list in toset(…)."))
+		s.add(mistake(forEach.Expr.Range(), "Not for for_each", "for_each takes a map or a set of strings. Wrap a list in toset(…)."))
 		return nil
 	}
 	var policies []*Policy
@@ -276,13 +276,13 @@ func withinHost(interfaces []Interface, host *Host) hcl.Diagnostics {
 	for _, i := range interfaces {
 		if len(host.External) > 0 && !coveredBy(i, host.External) {
 			diags = append(diags, mistake(i.Range, "Not an external interface",
-				"%q is none of the host's external interfaces (%s).%s", i, names(host.External), didYouMean(i.String(), strings.Split(names(host.External), ", "))))
+				"%q is not one of the host's external interfaces (%s).%s", i, names(host.External), didYouMean(i.String(), strings.Split(names(host.External), ", "))))
 		}
 	}
 	return diags
 }
 
-// internalOnly is the mistake of interfaces all of which are internal.
+// internalOnly is the error for interfaces that are all internal.
 func internalOnly(at hcl.Range, interfaces []Interface, host *Host) *hcl.Diagnostic {
 	return mistake(at, "Not an external interface", "The host's internal (%s) covers %s, so no traffic from outside arrives there.", names(host.Internal), names(interfaces))
 }
@@ -340,8 +340,8 @@ func (s *scope) decodeTest(b *hcl.Block, host *Host) *Test {
 	return t
 }
 
-// testMeets finds sources of a test that can reach none of its destinations:
-// all of the other address family. Such a test would hold of nothing.
+// testMeets reports sources of a test that can reach none of its destinations,
+// because all are of the other address family. Such a test would test no packet.
 func (s *scope) testMeets(t *Test, sources *Sources) {
 	if sources == nil || len(t.To) == 0 {
 		return
@@ -355,7 +355,7 @@ func (s *scope) testMeets(t *Test, sources *Sources) {
 	s.add(mistake(sources.Range, "A test that tests nothing", "These sources and the addresses under to are of different families; no packet has both."))
 }
 
-// familiesOf tells which families a list of sources has addresses of.
+// familiesOf reports of which families a list of sources has addresses.
 func familiesOf(sources *Sources) (four, six bool) {
 	if sources.Any {
 		return true, true
@@ -372,7 +372,7 @@ func familiesOf(sources *Sources) (four, six bool) {
 	return four, six
 }
 
-// everyAddress is all of both families.
+// everyAddress is every address of both families.
 var everyAddress = func() *netipx.IPSet {
 	var b netipx.IPSetBuilder
 	b.AddPrefix(netipPrefix("0.0.0.0/0"))

@@ -1,9 +1,9 @@
-// Package schema is the policy language: HCL text in, a typed document out,
-// every value with its place.
+// Package schema is the policy language: it turns HCL text into a typed
+// document in which every value has its source range.
 //
-// Load reads a path's files, evaluates them and checks all that can be said of
-// a policy without knowing what it is compiled to. It works in this order,
-// and each step has a file:
+// Load reads a path's files, evaluates them and makes every check that does not
+// depend on what the policy is compiled to. It works in this order, and each
+// step has a file:
 //
 //	read.go       a path to the bytes of its policy files
 //	variables.go  variable blocks and the values given from outside
@@ -13,6 +13,6 @@
 //	listfile.go   one list file to a list of sources, at a text file's speed
 //	overlap.go    which policies claim the same port
 //
-// It gathers every mistake of a run before it gives up. It knows nothing of
-// iptables but for the limits that names must keep to survive there.
+// It collects every mistake of a run before it stops. It knows nothing of
+// iptables except the limits that a name has to keep to there.
 package schema

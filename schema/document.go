@@ -7,8 +7,8 @@ import (
 	"go4.org/netipx"
 )
 
-// Document is one whole policy: everything its files say, evaluated, checked
-// and typed. Every value that a message may speak of keeps its place.
+// Document is one whole policy: the content of its files, evaluated, checked and
+// typed. Every value that a message may mention keeps its source range.
 type Document struct {
 	Host     *Host
 	Sets     []*Set // in order of declaration
@@ -30,7 +30,7 @@ const (
 	Reject
 )
 
-// String gives the verdict's one name in messages, files and documents.
+// String returns the verdict's only name in messages, files and documents.
 func (v Verdict) String() string {
 	return [...]string{"pass", "accept", "deny", "reject"}[v]
 }
@@ -39,7 +39,7 @@ func (v Verdict) String() string {
 type Host struct {
 	External      []Interface
 	Internal      []Interface // not external, although a pattern in External covers them
-	Bridges       []Interface // none: where a packet leaves makes no difference
+	Bridges       []Interface // empty: where a packet leaves makes no difference
 	Unlisted      Verdict     // Pass, Deny or Reject
 	Established   Treatment
 	Related       Treatment
@@ -49,11 +49,11 @@ type Host struct {
 	Range         hcl.Range
 }
 
-// Outside is the external interfaces, without those that internal covers as a
-// whole.
+// Outside returns the external interfaces, without those that internal covers
+// completely.
 func (h *Host) Outside() []Interface { return without(h.External, h.Internal) }
 
-// without drops the interfaces that one of the others covers.
+// without removes the interfaces that one of the others covers.
 func without(list, others []Interface) []Interface {
 	var kept []Interface
 	for _, i := range list {
@@ -76,18 +76,18 @@ const (
 	Accepted
 )
 
-// String is the word that a policy has for the treatment.
+// String returns the treatment's word in a policy.
 func (t Treatment) String() string { return [...]string{"check", "keep", "accept"}[t] }
 
-// Interface is a network interface's name, or with Prefix the start of one
-// ("eth+" in a policy, as in iptables; "+" alone is every interface).
+// Interface is the name of a network interface, or with Prefix the start of one
+// ("eth+" in a policy, as in iptables; "+" by itself is every interface).
 type Interface struct {
 	Name   string
 	Prefix bool
 	Range  hcl.Range
 }
 
-// String gives the form of iptables: eth0, or eth+ for a prefix.
+// String returns the interface as iptables writes it: eth0, or eth+ for a prefix.
 func (i Interface) String() string {
 	if i.Prefix {
 		return i.Name + "+"
@@ -98,7 +98,7 @@ func (i Interface) String() string {
 // Every reports whether i is every interface.
 func (i Interface) Every() bool { return i.Prefix && i.Name == "" }
 
-// Covers reports whether every interface that other names is also named by i.
+// Covers reports whether i matches every interface that other matches.
 func (i Interface) Covers(other Interface) bool {
 	if !i.Prefix {
 		return !other.Prefix && i.Name == other.Name
@@ -106,7 +106,7 @@ func (i Interface) Covers(other Interface) bool {
 	return len(other.Name) >= len(i.Name) && other.Name[:len(i.Name)] == i.Name
 }
 
-// Rate is a number of events in a unit of time, as in log_limit.
+// Rate is a number of events per unit of time, as in log_limit.
 type Rate struct {
 	Count int
 	Unit  string // second, minute, hour or day
@@ -119,8 +119,7 @@ type Span struct {
 	Range       *hcl.Range // nil for a line of a list file
 }
 
-// String writes the span as short as a person would: an address, a CIDR or a
-// range.
+// String returns the span in its shortest form: an address, a CIDR or a range.
 func (s Span) String() string {
 	if s.First == s.Last {
 		return s.First.String()
@@ -132,13 +131,13 @@ func (s Span) String() string {
 	return r.String()
 }
 
-// List is the spans of one expression or of one list file.
+// List holds the spans of one expression or of one list file.
 type List struct {
 	File  string
 	Spans []Span
 }
 
-// Sources is a list of sources as written: spans, and the sets it names.
+// Sources is a list of sources as written: spans, and references to sets.
 type Sources struct {
 	Any   bool
 	Lists []List
@@ -146,7 +145,7 @@ type Sources struct {
 	Range hcl.Range
 }
 
-// SetRef is one mention of a set.
+// SetRef is one reference to a set.
 type SetRef struct {
 	Set   *Set
 	Range hcl.Range
@@ -169,7 +168,7 @@ type Rule struct {
 	Range   hcl.Range
 }
 
-// Guard is the guard block: it decides before every policy.
+// Guard is the guard block. It decides before every policy.
 type Guard struct {
 	Rules []*Rule
 	Range hcl.Range
@@ -208,7 +207,7 @@ const (
 	SCTP Protocol = 132
 )
 
-// String gives the protocol's name as Docker and iptables write it.
+// String returns the protocol's name as Docker and iptables write it.
 func (p Protocol) String() string {
 	switch p {
 	case TCP:
@@ -219,7 +218,7 @@ func (p Protocol) String() string {
 	return "sctp"
 }
 
-// Forward is a forward block: traffic that this host routes for others.
+// Forward is a forward block: traffic that this host routes for other hosts.
 type Forward struct {
 	Name         string
 	From, To     []Interface
@@ -228,7 +227,7 @@ type Forward struct {
 	Range        hcl.Range
 }
 
-// Test is a test block. It holds for every address of its sources.
+// Test is a test block. It must hold for every address of its sources.
 type Test struct {
 	Name     string
 	To       []Endpoint

@@ -8,9 +8,9 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// A set, and the word any, are opaque values to expressions: they can be
-// passed on, chosen and put into lists, but never turned into text. So a set
-// of a million addresses costs an expression one value.
+// A set and the word any are opaque values in expressions: they can be passed
+// on, selected and put into lists, but never turned into text. So a set of a
+// million addresses is a single value to an expression.
 var (
 	setType = cty.Capsule("set", reflect.TypeFor[Set]())
 	anyType = cty.Capsule("any", reflect.TypeFor[anySource]())
@@ -24,8 +24,8 @@ var anyValue = cty.CapsuleVal(anyType, &anySource{})
 
 var rootSchema = topLevel()
 
-// scope is the names that expressions can use, in the order in which they
-// become known: variables, then locals and sets as they need each other.
+// scope holds the names that expressions can use, in the order in which they
+// become known: variables, then locals and sets as they depend on each other.
 type scope struct {
 	loader *loader
 	vars   map[string]cty.Value
@@ -121,8 +121,8 @@ func (s *scope) declare(blocks map[string]hcl.Blocks) {
 	}
 }
 
-// evaluateAll evaluates every local and set, each after those it uses, and
-// then fixes the context that all other expressions are evaluated in.
+// evaluateAll evaluates every local and set, each after those that it uses, and
+// then makes the context in which all other expressions are evaluated.
 func (s *scope) evaluateAll(setBlocks hcl.Blocks) {
 	for _, name := range keys(s.locals) {
 		s.force(s.locals[name])
@@ -139,7 +139,7 @@ func (s *scope) force(p *pending) {
 	case evaluated:
 		return
 	case inProgress:
-		s.add(mistake(p.at, "Circular reference", "The %s %q is defined by itself.", p.kind, p.name))
+		s.add(mistake(p.at, "Circular reference", "The %s %q refers to itself.", p.kind, p.name))
 		p.state, p.value = evaluated, cty.DynamicVal
 		return
 	}
@@ -199,9 +199,9 @@ func stepName(step hcl.Traverser) string {
 	return ""
 }
 
-// context is the evaluation context with all that is known so far; with some
-// traversals given, only with the locals and sets that they name, so that
-// evaluating n locals does not build n contexts of n names.
+// context returns the evaluation context with everything known so far. If
+// traversals are given, it has only the locals and sets that they refer to, so
+// that evaluating n locals does not build n contexts of n names.
 func (s *scope) context(only []hcl.Traversal) *hcl.EvalContext {
 	locals, sets := map[string]cty.Value{}, map[string]cty.Value{}
 	take := func(p *pending) {
@@ -231,8 +231,8 @@ func (s *scope) context(only []hcl.Traversal) *hcl.EvalContext {
 	}}
 }
 
-// value evaluates an expression. A name that does not exist is said with the
-// near one; anything that stays unknown was reported where it arose.
+// value evaluates an expression. A name that does not exist is reported with the
+// nearest one; a value that stays unknown was reported where it arose.
 func (s *scope) value(expr hcl.Expression, ctx *hcl.EvalContext) cty.Value {
 	if !s.namesExist(expr, ctx) {
 		return cty.DynamicVal
@@ -246,7 +246,7 @@ func (s *scope) value(expr hcl.Expression, ctx *hcl.EvalContext) cty.Value {
 }
 
 // namesExist checks the first two steps of every name in an expression against
-// what is declared, for HCL's own message cannot suggest.
+// what is declared, because HCL's own message suggests nothing.
 func (s *scope) namesExist(expr hcl.Expression, ctx *hcl.EvalContext) bool {
 	good := true
 	for _, t := range expr.Variables() {
@@ -260,7 +260,7 @@ func (s *scope) namesExist(expr hcl.Expression, ctx *hcl.EvalContext) bool {
 		case "set":
 			names = keys(s.sets)
 		default:
-			if !known(root, ctx) && !generated(expr) { // that may be a dynamic block's iterator
+			if !known(root, ctx) && !generated(expr) { // it may be a dynamic block's iterator
 				good = false
 				s.add(s.unknownName(root, t.SourceRange()))
 			}
@@ -281,7 +281,7 @@ func (s *scope) namesExist(expr hcl.Expression, ctx *hcl.EvalContext) bool {
 	return good
 }
 
-// known reports whether a name is one of a context or of those around it.
+// known reports whether a context, or one of its parents, has a name.
 func known(root string, ctx *hcl.EvalContext) bool {
 	for ; ctx != nil; ctx = ctx.Parent() {
 		if _, ok := ctx.Variables[root]; ok {

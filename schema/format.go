@@ -11,8 +11,8 @@ import (
 	hcljson "github.com/hashicorp/hcl/v2/json"
 )
 
-// Format brings a policy file into canonical layout. A file that does not
-// parse is left alone, with the reasons.
+// Format returns a policy file in canonical layout, or the errors of a file that
+// does not parse.
 func Format(name string, src []byte) ([]byte, hcl.Diagnostics) {
 	isJSON := strings.HasSuffix(name, ".json") || name == "stdin" && bytes.HasPrefix(bytes.TrimSpace(src), []byte("{"))
 	if d := checkText(name, src, isJSON); d != nil {
@@ -35,7 +35,7 @@ func Format(name string, src []byte) ([]byte, hcl.Diagnostics) {
 	return hclwrite.Format(src), nil
 }
 
-// FilesOf is the file map of one file, for messages with source lines.
+// FilesOf returns the file map of one file, for messages with source lines.
 func FilesOf(name string, src []byte) map[string]*hcl.File {
 	return map[string]*hcl.File{name: {Bytes: src}}
 }

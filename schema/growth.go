@@ -10,8 +10,8 @@ import (
 	"github.com/zclconf/go-cty/cty/function/stdlib"
 )
 
-// A short expression can ask for more than a machine has: format("%999999999s", ""), or
-// setproduct of a few long lists. These functions are asked first how much that is.
+// A short expression can need more memory than a machine has: format("%999999999s", ""),
+// or setproduct of a few long lists. For these functions the size is checked first.
 
 const (
 	maxElements = 1_000_000 // of a setproduct
@@ -19,7 +19,7 @@ const (
 	maxText     = 64 << 20  // bytes of a text that join or replace makes
 )
 
-// limitedFunc is a function that is called only with what a check allows.
+// limitedFunc wraps a function, which is then called only with what a check allows.
 func limitedFunc(f function.Function, check func(args []cty.Value) error) function.Function {
 	spec := &function.Spec{Description: f.Description(), Params: f.Params(), VarParam: f.VarParam()}
 	spec.Type = func(args []cty.Value) (cty.Type, error) { // which comes first, and may need the value
@@ -75,7 +75,7 @@ func checkIndent(args []cty.Value) error {
 	if args[0].AsBigFloat().Cmp(cty.NumberIntVal(maxPadding).AsBigFloat()) <= 0 {
 		return nil
 	}
-	return fmt.Errorf("the indent is larger than %d", maxPadding)
+	return fmt.Errorf("the indentation is larger than %d", maxPadding)
 }
 
 func checkJoin(args []cty.Value) error {
@@ -104,7 +104,7 @@ func checkSize(size int) error {
 
 func checkJSON(args []cty.Value) error {
 	if depth, _ := deepestJSON([]byte(args[0].AsString())); depth > maxNesting {
-		return fmt.Errorf("it nests deeper than %d", maxNesting)
+		return fmt.Errorf("it is nested deeper than %d", maxNesting)
 	}
 	return nil
 }

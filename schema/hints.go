@@ -12,33 +12,33 @@ import (
 	"github.com/hashicorp/hcl/v2"
 )
 
-// What people write who come from iptables, Docker or another language, and the form
-// that they meant. A hint is a sentence to follow what is wrong, "" for none.
+// What people who come from iptables, Docker or another language write, and the form
+// that they meant. A hint is a sentence that follows the error; "" for none.
 
 // reference is a name of the language in quotes.
 var reference = regexp.MustCompile(`^(set|var|local|each)\.[A-Za-z0-9_.-]+$`)
 
-// sourceHint is the form of a source that a text may have meant.
+// sourceHint suggests the source that a text may have meant.
 func sourceHint(text string) string {
 	trimmed := strings.TrimFunc(text, unicode.IsSpace)
 	switch {
 	case trimmed != text && readable(trimmed):
-		return fmt.Sprintf(" Write %q, without the blanks.", trimmed)
+		return fmt.Sprintf(" Write %q, without the spaces.", trimmed)
 	case reference.MatchString(text):
-		return fmt.Sprintf(" A name stands without quotes: %s.", text)
+		return fmt.Sprintf(" Write it without quotes: %s.", text)
 	case strings.HasPrefix(text, "!"):
-		return " There is no negation: what a block is not about stands under except."
+		return " There is no negation; write the sources that a block must not match under except."
 	case strings.Contains(text, ",") && readable(strings.TrimSpace(strings.Split(text, ",")[0])):
-		return " Write a list, with each source in quotes of its own."
+		return " Write a list, with each source in its own quotes."
 	}
 	if whole := withoutZeros(text); whole != text && readable(whole) {
-		return fmt.Sprintf(" A leading zero can be read as octal. Write %q.", whole)
+		return fmt.Sprintf(" A number with a leading zero can be read as octal. Write %q.", whole)
 	}
 	if prefix := starred(text); prefix != "" {
 		return fmt.Sprintf(" Write the network as a CIDR: %q.", prefix)
 	}
 	if prefix := masked(text); prefix != "" {
-		return fmt.Sprintf(" Write the length of its prefix in place of a mask: %q.", prefix)
+		return fmt.Sprintf(" Write the prefix length instead of a mask: %q.", prefix)
 	}
 	if hostName.MatchString(text) {
 		return namesHint
@@ -46,7 +46,7 @@ func sourceHint(text string) string {
 	return ""
 }
 
-const namesHint = " Names are not looked up, for what they lead to can change after the file was generated. Write the addresses."
+const namesHint = " Names are not looked up, because their addresses can change after the file is generated. Write the addresses."
 
 // hostName is a name with at least one dot and a letter in its last part.
 var hostName = regexp.MustCompile(`^([A-Za-z0-9_-]+\.)+[A-Za-z][A-Za-z0-9-]*\.?$`)
@@ -59,7 +59,7 @@ func readable(text string) bool {
 
 var leadingZeros = regexp.MustCompile(`(^|[.-])0+([0-9])`)
 
-// withoutZeros is an IPv4 address or CIDR without zeros before its numbers.
+// withoutZeros returns an IPv4 address or CIDR without leading zeros.
 func withoutZeros(text string) string {
 	address, rest, _ := strings.Cut(text, "/")
 	if strings.Contains(address, ":") {
@@ -78,7 +78,7 @@ func withoutZeros(text string) string {
 	return address
 }
 
-// starred is the CIDR of 10.1.*.*, 10.1.* or 10.1., and of the first numbers alone.
+// starred returns the CIDR for 10.1.*.*, 10.1.* or 10.1., and for the first numbers only.
 func starred(text string) string {
 	parts := strings.Split(strings.TrimSuffix(text, "."), ".")
 	for len(parts) > 0 && parts[len(parts)-1] == "*" {
@@ -99,7 +99,7 @@ func starred(text string) string {
 	return netip.PrefixFrom(a, given*bits).String()
 }
 
-// masked is the CIDR of an address with a netmask.
+// masked returns the CIDR for an address with a netmask.
 func masked(text string) string {
 	address, mask, ok := strings.Cut(text, "/")
 	a, err := netip.ParseAddr(address)
@@ -114,7 +114,7 @@ func masked(text string) string {
 	return netip.PrefixFrom(a, ones).Masked().String()
 }
 
-// portHint is the form of a port that a text may have meant.
+// portHint suggests the port that a text may have meant.
 func portHint(text string) string {
 	proto, number, slash := strings.Cut(text, "/")
 	if slash && protocols[proto] {
@@ -126,7 +126,7 @@ func portHint(text string) string {
 		_, errA := strconv.Atoi(first)
 		_, errB := strconv.Atoi(last)
 		if errA == nil && errB == nil {
-			return fmt.Sprintf(" A range has a \"-\" in it: %q. Of a mapping such as \"8080:80\" the first is the published port.", first+"-"+last)
+			return fmt.Sprintf(" A range is written with \"-\": %q. In a mapping such as \"8080:80\" the first is the published port.", first+"-"+last)
 		}
 	}
 	if plain := strings.TrimLeft(text, "+0 "); plain != text {
@@ -139,16 +139,16 @@ func portHint(text string) string {
 
 var protocols = map[string]bool{"tcp": true, "udp": true, "sctp": true}
 
-// protocolHint says what is wrong with a protocol of the network that has no ports.
+// protocolHint explains what is wrong with a protocol that has no ports.
 func protocolHint(name string) string {
 	switch name {
 	case "icmp", "icmpv6", "ipv6-icmp", "esp", "ah", "gre", "ip", "all":
-		return " It has no ports, and Docker publishes none of it."
+		return " It has no ports, and Docker does not publish it."
 	}
 	return didYouMean(name, []string{"tcp", "udp", "sctp"})
 }
 
-// nameHint is the form that a word without quotes may have meant.
+// nameHint suggests what a word without quotes may have meant.
 func (s *scope) nameHint(root string) string {
 	switch root {
 	case "deny", "reject", "allow", "check", "keep", "tcp", "udp", "sctp", "true", "false":
@@ -162,7 +162,7 @@ func (s *scope) nameHint(root string) string {
 	return didYouMean(root, []string{"any", "set", "var", "local"})
 }
 
-// unknownName is a word that names nothing.
+// unknownName is the error for a name that does not exist.
 func (s *scope) unknownName(root string, at hcl.Range) *hcl.Diagnostic {
 	return mistake(at, "Unknown variable", "There is no variable named %q.%s", root, s.nameHint(root))
 }

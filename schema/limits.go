@@ -10,8 +10,8 @@ import (
 	"github.com/hashicorp/hcl/v2"
 )
 
-// What a policy may be large (SPEC.md section 1). The limits are far above what people
-// write, and low enough that whatever is over them ends in an error and not in the
+// How large a policy may be (SPEC.md section 1). The limits are far above what people
+// write, and low enough that what exceeds them ends in an error before it exhausts the
 // machine's memory.
 const (
 	// MaxFile is how many bytes a file may have: policy, list file or variable file.
@@ -28,11 +28,11 @@ const (
 type TooLargeError struct{}
 
 func (*TooLargeError) Error() string {
-	return fmt.Sprintf("it is larger than %d MiB, the most that is read", MaxFile>>20)
+	return fmt.Sprintf("it is larger than the limit of %d MiB", MaxFile>>20)
 }
 
-// ReadLimited reads all there is to read, up to MaxFile bytes. It keeps what it has read
-// in parts until it knows that this is all, so what never ends costs little.
+// ReadLimited reads everything, up to MaxFile bytes. It keeps what it has read in parts
+// until it reaches the end, so that an endless input costs little.
 func ReadLimited(r io.Reader) ([]byte, error) {
 	var parts [][]byte
 	size := chunk
@@ -64,8 +64,8 @@ func ReadLimited(r io.Reader) ([]byte, error) {
 
 const chunk = 1 << 20
 
-// checkText refuses what is no text before each of its bytes becomes a mistake, and what
-// is nested so deep that reading it would take the machine's memory.
+// checkText rejects what is not text, before each of its bytes becomes an error, and what
+// is nested so deep that parsing it would exhaust the machine's memory.
 func checkText(name string, src []byte, json bool) *hcl.Diagnostic {
 	if d := notText(name, src); d != nil {
 		return d
@@ -81,7 +81,7 @@ func checkText(name string, src []byte, json bool) *hcl.Diagnostic {
 	}
 	pos := positionOf(src, at)
 	return mistake(hcl.Range{Filename: name, Start: pos, End: pos}, "Nested too deep",
-		"Brackets, templates, conditions and signs may nest %d deep, and here they are deeper.", maxNesting)
+		"Brackets, templates, conditions and signs are nested deeper than %d levels here.", maxNesting)
 }
 
 // notText is the error for a file that is not UTF-8 text; nil for one that is.
@@ -103,7 +103,7 @@ func notText(name string, src []byte) *hcl.Diagnostic {
 	return failure("Not a text file", fmt.Sprintf("%s is not UTF-8 text: line %d, column %d has the byte 0x%02x.", shown(name), pos.Line, pos.Column, src[at]))
 }
 
-// positionOf is the place of a byte.
+// positionOf returns the position of a byte.
 func positionOf(src []byte, at int) hcl.Pos {
 	start := bytes.LastIndexByte(src[:at], '\n') + 1
 	return hcl.Pos{Line: bytes.Count(src[:at], []byte("\n")) + 1, Column: utf8.RuneCount(src[start:at]) + 1, Byte: at}

@@ -12,13 +12,13 @@ import (
 	"github.com/hashicorp/hcl/v2"
 )
 
-// maxListErrors is how many bad lines of one list file are shown one by one:
-// whoever names the wrong file should not get a hundred thousand messages.
+// maxListErrors is how many bad lines of one list file are shown: the wrong file
+// should not cause a hundred thousand messages.
 const maxListErrors = 20
 
-// listFile reads a list of sources, one a line. White space around an entry,
-// empty lines, and everything from a # on are passed over. The path is
-// relative to the policy file that names it.
+// listFile reads a list of sources, one per line. White space around an entry,
+// empty lines, and everything from a # on are ignored. The path is relative to
+// the policy file that refers to it.
 func (s *scope) listFile(path string, at hcl.Range) *List {
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(filepath.Dir(at.Filename), path)
@@ -28,7 +28,7 @@ func (s *scope) listFile(path string, at hcl.Range) *List {
 	}
 	src, err := s.loader.readList(path, filepath.Dir(at.Filename))
 	if outside, ok := errors.AsType[*outsideError](err); ok {
-		s.add(mistake(at, "A list file outside of the policy's folder", "%s is not below %s. A policy reads list files below the folder of its repository, or below its own where it is in none. Move the file there, or allow others with --allow-files.", shown(path), shown(outside.top)))
+		s.add(mistake(at, "A list file outside the policy's folder", "%s is not below %s. A policy may only read list files in its repository or, outside a repository, in its own folder. Move the file there, or allow any file with --allow-files.", shown(path), shown(outside.top)))
 		return nil
 	}
 	if err != nil {
@@ -50,11 +50,11 @@ type outsideError struct{ top string }
 
 func (e *outsideError) Error() string { return "it is not below " + e.top }
 
-// readList reads a list file that a policy in a folder names. A policy may come from
-// somebody else, so it reads nothing beyond what came with it.
+// readList reads a list file of a policy in a folder. A policy may come from somebody
+// else, so it can read only files that came with it.
 func (l *loader) readList(path, dir string) ([]byte, error) {
 	if l.opt.FS != nil {
-		return l.readFile(path) // which has its own bounds
+		return l.readFile(path) // which cannot leave its root
 	}
 	real, err := filepath.EvalSymlinks(path)
 	if err != nil {
@@ -76,7 +76,7 @@ func (l *loader) readList(path, dir string) ([]byte, error) {
 	if err != nil || !filepath.IsLocal(inside) {
 		return nil, &outsideError{top}
 	}
-	// What is opened is below the folder also when a link changes meanwhile.
+	// What is opened is below the folder even when a link changes meanwhile.
 	root, err := os.OpenRoot(top)
 	if err != nil {
 		return nil, err
@@ -99,7 +99,7 @@ func (l *loader) readList(path, dir string) ([]byte, error) {
 	return l.limited(f)
 }
 
-// topOf is the folder of the repository that a folder is in, which holds .git, or the
+// topOf returns the root of the repository that contains a folder (it has .git), or the
 // folder itself.
 func topOf(dir string) (string, error) {
 	dir, err := filepath.EvalSymlinks(dir)
@@ -119,16 +119,16 @@ func topOf(dir string) (string, error) {
 	}
 }
 
-// ParseList reads the bytes of a list file. It works on the bytes alone: a
+// ParseList reads the bytes of a list file. It works on the bytes directly: a
 // line costs no HCL value and, for an IPv4 CIDR, no allocation.
 func ParseList(path string, src []byte) (*List, hcl.Diagnostics) {
 	list, diags, _ := parseList(path, src)
 	return list, diags
 }
 
-// parseList is ParseList. Where a line is no mistaken address, the file may be one that was
-// not meant to be a list, and what it holds somebody's secret: it also returns the file
-// with such lines blanked, for messages; nil for a file without mistakes.
+// parseList is ParseList. A bad line that does not look like an address may come from a
+// file that is not a list at all, and may be a secret. So it also returns the file with
+// such lines blanked, for messages; nil for a file without mistakes.
 func parseList(path string, src []byte) (*List, hcl.Diagnostics, []byte) {
 	if d := notText(path, src); d != nil {
 		return &List{File: path}, hcl.Diagnostics{d}, []byte{}
@@ -181,8 +181,8 @@ func parseList(path string, src []byte) (*List, hcl.Diagnostics, []byte) {
 	return list, diags, secret
 }
 
-// likeAddress reports whether an entry is most likely a mistyped address: it is short, and
-// has no other characters.
+// likeAddress reports whether an entry is probably a mistyped address: short, and made of
+// an address's characters.
 func likeAddress(entry []byte) bool {
 	const longest = 87 // a range of two IPv6 addresses with masks
 	for _, c := range entry {
@@ -200,7 +200,7 @@ func hide(line []byte) {
 	}
 }
 
-// trimLine cuts a line's comment and white space, and says where the rest is.
+// trimLine removes a line's comment and white space, and returns where the rest starts.
 func trimLine(src []byte, offset, end int) ([]byte, int) {
 	line := src[offset:end]
 	if n := bytes.IndexByte(line, '#'); n >= 0 {
@@ -218,8 +218,8 @@ func parseEntry(entry []byte) (Span, *problem) {
 	return parseSpan(string(entry))
 }
 
-// fastCIDR reads the commonest line, an IPv4 address or CIDR without host
-// bits, and leaves every other, also every wrong one, to parseEntry.
+// fastCIDR reads the most common line, an IPv4 address or CIDR without host bits,
+// and leaves every other line, wrong ones included, to parseEntry.
 func fastCIDR(b []byte) (Span, bool) {
 	var octets [4]byte
 	i := 0

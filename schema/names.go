@@ -22,24 +22,24 @@ var (
 	goodInterface = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
 )
 
-// checkName finds out whether a name can stand in a comment, a chain's name
-// and a document as it is. The characters are few on purpose: what cannot be
-// written cannot be taken for syntax.
+// checkName checks that a name can be used unchanged in a comment, a chain's name
+// and a document. Few characters are allowed on purpose: what cannot be written
+// cannot be taken for syntax.
 func checkName(kind, name string, at hcl.Range) hcl.Diagnostics {
 	switch {
 	case name == "":
 		return hcl.Diagnostics{mistake(at, "A name that does not fit iptables", "A %s needs a name.", kind)}
 	case len(name) > maxName:
 		return hcl.Diagnostics{mistake(at, "A name that does not fit iptables",
-			"The name of this %s has %d bytes; at most %d fit.", kind, len(name), maxName)}
+			"The name of this %s has %d bytes; the limit is %d.", kind, len(name), maxName)}
 	case !goodName.MatchString(name):
 		return hcl.Diagnostics{mistake(at, "A name that does not fit iptables",
-			"The name of this %s has letters, digits, \"_\", \"-\" and \".\", and starts with a letter, a digit or \"_\"; %q does not fit.", kind, name)}
+			"%[2]q is not a valid name for a %[1]s: it may have letters, digits, \"_\", \"-\" and \".\", and starts with a letter, a digit or \"_\".", kind, name)}
 	}
 	return nil
 }
 
-// parseInterface reads an interface's name, or with a final + the start of
+// parseInterface reads the name of an interface or, with a final +, the start of
 // one, as iptables does.
 func parseInterface(text string, at hcl.Range) (Interface, *hcl.Diagnostic) {
 	name, prefix := strings.CutSuffix(text, "+")
@@ -51,12 +51,12 @@ func parseInterface(text string, at hcl.Range) (Interface, *hcl.Diagnostic) {
 	case len(text) > maxInterface:
 		return i, mistake(at, summary, "%q has %d bytes; the name of an interface has at most %d.", text, len(text), maxInterface)
 	case !goodInterface.MatchString(name):
-		return i, mistake(at, summary, "%q is no name of an interface: it may have letters, digits, \"_\", \"-\" and \".\", and a \"+\" at its end.", text)
+		return i, mistake(at, summary, "%q is not the name of an interface: it may have letters, digits, \"_\", \"-\" and \".\", and a \"+\" at its end.", text)
 	}
 	return i, nil
 }
 
-// checkLog finds out whether a log prefix survives on its way into the kernel.
+// checkLog checks that a log prefix reaches the kernel unchanged.
 func checkLog(prefix string, at hcl.Range) *hcl.Diagnostic {
 	const summary = "A log prefix that does not fit iptables"
 	switch {
@@ -67,14 +67,14 @@ func checkLog(prefix string, at hcl.Range) *hcl.Diagnostic {
 	}
 	for _, r := range prefix {
 		if r < 0x20 || r > 0x7e {
-			return mistake(at, summary, "%q has the character %q; a log prefix is printable ASCII.", prefix, r)
+			return mistake(at, summary, "%q contains the character %q; a log prefix must be printable ASCII.", prefix, r)
 		}
 	}
 	return nil
 }
 
-// didYouMean is a sentence that names the candidate nearest to a mistyped
-// word, with a space before it, or nothing when none is near.
+// didYouMean suggests the candidate nearest to a mistyped word, in a sentence with
+// a space before it; "" when none is near.
 func didYouMean(given string, candidates []string) string {
 	best, distance := "", 3
 	for _, c := range candidates {
@@ -88,7 +88,7 @@ func didYouMean(given string, candidates []string) string {
 	return fmt.Sprintf(" Did you mean %q?", best)
 }
 
-// keys gives a map's keys in order.
+// keys returns a map's keys in order.
 func keys[V any](m map[string]V) []string {
 	names := make([]string, 0, len(m))
 	for name := range m {
@@ -105,5 +105,5 @@ func place(r hcl.Range) string {
 
 func duplicate(kind, name string, at, first hcl.Range) *hcl.Diagnostic {
 	return mistake(at, "Duplicate name",
-		"The %s %q stands at %s already. Rename one of the two, or make them one.", kind, name, place(first))
+		"The %s %q is already defined at %s. Rename or merge one of them.", kind, name, place(first))
 }

@@ -2,10 +2,9 @@ package schema
 
 import "bytes"
 
-// The readers of HCL and of JSON call themselves for what is nested, so text that is
-// nested deep enough ends a program. This measures the depth first, without calling
-// itself: it knows where strings, templates, heredocs and comments are, and nothing else
-// of the language.
+// The parsers of HCL and JSON are recursive, so text that is nested deep enough crashes a
+// program. This measures the depth first, without recursion: it knows where strings,
+// templates, heredocs and comments are, and nothing else of the language.
 
 // within is what a part of the text is in.
 type within byte
@@ -37,7 +36,7 @@ type nesting struct {
 	where int
 }
 
-// deepest is how deep a text nests, and where that is. It stops at the first place that
+// deepest returns how deep a text is nested, and where. It stops at the first place that
 // is deeper than the limit.
 func deepest(src []byte) (depth, at int) {
 	n := &nesting{src: src, open: []level{{in: inCode}}}
@@ -79,7 +78,7 @@ func (n *nesting) has(prefix string) bool {
 	return bytes.HasPrefix(n.src[n.at:], []byte(prefix))
 }
 
-// skipTo goes behind the next of a text, or to the end.
+// skipTo moves past the next occurrence of a text, or to the end.
 func (n *nesting) skipTo(text string) {
 	if i := bytes.Index(n.src[n.at:], []byte(text)); i >= 0 {
 		n.at += i + len(text)
@@ -139,7 +138,7 @@ func (n *nesting) inCode(top *level) {
 	n.at++
 }
 
-// plain are the characters that open and end nothing.
+// plain are the characters that neither open nor close anything.
 var plain = func() (t [256]bool) {
 	for c := range t {
 		t[c] = c > ' ' && !bytes.ContainsRune([]byte("#/\"<()[]{}?!-,"), rune(c)) || c == ' ' || c == '\t' || c == '\r'

@@ -11,7 +11,7 @@ import (
 
 func netipPrefix(text string) netip.Prefix { return netip.MustParsePrefix(text) }
 
-// addressSet is the set of a policy's addresses; none written means every one.
+// addressSet returns the set of a policy's addresses: every one when none is written.
 func addressSet(list []netip.Prefix) *netipx.IPSet {
 	if len(list) == 0 {
 		return everyAddress
@@ -39,7 +39,7 @@ func coveredBy(i Interface, list []Interface) bool {
 // A policy's scope is a product: some (protocol, port) pairs × some host
 // addresses × some interfaces. Two products meet when they meet in each of the
 // three, and one lies inside the other when it does in each of the three. So
-// the three are compared by themselves:
+// the three are compared separately:
 type relation struct{ meets, aInB, bInA bool }
 
 func (r relation) and(o relation) relation {
@@ -62,8 +62,8 @@ func overlaps(policies []*Policy, line func(hcl.Range) string) hcl.Diagnostics {
 	return diags
 }
 
-// Nested gives every pair of policies of which the first's scope lies wholly
-// and strictly inside the second's, so that the first decides there.
+// Nested returns every pair of policies where the first's scope lies wholly and
+// strictly inside the second's, so that the first decides there.
 func Nested(policies []*Policy) [][2]*Policy {
 	var pairs [][2]*Policy
 	for _, pair := range meetInPorts(policies) {
@@ -80,13 +80,13 @@ func Nested(policies []*Policy) [][2]*Policy {
 }
 
 func collision(a, b *Policy, same bool, line func(hcl.Range) string) *hcl.Diagnostic {
-	how := "and neither lies inside the other, so nothing says which of the two decides"
+	how := "and neither lies inside the other, so it is not clear which one decides"
 	if same {
-		how = "and their scopes are the same, so nothing says which of the two decides"
+		how = "and their scopes are the same, so it is not clear which one decides"
 	}
 	port := commonPort(a.Ports, b.Ports)
 	return mistake(b.PortsRange, "Two policies claim the same port",
-		"Policy %s and policy %s both claim %s, %s. Give the port to one of them, or narrow one with address or external.\n\n  %s: %s\n  %s: %s",
+		"Policy %s and policy %s both claim %s, %s. Remove the port from one of them, or narrow one with address or external.\n\n  %s: %s\n  %s: %s",
 		a.Name, b.Name, port, how, place(a.PortsRange), line(a.PortsRange), place(b.PortsRange), line(b.PortsRange))
 }
 
@@ -101,8 +101,8 @@ func commonPort(a, b []Ports) string {
 	return "the same port"
 }
 
-// meetInPorts gives the pairs of policies that share a port, by a sweep over
-// all ranges in order: n policies of their own ports cost n log n.
+// meetInPorts returns the pairs of policies that share a port, by a sweep over all
+// ranges in order: n policies with different ports cost n log n.
 func meetInPorts(policies []*Policy) [][2]*Policy {
 	type claim struct {
 		ports Ports

@@ -16,7 +16,7 @@ import (
 	"github.com/hashicorp/hcl/v2/hclparse"
 )
 
-// Options are the things beside the policy files that a document depends on.
+// Options are what a document depends on besides the policy files.
 type Options struct {
 	Vars     []string  // NAME=VALUE, as given by --var
 	VarFiles []string  // paths, as given by --var-file
@@ -25,21 +25,21 @@ type Options struct {
 	// FS holds the policy files, the list files and the variable files, by paths
 	// with slashes; nil for the operating system's files.
 	FS fs.FS
-	// AllowFiles lets a set name list files anywhere, and not only below the policy's
+	// AllowFiles lets a set read list files from anywhere, not only below the policy's
 	// folder or its repository.
 	AllowFiles bool
 }
 
-// Loaded is what Load gives back: the document, and the bytes of every file
-// that was read, for messages with source lines.
+// Loaded is what Load returns: the document, and the bytes of every file that was
+// read, for messages with source lines.
 type Loaded struct {
 	Document *Document // nil when there were errors
 	Files    map[string]*hcl.File
 	Inputs   []string // the policy files, in the order in which they were merged
 }
 
-// Load reads the policy at path (a file, a folder, or "-"), and checks it. The
-// diagnostics hold every mistake that was found; with an error among them
+// Load reads and checks the policy at path (a file, a folder, or "-"). The
+// diagnostics contain every mistake that was found; if one of them is an error,
 // there is no document.
 func Load(path string, opt Options) (*Loaded, hcl.Diagnostics) {
 	l := newLoader(opt)
@@ -92,7 +92,7 @@ func IsPolicyFile(name string) bool {
 	return strings.HasSuffix(name, ".hcl") || strings.HasSuffix(name, ".hcl.json")
 }
 
-// PolicyFiles gives the policy files of a path in the order in which they are
+// PolicyFiles returns the policy files of a path in the order in which they are
 // merged: the path itself, or a folder's files by name.
 func PolicyFiles(path string) ([]string, error) { return policyFiles(nil, path) }
 
@@ -123,10 +123,10 @@ func policyFiles(fsys fs.FS, path string) ([]string, error) {
 	return names, nil
 }
 
-// inFS is a path as an fs.FS takes it.
+// inFS returns a path in the form that an fs.FS takes.
 func inFS(path string) string { return filepath.ToSlash(filepath.Clean(path)) }
 
-// readFile reads a file from where the options say that files are.
+// readFile reads a file from the file system of the options.
 func (l *loader) readFile(path string) ([]byte, error) {
 	var f fs.File
 	var err error
@@ -142,16 +142,16 @@ func (l *loader) readFile(path string) ([]byte, error) {
 	return l.limited(f)
 }
 
-// limited reads a file, as long as all of them together are not too large.
+// limited reads a file, unless all files together are too large.
 func (l *loader) limited(f io.Reader) ([]byte, error) {
 	src, err := ReadLimited(f)
 	if l.total += len(src); err == nil && l.total > maxTotal {
-		return nil, fmt.Errorf("all files together are larger than %d MiB, the most that is read", maxTotal>>20)
+		return nil, fmt.Errorf("all files together are larger than the limit of %d MiB", maxTotal>>20)
 	}
 	return src, err
 }
 
-// shown is a path in a message: it stays in its line.
+// shown is a path in a message: it stays on one line.
 func shown(path string) string { return strings.ReplaceAll(path, "\n", `\n`) }
 
 func (l *loader) read(path string) hcl.Diagnostics {
@@ -172,11 +172,11 @@ func (l *loader) read(path string) hcl.Diagnostics {
 	names, err := policyFiles(l.opt.FS, path)
 	if err != nil {
 		return hcl.Diagnostics{failure("Cannot read the policy",
-			fmt.Sprintf("%s: %s. Name a policy file, or a folder of them.", shown(path), reason(err)))}
+			fmt.Sprintf("%s: %s. Give a policy file, or a folder of policy files.", shown(path), reason(err)))}
 	}
 	if len(names) == 0 {
 		return hcl.Diagnostics{failure("No policy here",
-			fmt.Sprintf("The folder %s has no policy file: no *.hcl and no *.hcl.json.", shown(path)))}
+			fmt.Sprintf("The folder %s has no policy file (*.hcl or *.hcl.json).", shown(path)))}
 	}
 	if len(names) > maxFiles {
 		return hcl.Diagnostics{failure("Too many policy files", fmt.Sprintf("The folder %s has %d policy files; at most %d are read.", shown(path), len(names), maxFiles))}
@@ -217,8 +217,8 @@ func (l *loader) parseFile(name string, src []byte) (*hcl.File, hcl.Diagnostics)
 	return l.parser.ParseHCL(src, name)
 }
 
-// reason is an operating system's error without the path and the call's name,
-// which the message around it has already.
+// reason returns an error of the operating system without the path and the name of
+// the call: the message around it has them already.
 func reason(err error) string {
 	var pe *fs.PathError
 	switch {
@@ -230,7 +230,7 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// failure is an error that has no place in a file.
+// failure is an error without a place in a file.
 func failure(summary, detail string) *hcl.Diagnostic {
 	return &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: detail}
 }
@@ -256,7 +256,7 @@ func inOrder(diags hcl.Diagnostics) hcl.Diagnostics {
 	return diags
 }
 
-// text is what stands at a range of one line, "" where that is not known.
+// text returns the text of a range within one line, "" where it is not known.
 func (l *loader) text(r hcl.Range) string {
 	f := l.parser.Files()[r.Filename]
 	if f == nil || r.Start.Byte > r.End.Byte || r.End.Byte > len(f.Bytes) {
@@ -265,7 +265,7 @@ func (l *loader) text(r hcl.Range) string {
 	return string(f.Bytes[r.Start.Byte:r.End.Byte])
 }
 
-// line is the text of the line that a range starts on, without the space
+// line returns the text of the line on which a range starts, without the space
 // around it.
 func (l *loader) line(r hcl.Range) string {
 	f := l.parser.Files()[r.Filename]

@@ -11,8 +11,8 @@ import (
 	"go4.org/netipx"
 )
 
-// sources evaluates an expression that names sources: an address, a CIDR, a
-// range, any, a set, or nested lists of these. It gives nil after a mistake.
+// sources evaluates an expression of sources: an address, a CIDR, a range, any, a
+// set, or nested lists of these. It returns nil after a mistake.
 func (s *scope) sources(expr hcl.Expression, ctx *hcl.EvalContext) *Sources {
 	c := &collector{scope: s, ctx: ctx, out: &Sources{Range: expr.Range()}, list: &List{File: expr.Range().Filename}}
 	c.expression(expr)
@@ -24,13 +24,13 @@ func (s *scope) sources(expr hcl.Expression, ctx *hcl.EvalContext) *Sources {
 	}
 	if !c.out.Any && len(c.out.Lists) == 0 && len(c.out.Sets) == 0 {
 		s.add(mistake(expr.Range(), "No sources",
-			"This list has no source in it. Write any for everybody; to match nobody, leave the block out."))
+			"This list is empty. Write any for everybody; to match nobody, remove the block."))
 		return nil
 	}
 	return c.out
 }
 
-// collector gathers the sources of one expression.
+// collector collects the sources of one expression.
 type collector struct {
 	scope  *scope
 	ctx    *hcl.EvalContext
@@ -67,14 +67,14 @@ func (c *collector) expression(expr hcl.Expression) {
 }
 
 // generated reports whether an expression comes from a dynamic block's content: it knows
-// the block's iterator, and its elements by themselves do not.
+// the block's iterator, but its elements on their own do not.
 func generated(expr hcl.Expression) bool {
 	_, ok := expr.(interface{ UnwrapExpression() hcl.Expression })
 	return ok
 }
 
-// literal gives the text of a plain quoted string without evaluating it: the
-// lists of real policies are nothing else, and evaluation is ten times dearer.
+// literal returns the text of a plain quoted string without evaluating it: the
+// lists of real policies contain nothing else, and evaluation is ten times slower.
 func literal(expr hcl.Expression) (string, bool) {
 	t, ok := expr.(*hclsyntax.TemplateExpr)
 	if !ok || len(t.Parts) != 1 {
@@ -93,7 +93,7 @@ func (c *collector) value(val cty.Value, at hcl.Range) {
 	case val.IsNull():
 		c.fail(mistake(at, "No sources", "The value is null. Write a list of sources, or any."))
 	case !val.IsKnown():
-		c.fail(mistake(at, "Invalid value", "This value is not known. Sources must be known when a policy is compiled."))
+		c.fail(mistake(at, "Invalid value", "This value is not known. Sources must be known when the policy is compiled."))
 	case ty == setType:
 		set := val.EncapsulatedValue().(*Set)
 		c.out.Sets = append(c.out.Sets, SetRef{Set: set, Range: at})
@@ -113,7 +113,7 @@ func (c *collector) value(val cty.Value, at hcl.Range) {
 
 const sourceForms = "A source is an address, a CIDR, a range such as \"10.0.0.1-10.0.0.9\", a set, any, or a list of these."
 
-// article names a type in words, with its article.
+// article returns a type's name with its article.
 func article(ty cty.Type) string {
 	name := ty.FriendlyName()
 	if strings.ContainsRune("aeiou", rune(name[0])) {
@@ -148,8 +148,8 @@ func (c *collector) text(text string, at hcl.Range) {
 // problem is what is wrong with a text, without its place.
 type problem struct{ summary, detail string }
 
-// parseSpan reads one source: an address, a CIDR or a range. What it is not comes with
-// the form that was meant.
+// parseSpan reads one source: an address, a CIDR or a range. An error suggests the form
+// that was probably meant.
 func parseSpan(text string) (Span, *problem) {
 	span, p := parseSpanOnly(text)
 	if p != nil {
@@ -175,9 +175,9 @@ func parseAddress(text string) (netip.Addr, *problem) {
 	case err != nil:
 		return a, &problem{"Not a source", fmt.Sprintf("%q is not an address, a CIDR or a range.", text)}
 	case a.Zone() != "":
-		return a, &problem{"Not a source", fmt.Sprintf("%q has a zone (%%%s). Write the address alone; interfaces are named with external.", text, a.Zone())}
+		return a, &problem{"Not a source", fmt.Sprintf("%q has a zone (%%%s). Write only the address; an interface is matched with external.", text, a.Zone())}
 	case a.Is4In6():
-		return a, &problem{"Not a source", fmt.Sprintf("%q is an IPv4-mapped IPv6 address, which no packet carries. Write %s.", text, a.Unmap())}
+		return a, &problem{"Not a source", fmt.Sprintf("%q is an IPv4-mapped IPv6 address, which no packet has. Write %s.", text, a.Unmap())}
 	}
 	return a, nil
 }
@@ -185,18 +185,18 @@ func parseAddress(text string) (netip.Addr, *problem) {
 func parseCIDR(text string) (Span, *problem) {
 	p, err := netip.ParsePrefix(text)
 	if err != nil {
-		return Span{}, &problem{"Not a source", fmt.Sprintf("%q is not a CIDR: it takes an address, \"/\", and a number of bits from 0 to 32 (IPv4) or 128 (IPv6).", text)}
+		return Span{}, &problem{"Not a source", fmt.Sprintf("%q is not a CIDR: write an address, \"/\", and a prefix length from 0 to 32 (IPv4) or 128 (IPv6).", text)}
 	}
 	if a := p.Addr(); a.Is4In6() {
 		const mapped = 96
 		if p.Bits() >= mapped {
-			return Span{}, &problem{"Not a source", fmt.Sprintf("%q is a network of IPv4-mapped IPv6 addresses, which no packet carries. Write %s.", text, netip.PrefixFrom(a.Unmap(), p.Bits()-mapped).Masked())}
+			return Span{}, &problem{"Not a source", fmt.Sprintf("%q is a network of IPv4-mapped IPv6 addresses, which no packet has. Write %s.", text, netip.PrefixFrom(a.Unmap(), p.Bits()-mapped).Masked())}
 		}
-		return Span{}, &problem{"Not a source", fmt.Sprintf("%q has an IPv4-mapped IPv6 address, which no packet carries.", text)}
+		return Span{}, &problem{"Not a source", fmt.Sprintf("%q has an IPv4-mapped IPv6 address, which no packet has.", text)}
 	}
 	if m := p.Masked(); m != p {
 		return Span{}, &problem{"Host bits in a CIDR", fmt.Sprintf(
-			"%s may mean the network %s or the one address %s. Write the one that you mean; iptables would take the network without a word.", text, m, p.Addr())}
+			"%s may mean the network %s or the one address %s. Write the one that you mean; iptables would silently take the network.", text, m, p.Addr())}
 	}
 	r := netipx.RangeOfPrefix(p)
 	return Span{First: r.From(), Last: r.To()}, nil
@@ -210,7 +210,7 @@ func parseRange(text, first, last string) (Span, *problem) {
 		_, generic := parseAddress(text)
 		return Span{}, generic
 	case problemA != nil || problemB != nil:
-		return Span{}, &problem{"Not a source", fmt.Sprintf("%q is not a range: it takes two addresses, the lower one first, with \"-\" between them.", text)}
+		return Span{}, &problem{"Not a source", fmt.Sprintf("%q is not a range: write two addresses, the lower one first, with \"-\" between them.", text)}
 	case a.Is4() != b.Is4():
 		return Span{}, &problem{"Not a source", fmt.Sprintf("The range %s starts in one address family and ends in the other.", text)}
 	case b.Less(a):

@@ -7,7 +7,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 )
 
-// spanOf4 is the span of an IPv4 CIDR, or false when it has host bits.
+// spanOf4 returns the span of an IPv4 CIDR; false when it has host bits.
 func spanOf4(octets [4]byte, bits int) (Span, bool) {
 	first := binary.BigEndian.Uint32(octets[:])
 	host := uint32(uint64(1)<<(32-bits) - 1)
@@ -19,7 +19,7 @@ func spanOf4(octets [4]byte, bits int) (Span, bool) {
 	return Span{First: netip.AddrFrom4(octets), Last: netip.AddrFrom4(last)}, true
 }
 
-// lineRange is the place of an entry within a line of a list file.
+// lineRange returns the range of an entry within a line of a list file.
 func lineRange(path string, line, offset, start, length int) hcl.Range {
 	return hcl.Range{Filename: path,
 		Start: hcl.Pos{Line: line, Column: start - offset + 1, Byte: start},

@@ -16,7 +16,7 @@ const EnvPrefix = "SEAWALL_VAR_"
 
 var variableSchema, validationSchema = bodyOf("variable"), bodyOf("validation")
 
-// variable is one variable block, and the value it got.
+// variable is one variable block and its value.
 type variable struct {
 	name        string
 	wanted      cty.Type
@@ -26,7 +26,7 @@ type variable struct {
 	block       *hcl.Block
 }
 
-// variables decodes the blocks and gives each its value: the default, then the
+// variables decodes the blocks and sets the value of each: the default, then the
 // environment, then variable files in order, then --var in order.
 func (l *loader) variables(blocks hcl.Blocks) (map[string]cty.Value, hcl.Diagnostics) {
 	var diags hcl.Diagnostics
@@ -89,8 +89,8 @@ func decodeVariable(b *hcl.Block) (*variable, hcl.Diagnostics) {
 	return v, diags
 }
 
-// set converts a value to the variable's type. The diagnostic says where the
-// value came from.
+// set converts a value to the variable's type. An error states where the value
+// came from.
 func (v *variable) set(val cty.Value, at *hcl.Diagnostic) hcl.Diagnostics {
 	if v.defaults != nil && !val.IsNull() {
 		val = v.defaults.Apply(val)
@@ -139,14 +139,14 @@ func (v *variable) validate(values map[string]cty.Value) hcl.Diagnostics {
 		if text.Type() == cty.String && !text.IsNull() && text.IsKnown() {
 			detail = text.AsString()
 		}
-		diags = append(diags, mistake(cond.Expr.Range(), fmt.Sprintf("Variable %q has a value that it does not allow", v.name), "%s", detail))
+		diags = append(diags, mistake(cond.Expr.Range(), fmt.Sprintf("Invalid value for variable %q", v.name), "%s", detail))
 	}
 	return diags
 }
 
 // parseGiven reads the text of --var or the environment as Terraform does: a
-// string variable, or one without a type, takes the text as it stands, any
-// other an HCL expression.
+// string variable, or one without a type, takes the text unchanged, any other an
+// HCL expression.
 func (v *variable) parseGiven(text, origin string) hcl.Diagnostics {
 	at := &hcl.Diagnostic{Detail: ", in " + origin}
 	if v.wanted == cty.String || v.wanted == cty.DynamicPseudoType {
@@ -159,13 +159,13 @@ func (v *variable) parseGiven(text, origin string) hcl.Diagnostics {
 	expr, diags := hclsyntax.ParseExpression([]byte(text), origin, hcl.InitialPos)
 	if diags.HasErrors() {
 		v.value = cty.DynamicVal
-		return hcl.Diagnostics{failure("A value that is no expression",
-			fmt.Sprintf("Variable %q takes %s, written as in a policy; %s is none: %s", v.name, typeexpr.TypeString(v.wanted), origin, diags[0].Detail))}
+		return hcl.Diagnostics{failure("A value that is not an expression",
+			fmt.Sprintf("Variable %q takes %s, written as in a policy; %s is not: %s", v.name, typeexpr.TypeString(v.wanted), origin, diags[0].Detail))}
 	}
 	val, diags := expr.Value(nil)
 	if diags.HasErrors() {
 		v.value = cty.DynamicVal
-		return hcl.Diagnostics{failure("A value that is no expression",
+		return hcl.Diagnostics{failure("A value that is not an expression",
 			fmt.Sprintf("Variable %q takes %s: %s (in %s)", v.name, typeexpr.TypeString(v.wanted), diags[0].Detail, origin))}
 	}
 	return v.set(val, at)
@@ -177,7 +177,7 @@ func (l *loader) fromEnv(vars map[string]*variable) hcl.Diagnostics {
 		name, text, _ := strings.Cut(pair, "=")
 		name, ok := strings.CutPrefix(name, EnvPrefix)
 		// An environment is shared with other programs: a name that this
-		// policy does not have is no mistake there.
+		// policy does not have is not a mistake there.
 		if v := vars[name]; ok && v != nil {
 			diags = append(diags, v.parseGiven(text, EnvPrefix+name)...)
 		}
@@ -201,7 +201,7 @@ func fromFlag(vars map[string]*variable, given string) hcl.Diagnostics {
 func (l *loader) fromVarFile(vars map[string]*variable, path string) hcl.Diagnostics {
 	src, err := l.readFile(path)
 	if err != nil {
-		return hcl.Diagnostics{failure("Cannot read the variable file", fmt.Sprintf("%s: %s. A variable file is *.vars.hcl or *.vars.json.", shown(path), reason(err)))}
+		return hcl.Diagnostics{failure("Cannot read the variable file", fmt.Sprintf("%s: %s. The name of a variable file ends in .vars.hcl or .vars.json.", shown(path), reason(err)))}
 	}
 	f, diags := l.parseFile(path, src)
 	if f == nil || diags.HasErrors() {
