@@ -35,7 +35,7 @@ func TestHints(t *testing.T) {
 		{`"deny"`, `"80/icmp"`, `"10.0.0.1"`, "It has no ports, and Docker does not publish it."},
 		{`"deny"`, `"80/tpc"`, `"10.0.0.1"`, `Did you mean "tcp"?`},
 		{`"deny"`, `"tcp/80"`, `"10.0.0.1"`, `The port comes first: "80/tcp".`},
-		{`"deny"`, `"80:90"`, `"10.0.0.1"`, `A range has a "-" in it: "80-90".`},
+		{`"deny"`, `"80:90"`, `"10.0.0.1"`, `A range is written with "-": "80-90".`},
 		{`"deny"`, `"+80"`, `"10.0.0.1"`, `Write "80".`},
 		{`"deny"`, `"080"`, `"10.0.0.1"`, `Write "80".`},
 		{`"deny"`, "8e1", `"10.0.0.1"`, "8e1 is not a port."},

@@ -213,7 +213,7 @@ func (a *applying) announce(report *diff.Report, foreign []host.Rule) error {
 	return nil
 }
 
-// maxForeign is how many rules of others are listed.
+// maxForeign is how many of other people's rules are listed.
 const maxForeign = 50
 
 func listed(rules []host.Rule) string {
@@ -240,7 +240,7 @@ func (a *applying) remember(turn *host.Turn, own bool) error {
 	return nil
 }
 
-// against is what a policy changes of the rules that the kernel holds.
+// against returns what a policy changes in the rules that the kernel holds.
 func against(ctx context.Context, now *host.Host, doc *schema.Document) (*diff.Report, error) {
 	sides := diff.Sides{}
 	for _, family := range []packet.Family{packet.IPv4, packet.IPv6} {
@@ -253,7 +253,7 @@ func against(ctx context.Context, now *host.Host, doc *schema.Document) (*diff.R
 	return diff.Meaning(ctx, sides, prove.Limits{})
 }
 
-// answers gives lines as they are typed; closed when there are no more.
+// answers returns lines as they are typed; it is closed when there are no more.
 func answers(r io.Reader) <-chan string {
 	lines := make(chan string)
 	go func() {
@@ -315,7 +315,7 @@ func (a *applying) ask(question string, within time.Duration, elsewhere func() b
 	}
 }
 
-// stopped reports whether somebody asked to end, and was not heard yet.
+// stopped reports whether an interrupt came that was not handled yet.
 func (a *applying) stopped() bool {
 	for {
 		select {

@@ -155,7 +155,7 @@ func (f *compileFlags) run(c *cobra.Command, args []string) error {
 	return f.write(c, out)
 }
 
-// leaveOut takes out the files of the other family than the base's.
+// leaveOut removes the files of the family that the base does not have.
 func (f *compileFlags) leaveOut(c *cobra.Command, out *compiler.Output) {
 	if f.outDir == "" {
 		f.family = int(f.only)
@@ -170,7 +170,7 @@ func (f *compileFlags) leaveOut(c *cobra.Command, out *compiler.Output) {
 	})
 }
 
-// notOurs says what to do about files that are somebody else's.
+// notOurs explains what to do about files that Seawall did not write.
 func (f *compileFlags) notOurs(err error) error {
 	e, ok := errors.AsType[*emit.ForeignError](err)
 	switch {
@@ -226,8 +226,8 @@ func (f *compileFlags) readBase(opt *compiler.Options) error {
 	return nil
 }
 
-// lostRules names the rules that a splice would take out, each after where it
-// stands, and the ways on.
+// lostRules lists the rules that a splice would remove, each with its line, and
+// what to do.
 func lostRules(e *compiler.LostRulesError, where string) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "rules in the base that Seawall did not write would be lost, so nothing was written.\n\n")
@@ -289,7 +289,7 @@ func unproved(err error) error {
 
 func (f *compileFlags) print(c *cobra.Command, out *compiler.Output) error {
 	if sets := slices.IndexFunc(out.Files, func(file emit.File) bool { return file.Sets }); sets >= 0 {
-		return fmt.Errorf("the rules ask for ipsets, which are a file of their own (%s) and cannot go to standard output with them. Write both with --out-dir DIR, or choose another --layout", out.Files[sets].Name)
+		return fmt.Errorf("the rules match ipsets, which are in a separate file (%s) and cannot go to standard output with them. Write both with --out-dir DIR, or choose another --layout", out.Files[sets].Name)
 	}
 	for _, file := range out.Files {
 		if len(file.Families) > 1 || file.Families[0] == packet.Family(f.family) {

@@ -14,7 +14,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// How much of diagnostics is shown: whoever reads them mends the first ones first.
+// How many diagnostics are shown: a reader fixes the first ones first.
 const (
 	maxErrors      = 50
 	maxOfCode      = 30 // findings of one code
@@ -25,7 +25,7 @@ const (
 )
 
 // printDiagnostics writes diagnostics for people: each with its lines, and carets under
-// what it is about. Of many, the first are shown and the others counted.
+// its subject. If there are many, the first are shown and the others counted.
 func printDiagnostics(w io.Writer, files map[string]*hcl.File, diags hcl.Diagnostics) {
 	shown := map[string]int{}
 	for _, d := range diags {
@@ -212,7 +212,7 @@ func valueInWords(val cty.Value) string {
 	return "as " + ty.FriendlyName()
 }
 
-// placed gives a diagnostic that knows the line of a list file alone its entry there.
+// placed narrows a diagnostic that has only the line of a list file to the entry there.
 func placed(files map[string]*hcl.File, d *hcl.Diagnostic) *hcl.Diagnostic {
 	at := d.Subject
 	if at == nil || at.Start.Line <= 1 || at.Start.Byte != 0 || files[at.Filename] == nil {

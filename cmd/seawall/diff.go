@@ -65,7 +65,7 @@ Exit 0 when both mean the same, 2 when not.`,
 	return c
 }
 
-// diffSide is one side as it was read.
+// diffSide is one side, as read.
 type diffSide struct {
 	families map[packet.Family]prove.Side
 	texts    []sideText
@@ -103,9 +103,9 @@ func (f *diffFlags) run(c *cobra.Command, args []string) error {
 func (f *diffFlags) checkFlags(args []string) error {
 	switch {
 	case f.git == "" && len(args) != 2:
-		return fmt.Errorf("what is compared? Name OLD and NEW, or --git REVISION and a path")
+		return fmt.Errorf("nothing to compare: give OLD and NEW, or --git REVISION and a path")
 	case f.git != "" && len(args) > 1:
-		return fmt.Errorf("with --git there is one PATH: OLD is the same path at %s", f.git)
+		return fmt.Errorf("--git takes one PATH: OLD is the same path at %s", f.git)
 	case !slices.Contains([]string{"text", "markdown", "html", "json"}, f.format):
 		return fmt.Errorf("--format is text, markdown, html or json, not %q", f.format)
 	case emit.ByName(f.target) == nil:
@@ -301,7 +301,7 @@ func (f *diffFlags) print(c *cobra.Command, r *diff.Report) error {
 // itemNumber is what stands before the sign of a change of meaning.
 var itemNumber = regexp.MustCompile(`^\d+\. `)
 
-// paintDiff writes a text with the lines that came and went in colour.
+// paintDiff writes a text with added and removed lines in colour.
 func paintDiff(w io.Writer, text string) {
 	for _, l := range strings.SplitAfter(text, "\n") {
 		colour := ""

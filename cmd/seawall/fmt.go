@@ -103,7 +103,7 @@ func fmtFiles(c *cobra.Command, path string, check, diff bool) error {
 	return nil
 }
 
-// printDiff writes the lines that change, those that go before those that come.
+// printDiff writes the lines that change, removed lines before added ones.
 func printDiff(c *cobra.Command, before, after []byte) {
 	dmp := diffmatchpatch.New()
 	a, b, lines := dmp.DiffLinesToChars(string(before), string(after))

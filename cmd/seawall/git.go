@@ -168,7 +168,7 @@ func gitPlace(path string) (top, inside string, err error) {
 			break
 		}
 		if filepath.Dir(dir) == dir {
-			return "", "", fmt.Errorf("no folder of %s is there", path)
+			return "", "", fmt.Errorf("no parent folder of %s exists", path)
 		}
 		dir, rest = filepath.Dir(dir), filepath.Join(filepath.Base(dir), rest)
 	}

@@ -127,7 +127,7 @@ func (h *hostFlags) live(*cobra.Command) (*doctor.Host, error) {
 	return d, liveFacts(&d.Facts)
 }
 
-// checkInterfaces refuses what is no name of an interface.
+// checkInterfaces rejects what is not the name of an interface.
 func checkInterfaces(names []string) error {
 	const longest = 15 // IFNAMSIZ, without its NUL
 	for _, name := range names {

@@ -98,7 +98,7 @@ func fromCompose(ctx context.Context, name string) ([]inventory.Port, error) {
 		return nil, fmt.Errorf("cannot read %s: it is not a regular file. %s", oneLine(name), takesCompose)
 	}
 	if info.Size() > maxCompose {
-		return nil, fmt.Errorf("%s is larger than %d MiB, the most that is read of a compose file", oneLine(name), maxCompose>>20)
+		return nil, fmt.Errorf("%s is larger than %d MiB, the limit for a compose file", oneLine(name), maxCompose>>20)
 	}
 	return inventory.FromCompose(ctx, name)
 }
@@ -171,7 +171,7 @@ func networksAt(address string) networks {
 		defer func() { _ = api.Close() }()
 		list, err := networksOf(ctx, api)
 		if err != nil {
-			return nil, fmt.Errorf("the Docker daemon does not say its networks: %w", err)
+			return nil, fmt.Errorf("the Docker daemon does not list its networks: %w", err)
 		}
 		src, err := json.Marshal(append([]json.RawMessage{}, list...))
 		if err != nil {
@@ -195,7 +195,7 @@ func openNetworks(c *cobra.Command, out io.Writer, doc *schema.Document, find ne
 		}
 	}
 	if len(known) == 0 {
-		fmt.Fprintln(c.ErrOrStderr(), "Note: nothing says which container networks there are, so whether bridges covers them was not checked. docker inspect $(docker ps -q) $(docker network ls -q) prints them.")
+		fmt.Fprintln(c.ErrOrStderr(), "Note: the container networks are not known, so it was not checked whether bridges covers them. docker inspect $(docker ps -q) $(docker network ls -q) prints them.")
 	}
 	for _, n := range inventory.Open(known, doc) {
 		fmt.Fprintf(out, "network %q is open: the host's bridges do not cover its interface %q\n", n.Name, n.Bridge)
@@ -225,6 +225,6 @@ func checkInventory(c *cobra.Command, p *policyFlags, path string, ports []inven
 		}
 		return exitCode(exitDiffers)
 	}
-	fmt.Fprintf(c.OutOrStdout(), "%d published ports, each named by a policy; every policy has one.\n", len(ports))
+	fmt.Fprintf(c.OutOrStdout(), "%d published ports, each covered by a policy; every policy has one.\n", len(ports))
 	return nil
 }

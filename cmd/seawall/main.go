@@ -2,7 +2,7 @@
 // published port", into persistent iptables files, and proves that the files
 // implement the policy.
 //
-// This folder is the command line alone: a file a command, which reads flags,
+// This folder is only the command line: one file per command, which reads flags,
 // calls the packages schema and compiler, and prints.
 package main
 
@@ -27,7 +27,7 @@ const (
 	exitDiffers = 2
 )
 
-// exitCode is an error that was already told to the user.
+// exitCode is an error that was already reported to the user.
 type exitCode int
 
 func (e exitCode) Error() string { return fmt.Sprintf("exit %d", int(e)) }
@@ -49,7 +49,7 @@ func tuneMemory() {
 	}
 }
 
-// run is the whole program, and gives its exit code.
+// run is the whole program, and returns its exit code.
 func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	root := rootCommand()
 	root.SetArgs(args)
@@ -128,7 +128,7 @@ func noEmptyFlags(c *cobra.Command) (err error) {
 	return err
 }
 
-// values says what the flags of a type take, by the name of their type.
+// values describes what the flags of a type take, by the name of the type.
 var values = map[string]string{
 	"bool":     "true or false",
 	"duration": "a time, such as 30s or 5m",
@@ -151,7 +151,7 @@ func inWords(c *cobra.Command, err error) error {
 	return err
 }
 
-// nearest is the flag whose name is most like another one, "" for none that is like it.
+// nearest returns the flag whose name is most like a name, "" when none is like it.
 func nearest(c *cobra.Command, name string) string {
 	best, distance := "", 3
 	c.Flags().VisitAll(func(f *pflag.Flag) {

@@ -142,7 +142,7 @@ func (o *standardOutput) safe(b []byte) []byte {
 	return b
 }
 
-// unfinished is how many bytes at the end are the start of a character.
+// unfinished returns how many bytes at the end are the start of a character.
 func unfinished(b []byte) int {
 	for n := 1; n < utf8.UTFMax && n <= len(b); n++ {
 		if c := b[len(b)-n]; utf8.RuneStart(c) {
@@ -245,7 +245,7 @@ func (o *standardOutput) follow(b []byte) {
 	o.middle = o.middle && at < 0 || len(bytes.TrimLeft(b[at+1:], " \t")) > 0
 }
 
-// oneLine is a name within a line: an end of a line in it is shown, and not made.
+// oneLine returns a name for use within a line: a newline in it is shown as \n.
 func oneLine(name string) string {
 	return strings.ReplaceAll(name, "\n", `\n`)
 }

@@ -35,13 +35,13 @@ policy "admin" {
 	}
 	fmt.Printf("%s: %s, line %d\n", way.Verdict, way.Rule, way.At.Start.Line)
 	// Output:
-	// 1. no forward block names it
-	// 2. it came in on eth0, an external interface
-	// 3. it is no ICMP error about a known connection
+	// 1. no forward block matches it
+	// 2. it arrived on eth0, an external interface
+	// 3. it is not an ICMP error about a known connection
 	// 4. conntrack knows the packet
-	// 5. it is in original direction, no answer
-	// 6. established = "check": packets of every connection are looked at
-	// 7. there is no guard
-	// 8. policy admin: no rule matches 203.0.113.9; no default is written, so deny
+	// 5. it goes in the original direction of its connection: it is not a reply
+	// 6. established = "check": packets of every connection are checked
+	// 7. the policy has no guard
+	// 8. policy admin: no block matches 203.0.113.9; it has no default, so it is denied
 	// deny: policy admin, default, line 5
 }

@@ -10,10 +10,10 @@ import (
 	"github.com/seawall/seawall/schema"
 )
 
-// Note is the number of a line that is no step.
+// Note is the number of a line that is not a step.
 const Note = -1
 
-// Step is one step of SPEC section 2 and what it said of a packet.
+// Step is one step of SPEC section 2 and its result for a packet.
 type Step struct {
 	Number  int // or Note
 	Said    string
@@ -36,7 +36,7 @@ func Explain(doc *schema.Document, p packet.Packet) *Way {
 }
 
 // Explain is the function Explain for one packet of many. The reader's space has to
-// tell the packet's interfaces from others.
+// distinguish the packet's interfaces from others.
 func (r *Reader) Explain(p packet.Packet) *Way {
 	e := &explainer{way: &Way{}, p: p, doc: r.doc, reader: r, point: r.space.Point(p)}
 	if p.Hook == packet.Forward {
@@ -55,12 +55,12 @@ type explainer struct {
 	way    *Way
 }
 
-// say records a step that did not decide.
+// say adds a step that did not decide.
 func (e *explainer) say(number int, format string, args ...any) {
 	e.way.Steps = append(e.way.Steps, Step{number, fmt.Sprintf(format, args...), false})
 }
 
-// decide records the step that decided.
+// decide adds the step that decided.
 func (e *explainer) decide(number int, verdict schema.Verdict, rule string, at hcl.Range, format string, args ...any) {
 	e.way.Steps = append(e.way.Steps, Step{number, fmt.Sprintf(format, args...), true})
 	e.way.Verdict = verdictOf(verdict, e.p.Protocol == packet.TCP, e.p.Hook)
@@ -91,17 +91,17 @@ func (e *explainer) forwarded() {
 		return
 	}
 	if e.doc.Guard == nil {
-		e.say(7, "there is no guard")
+		e.say(7, "the policy has no guard")
 	} else if e.rules(7, "guard", e.doc.Guard.Rules); e.decided() {
 		return
 	} else {
-		e.say(7, "no rule of the guard matches %s", e.p.Source)
+		e.say(7, "no block of the guard matches %s", e.p.Source)
 	}
 	if p := e.policy(); p != nil {
 		e.ofPolicy(p)
 		return
 	}
-	e.say(8, "no policy has %s in its scope", e.target())
+	e.say(8, "no policy covers %s", e.target())
 	e.unlisted()
 }
 
@@ -118,7 +118,7 @@ func (e *explainer) unlisted() {
 func (e *explainer) toHost() {
 	host := e.doc.Host
 	if !host.UserlandProxy {
-		e.decide(Note, schema.Pass, "host, userland_proxy", host.Range, "userland_proxy = false: packets to the host itself are the host's own matter")
+		e.decide(Note, schema.Pass, "host, userland_proxy", host.Range, "userland_proxy = false: the policy does not cover packets to the host itself")
 		return
 	}
 	e.say(Note, "the packet is for the host itself, where docker-proxy listens (userland_proxy = true)")
@@ -126,7 +126,7 @@ func (e *explainer) toHost() {
 		return
 	}
 	if !e.p.Known() {
-		e.decide(4, schema.Pass, "host", host.Range, "conntrack does not know the packet (%s): on to the host's own rules", e.p.State)
+		e.decide(4, schema.Pass, "host", host.Range, "conntrack does not know the packet (%s): it continues to the host's own rules", e.p.State)
 		return
 	}
 	e.say(4, "conntrack knows the packet")
@@ -135,14 +135,14 @@ func (e *explainer) toHost() {
 	}
 	p := e.policy()
 	if p == nil {
-		e.decide(8, schema.Pass, "host", host.Range, "no policy has %s in its scope: on to the host's own rules", e.target())
+		e.decide(8, schema.Pass, "host", host.Range, "no policy covers %s: it continues to the host's own rules", e.target())
 		return
 	}
 	if g := e.doc.Guard; g != nil {
 		if e.rules(7, "guard", g.Rules); e.decided() {
 			return
 		}
-		e.say(7, "no rule of the guard matches %s", e.p.Source)
+		e.say(7, "no block of the guard matches %s", e.p.Source)
 	}
 	e.ofPolicy(p)
 }
@@ -151,7 +151,7 @@ func (e *explainer) in(list []schema.Interface, property int) bool {
 	return e.reader.patterns(list).Has(e.point[property])
 }
 
-// byState is step 0, of which nothing is said where the host has no word of it.
+// byState is step 0, which is left out where the host block sets nothing for it.
 func (e *explainer) byState() {
 	host := e.doc.Host
 	switch s := e.p.State; {
@@ -160,7 +160,7 @@ func (e *explainer) byState() {
 	case host.Related == schema.Accepted && s == packet.Related:
 		e.decide(0, schema.Accept, "host, related", host.Range, "related = \"accept\", and the packet is related to a known connection")
 	case host.DenyInvalid && s == packet.Invalid:
-		e.decide(0, schema.Deny, "host, invalid", host.Range, "invalid = \"deny\", and conntrack finds the packet invalid")
+		e.decide(0, schema.Deny, "host, invalid", host.Range, "invalid = \"deny\", and the packet is INVALID to conntrack")
 	case host.Established == schema.Accepted || host.Related == schema.Accepted || host.DenyInvalid:
 		e.say(0, "its state (%s) does not decide", s)
 	}
@@ -174,11 +174,11 @@ func (e *explainer) forward() {
 			r.sourceSet(f.Sources).Has(e.point[packet.Source]) && r.sourceSet(f.Destinations).Has(e.point[packet.Dest])
 		back := e.in(f.To, packet.In) && e.in(f.From, packet.Out) && e.p.Reply
 		if e.p.Known() && (there || back) {
-			e.decide(1, schema.Accept, "forward "+f.Name, f.Range, "the forward block %s names it", f.Name)
+			e.decide(1, schema.Accept, "forward "+f.Name, f.Range, "the forward block %s matches it", f.Name)
 			return
 		}
 	}
-	e.say(1, "no forward block names it")
+	e.say(1, "no forward block matches it")
 }
 
 // outside is steps 2 and 3.
@@ -186,33 +186,33 @@ func (e *explainer) outside() {
 	host := e.doc.Host
 	switch {
 	case !e.in(host.External, packet.In):
-		e.decide(2, schema.Pass, "host, external", host.Range, "it came in on %s, which is no external interface", e.p.In)
+		e.decide(2, schema.Pass, "host, external", host.Range, "it arrived on %s, which is not an external interface", e.p.In)
 		return
 	case e.in(host.Internal, packet.In):
-		e.decide(2, schema.Pass, "host, internal", host.Range, "it came in on %s, an internal interface", e.p.In)
+		e.decide(2, schema.Pass, "host, internal", host.Range, "it arrived on %s, an internal interface", e.p.In)
 		return
 	case e.p.Hook == packet.Forward && len(host.Bridges) > 0 && !e.in(host.Bridges, packet.Out):
-		e.decide(2, schema.Pass, "host, bridges", host.Range, "it goes out on %s, which is none of the bridges", e.p.Out)
+		e.decide(2, schema.Pass, "host, bridges", host.Range, "it leaves by %s, which is not one of the bridges", e.p.Out)
 		return
 	case e.p.Hook == packet.Forward && len(host.Bridges) > 0:
-		e.say(2, "it came in on %s, an external interface, and goes out on %s, a bridge", e.p.In, e.p.Out)
+		e.say(2, "it arrived on %s, an external interface, and leaves by %s, a bridge", e.p.In, e.p.Out)
 	default:
-		e.say(2, "it came in on %s, an external interface", e.p.In)
+		e.say(2, "it arrived on %s, an external interface", e.p.In)
 	}
 	if e.p.State == packet.Related && e.p.Protocol == e.p.Family().ICMP() {
 		e.decide(3, schema.Pass, "host", host.Range, "it is an ICMP error about a known connection")
 		return
 	}
-	e.say(3, "it is no ICMP error about a known connection")
+	e.say(3, "it is not an ICMP error about a known connection")
 }
 
-// answers is steps 5 and 6.
+// answers are steps 5 and 6.
 func (e *explainer) answers(host *schema.Host) {
 	if e.p.Reply {
-		e.decide(5, schema.Pass, "host", host.Range, "it answers a connection")
+		e.decide(5, schema.Pass, "host", host.Range, "it is a reply")
 		return
 	}
-	e.say(5, "it is in original direction, no answer")
+	e.say(5, "it goes in the original direction of its connection: it is not a reply")
 	switch s := e.p.State; {
 	case host.Established != schema.Check && s == packet.Established:
 		e.decide(6, schema.Pass, "host, established", host.Range, "established = %q, and the connection is established", host.Established)
@@ -225,7 +225,7 @@ func (e *explainer) answers(host *schema.Host) {
 	case host.Established != schema.Check:
 		e.say(6, "established = %q, but the connection is not established", host.Established)
 	default:
-		e.say(6, "established = \"check\": packets of every connection are looked at")
+		e.say(6, "established = \"check\": packets of every connection are checked")
 	}
 }
 
@@ -246,8 +246,8 @@ func (e *explainer) rules(step int, owner string, list []*schema.Rule) {
 	}
 }
 
-// policy is the policy whose scope holds the packet; of nested ones the
-// narrowest, which stands first.
+// policy returns the policy whose scope contains the packet; of nested ones the
+// narrowest, which comes first.
 func (e *explainer) policy() *schema.Policy {
 	for _, p := range e.reader.NarrowFirst() {
 		for _, b := range e.reader.Scope(p) {
@@ -263,11 +263,11 @@ func (e *explainer) ofPolicy(p *schema.Policy) {
 	if e.rules(8, "policy "+p.Name, p.Rules); e.decided() {
 		return
 	}
-	at, written := p.Range, "no default is written, so deny"
+	at, written := p.Range, "it has no default, so it is denied"
 	if p.DefaultAt != nil {
-		at, written = *p.DefaultAt, "its default decides"
+		at, written = *p.DefaultAt, "its default applies"
 	}
-	e.decide(8, p.Default, "policy "+p.Name+", default", at, "policy %s: no rule matches %s; %s", p.Name, e.p.Source, written)
+	e.decide(8, p.Default, "policy "+p.Name+", default", at, "policy %s: no block matches %s; %s", p.Name, e.p.Source, written)
 }
 
 func (e *explainer) target() string {

@@ -1,10 +1,10 @@
-// Package meaning says what a policy means: a document as a diagram from packets
-// to verdicts. It is schema/SPEC.md section 2, transcribed step by step, and
-// shares no code with the lowering.
+// Package meaning defines what a policy means: it turns a document into a diagram
+// from packets to verdicts. It is schema/SPEC.md section 2, transcribed step by
+// step, and shares no code with the lowering.
 //
 //	policy.go   the steps, in order
-//	sources.go  what lists of sources name
-//	scope.go    policies' scopes, and which is the narrower
+//	sources.go  the addresses of lists of sources
+//	scope.go    the scopes of policies, and which is narrower
 //	explain.go  one packet's way through the steps
 package meaning
 
@@ -16,15 +16,15 @@ import (
 	"github.com/seawall/seawall/schema"
 )
 
-// Reader writes the verdict function of a document as a list of items of which
-// the first that decides counts.
+// Reader writes the verdict function of a document as a list of items, of which
+// the first that decides applies.
 type Reader struct {
 	*diagram.Store
 	space *packet.Space
 	doc   *schema.Document
 	lists *Lists
 	items []diagram.Item
-	known map[listKey]diagram.Ref // what rules say of each source
+	known map[listKey]diagram.Ref // the verdict of rules for each source
 }
 
 // NewReader returns a reader of a document in a space. lists are the document's
@@ -36,7 +36,7 @@ func NewReader(d *diagram.Store, s *packet.Space, doc *schema.Document, lists *L
 	return &Reader{Store: d, space: s, doc: doc, lists: lists, known: map[listKey]diagram.Ref{}}
 }
 
-// Patterns are the interfaces that a policy names.
+// Patterns are the interfaces that a policy mentions.
 func Patterns(doc *schema.Document) []string {
 	var names []string
 	add := func(list []schema.Interface) {
@@ -132,7 +132,7 @@ func (r *Reader) forward(f *schema.Forward) {
 	r.then(back, leaf(packet.Accept))
 }
 
-// byState is step 0.
+// byState adds step 0.
 func (r *Reader) byState() {
 	host := r.doc.Host
 	if host.Established == schema.Accepted {
@@ -150,7 +150,7 @@ func inState(s packet.State) diagram.Box {
 	return diagram.Box{packet.Conntrack: packet.ClassSet(func(c packet.Class) bool { return c.State == s })}
 }
 
-// inside is the part of step 2 that holds at both hooks.
+// inside is the part of step 2 that applies at both hooks.
 func (r *Reader) inside() {
 	r.then(diagram.Box{packet.In: r.External().Complement(r.Max(packet.In))}, leaf(packet.Pass))
 }
@@ -162,7 +162,7 @@ func (r *Reader) relatedErrors() {
 	}, leaf(packet.Pass))
 }
 
-// answers is steps 5 and 6. What step 0 accepts comes here at INPUT alone, and
+// answers are steps 5 and 6. What step 0 accepts comes here at INPUT alone, and
 // passes.
 func (r *Reader) answers() {
 	r.then(diagram.Box{packet.Conntrack: packet.ClassSet(func(c packet.Class) bool { return c.Known() && c.Reply })}, leaf(packet.Pass))
@@ -174,11 +174,11 @@ func (r *Reader) answers() {
 	}
 }
 
-// External is the interfaces on which traffic from outside arrives.
+// External returns the interfaces on which traffic from outside arrives.
 func (r *Reader) External() diagram.Set { return r.outside(r.doc.Host.External) }
 
-// Bridges is the interfaces by which the packets leave that guard, policies and
-// unlisted decide about.
+// Bridges returns the interfaces by which a packet must leave for guard, policies
+// and unlisted to apply to it.
 func (r *Reader) Bridges() diagram.Set {
 	if len(r.doc.Host.Bridges) == 0 {
 		return nil
@@ -186,12 +186,12 @@ func (r *Reader) Bridges() diagram.Set {
 	return r.patterns(r.doc.Host.Bridges)
 }
 
-// outside is the interfaces of a list that are not internal.
+// outside returns the interfaces of a list that are not internal.
 func (r *Reader) outside(list []schema.Interface) diagram.Set {
 	return r.patterns(list).Intersect(r.patterns(r.doc.Host.Internal).Complement(r.Max(packet.In)))
 }
 
-// patterns is the interfaces of a list, every one written out.
+// patterns returns the interfaces of a list, with every one listed separately.
 func (r *Reader) patterns(list []schema.Interface) diagram.Set {
 	var spans []diagram.Span
 	for _, i := range list {
@@ -200,7 +200,7 @@ func (r *Reader) patterns(list []schema.Interface) diagram.Set {
 	return diagram.Normal(spans)
 }
 
-// verdictOf is a verdict of the language as an outcome, for tcp or for another protocol.
+// verdictOf returns a verdict of the language as an outcome, for tcp or for another protocol.
 func verdictOf(v schema.Verdict, tcp bool, hook packet.Hook) packet.Verdict {
 	switch {
 	case v == schema.Pass, v == schema.Accept && hook == packet.Input:
@@ -217,7 +217,7 @@ func verdictOf(v schema.Verdict, tcp bool, hook packet.Hook) packet.Verdict {
 
 var tcpOnly = diagram.One(diagram.Small(6))
 
-// verdict decides a box: reject answers tcp in another way than the rest.
+// verdict decides a box: reject answers tcp differently from the rest.
 func (r *Reader) verdict(b diagram.Box, v schema.Verdict) {
 	if v == schema.Reject {
 		tcp := b
@@ -227,7 +227,7 @@ func (r *Reader) verdict(b diagram.Box, v schema.Verdict) {
 	r.then(b, leaf(verdictOf(v, false, packet.Forward)))
 }
 
-// guard decides a box by the guard's rules, and goes on where none matches.
+// guard decides a box by the guard's rules, and leaves open what none matches.
 func (r *Reader) guard(b diagram.Box, written []*schema.Rule, hook packet.Hook) {
 	tcp := b
 	if b[packet.Proto] == nil {
@@ -246,15 +246,15 @@ func (r *Reader) rules(b diagram.Box, written []*schema.Rule, last schema.Verdic
 	r.then(b, r.inOrder(written, tcp, hook, leaf(verdictOf(last, tcp, hook))))
 }
 
-// inOrder is what rules say of each source: the first that matches decides, and
-// last where none does.
+// inOrder is the verdict of rules for each source: that of the first that matches,
+// and last where none does.
 func (r *Reader) inOrder(written []*schema.Rule, tcp bool, hook packet.Hook, last diagram.Ref) diagram.Ref {
 	if len(written) == 0 {
 		return last
 	}
 	key := listKey{written[0], tcp, "", last}
 	if slices.ContainsFunc(written, func(x *schema.Rule) bool { return x.Verdict == schema.Accept }) {
-		key.hook = hook // accept is another thing at each
+		key.hook = hook // accept means something else at each
 	}
 	got, ok := r.known[key]
 	if !ok {
@@ -264,7 +264,7 @@ func (r *Reader) inOrder(written []*schema.Rule, tcp bool, hook packet.Hook, las
 	return got
 }
 
-// listKey is a list of rules, by its first, with what its meaning depends on.
+// listKey identifies a list of rules, by its first rule, with what its meaning depends on.
 type listKey struct {
 	first *schema.Rule
 	tcp   bool

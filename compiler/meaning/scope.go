@@ -12,7 +12,7 @@ import (
 	"go4.org/netipx"
 )
 
-// Scope is a policy's scope in this family as boxes, one a protocol.
+// Scope returns a policy's scope in this family as boxes, one per protocol.
 func (r *Reader) Scope(p *schema.Policy) []diagram.Box {
 	addresses := r.addresses(p)
 	if addresses != nil && len(addresses) == 0 {
@@ -77,7 +77,7 @@ func (r *Reader) NarrowFirst() []*schema.Policy {
 	return out
 }
 
-// spanOf is the addresses of a CIDR, also of one with host bits.
+// spanOf returns the addresses of a CIDR, even of one with host bits.
 func spanOf(p netip.Prefix) diagram.Span {
 	g := netipx.RangeOfPrefix(p)
 	return diagram.Span{Lo: diagram.OfAddr(g.From()), Hi: diagram.OfAddr(g.To())}
@@ -86,9 +86,9 @@ func spanOf(p netip.Prefix) diagram.Span {
 // padded writes a number so that texts sort as their numbers do.
 func padded(n int64) string { return fmt.Sprintf("%020d", n) }
 
-// addressCount is how many host addresses of both families a policy names, in
+// addressCount returns how many host addresses of both families a policy covers, in
 // a form that sorts. Both families count: of two policies that are the same in
-// one, the other family says which is the narrower.
+// one, the other family decides which is narrower.
 func addressCount(p *schema.Policy) string {
 	total := new(big.Int)
 	if len(p.Address) == 0 {

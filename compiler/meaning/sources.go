@@ -6,7 +6,7 @@ import (
 	"github.com/seawall/seawall/schema"
 )
 
-// Lists are the addresses of one family that a policy's lists of sources name, each worked out once.
+// Lists are the addresses of one family in a policy's lists of sources, each worked out once.
 type Lists struct {
 	family packet.Family
 	lists  map[*schema.Sources]diagram.Set
@@ -18,7 +18,7 @@ func NewLists(f packet.Family) *Lists {
 	return &Lists{f, map[*schema.Sources]diagram.Set{}, map[*schema.Set]diagram.Set{}}
 }
 
-// Of is the addresses that sources name; nil is all.
+// Of returns the addresses of sources; nil means all.
 func (r *Lists) Of(s *schema.Sources) diagram.Set {
 	if s == nil || s.Any {
 		return nil
@@ -58,8 +58,8 @@ func (r *Lists) union(s *schema.Sources) diagram.Set {
 	return diagram.Normal(spans)
 }
 
-// without is the addresses that sources name and except does not; except may be
-// nil, for none.
+// without returns the addresses of sources that are not in except, which may be nil
+// for none.
 func (r *Lists) without(sources, except *schema.Sources) diagram.Set {
 	s := r.Of(sources)
 	if except == nil {
@@ -69,7 +69,7 @@ func (r *Lists) without(sources, except *schema.Sources) diagram.Set {
 	return s.OrAll(most).Intersect(r.Of(except).Complement(most))
 }
 
-// block is the addresses of a set block.
+// block returns the addresses of a set block.
 func (r *Lists) block(s *schema.Set) diagram.Set {
 	got, ok := r.blocks[s]
 	if !ok {
