@@ -172,7 +172,7 @@ func (l *loader) read(path string) hcl.Diagnostics {
 	names, err := policyFiles(l.opt.FS, path)
 	if err != nil {
 		return hcl.Diagnostics{failure("Cannot read the policy",
-			fmt.Sprintf("%s: %s. Give a policy file, or a folder of policy files.", shown(path), reason(err)))}
+			fmt.Sprintf("%s: %s. Give a policy file, or a folder of them.", shown(path), reason(err)))}
 	}
 	if len(names) == 0 {
 		return hcl.Diagnostics{failure("No policy here",
