@@ -82,7 +82,7 @@ func returned(r *iptables.Rule) []string {
 	return words
 }
 
-// dropsRest gives FORWARD the policy that Docker sets when it enables forwarding: its own chains
+// dropsRest sets the policy of FORWARD to the one that Docker sets when it enables forwarding: its own chains
 // must work with that policy as well.
 var dropsRest = edit{"-P", "FORWARD", "DROP"}
 

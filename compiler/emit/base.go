@@ -218,7 +218,7 @@ func ownLine(text string) bool {
 		len(fields) == 5 && fields[3] == "-j" && iptables.Owned(fields[4]) && strings.Trim(fields[2], "0123456789") == ""
 }
 
-// filterTable gives the line before which the block stands, the first rule of
+// filterTable returns the line before which the block stands, the first rule of
 // the filter table or its COMMIT, and the line of its COMMIT; -1 for what is
 // not there.
 func filterTable(list []string) (first, commit int) {

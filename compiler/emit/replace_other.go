@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// Replace gives a file new content. A file that is there keeps its mode, a new
+// Replace replaces a file's content. A file that is there keeps its mode, a new
 // one gets mode. It is written in place: there is no rename at one moment here.
 func Replace(path string, content []byte, mode fs.FileMode) error {
 	if err := CheckRegular(path); err != nil {

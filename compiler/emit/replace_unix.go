@@ -13,7 +13,7 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// Replace gives a file new content at one moment: a crash leaves the old or the
+// Replace replaces a file's content atomically: a crash leaves the old or the
 // new. A file that is there keeps its owner and its mode, a new one gets mode. A
 // symbolic link stays, and what it names changes. The file is written beside its
 // place first, under a name with a dot in front; one that an earlier run was
@@ -61,7 +61,7 @@ func prepare(path string, content []byte, mode fs.FileMode) (pending, error) {
 	return file, nil
 }
 
-// keepOwner gives a file the owner and group of the one that it replaces.
+// keepOwner sets the owner and group of a file to those of the one it replaces.
 func keepOwner(file *os.File, path string) error {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {

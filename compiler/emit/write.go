@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// Changed gives the files of a folder that Write would change, by name.
+// Changed returns the files of a folder that Write would change, by name.
 func Changed(dir string, files []File) ([]string, error) {
 	var names []string
 	for _, f := range files {

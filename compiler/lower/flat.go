@@ -147,7 +147,7 @@ func (l *lowering) forwards(chain *iptables.Chain) {
 	}
 }
 
-// prefixesOrAll gives a set's prefixes, or for every address one prefix that a
+// prefixesOrAll returns a set's prefixes, or for every address one prefix that a
 // rule leaves out.
 func prefixesOrAll(set address.Set) []netip.Prefix {
 	list := set.Prefixes()

@@ -54,7 +54,7 @@ func (l *lowering) entries(owner string, clauses []clause, last label) []entry {
 	return append(list, entry{label: last, origin: "default"})
 }
 
-// few gives a set as source matches when they are few enough to be rules.
+// few returns a set as source matches when they are few enough to be rules.
 func (l *lowering) few(set address.Set) []iptables.Source {
 	if len(set) > l.opt.Sizes.Inline+1 {
 		return nil

@@ -101,7 +101,7 @@ const (
 // Layouts are all layouts, the default first.
 var Layouts = []Layout{Auto, Flat, Indexed, IPSet}
 
-// Lower gives the filter table of one family with the chains DOCKER-USER and,
+// Lower returns the filter table of one family with the chains DOCKER-USER and,
 // when the document has docker-proxy (userland_proxy), SEAWALL-INPUT, which may
 // go on to other chains.
 func Lower(doc *schema.Document, family packet.Family, opt Options) *iptables.Table {
@@ -109,7 +109,7 @@ func Lower(doc *schema.Document, family packet.Family, opt Options) *iptables.Ta
 	return l.lower(opt.Layout)
 }
 
-// Both gives the filter tables of both families. With the layout Auto (or none)
+// Both returns the filter tables of both families. With the layout Auto (or none)
 // it picks one for both, and says which and why.
 func Both(doc *schema.Document, opt Options) (v4, v6 *iptables.Table, why string) {
 	l4, l6 := newLowering(doc, packet.IPv4, opt), newLowering(doc, packet.IPv6, opt)

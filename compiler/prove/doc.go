@@ -16,7 +16,7 @@
 // (package meaning), one from the file's chains (package iptables). Both have
 // the same form, a decision diagram (package diagram). Equal functions are the
 // same node: that comparison is the proof. Where they are not, a walk through
-// both gives the packets that differ, as boxes.
+// both returns the packets that differ, as boxes.
 //
 // # What cannot be decided
 //

@@ -41,7 +41,7 @@ func replaced(lines []string, n int, text string) []string {
 	return out
 }
 
-// swapText gives a mutation that puts one of several words in the place of
+// swapText returns a mutation that puts one of several words in the place of
 // another of them.
 func swapText(words ...string) func(*rand.Rand, []string, int) []string {
 	return func(r *rand.Rand, lines []string, n int) []string {

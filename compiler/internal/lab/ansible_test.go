@@ -76,7 +76,7 @@ func (f *fleet) play(args ...string) (string, bool) {
 
 var recap = regexp.MustCompile(`(?m)^(\w+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)`)
 
-// changed gives the number of changes by host.
+// changed returns the number of changes by host.
 func changed(out string) map[string]string {
 	list := map[string]string{}
 	for _, m := range recap.FindAllStringSubmatch(out, -1) {

@@ -34,7 +34,7 @@ func (b Backend) Command(f packet.Family, suffix string) string {
 	return name + string(b) + suffix
 }
 
-// Save gives what iptables-save prints of a table, without the comments that
+// Save returns what iptables-save prints of a table, without the comments that
 // hold the time.
 func (b Backend) Save(n *Namespace, f packet.Family, table string) string {
 	n.t.Helper()

@@ -227,7 +227,7 @@ func (h *benchHost) row(t *testing.T, b Backend, doc *schema.Document, flows []f
 		bytes.Count(text, []byte("\n-A ")), plain, median(loads))
 }
 
-// load gives the milliseconds that loading takes, the sets included.
+// load returns the milliseconds that loading takes, the sets included.
 func (h *benchHost) load(t *testing.T, b Backend, n *Namespace, text, sets []byte, args ...string) float64 {
 	t.Helper()
 	start := time.Now()

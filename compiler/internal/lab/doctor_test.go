@@ -49,8 +49,8 @@ func (w *world) restart() {
 	w.docker.WaitRunning(strings.Fields(w.docker.Must("ps", "-a", "--format", "{{.Names}}"))...)
 }
 
-// mend carries out what doctor says, and reports whether the engine was restarted.
-func (w *world) mend(found []doctor.Finding) bool {
+// fix carries out what doctor says, and reports whether the engine was restarted.
+func (w *world) fix(found []doctor.Finding) bool {
 	w.t.Helper()
 	var commands []string
 	for _, f := range found {
@@ -64,7 +64,7 @@ func (w *world) mend(found []doctor.Finding) bool {
 	// The lock is the host's own: those of other tests would be held against a command.
 	c.Env = append(os.Environ(), "PATH="+filepath.Join(w.docker.dir, "bin")+":"+os.Getenv("PATH"), "XTABLES_LOCKFILE="+filepath.Join(w.docker.dir, "xtables.lock"))
 	if out, err := c.CombinedOutput(); err != nil {
-		w.t.Errorf("the mend fails: %v: %s\n%s", err, out, strings.Join(commands, "\n"))
+		w.t.Errorf("the fix fails: %v: %s\n%s", err, out, strings.Join(commands, "\n"))
 	}
 	return false
 }
@@ -138,7 +138,7 @@ func (w *world) deletions(scenario string) {
 					missed++
 					w.t.Errorf("not found: %v without %s", f, line)
 				}
-				if w.mend(found) || len(found) == 0 {
+				if w.fix(found) || len(found) == 0 {
 					restarts++
 					if len(found) == 0 {
 						w.restart()

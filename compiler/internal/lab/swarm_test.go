@@ -138,7 +138,7 @@ iptables -w -I DOCKER-INGRESS -p tcp --dport {port} -j ACCEPT
 func (w *world) ingressDeletions(scenario string) {
 	w.t.Helper()
 	iptables := w.backend.Command(packet.IPv4, "")
-	count, missed, mended, n := 0, 0, 0, 0
+	count, missed, repaired, n := 0, 0, 0, 0
 	for _, table := range []string{"raw", "filter", "nat"} {
 		for _, line := range strings.Split(w.backend.Save(w.top.Host, packet.IPv4, table), "\n") {
 			before := w.backend.Save(w.top.Host, packet.IPv4, table)
@@ -159,15 +159,15 @@ func (w *world) ingressDeletions(scenario string) {
 			if restarts := slices.ContainsFunc(found, func(f doctor.Finding) bool { return slices.Contains(f.Fix, "systemctl restart docker") }); restarts || len(found) == 0 {
 				w.restored(before) // a restart would not bring rules back that were loaded by hand
 			} else {
-				mended++
-				w.mend(found)
+				repaired++
+				w.fix(found)
 			}
 			if after := w.examinedWith(w.known()); len(after) > 0 {
 				w.t.Fatalf("without %s:\n%s\nafter the fix:\n%s", line, doctor.Text(found), doctor.Text(after))
 			}
 		}
 	}
-	w.t.Logf("%d deletions, %d missed, %d fixed without a restart", count, missed, mended)
+	w.t.Logf("%d deletions, %d missed, %d fixed without a restart", count, missed, repaired)
 	results.add(scenario, count, missed)
 }
 

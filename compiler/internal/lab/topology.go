@@ -95,7 +95,7 @@ func (top *Topology) LinkContainer() {
 	top.Ctr.Must("ip", "-6", "route", "add", "default", "via", "fd17::1")
 }
 
-// Clients gives far these source addresses.
+// Clients assigns far these source addresses.
 func (top *Topology) Clients(addresses ...string) {
 	for _, a := range addresses {
 		if top.clients[a] {
@@ -106,7 +106,7 @@ func (top *Topology) Clients(addresses ...string) {
 	}
 }
 
-// Publish gives the host an address of its own, reached over outside
+// Publish assigns the host an address of its own, reached over outside
 // interface i.
 func (top *Topology) Publish(i int, address string) {
 	top.Host.Address(top.Externals[i], address+length(address))
