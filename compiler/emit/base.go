@@ -15,11 +15,11 @@ const (
 	endMark   = "# seawall: end"
 )
 
-// Splice puts Seawall's chains into a boot file that is there already, and
-// keeps every other byte: other tables, rules, comments, line ends, also a
-// missing newline at the end. Doing it again changes nothing.
+// Splice puts Seawall's chains into an existing boot file and
+// keeps every other byte: other tables, rules, comments, line endings, even a
+// missing final newline. Doing it again changes nothing.
 //
-// The chains, and the jumps to them, stand in one marked block before the first
+// The chains and the jumps to them are in one marked block before the first
 // rule of the filter table, so that the jumps come first in FORWARD and INPUT
 // whatever those chains end in. Only when the file inserts rules into them with
 // -I do the jumps have to be inserted as well, behind all others.
@@ -30,7 +30,7 @@ func Splice(base []byte, c *Chains, f packet.Family) (File, []string, error) {
 	s := &splicer{chains: c, table: c.Table(f), lines: lines(base), end: "\n", generated: Generated(base)}
 	if slices.ContainsFunc(s.lines, func(l string) bool { return !strings.HasPrefix(l, "#") && strings.HasSuffix(l, "\r\n") }) {
 		s.end = "\r\n"
-		s.note("the file has CRLF line ends, which iptables-restore refuses; they were kept")
+		s.note("the file has CRLF line endings, which iptables-restore refuses; they were kept")
 	}
 	if len(base) > 0 && base[len(base)-1] != '\n' {
 		s.note("the file's last line has no newline, which iptables-legacy-restore refuses; it was kept so")
@@ -47,11 +47,11 @@ func Splice(base []byte, c *Chains, f packet.Family) (File, []string, error) {
 type Line struct {
 	Number int
 	Text   string
-	Block  bool // it stands between the marks of a block
+	Block  bool // it is between the marks of a block
 }
 
 // Lost returns the rules of a base file that others put into Seawall's chains or
-// into a block of Seawall's, and that Splice would take out; nil when there are
+// into a block of Seawall's, and that Splice would remove; nil when there are
 // none.
 func Lost(base []byte) []Line {
 	s := &splicer{lines: lines(base), generated: Generated(base)}
@@ -80,7 +80,7 @@ func ownRule(text string) bool {
 	return len(fields) > 2 && iptables.Owned(fields[1]) && slices.Contains([]string{"-A", "--append", "-I", "--insert"}, fields[0])
 }
 
-// idle is the number of the line from which on DOCKER-USER has no rule but a plain
+// idle is the number of the line from which on DOCKER-USER has no rule except a plain
 // RETURN. Docker appends one, and every saved host has it; it says nothing.
 func idle(list []string) int {
 	for i, line := range slices.Backward(list) {
@@ -103,8 +103,8 @@ type splicer struct {
 	end    string
 	own    []Line // for Seawall's chains outside of the marks, and all that is not Seawall's within them
 	notes  []string
-	// generated says that Seawall made the file as a whole, so that its own lines
-	// stand outside of marks.
+	// generated reports whether Seawall generated the whole file, so that its own
+	// lines are outside the marks.
 	generated bool
 }
 
@@ -155,7 +155,7 @@ func (s *splicer) run() ([]byte, error) {
 
 // withoutOwn drops the lines that are Seawall's: its blocks of an earlier
 // time, and what was written by hand for its chains. It remembers the lines that
-// Seawall did not write, but for a RETURN that ends DOCKER-USER anyway.
+// Seawall did not write, except for a RETURN that ends DOCKER-USER anyway.
 func (s *splicer) withoutOwn() ([]string, error) {
 	var kept []string
 	table, inside, known, quiet := "", false, written{}, idle(s.lines)
@@ -218,7 +218,7 @@ func ownLine(text string) bool {
 		len(fields) == 5 && fields[3] == "-j" && iptables.Owned(fields[4]) && strings.Trim(fields[2], "0123456789") == ""
 }
 
-// filterTable returns the line before which the block stands, the first rule of
+// filterTable returns the line before which the block goes, the first rule of
 // the filter table or its COMMIT, and the line of its COMMIT; -1 for what is
 // not there.
 func filterTable(list []string) (first, commit int) {

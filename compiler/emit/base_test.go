@@ -79,7 +79,7 @@ func TestSpliceKeepsEveryByte(t *testing.T) {
 	})
 }
 
-// withoutBlocks takes the marked blocks out of a file, in a simple way of its
+// withoutBlocks removes the marked blocks from a file, in a simple way of its
 // own.
 func withoutBlocks(text string) string {
 	for {
@@ -129,7 +129,7 @@ func TestSpliceSaysWhatItReplacesAndKeeps(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"the file has CRLF line ends, which iptables-restore refuses; they were kept",
+		"the file has CRLF line endings, which iptables-restore refuses; they were kept",
 		"the file's last line has no newline, which iptables-legacy-restore refuses; it was kept so",
 		"line 2 was replaced: -N DOCKER-USER",
 		"line 3 was replaced: -A DOCKER-USER -s 10.0.0.1 -j DROP",

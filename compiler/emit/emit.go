@@ -5,10 +5,10 @@
 //	sysconfig.go a boot file
 //	restore.go   a file for iptables-restore --noflush
 //	shell.go     a script, and reading one back
-//	base.go      splicing into a boot file that is there already
-//	sets.go      the ipsets that rules of any format may ask for
+//	base.go      splicing into an existing boot file
+//	sets.go      the ipsets that rules of any format may match
 //	write.go     files on a disk, and whose they are
-//	replace_*.go one file, at one moment
+//	replace_*.go replacing one file atomically
 package emit
 
 import (

@@ -8,7 +8,7 @@ import (
 )
 
 // Format is one of the ways to put rules on a host. Each has a file of its own,
-// which says all there is to know of it; nothing else names a format but by its
+// which says all there is to know of it; nothing else refers to a format except by its
 // value. So a new one is one file.
 type Format struct {
 	Name    string // of --format
@@ -16,9 +16,9 @@ type Format struct {
 	Order   int    // among the formats; the first is the default
 	// Files are the files of the format, IPv4 before IPv6.
 	Files func(*Chains) []File
-	// Splices says that the files can be spliced into others that are there.
+	// Splices reports whether the files can be spliced into others that are there.
 	Splices bool
-	// WithSets says that the files bring their ipsets along; those of other formats
+	// WithSets reports whether the files bring their ipsets along; those of other formats
 	// are a file beside them.
 	WithSets bool
 	// SwitchOn are the commands that a host needs beside the files, once after
@@ -66,7 +66,7 @@ func NamesInWords() string {
 	return strings.Join(list[:last], ", ") + " or " + list[last]
 }
 
-// Compile returns the files of the format, with the sets that they ask for.
+// Compile returns the files of the format, with the sets that their rules match.
 func (f *Format) Compile(c *Chains) []File {
 	files := f.Files(c)
 	if text := sets(c); text != nil && !f.WithSets {

@@ -19,11 +19,11 @@ var Restore = register(Format{
 
 // restore is a file for iptables-restore --noflush. A declaration flushes the
 // chain, so loading it twice is the same as once, and one COMMIT replaces all
-// of Seawall's chains at one moment. It declares SEAWALL-INPUT also when the
+// of Seawall's chains atomically. It declares SEAWALL-INPUT also when the
 // policy needs none: what an earlier policy put there must go.
 //
 // Built-in chains are not flushed by --noflush, and a file cannot ask what is
-// in them: a jump in the file would stand there once more after each load. So
+// in them: a jump in the file would be there once more after each load. So
 // the jumps are not in the file. They are made once per host, after every boot, by the commands
 // that the file names at its top.
 func restore(c *Chains, f packet.Family) []byte {

@@ -8,8 +8,8 @@ import (
 // SetsFile is the name of the file that has the ipsets of a format.
 const SetsFile = "ipset"
 
-// sets is the file for ipset restore of both families; nil when the rules ask
-// for no set. It has to be loaded before the rules: without its sets
+// sets is the file for ipset restore of both families; nil when the rules
+// match no set. It has to be loaded before the rules: without its sets
 // iptables-restore loads none of them.
 func sets(c *Chains) []byte {
 	if len(c.V4.SetText)+len(c.V6.SetText) == 0 {

@@ -52,7 +52,7 @@ func statRegular(name string) (fs.FileInfo, error) {
 	return info, nil
 }
 
-// CheckRegular returns a *NotRegularError for a path that names something else than
+// CheckRegular returns a *NotRegularError for a path that names something other than
 // a file, and nil where nothing is.
 func CheckRegular(name string) error {
 	_, err := statRegular(name)
@@ -60,7 +60,7 @@ func CheckRegular(name string) error {
 }
 
 // NotRegularError is the error for a file to be written whose place is taken by
-// something that is no file.
+// something that is not a regular file.
 type NotRegularError struct {
 	Path string
 	Mode fs.FileMode
@@ -165,7 +165,7 @@ func edited(text []byte) bool {
 	return slices.ContainsFunc(list, func(l string) bool { return !known.line(l) })
 }
 
-// hasBlock reports whether Seawall's part of a file stands between marks: then the
+// hasBlock reports whether Seawall's part of a file is between marks: then the
 // rest is somebody's, also when its first line says that Seawall generated it.
 func hasBlock(text []byte) bool {
 	return bytes.HasPrefix(text, []byte(beginMark)) || bytes.Contains(text, []byte("\n"+beginMark))

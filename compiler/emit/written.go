@@ -9,7 +9,7 @@ import (
 
 // written recognises the lines that Seawall writes into a boot file, of any policy
 // and in any layout. People edit such files by hand, also between the marks; what
-// they put there is told apart by its form alone, since the policy that a block was
+// they put there is recognised only by its form, since the policy that a block was
 // made from is not at hand. The zero value is ready for the first line of a block.
 type written struct {
 	// answers are the interfaces whose answers pass: only after that does
@@ -90,7 +90,7 @@ func (w *written) heard(spec, in, direction, target string) {
 }
 
 // ends reports whether a rule is the verdict for everything else from an interface:
-// it asks for nothing but the protocol that a REJECT needs.
+// it matches nothing except the protocol that a REJECT needs.
 func ends(spec, in, protocol, target string) bool {
 	want := "-i " + in + " "
 	if protocol != "" {
