@@ -207,7 +207,7 @@ var mistakes = []struct{ text, want string }{
 	{"*filter\n-A INPUT ! -j DROP\nCOMMIT\n", "line 2: -j cannot be negated"},
 	{"*filter\n:X\nCOMMIT\n", `line 2: a chain declaration must have the form ":NAME POLICY [PACKETS:BYTES]"`},
 	{"*filter\n-A INPUT -p 6 -p6 -j DROP\nCOMMIT\n", "line 2: -p can be given only once in a rule"},
-	{"*filter\r\n-A INPUT -j DROP\r\nCOMMIT\r\n", ""}, // CRLF line ends
+	{"*filter\r\n-A INPUT -j DROP\r\nCOMMIT\r\n", ""}, // CRLF line endings
 	{"*filter\n-A INPUT -o lo -j DROP\nCOMMIT\n", "line 2: -o cannot match in INPUT"},
 }
 
