@@ -31,6 +31,22 @@ func sourceHint(text string) string {
 	case strings.Contains(text, ",") && readable(strings.TrimSpace(strings.Split(text, ",")[0])):
 		return " Write a list, with each source in its own quotes."
 	}
+	switch strings.ToLower(text) {
+	case "any", "all", "*", "everybody":
+		return " For everybody write any, without quotes."
+	}
+	if inner := strings.Trim(text, "[]"); inner != text && readable(inner) {
+		return fmt.Sprintf(" Write it without brackets: %q.", inner)
+	}
+	if list := strings.Fields(text); len(list) > 1 && readable(list[0]) {
+		return " Write a list, with each source in its own quotes."
+	}
+	if address, ok := strings.CutSuffix(text, "/"); ok && readable(address) {
+		return fmt.Sprintf(" Write %q, or a prefix length after the slash.", address)
+	}
+	if listName.MatchString(text) {
+		return fmt.Sprintf(" To read sources from a file, use a set: files = [%q].", text)
+	}
 	if whole := withoutZeros(text); whole != text && readable(whole) {
 		return fmt.Sprintf(" A number with a leading zero can be read as octal. Write %q.", whole)
 	}
@@ -50,6 +66,9 @@ const namesHint = " Names are not looked up, because their addresses can change 
 
 // hostName is a name with at least one dot and a letter in its last part.
 var hostName = regexp.MustCompile(`^([A-Za-z0-9_-]+\.)+[A-Za-z][A-Za-z0-9-]*\.?$`)
+
+// listName is a name that a list file may have.
+var listName = regexp.MustCompile(`\.(txt|lst|list|cidr|zone|netset|ipset|csv)$`)
 
 // readable reports whether a text is a source.
 func readable(text string) bool {
@@ -123,10 +142,15 @@ func portHint(text string) string {
 		}
 	}
 	if first, last, colon := strings.Cut(text, ":"); colon {
-		_, errA := strconv.Atoi(first)
 		_, errB := strconv.Atoi(last)
-		if errA == nil && errB == nil {
-			return fmt.Sprintf(" A range is written with \"-\": %q. In a mapping such as \"8080:80\" the first is the published port.", first+"-"+last)
+		if a, errA := strconv.Atoi(first); errA == nil && errB == nil {
+			if z, _ := strconv.Atoi(last); a < z {
+				return fmt.Sprintf(" A range is written with \"-\": %q. Of a mapping, write only the published port: %q.", first+"-"+last, first)
+			}
+			return fmt.Sprintf(" Of a mapping, write only the published port: %q.", first)
+		}
+		if _, err := netip.ParseAddr(first); err == nil && errB == nil {
+			return fmt.Sprintf(" Write the port, %q, and the address under address.", last)
 		}
 	}
 	if plain := strings.TrimLeft(text, "+0 "); plain != text {
@@ -145,11 +169,21 @@ func protocolHint(name string) string {
 	case "icmp", "icmpv6", "ipv6-icmp", "esp", "ah", "gre", "ip", "all":
 		return " It has no ports, and Docker does not publish it."
 	}
+	if lower := strings.ToLower(name); lower != name && protocols[lower] {
+		return fmt.Sprintf(" Write it in lower case: %q.", lower)
+	}
+	if strings.ContainsAny(name, ",/+") {
+		return " Write one entry for each protocol."
+	}
 	return didYouMean(name, []string{"tcp", "udp", "sctp"})
 }
 
 // nameHint suggests what a word without quotes may have meant.
 func (s *scope) nameHint(root string) string {
+	switch strings.ToLower(root) {
+	case "any", "all", "everybody":
+		return " For everybody write any."
+	}
 	switch root {
 	case "deny", "reject", "allow", "check", "keep", "tcp", "udp", "sctp", "true", "false":
 		return fmt.Sprintf(" Write %q, in quotes.", root)

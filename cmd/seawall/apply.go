@@ -119,7 +119,11 @@ func (f *applyFlags) apply(c *cobra.Command, args []string) error {
 		if err != nil {
 			return err
 		}
-		return a.announce(report, nil)
+		if err := a.announce(report, nil); err != nil {
+			return err
+		}
+		fmt.Fprintln(a.w, "Dry run: nothing was changed.")
+		return nil
 	}
 	signals, stop := requests()
 	defer stop()
@@ -492,7 +496,7 @@ func (a *applying) bootFiles(opt compiler.Options) ([]emit.File, error) {
 	// Debian's netfilter-persistent has other names than RHEL's iptables-services.
 	names := map[string]string{"iptables": "iptables", "ip6tables": "ip6tables", "ipset": "ipset"}
 	if filepath.Base(filepath.Clean(a.persist)) == "iptables" {
-		names = map[string]string{"iptables": "rules.v4", "ip6tables": "rules.v6", "ipset": "ipsets"}
+		names = debianNames
 	}
 	if info, err := os.Stat(a.persist); err != nil || !info.IsDir() {
 		return nil, fmt.Errorf("--persist takes the folder of the boot files; %s is not a folder", a.persist)

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,6 +21,7 @@ type compileFlags struct {
 	format   string
 	layout   string
 	family   int
+	debian   bool // the base has netfilter-persistent's names
 	force    bool
 	only     packet.Family // the family of --base FILE; 0 for both
 	outDir   string
@@ -73,7 +75,7 @@ Comments name the policy that rules come from.
 	flags.BoolVar(&f.force, "force", false, "replace files that Seawall did not generate, and other people's rules in DOCKER-USER of a base")
 	flags.IntVar(&f.family, "family", 4, "the address family to write to standard output: 4 or 6")
 	flags.StringVar(&f.outDir, "out-dir", "", "write every file of the format to `DIR`")
-	flags.StringVar(&f.base, "base", "", "splice into this boot `FILE`, or into iptables and ip6tables in this folder")
+	flags.StringVar(&f.base, "base", "", "splice into this boot `FILE`, or into both boot files in this folder (iptables and ip6tables, or Debian's rules.v4 and rules.v6)")
 	flags.BoolVar(&f.check, "check", false, "write nothing; exit 2 when a file would change")
 	flags.StringVar(&f.comments, "comments", string(lower.Names), "names, lines or rules: what comments say about where rules come from")
 	choices(c, "comments", commentNames()...)
@@ -138,6 +140,9 @@ func (f *compileFlags) run(c *cobra.Command, args []string) error {
 	if err := f.readBase(&opt); err != nil {
 		return err
 	}
+	if opt.Format == emit.Shell || opt.Format == emit.Restore {
+		f.debian = false
+	}
 	loaded.Files = nil // the parsed bodies are many times as large as what is needed from here
 	out, err := compiler.Compile(c.Context(), loaded.Document, opt)
 	if err != nil {
@@ -146,6 +151,9 @@ func (f *compileFlags) run(c *cobra.Command, args []string) error {
 	for _, n := range out.Notes {
 		fmt.Fprintf(c.ErrOrStderr(), "Note: %s\n", n)
 	}
+	for i := range out.Files {
+		out.Files[i].Name = f.bootName(out.Files[i].Name)
+	}
 	if f.only != 0 {
 		f.leaveOut(c, out)
 	}
@@ -153,6 +161,30 @@ func (f *compileFlags) run(c *cobra.Command, args []string) error {
 		return f.print(c, out)
 	}
 	return f.write(c, out)
+}
+
+// debianNames are the names that Debian's netfilter-persistent has for boot files.
+var debianNames = map[string]string{"iptables": "rules.v4", "ip6tables": "rules.v6", "ipset": "ipsets"}
+
+// debianFolder reports whether boot files in a folder have Debian's names: they are there, or
+// none is there and it is /etc/iptables.
+func debianFolder(dir string) bool {
+	has := func(name string) bool {
+		_, err := os.Stat(filepath.Join(dir, name))
+		return err == nil
+	}
+	if has("iptables") || has("ip6tables") {
+		return false
+	}
+	return has("rules.v4") || has("rules.v6") || filepath.Base(filepath.Clean(dir)) == "iptables"
+}
+
+// bootName returns the name of a boot file for the system of the base.
+func (f *compileFlags) bootName(name string) string {
+	if debian, ok := debianNames[name]; ok && f.debian {
+		return debian
+	}
+	return name
 }
 
 // leaveOut removes the files of the family that the base does not have.
@@ -204,7 +236,7 @@ func (f *compileFlags) readBase(opt *compiler.Options) error {
 		if filepath.Base(f.base) == "ip6tables" || strings.HasSuffix(f.base, ".v6") {
 			family = packet.IPv6
 		}
-		f.only = family
+		f.only, f.debian = family, slices.Contains([]string{"rules.v4", "rules.v6"}, filepath.Base(f.base))
 		if family == packet.IPv6 {
 			opt.Base6 = append([]byte{}, text...)
 		} else {
@@ -212,8 +244,12 @@ func (f *compileFlags) readBase(opt *compiler.Options) error {
 		}
 		return nil
 	}
+	f.debian = debianFolder(f.base)
 	for i, base := range []*[]byte{&opt.Base4, &opt.Base6} {
-		path := filepath.Join(f.base, []string{"iptables", "ip6tables"}[i])
+		path := filepath.Join(f.base, f.bootName([]string{"iptables", "ip6tables"}[i]))
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			continue // there is nothing to splice into yet
+		}
 		if err := emit.CheckRegular(path); err != nil {
 			return fmt.Errorf("--base: %w", err)
 		}

@@ -81,12 +81,19 @@ func readChains(c *cobra.Command, r *rulesFlags, args []string) ([]importer.Chai
 			if len(chains) > 0 && chains[0].Family == f.Family() {
 				return nil, fmt.Errorf("%s is the second file for %v; name one file per family", f.Name, f.Family())
 			}
+			if f.Table == nil && len(args) > 1 {
+				fmt.Fprintf(c.ErrOrStderr(), "Note: %s has no filter table; %v is not imported.\n", f.Name, f.Family())
+				continue
+			}
 			if f.Table == nil {
 				return nil, fmt.Errorf("%s has no filter table, so no DOCKER-USER; iptables-save prints every table", f.Name)
 			}
 			chains = append(chains, importer.Chain{Family: f.Family(), Name: f.Name, Table: f.Table,
 				Nat: f.File.Table("nat"), Raw: f.File.Table("raw"), Source: f.File.Source})
 		}
+	}
+	if len(chains) == 0 {
+		return nil, fmt.Errorf("none of the files has a filter table, so there is no DOCKER-USER; use the output of iptables-save")
 	}
 	return chains, nil
 }

@@ -90,8 +90,9 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 
 func rootCommand() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "seawall",
-		Short: "Who may reach which published port of a Docker host",
+		Use:     "seawall",
+		Short:   "Who may reach which published port of a Docker host",
+		Version: versionText(),
 		Long: `Seawall compiles a policy, who may reach which published port of a Docker
 host, into persistent iptables files, and proves that the files implement
 the policy.

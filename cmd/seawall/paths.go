@@ -15,7 +15,7 @@ import (
 const (
 	takesRules   = "Name a file that iptables-save printed, or - for standard input"
 	takesSets    = "--ipset takes a file that ipset save printed"
-	takesBase    = "--base takes a boot file, or a folder that has both iptables and ip6tables"
+	takesBase    = "--base takes a boot file, or the folder of the boot files"
 	takesInspect = "--inspect takes a file that docker inspect printed, or - for standard input"
 	takesCompose = "--compose takes a compose file"
 	takesFmt     = "Each file has its old text or the new one"

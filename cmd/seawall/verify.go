@@ -156,7 +156,7 @@ func printDifferences(w io.Writer, path, name string, f *compiler.Rules, result 
 			fmt.Fprintf(w, "   it cannot be decided: %s\n", unsure(d.Way))
 		}
 		fmt.Fprintf(w, "   for example %s\n", d.Example)
-		fmt.Fprintf(w, "   $ seawall explain %s --rules %s %s\n", doctor.ShellWord(path), doctor.ShellWord(name), packetFlags(d.Example))
+		fmt.Fprintf(w, "   $ %sseawall explain %s --rules %s %s\n", saved(name, f.Family()), doctor.ShellWord(path), doctor.ShellWord(name), packetFlags(d.Example))
 	}
 }
 
@@ -205,6 +205,17 @@ func lastStep(way *iptables.Way) string {
 		return way.Ended
 	}
 	return fmt.Sprintf("line %d: %s", s.Rule.Line, s.Rule.String(s.Chain))
+}
+
+// saved is the command that prints the rules again which came over standard input.
+func saved(name string, f packet.Family) string {
+	switch {
+	case name != "-":
+		return ""
+	case f == packet.IPv6:
+		return "ip6tables-save | "
+	}
+	return "iptables-save | "
 }
 
 // setHint says how a match of an ipset can be decided after all.

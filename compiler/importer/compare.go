@@ -102,6 +102,9 @@ func (r *reading) add(list []different, result *Result, x different, part diagra
 		return append(list, x.judged(x.policy, x.file))
 	}
 	r.Within(r.after, part, func(b *diagram.Box, after uint32) {
+		if r.twoDestinations(b) {
+			return
+		}
 		policy, file := then(x.policy, packet.Verdict(after)), then(x.file, packet.Verdict(after))
 		if policy == file && policy.Known() {
 			result.Host = true

@@ -1,6 +1,7 @@
 package importer
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -40,6 +41,8 @@ type natTable struct {
 	known bool // the file has a nat table
 	exact bool // it rewrites with rules of Docker's form alone
 	ports []published
+	// routed are ports that are reached at the container's own address alone.
+	routed []published
 }
 
 // published is one rule that rewrites.
@@ -58,19 +61,29 @@ func natOf(c Chain) *natTable {
 		return n
 	}
 	read := 0
+	swarms := map[string]bool{} // ports, by whether Swarm's chain publishes them
+	twice := false
 	for _, p := range docker.Look(docker.Tables{Family: c.Family, Filter: c.Table, Nat: c.Nat, Raw: c.Raw}).Ports() {
 		protocol, ok := packet.ParseProtocol(p.Protocol)
+		if ok && p.Opened == docker.Routed && p.To.Port() != 0 {
+			n.routed = append(n.routed, published{protocol: protocol, bridge: p.Bridge, to: p.To})
+		}
 		if !ok || p.Port == 0 || p.Opened != docker.ByDNAT && p.Opened != docker.Swarm {
 			continue
 		}
 		read++
+		key := fmt.Sprint(p.Protocol, p.Port)
+		if known, there := swarms[key]; there && known != (p.Opened == docker.Swarm) {
+			twice = true // which of the two chains comes first is not looked at
+		}
+		swarms[key] = p.Opened == docker.Swarm
 		x := published{protocol: protocol, port: p.Port, address: p.Address, bridge: p.Bridge, to: p.To}
 		if p.Proxied {
 			x.notFrom = p.Bridge
 		}
 		n.ports = append(n.ports, x)
 	}
-	n.exact = read == rewriting(c.Nat)
+	n.exact = !twice && read == rewriting(c.Nat)
 	return n
 }
 
@@ -107,10 +120,13 @@ func rewriting(t *iptables.Table) int {
 	return n
 }
 
+// containers are all ports of containers that can be reached.
+func (n *natTable) containers() []published { return slices.Concat(n.ports, n.routed) }
+
 // bridges are the interfaces that the published ports name.
 func (n *natTable) bridges() []string {
 	var list []string
-	for _, p := range n.ports {
+	for _, p := range n.containers() {
 		list = append(list, p.bridge, p.notFrom)
 	}
 	return list
@@ -186,6 +202,16 @@ func (r *reading) possible(translations, dropped diagram.Ref, b diagram.Box, f f
 	}
 }
 
+// twoDestinations reports whether every packet of a box was never rewritten and yet has two
+// destinations, which a box that was cut further can come to.
+func (r *reading) twoDestinations(b *diagram.Box) bool {
+	if rest := trackedClass(false).Complement(r.Max(packet.Conntrack)); b[packet.Conntrack] == nil || len(b[packet.Conntrack].Intersect(rest)) > 0 {
+		return false
+	}
+	disjoint := func(s diagram.Set) bool { return s != nil && len(s) == 0 }
+	return disjoint(b[packet.OrigDest].Intersect(b[packet.Dest])) || len(portsAlike(*b)) == 0
+}
+
 // others calls f for packets that have no translation of their own here. Those that
 // conntrack does not know are the first of their way, and the raw table sees the
 // destination that they have.
@@ -193,6 +219,9 @@ func (r *reading) others(dropped diagram.Ref, b diagram.Box, f func(diagram.Box)
 	unknown := packet.ClassSet(func(c packet.Class) bool { return !c.Known() })
 	if x, ok := b.And(diagram.Box{packet.Conntrack: unknown.Complement(r.Max(packet.Conntrack))}); ok {
 		f(x)
+	}
+	if r.tracksAll() {
+		unknown = packet.ClassSet(func(c packet.Class) bool { return c.State == packet.Invalid })
 	}
 	x, ok := b.And(diagram.Box{packet.Conntrack: unknown})
 	if !ok {
@@ -247,4 +276,27 @@ func (r *reading) rawDrops() (diagram.Ref, error) {
 		items = append(items, diagram.Item{Box: &x, Target: diagram.Leaf(1)})
 	})
 	return r.Build(append(items, diagram.Item{Box: &diagram.Box{}, Target: diagram.Leaf(0)})), nil
+}
+
+// tracksAll reports whether conntrack sees every packet: no rule of the file's raw table
+// takes one out. IPv6 has packets that the kernel itself does not track.
+func (r *reading) tracksAll() bool {
+	if !r.nat.exact || r.chain.Family == packet.IPv6 {
+		return false
+	}
+	if r.chain.Raw == nil {
+		return false // the file may have been cut
+	}
+	for _, c := range r.chain.Raw.Chains {
+		for _, rule := range c.Rules {
+			switch rule.Target.Name {
+			case "DROP", "ACCEPT", "RETURN", "LOG", "NFLOG", "":
+			default:
+				if r.chain.Raw.Leads(rule) == nil {
+					return false
+				}
+			}
+		}
+	}
+	return true
 }

@@ -225,6 +225,13 @@ func (m *imported) forwards() []*forward {
 	var list []*forward
 	for _, r := range m.readings {
 		for i, from := range r.space.Atoms {
+			if i > 0 && r.everywhere(i) {
+				if slices.ContainsFunc(list, func(x *forward) bool { return x.from[0] == pattern(from) && x.to[0] == every }) {
+					continue
+				}
+				list = append(list, &forward{from: []string{pattern(from)}, to: []string{every}})
+				continue
+			}
 			for o, to := range r.space.Atoms {
 				if i == 0 || o == 0 || i == o || !r.answers(o, i) {
 					continue
@@ -234,6 +241,20 @@ func (m *imported) forwards() []*forward {
 		}
 	}
 	return list
+}
+
+// everywhere reports whether everything that comes in on an interface is accepted wherever
+// it goes, and its answers as well.
+func (r *reading) everywhere(in int) bool {
+	for o := range r.space.Atoms {
+		p := r.fresh(quietProtocol, in)
+		p.out = o
+		f := r.restrictOpen(r.sure[packet.Forward], p)
+		if !f.IsLeaf() || packet.Verdict(f.Bits()&verdictBits) != packet.Accept || !r.answers(o, in) {
+			return false
+		}
+	}
+	return true
 }
 
 // answers reports whether answers that come in on an interface and leave on another one

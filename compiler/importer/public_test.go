@@ -35,7 +35,7 @@ var public = map[string]importer.Scope{
 	"06-drop-no-interface":          importer.AllConnections,
 	"07-return-inside":              importer.AllPackets,
 	"08-tailscale":                  importer.AllPackets,
-	"09-out-docker0":                importer.PublishedPorts,
+	"09-out-docker0":                importer.AllConnections,
 	"10-out-bridges":                importer.AllConnections,
 	"11-invalid":                    importer.AllConnections,
 	"12-container-address":          importer.PublishedPorts,

@@ -126,13 +126,13 @@ type portFunction struct {
 // The packets go to a container that no rule names; where DNAT is known, those to a
 // published port go to its own. With direct, what is sent to a container's own address
 // counts as well.
-func (r *reading) portFunctions(protocol packet.Protocol, pattern string, direct bool) []portFunction {
-	in := r.atomOf(pattern)
+func (r *reading) portFunctions(c candidate, protocol packet.Protocol, pattern string) []portFunction {
+	in, direct := r.atomOf(pattern), c.direct
 	base := r.restrict(r.sure[packet.Forward], r.fresh(protocol, in))
 	functions := map[diagram.Value]diagram.Ref{}
 	var taken []diagram.Span
 	for _, p := range r.nat.ports {
-		if p.protocol != protocol || !r.translated(p, in) {
+		if p.protocol != protocol || !r.translated(p, in) || !r.decides(c, p) {
 			continue
 		}
 		at := diagram.Small(p.port)
@@ -156,6 +156,14 @@ func (r *reading) portFunctions(protocol packet.Protocol, pattern string, direct
 		list = append(list, portFunction{diagram.Set{x}, functions[x.Lo]})
 	}
 	return list
+}
+
+// decides reports whether a policy decides about the packets of a published port: what
+// leaves by none of the bridges passes it.
+func (r *reading) decides(c candidate, p published) bool {
+	return len(c.bridges) == 0 || p.bridge == "" || slices.ContainsFunc(c.bridges, func(name string) bool {
+		return r.space.Interfaces(name).Has(diagram.Small(r.space.AtomOf(p.bridge)))
+	})
 }
 
 // translated reports whether DNAT rewrites what comes in on an interface.
@@ -194,7 +202,7 @@ func (r *reading) published(protocol packet.Protocol, in, port int, base diagram
 // directItems are what is said of packets to containers' own addresses, at a port.
 func (r *reading) directItems(protocol packet.Protocol, in, port int) []diagram.Item {
 	var items []diagram.Item
-	for _, p := range r.nat.ports {
+	for _, p := range r.nat.containers() {
 		if p.protocol != protocol || int(p.to.Port()) != port {
 			continue
 		}
@@ -217,7 +225,7 @@ func (r *reading) directOnly(protocol packet.Protocol, in int, known map[diagram
 	if !direct {
 		return out
 	}
-	for _, p := range r.nat.ports {
+	for _, p := range r.nat.containers() {
 		at := diagram.Small(int(p.to.Port()))
 		if _, there := known[at]; p.protocol != protocol || there {
 			continue
@@ -244,7 +252,7 @@ func (m *imported) placesOf(c candidate, in int, pattern string, protocol packet
 	functions := make([][]portFunction, len(m.readings))
 	var starts []diagram.Value
 	for i, r := range m.readings {
-		functions[i] = r.portFunctions(protocol, pattern, c.direct)
+		functions[i] = r.portFunctions(c, protocol, pattern)
 		for _, x := range functions[i] {
 			for _, s := range x.ports {
 				starts = append(starts, s.Lo)

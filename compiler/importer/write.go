@@ -232,7 +232,7 @@ func (w *writer) forward(body *hclwrite.Body, x *forward) {
 				all = append(all, c.sources...)
 			}
 		}
-		if !everybody(all) && !(a.name == "destinations" && len(all) == 1 && strings.HasSuffix(all[0], "/0")) {
+		if len(all) > 0 && !everybody(all) && !(a.name == "destinations" && len(all) == 1 && strings.HasSuffix(all[0], "/0")) {
 			inner.SetAttributeValue(a.name, list(all))
 		}
 	}

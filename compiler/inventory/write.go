@@ -18,7 +18,7 @@ func Policy(ports []Port, external []string) []byte {
 	comment(f.Body(), "The published ports of this host, as open as they are today. Decide on each.")
 	host := f.Body().AppendNewBlock("host", nil).Body()
 	host.SetAttributeValue("external", strs(external))
-	comment(host, "Once every port is named below, \"deny\" closes everything else.")
+	comment(host, "Once every port is named below, \"deny\" closes all other forwarded traffic. A port that is not named stays open through docker-proxy.")
 	host.SetAttributeValue("unlisted", cty.StringVal("allow"))
 	names := map[string]bool{}
 	ports = everyAddress(ports)
