@@ -105,7 +105,7 @@ func TestPreCommitHook(t *testing.T) {
 	}
 	out := r.must("make build && git add . && git commit -m second")
 	if !strings.Contains(out, "+ 192.168.0.2 → policy admin: tcp port 8080") || !strings.Contains(out, "- 192.168.0.1 → policy admin: tcp port 8080") {
-		t.Errorf("the change of meaning is not said:\n%s", out)
+		t.Errorf("the change in meaning is not said:\n%s", out)
 	}
 	r.policy("192.168.0.300")
 	if out, ok := r.run("git commit -qam third"); ok || !strings.Contains(out, "policies/policy.hcl") {

@@ -67,7 +67,11 @@ func (b *body) boolean(name string, otherwise bool) bool {
 		return otherwise
 	}
 	if val.Type() != cty.Bool {
-		b.scope.add(mistake(at, "Neither true nor false", "%s must be true or false.", name))
+		hint := ""
+		if val.Type() == cty.String && (val.AsString() == "true" || val.AsString() == "false") {
+			hint = fmt.Sprintf(" Write %s, without quotes.", val.AsString())
+		}
+		b.scope.add(mistake(at, "Neither true nor false", "%s must be true or false.%s", name, hint))
 		return otherwise
 	}
 	return val.True()
@@ -243,7 +247,11 @@ func (b *body) ports(name string) []Ports {
 	var list []Ports
 	for _, item := range b.list(name) {
 		p, wrong := parsePorts(item.value)
-		if text := b.scope.loader.text(item.at); wrong == nil && exponent.MatchString(text) {
+		text := b.scope.loader.text(item.at)
+		if subtraction.MatchString(text) {
+			wrong = &problem{"Not a port", fmt.Sprintf("%s is a subtraction. Write the range in quotes: %q.", text, strings.ReplaceAll(text, " ", ""))}
+		}
+		if wrong == nil && exponent.MatchString(text) {
 			wrong = &problem{"Not a port", fmt.Sprintf("%s is not a port. %s Write %d.", text, portForms, p.First)}
 		}
 		if wrong != nil {
@@ -258,6 +266,9 @@ func (b *body) ports(name string) []Ports {
 
 // exponent is a number such as 8e1.
 var exponent = regexp.MustCompile(`^[0-9.]+[eE][+-]?[0-9]+$`)
+
+// subtraction is a range of ports without its quotes.
+var subtraction = regexp.MustCompile(`^[0-9]+ *- *[0-9]+$`)
 
 const portForms = "A port is written as Docker writes it: 443, \"53/udp\" or \"8000-8010/tcp\"."
 

@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"net/netip"
@@ -199,4 +200,82 @@ func (s *scope) nameHint(root string) string {
 // unknownName is the error for a name that does not exist.
 func (s *scope) unknownName(root string, at hcl.Range) *hcl.Diagnostic {
 	return mistake(at, "Unknown variable", "There is no variable named %q.%s", root, s.nameHint(root))
+}
+
+// unquoted is an address or a CIDR that is not in quotes.
+var unquoted = regexp.MustCompile(`(?:^|[\s=,\[])(\d+\.\d+\.\d+(?:\.\d+)?(?:/\d+)?|[0-9a-fA-F]*:[0-9a-fA-F]*:[0-9a-fA-F:]*(?:/\d+)?)`)
+
+// yaml is a line that begins a mapping or a list of YAML.
+var yaml = regexp.MustCompile(`(?m)^(?:---|[A-Za-z_][A-Za-z0-9_-]*:(?: .*)?|\s*- .*)$`)
+
+// syntaxHints adds the form that was meant to what the parser says of a line.
+func syntaxHints(diags hcl.Diagnostics, src []byte) hcl.Diagnostics {
+	if len(diags) > 0 && yaml.Match(firstLine(src)) {
+		d := *diags[0]
+		d.Summary, d.Detail = "Not HCL", "This looks like YAML. A policy is written in HCL: host { external = [\"eth0\"] … }."
+		return hcl.Diagnostics{&d}
+	}
+	for i, d := range diags {
+		if d.Subject == nil {
+			continue
+		}
+		m := unquoted.FindSubmatch(lineOf(src, d.Subject.Start.Byte))
+		if m == nil {
+			continue
+		}
+		hinted := *d
+		hinted.Detail += fmt.Sprintf(" Write addresses and CIDRs in quotes: %q.", m[1])
+		diags[i] = &hinted
+	}
+	return diags
+}
+
+// firstLine is the first line that is neither empty nor a comment.
+func firstLine(src []byte) []byte {
+	for line := range bytes.Lines(src) {
+		if trimmed := bytes.TrimSpace(line); len(trimmed) > 0 && trimmed[0] != '#' && !bytes.HasPrefix(trimmed, []byte("//")) {
+			return bytes.TrimRight(line, "\r\n")
+		}
+	}
+	return nil
+}
+
+// lineOf is the line that a byte is in.
+func lineOf(src []byte, at int) []byte {
+	at = min(max(at, 0), len(src))
+	start := bytes.LastIndexByte(src[:at], '\n') + 1
+	end := bytes.IndexByte(src[start:], '\n')
+	if end < 0 {
+		return src[start:]
+	}
+	return src[start : start+end]
+}
+
+// whatToWrite is what to write for an attribute that is required.
+var whatToWrite = map[string]string{
+	"external": `Write external = ["eth0"]: the interfaces on which traffic from outside arrives.`,
+	"unlisted": `Write unlisted = "deny", "reject" or "allow": the verdict on traffic from outside that no policy names.`,
+	"ports":    `Write ports = [443]: the published ports that the policy is about.`,
+	"from":     `Write from = "lan0": the interface on which the traffic arrives.`,
+	"to":       `Write to: where the traffic goes.`,
+}
+
+var (
+	isRequired = regexp.MustCompile(`^The argument "(\w+)" is required`)
+	needsLabel = regexp.MustCompile(`^All (\w+) blocks must have 1 labels`)
+)
+
+// contentHints says what to write for a part of a block that is missing.
+func contentHints(diags hcl.Diagnostics) hcl.Diagnostics {
+	for i, d := range diags {
+		hinted := *d
+		if m := isRequired.FindStringSubmatch(d.Detail); m != nil && whatToWrite[m[1]] != "" {
+			hinted.Detail = fmt.Sprintf("The argument %q is required. %s", m[1], whatToWrite[m[1]])
+		}
+		if m := needsLabel.FindStringSubmatch(d.Detail); m != nil {
+			hinted.Detail = fmt.Sprintf("A %s needs a name: %s \"web\" {", m[1], m[1])
+		}
+		diags[i] = &hinted
+	}
+	return diags
 }

@@ -70,7 +70,7 @@ func (l *loader) load(diags hcl.Diagnostics) (*Loaded, hcl.Diagnostics) {
 	if !diags.HasErrors() {
 		loaded.Document = doc
 	}
-	return loaded, inOrder(diags)
+	return loaded, inOrder(contentHints(diags))
 }
 
 // loader holds what one Load has read so far.
@@ -176,7 +176,7 @@ func (l *loader) read(path string) hcl.Diagnostics {
 	}
 	if len(names) == 0 {
 		return hcl.Diagnostics{failure("No policy here",
-			fmt.Sprintf("The folder %s has no policy file (*.hcl or *.hcl.json).", shown(path)))}
+			fmt.Sprintf("The folder %s has no policy file (*.hcl or *.hcl.json). seawall init writes a first one.", shown(path)))}
 	}
 	if len(names) > maxFiles {
 		return hcl.Diagnostics{failure("Too many policy files", fmt.Sprintf("The folder %s has %d policy files; at most %d are read.", shown(path), len(names), maxFiles))}
@@ -214,7 +214,8 @@ func (l *loader) parseFile(name string, src []byte) (*hcl.File, hcl.Diagnostics)
 	if json {
 		return l.parser.ParseJSON(src, name)
 	}
-	return l.parser.ParseHCL(src, name)
+	f, diags := l.parser.ParseHCL(src, name)
+	return f, syntaxHints(diags, src)
 }
 
 // reason returns an error of the operating system without the path and the name of

@@ -137,7 +137,7 @@ func (f *compileFlags) run(c *cobra.Command, args []string) error {
 		return err
 	}
 	opt := compiler.Options{Format: emit.ByName(f.format), Layout: lower.Layout(f.layout), Comments: lower.Comments(f.comments), Source: sourceName(loaded), Force: f.force}
-	if err := f.readBase(&opt); err != nil {
+	if err := f.readBase(c, &opt); err != nil {
 		return err
 	}
 	if opt.Format == emit.Shell || opt.Format == emit.Restore {
@@ -219,7 +219,7 @@ func (f *compileFlags) notOurs(err error) error {
 }
 
 // readBase reads the boot files to splice into.
-func (f *compileFlags) readBase(opt *compiler.Options) error {
+func (f *compileFlags) readBase(c *cobra.Command, opt *compiler.Options) error {
 	if f.base == "" {
 		return nil
 	}
@@ -248,7 +248,8 @@ func (f *compileFlags) readBase(opt *compiler.Options) error {
 	for i, base := range []*[]byte{&opt.Base4, &opt.Base6} {
 		path := filepath.Join(f.base, f.bootName([]string{"iptables", "ip6tables"}[i]))
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			continue // there is nothing to splice into yet
+			fmt.Fprintf(c.ErrOrStderr(), "Note: %s does not exist, so a whole file is written in its place.\n", path)
+			continue
 		}
 		if err := emit.CheckRegular(path); err != nil {
 			return fmt.Errorf("--base: %w", err)

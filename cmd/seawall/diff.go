@@ -42,7 +42,7 @@ rules file (iptables-save, seawall.sh, ...), or a folder of compiled files. With
 --git, OLD is the same PATH at that revision, also where it had another name; what
 is new, or is gone, is compared with no rules.
 
-What has one cause is one numbered change, the worst first: the same sources that
+Each numbered change has one cause, and the worst comes first: the same sources that
 gain or lose several ports, or others that gain or lose the same. In JSON, "items"
 are these, each with its sources in full as networks and their exceptions, and with
 the places of its parts in "changes", which are a policy and a family each.
@@ -298,7 +298,7 @@ func (f *diffFlags) print(c *cobra.Command, r *diff.Report) error {
 	return nil
 }
 
-// itemNumber is what stands before the sign of a change of meaning.
+// itemNumber is what stands before the sign of a change in meaning.
 var itemNumber = regexp.MustCompile(`^\d+\. `)
 
 // paintDiff writes a text with added and removed lines in colour.

@@ -23,7 +23,7 @@ func explainCommand() *cobra.Command {
 	file, asJSON := "", false
 	c := &cobra.Command{
 		Use:   "explain [PATH] --from ADDRESS --to [ADDRESS:]PORT[/PROTOCOL]",
-		Short: "Show the way of one packet through a policy and its rules",
+		Short: "Trace one packet through a policy and its rules",
 		Long: `Show the way of one packet: each step of the policy, the line that decides, and the
 rules that implement it. With --rules, also the way through the chains of that
 file.

@@ -40,7 +40,7 @@ and the command that shows its way through both. Exit 0 when they mean the same,
 		Args: onePath,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(files) == 0 {
-				return fmt.Errorf("which rules? Name a file with --rules, or - for standard input")
+				return fmt.Errorf("name the rules with --rules FILE, or - for standard input")
 			}
 			if err := textOrSARIF(format); err != nil {
 				return err
@@ -178,7 +178,7 @@ func what(d *prove.Difference) string {
 	}
 	switch {
 	case d.File == packet.Accept:
-		return "Accepted past Docker's own rules, to which the policy leaves it"
+		return "Accepted, bypassing Docker's own rules, which the policy leaves in charge"
 	case d.File == packet.Pass:
 		return "Left to Docker's own rules, but the policy accepts it"
 	}

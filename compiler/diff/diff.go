@@ -77,7 +77,7 @@ func (r *Report) Count(e prove.Effect) int {
 	return n
 }
 
-// Meaning finds the change of meaning. Its error is for a table that iptables
+// Meaning finds the change in meaning. Its error is for a table that iptables
 // itself would refuse, a *prove.HardError, or the context's.
 func Meaning(ctx context.Context, sides Sides, limits prove.Limits) (*Report, error) {
 	r := &Report{}

@@ -40,7 +40,7 @@ func ExampleMeaning() {
 	}
 	fmt.Print(report.Text())
 	// Output:
-	// 2 changes of meaning: 1 opened, 1 closed.
+	// 2 changes in meaning: 1 opened, 1 closed.
 	//
 	// 1. + 198.51.100.7 → policy admin: tcp port 8080
 	// 2. - 192.0.2.128/25 → policy admin: tcp port 8080

@@ -116,7 +116,7 @@ func (e *entry) In() string { return e.sources() }
 // Title is the policy of a target.
 func (t Target) Title() string {
 	if t.All {
-		return "everything that no policy names"
+		return "all forwarded traffic that no policy names"
 	}
 	return t.title()
 }

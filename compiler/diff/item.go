@@ -160,7 +160,7 @@ func (x *Item) lines() []string {
 
 func (t Target) String() string {
 	if t.All {
-		return "everything that no policy names"
+		return "all forwarded traffic that no policy names"
 	}
 	var list []string
 	for _, w := range t.What {

@@ -34,7 +34,7 @@ func (f TestFailure) String() string {
 	if c.Who.Everybody() { // which does not show the family
 		c.Notes = append([]string{f.Family.String()}, c.Notes...)
 	}
-	return fmt.Sprintf("%s is wanted, and the policy says %s: %s", f.Wanted, f.Verdict, c)
+	return fmt.Sprintf("expected %s, but the policy says %s: %s", f.Wanted, f.Verdict, c)
 }
 
 // Tests proves the test blocks of a policy: each for every address of its

@@ -81,7 +81,7 @@ func (d *describer) both(parts []part) []Clause {
 				continue
 			}
 			if hook == packet.Input {
-				c.Notes = append(c.Notes, "to the host itself, as docker-proxy gets its traffic")
+				c.Notes = append(c.Notes, "to the host itself, for docker-proxy")
 			}
 			list = append(list, c)
 		}
@@ -170,7 +170,7 @@ func (d *describer) unnamed(boxes []diagram.Box) (Clause, bool) {
 	if all := d.Fix(d.Build([]diagram.Item{outside, nowhere}), packet.Conntrack, fresh); these != all {
 		return Clause{}, false
 	}
-	return Clause{Who: phraseOf(d.space, boxes[0][packet.Source]), Ports: "everything that no policy names", unnamed: true}, true
+	return Clause{Who: phraseOf(d.space, boxes[0][packet.Source]), Ports: "all forwarded traffic that no policy names", unnamed: true}, true
 }
 
 // clause describes one box.

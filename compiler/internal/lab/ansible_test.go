@@ -165,7 +165,7 @@ func TestAnsibleRole(t *testing.T) {
 				t.Errorf("a change of db1 alone: %v\n%s", got, out)
 			}
 			if !strings.Contains(out, "+ 10.9.0.0/16 → policy ") || !strings.Contains(out, "- 10.8.0.0/16 → policy ") {
-				t.Errorf("the change of meaning is not shown:\n%s", out)
+				t.Errorf("the change in meaning is not shown:\n%s", out)
 			}
 			f.means("after a change", true)
 
