@@ -82,7 +82,7 @@ func (r *Report) Summary() string {
 		}
 	}
 	n := r.Count(prove.Opened) + r.Count(prove.Closed) + r.Count(prove.Other)
-	return fmt.Sprintf("%s of meaning: %s.", plural(n, "change", "changes"), strings.Join(parts, ", "))
+	return fmt.Sprintf("%s in meaning: %s.", plural(n, "change", "changes"), strings.Join(parts, ", "))
 }
 
 func (r *Report) textChanged() bool {

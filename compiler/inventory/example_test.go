@@ -23,7 +23,7 @@ func ExamplePolicy() {
 	// # The published ports of this host, as open as they are today. Decide on each.
 	// host {
 	//   external = ["eth0"]
-	//   # Once every port is named below, "deny" closes everything else.
+	//   # Once every port is named below, "deny" closes all other forwarded traffic. A port that is not named stays open through docker-proxy.
 	//   unlisted = "allow"
 	// }
 	//

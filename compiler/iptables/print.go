@@ -172,7 +172,7 @@ func printInterface(b *bytes.Buffer, option string, i Interface) {
 		return
 	}
 	printNot(b, i.Not)
-	fmt.Fprintf(b, " %s %s", option, i.Name)
+	fmt.Fprintf(b, " %s %s", option, quoteWord(i.Name))
 }
 
 // printBody returns the part of a rule that follows its source.

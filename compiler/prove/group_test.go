@@ -134,8 +134,8 @@ policy "b" {
 	want := []string{
 		"everybody except 10.0.0.0/8 → tcp ports 80, 443 and 8000-8010",
 		"everybody except 10.8.0.0/16 → tcp port 5432",
-		"everybody → every port (packets that conntrack does not know)",
 		"everybody → all forwarded traffic that no policy names",
+		"everybody → every port (packets that conntrack does not know)",
 	}
 	if !slices.Equal(lines, want) {
 		t.Errorf("got %q, want %q", lines, want)

@@ -141,7 +141,7 @@ func TestAnsibleRole(t *testing.T) {
 			}
 
 			out, ok := f.play("--check", "--diff")
-			if !ok || !strings.Contains(out, "-A FORWARD -j DOCKER-USER") || !strings.Contains(out, " of meaning: ") {
+			if !ok || !strings.Contains(out, "-A FORWARD -j DOCKER-USER") || !strings.Contains(out, " in meaning: ") {
 				t.Fatalf("check mode:\n%s", out)
 			}
 			f.means("after check mode", false)
