@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/seawall/seawall/compiler/internal/fuzzing"
+	"github.com/seawall/seawall/schema"
 )
 
 // Whatever docker inspect may print is either rejected or has ports that there can be.
@@ -22,6 +23,7 @@ func FuzzFromInspect(f *testing.F) {
 		ports, err := FromInspect(src)
 		if err == nil {
 			checkPorts(t, ports)
+			checkPolicy(t, ports)
 		}
 	})
 }
@@ -40,6 +42,7 @@ func FuzzFromCompose(f *testing.F) {
 		ports, err := FromCompose(ctx, path)
 		if err == nil {
 			checkPorts(t, ports)
+			checkPolicy(t, ports)
 		}
 	})
 }
@@ -51,4 +54,15 @@ func checkPorts(t *testing.T, ports []Port) {
 			t.Fatalf("the port %+v", p)
 		}
 	}
+}
+
+// checkPolicy fails the test if the policy for the ports does not load.
+func checkPolicy(t *testing.T, ports []Port) {
+	t.Helper()
+	text := Policy(ports, []string{"eth0"})
+	loaded, diags := schema.Parse("policy.hcl", text, schema.Options{})
+	if diags.HasErrors() {
+		t.Fatalf("%v\n%s", diags, text)
+	}
+	Check(ports, loaded.Document, "eth0")
 }

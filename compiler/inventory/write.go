@@ -21,7 +21,7 @@ func Policy(ports []Port, external []string) []byte {
 	comment(host, "Once every port is named below, \"deny\" closes all other forwarded traffic. A port that is not named stays open through docker-proxy.")
 	host.SetAttributeValue("unlisted", cty.StringVal("allow"))
 	names := map[string]bool{}
-	ports = everyAddress(ports)
+	ports, shared := claim(everyAddress(ports))
 	var inside []Port
 	for i := 0; i < len(ports); {
 		group := []Port{ports[i]}
@@ -42,7 +42,46 @@ func Policy(ports []Port, external []string) []byte {
 			comment(f.Body(), fmt.Sprintf("  %s: %s on %s", oneLine(p.Container), p.Name(), p.Address))
 		}
 	}
+	if len(shared) > 0 {
+		f.Body().AppendNewline()
+		comment(f.Body(), "Also published by a container above, whose policy decides:")
+		for _, p := range shared {
+			comment(f.Body(), fmt.Sprintf("  %s: %s", oneLine(p.Container), p.Name()))
+		}
+	}
 	return hclwrite.Format(f.Bytes())
+}
+
+// claim separates the ports that an earlier container publishes as well: several containers may
+// be created with one port although only one of them can run, and two policies must not claim it.
+func claim(ports []Port) (own, shared []Port) {
+	for _, p := range ports {
+		rest := []Port{p}
+		for _, o := range own {
+			if o.Protocol != p.Protocol || o.Address != p.Address {
+				continue
+			}
+			var left []Port
+			for _, r := range rest {
+				before, both, after := r, r, r
+				before.Last, after.First = min(r.Last, o.First-1), max(r.First, o.Last+1)
+				both.First, both.Last = max(r.First, o.First), min(r.Last, o.Last)
+				if both.First > both.Last {
+					left = append(left, r)
+					continue
+				}
+				shared = append(shared, both)
+				for _, x := range []Port{before, after} {
+					if x.First <= x.Last {
+						left = append(left, x)
+					}
+				}
+			}
+			rest = left
+		}
+		own = append(own, rest...)
+	}
+	return own, join(shared)
 }
 
 // everyAddress replaces "every address of a family" with "every address": a first policy covers
