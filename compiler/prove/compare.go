@@ -67,6 +67,9 @@ func Compare(ctx context.Context, doc *schema.Document, t *iptables.Table, famil
 
 // Compare is the function Compare for a policy whose lists were read before.
 func (p *Policy) Compare(ctx context.Context, t *iptables.Table, family packet.Family, limits Limits) (*Result, error) {
+	if t == nil {
+		t = &iptables.Table{Name: "filter"}
+	}
 	q := newQuestion(ctx, limits, family, append(meaning.Patterns(p.doc), t.Patterns()...))
 	found := &differing{question: q, policy: p, table: t}
 	err := q.Try(func() error {
