@@ -79,6 +79,35 @@ func FuzzVariables(f *testing.F) {
 	})
 }
 
+// FuzzFormat: what is formatted stays as it is, and has the same meaning.
+func FuzzFormat(f *testing.F) {
+	files, _ := filepath.Glob("../examples/*/*.hcl")
+	for _, name := range files {
+		if src, err := os.ReadFile(name); err == nil {
+			f.Add(src, false)
+		}
+	}
+	f.Add([]byte(`{"host": {"external": ["eth0"]}}`), true)
+	f.Fuzz(func(t *testing.T, src []byte, json bool) {
+		bound(t, len(src))
+		name := "x.hcl"
+		if json {
+			name = "x.hcl.json"
+		}
+		once, diags := Format(name, src)
+		if diags.HasErrors() {
+			return
+		}
+		twice, diags := Format(name, once)
+		if diags.HasErrors() {
+			t.Fatalf("%q is formatted to %q, which has a mistake: %v", src, once, diags)
+		}
+		if !bytes.Equal(once, twice) {
+			t.Fatalf("formatted twice:\n%q\nonce:\n%q\ninput %q", twice, once, src)
+		}
+	})
+}
+
 // bound skips an input that is too large, and fails the test if one takes over 5 seconds, or
 // over 512 MiB in all.
 func bound(t *testing.T, size int) {
