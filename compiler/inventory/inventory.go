@@ -79,7 +79,8 @@ type binding struct{ HostIp, HostPort string }
 // routed returns the ports of a binding without a host port: those of a running container on a
 // routed network. A stopped container gets its port when it starts.
 func (c container) routed(target string, b binding) []Port {
-	number, protocol, _ := strings.Cut(target, "/")
+	number, _, _ := strings.Cut(target, "/")
+	protocol := protocolOf(target)
 	first, last, ok := portRange(number)
 	if !ok || !c.State.Running || c.NetworkSettings == nil {
 		return nil
@@ -126,7 +127,10 @@ func FromInspect(src []byte) ([]Port, error) {
 			return nil, errors.New("this is a JSON list, but not of containers; use the output of docker inspect $(docker ps -q)")
 		}
 		for target, bindings := range c.published() {
-			_, protocol, _ := strings.Cut(target, "/")
+			protocol := protocolOf(target)
+			if !slices.Contains([]string{"tcp", "udp", "sctp"}, protocol) {
+				return nil, fmt.Errorf("the container %q publishes %q, whose protocol is not tcp, udp or sctp", strings.TrimPrefix(c.Name, "/"), target)
+			}
 			for _, b := range bindings {
 				first, last, ok := portRange(b.HostPort)
 				if !ok {
@@ -138,6 +142,15 @@ func FromInspect(src []byte) ([]Port, error) {
 		}
 	}
 	return tidy(list), nil
+}
+
+// protocolOf is the protocol of a container's port, such as 80/udp; TCP if it names none, as in
+// Docker.
+func protocolOf(target string) string {
+	if _, protocol, named := strings.Cut(target, "/"); named {
+		return protocol
+	}
+	return "tcp"
 }
 
 // hostAddress parses a host address; the zero Addr, for every address, if there is none.

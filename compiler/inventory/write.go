@@ -139,6 +139,9 @@ func unique(name string, names map[string]bool) string {
 		}
 		return '-'
 	}, name)
+	if clean == "" {
+		clean = "container"
+	}
 	for base, n := clean, 2; names[clean]; n++ {
 		clean = fmt.Sprintf("%s-%d", base, n)
 	}
