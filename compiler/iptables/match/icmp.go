@@ -115,6 +115,9 @@ func validICMP(f packet.Family, values []string) bool {
 
 // icmp: type 255 matches every type in IPv4, and only type 255 in IPv6.
 func icmp(r *Reader, u *Use) Cases {
+	if len(u.Options) == 0 { // an earlier match of the rule is not known, so its options are not read
+		return Unsure(u.String())
+	}
 	g := u.Options[0]
 	t, _ := icmpTypeOf(r.Family, g.Values[0])
 	s := diagram.None

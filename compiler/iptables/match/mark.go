@@ -14,6 +14,9 @@ func init() {
 }
 
 func mark(r *Reader, u *Use) Cases {
+	if len(u.Options) == 0 { // a later match of the rule is not known, so its options are not read
+		return Unsure(u.String())
+	}
 	g := u.Options[0]
 	value, mask, ok := markMask(g.Values[0])
 	if by := r.Changed(MarkThing); by != "" || !ok {
