@@ -140,9 +140,6 @@ func (f *compileFlags) run(c *cobra.Command, args []string) error {
 	if err := f.readBase(c, &opt); err != nil {
 		return err
 	}
-	if opt.Format == emit.Shell || opt.Format == emit.Restore {
-		f.debian = false
-	}
 	loaded.Files = nil // the parsed bodies are many times as large as what is needed from here
 	out, err := compiler.Compile(c.Context(), loaded.Document, opt)
 	if err != nil {

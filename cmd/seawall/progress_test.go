@@ -40,6 +40,9 @@ func TestProgressOnATerminal(t *testing.T) {
 			}
 			c.Stdin = in
 			controller, terminal, err := pty.Open()
+			if err != nil && os.Getenv("CI") != "" {
+				t.Fatal("this test needs a pseudo-terminal, and CI must have it: ", err)
+			}
 			if err != nil {
 				t.Skip("no pseudo-terminal: ", err)
 			}

@@ -144,10 +144,8 @@ func Import(ctx context.Context, chains []Chain, external []string, limits prove
 		}
 		for _, c := range list {
 			got, err := m.attempt(c)
-			if invalid, ok := errors.AsType[*invalidPolicy](err); ok && result == nil {
+			if invalid, ok := errors.AsType[*invalidPolicy](err); ok {
 				unwritten = invalid // another candidate may be valid
-			}
-			if _, ok := errors.AsType[*invalidPolicy](err); ok {
 				continue
 			}
 			if err != nil {
