@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/seawall/seawall/compiler"
+	"github.com/seawall/seawall/compiler/dialect"
 	"github.com/seawall/seawall/compiler/emit"
 	"github.com/seawall/seawall/compiler/ipset"
 	"github.com/seawall/seawall/compiler/iptables"
@@ -247,7 +248,7 @@ guard {
 						if got := meaning.Explain(loaded.Document, p).Verdict.String(); got != want {
 							t.Errorf("%s: the policy says %s", line, got)
 						}
-						if got := iptables.Trace(table, p).Verdict.String(); got != want {
+						if got := dialect.Trace(table, p).Verdict.String(); got != want {
 							t.Errorf("%s: the rules of %v, %s, say %s", line, family, layout, got)
 						}
 					}

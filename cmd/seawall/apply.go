@@ -252,7 +252,7 @@ func against(ctx context.Context, now *host.Host, doc *schema.Document) (*diff.R
 		if err != nil {
 			return nil, err
 		}
-		sides[family] = [2]prove.Side{{Table: t}, {Policy: doc}}
+		sides[family] = [2]prove.Side{{Rules: t}, {Policy: doc}}
 	}
 	return diff.Meaning(ctx, sides, prove.Limits{})
 }

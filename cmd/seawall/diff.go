@@ -246,7 +246,7 @@ func (f *diffFlags) rulesSide(texts []sideText) (*diffSide, error) {
 			return nil, err
 		}
 		for _, r := range list {
-			side.families[r.Family()] = prove.Side{Table: r.Table}
+			side.families[r.Family()] = prove.Side{Rules: r.Table}
 		}
 	}
 	return side, nil

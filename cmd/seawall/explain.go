@@ -8,8 +8,8 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/seawall/seawall/compiler"
+	"github.com/seawall/seawall/compiler/dialect"
 	"github.com/seawall/seawall/compiler/emit"
-	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/meaning"
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
@@ -67,8 +67,8 @@ The packet is a new connection to a published port unless flags say otherwise.`,
 type explanation struct {
 	packet  packet.Packet
 	policy  *meaning.Way
-	emitted *iptables.Way
-	file    *iptables.Way // nil without --rules
+	emitted *dialect.Way
+	file    *dialect.Way // nil without --rules
 	name    string
 }
 
@@ -85,7 +85,7 @@ func explain(c *cobra.Command, loaded *schema.Loaded, p packet.Packet, file stri
 	if err != nil {
 		return nil, err
 	}
-	e := &explanation{packet: p, policy: meaning.Explain(loaded.Document, p), emitted: iptables.Trace(emitted[0].Table, p), name: file}
+	e := &explanation{packet: p, policy: meaning.Explain(loaded.Document, p), emitted: dialect.Trace(emitted[0].Table, p), name: file}
 	if file == "" {
 		return e, nil
 	}
@@ -94,7 +94,7 @@ func explain(c *cobra.Command, loaded *schema.Loaded, p packet.Packet, file stri
 	if err != nil {
 		return nil, err
 	}
-	e.file = iptables.Trace(list[0].Table, p)
+	e.file = dialect.Trace(list[0].Table, p)
 	if e.file.Unsure() != nil {
 		e.file.Verdict, err = prove.At(c.Context(), list[0].Table, p, prove.Limits{})
 	}
@@ -133,9 +133,9 @@ func (e *explanation) text(w io.Writer, files map[string]*hcl.File) error {
 	return err
 }
 
-func writeWay(b *strings.Builder, way *iptables.Way) {
+func writeWay(b *strings.Builder, way *dialect.Way) {
 	for _, s := range way.Steps {
-		fmt.Fprintf(b, "  line %d: %s\n", int(s.Rule.Line), s.Rule.String(s.Chain))
+		fmt.Fprintf(b, "  line %d: %s\n", s.Line, s.Rule)
 		if s.Unsure != "" {
 			fmt.Fprintf(b, "          \"%s\" cannot be evaluated; what follows is for when it does not match\n", s.Unsure)
 		}
@@ -203,10 +203,10 @@ func (e *explanation) json(w io.Writer) error {
 	return enc.Encode(out)
 }
 
-func asJSON(way *iptables.Way) wayJSON {
+func asJSON(way *dialect.Way) wayJSON {
 	out := wayJSON{Verdict: way.Verdict.String(), Ended: way.Ended, Rules: []ruleJSON{}}
 	for _, s := range way.Steps {
-		out.Rules = append(out.Rules, ruleJSON{int(s.Rule.Line), s.Rule.String(s.Chain), s.Unsure})
+		out.Rules = append(out.Rules, ruleJSON{s.Line, s.Rule, s.Unsure})
 	}
 	return out
 }

@@ -144,7 +144,7 @@ func noRules() *diffSide {
 	for _, family := range packet.Families {
 		// A table without rules always loads.
 		file, _ := iptables.Parse([]byte("*filter\n:INPUT ACCEPT\n:FORWARD ACCEPT\nCOMMIT\n"), iptables.Options{Family: family})
-		side.families[family] = prove.Side{Table: file.Table("filter")}
+		side.families[family] = prove.Side{Rules: file.Table("filter")}
 	}
 	return side
 }

@@ -8,7 +8,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/seawall/seawall/compiler"
-	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/dialect"
 	"github.com/seawall/seawall/compiler/lint"
 	"github.com/seawall/seawall/compiler/meaning"
 	"github.com/seawall/seawall/compiler/prove"
@@ -170,7 +170,7 @@ func ofVerified(loaded *schema.Loaded, f *compiler.Rules, result *prove.Result, 
 				Message: fmt.Sprintf("%s has %s.", f.Name, count(len(result.Differences)-i, "more difference", "more differences"))})
 			break
 		}
-		policy, file := meaning.Explain(loaded.Document, d.Example), iptables.Trace(f.Table, d.Example)
+		policy, file := meaning.Explain(loaded.Document, d.Example), dialect.Trace(f.Table, d.Example)
 		r := sarif.Result{Rule: ruleDiffers, Level: sarif.Error,
 			Message: fmt.Sprintf("%s: the policy says %s (%s), %s says %s (%s). For example %s.", d, d.Policy, policy.Rule, f.Name, d.File, lastStep(file), d.Example),
 			At:      placeOf(loaded.Files, policy.At.Filename, policy.At.Start.Line, policy.At.Start.Column)}
@@ -178,7 +178,7 @@ func ofVerified(loaded *schema.Loaded, f *compiler.Rules, result *prove.Result, 
 			r.Rule = ruleUndecided
 		}
 		if n := len(file.Steps); n > 0 {
-			r.Related = []sarif.Place{{File: f.Name, Line: int(file.Steps[n-1].Rule.Line), Message: "the rule that decides"}}
+			r.Related = []sarif.Place{{File: f.Name, Line: file.Steps[n-1].Line, Message: "the rule that decides"}}
 		}
 		results = append(results, r)
 	}

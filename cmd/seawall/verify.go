@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"github.com/seawall/seawall/compiler"
+	"github.com/seawall/seawall/compiler/dialect"
 	"github.com/seawall/seawall/compiler/doctor"
-	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
 	"github.com/seawall/seawall/schema"
@@ -199,12 +199,12 @@ func printLine(w io.Writer, l *prove.Line) {
 }
 
 // lastStep names the rule that decided a packet's way, or what ended it.
-func lastStep(way *iptables.Way) string {
+func lastStep(way *dialect.Way) string {
 	s := way.Decider()
 	if s == nil {
 		return way.Ended
 	}
-	return fmt.Sprintf("line %d: %s", s.Rule.Line, s.Rule.String(s.Chain))
+	return fmt.Sprintf("line %d: %s", s.Line, s.Rule)
 }
 
 // saved is the command that prints the rules again which came over standard input.
@@ -227,10 +227,10 @@ func setHint(match string) string {
 }
 
 // unsure names the rule that cannot be evaluated, and the words of it.
-func unsure(way *iptables.Way) string {
+func unsure(way *dialect.Way) string {
 	s := way.Unsure()
 	if s == nil {
 		return "a rule has words that cannot be evaluated"
 	}
-	return fmt.Sprintf("line %d has \"%s\", which cannot be evaluated: %s%s", s.Rule.Line, s.Unsure, s.Rule.String(s.Chain), setHint(s.Unsure))
+	return fmt.Sprintf("line %d has \"%s\", which cannot be evaluated: %s%s", s.Line, s.Unsure, s.Rule, setHint(s.Unsure))
 }

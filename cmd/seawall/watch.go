@@ -11,8 +11,8 @@ import (
 	"unicode"
 
 	"github.com/moby/moby/client"
+	"github.com/seawall/seawall/compiler/dialect"
 	"github.com/seawall/seawall/compiler/host"
-	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/schema"
 	"github.com/spf13/cobra"
 )
@@ -180,7 +180,7 @@ func look(ctx context.Context, now *host.Host, doc *schema.Document) ([]host.Dri
 		drift = append(drift, host.Drift{
 			Family: d.Family,
 			What:   fmt.Sprintf("%s: the policy says %s, the kernel says %s", d, d.Policy, d.File),
-			Where:  lastStep(iptables.Trace(d.table, d.Example)),
+			Where:  lastStep(dialect.Trace(d.table, d.Example)),
 		})
 	}
 	return drift, err

@@ -93,7 +93,7 @@ func (d *doctor) allowance(t, end docker.Tables, s standing) (now, then *iptable
 	if after == nil {
 		return now, then // conntrack cannot match it; it is considered when a rule denies
 	}
-	changes, err := prove.Changes(d.ctx, prove.Side{Table: then}, prove.Side{Table: after}, t.Family, d.limits)
+	changes, err := prove.Changes(d.ctx, prove.Side{Rules: then}, prove.Side{Rules: after}, t.Family, d.limits)
 	lets := slices.ContainsFunc(changes, func(c *prove.Change) bool { return opens(c) || !c.New.Known() })
 	if err == nil && !lets {
 		return now, then // it would let nobody in, whatever else is fixed
@@ -135,7 +135,7 @@ func returning(rules [][]string) [][]string {
 
 // same reports whether two filter tables let in the same packets.
 func (d *doctor) same(a, b *iptables.Table, f packet.Family) bool {
-	changes, err := prove.Changes(d.ctx, prove.Side{Table: a}, prove.Side{Table: b}, f, d.limits)
+	changes, err := prove.Changes(d.ctx, prove.Side{Rules: a}, prove.Side{Rules: b}, f, d.limits)
 	return err == nil && !slices.ContainsFunc(changes, func(c *prove.Change) bool {
 		return c.Old.IsOpen() != c.New.IsOpen() || !c.Old.Known() || !c.New.Known()
 	})
@@ -186,7 +186,7 @@ func (d *doctor) shutsOut(l *docker.Layout, p *proposal, after *iptables.Table) 
 	if meant == nil {
 		return first
 	}
-	changes, err := prove.Changes(d.ctx, prove.Side{Table: meant}, prove.Side{Table: after}, family, d.limits)
+	changes, err := prove.Changes(d.ctx, prove.Side{Rules: meant}, prove.Side{Rules: after}, family, d.limits)
 	if err != nil || slices.ContainsFunc(changes, func(c *prove.Change) bool { return closes(c) || !c.Old.Known() || !c.New.Known() }) {
 		return first
 	}

@@ -40,21 +40,21 @@ func changesNothing(*prove.Change) bool { return false }
 // proved applies edits of DOCKER-USER to a table and returns it; nil if they do not load, or
 // change anything that is not promised. changed reports whether they change the behaviour at all.
 func (d *doctor) proved(t *iptables.Table, f packet.Family, edits []edit, as promise) (after *iptables.Table, changed bool) {
-	return d.provedOn(prove.Side{Table: t}, f, edits, as)
+	return d.provedOn(t, false, f, edits, as)
 }
 
 // provedWhole does the same for edits of FORWARD and INPUT, where the verdict includes the rules
 // of Docker and the host.
 func (d *doctor) provedWhole(t *iptables.Table, f packet.Family, edits []edit, as promise) (after *iptables.Table, changed bool) {
-	return d.provedOn(prove.Side{Table: t, Whole: true}, f, edits, as)
+	return d.provedOn(t, true, f, edits, as)
 }
 
-func (d *doctor) provedOn(now prove.Side, f packet.Family, edits []edit, as promise) (after *iptables.Table, changed bool) {
-	after = edited(now.Table, f, edits)
+func (d *doctor) provedOn(t *iptables.Table, whole bool, f packet.Family, edits []edit, as promise) (after *iptables.Table, changed bool) {
+	after = edited(t, f, edits)
 	if after == nil {
 		return nil, false
 	}
-	changes, err := prove.Changes(d.ctx, now, prove.Side{Table: after, Whole: now.Whole}, f, d.limits)
+	changes, err := prove.Changes(d.ctx, prove.Side{Rules: t, Whole: whole}, prove.Side{Rules: after, Whole: whole}, f, d.limits)
 	if err != nil || slices.ContainsFunc(changes, func(c *prove.Change) bool { return !as(c) || !c.Old.Known() || !c.New.Known() }) {
 		return nil, false
 	}

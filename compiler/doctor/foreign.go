@@ -117,7 +117,7 @@ func (d *doctor) otherwise(l *docker.Layout, edits []edit) []string {
 		if before == nil || after == nil {
 			return nil
 		}
-		changes, err := prove.Changes(d.ctx, prove.Side{Table: before, Whole: true}, prove.Side{Table: after, Whole: true}, l.Tables.Family, d.limits)
+		changes, err := prove.Changes(d.ctx, prove.Side{Rules: before, Whole: true}, prove.Side{Rules: after, Whole: true}, l.Tables.Family, d.limits)
 		if err != nil {
 			return nil
 		}

@@ -109,7 +109,7 @@ func (d *doctor) passesBy(l *docker.Layout, c *iptables.Chain, jump, i int) (pas
 	if with == nil || without == nil {
 		return false, false
 	}
-	changes, err := prove.Changes(d.ctx, prove.Side{Table: without}, prove.Side{Table: with}, l.Tables.Family, d.limits)
+	changes, err := prove.Changes(d.ctx, prove.Side{Rules: without}, prove.Side{Rules: with}, l.Tables.Family, d.limits)
 	if err != nil {
 		return false, false
 	}
@@ -138,7 +138,7 @@ func (d *doctor) deadBehind(l *docker.Layout, c *iptables.Chain, jump, i int) bo
 	if now == nil || then == nil {
 		return false
 	}
-	changes, err := prove.Changes(d.ctx, prove.Side{Table: now, Whole: true}, prove.Side{Table: then, Whole: true}, l.Tables.Family, d.limits)
+	changes, err := prove.Changes(d.ctx, prove.Side{Rules: now, Whole: true}, prove.Side{Rules: then, Whole: true}, l.Tables.Family, d.limits)
 	return err == nil && slices.ContainsFunc(changes, func(c *prove.Change) bool {
 		return closes(c) && c.Old.Known() && c.New.Known() && c.Example.State == packet.New && c.Example.Mark == 0 && slices.Contains(c.Hooks, packet.Forward)
 	})

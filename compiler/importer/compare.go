@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/seawall/seawall/compiler/diagram"
+	"github.com/seawall/seawall/compiler/dialect"
 	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/meaning"
 	"github.com/seawall/seawall/compiler/packet"
@@ -209,18 +210,18 @@ func (r *reading) example(x different) packet.Packet {
 // because finds the rule of the chains that decides about a packet, or that cannot be
 // evaluated.
 func (r *reading) because(t *iptables.Table, p packet.Packet, undecided bool) Missing {
-	way := iptables.Trace(t, p)
+	way := dialect.Trace(t, p)
 	s := way.Unsure()
 	if !undecided {
 		s = nil
 	}
-	if s == nil && len(way.Steps) > 0 && (way.Ended == "" || way.Steps[len(way.Steps)-1].Rule.Target.Name == "RETURN") {
+	if s == nil && len(way.Steps) > 0 && (way.Ended == "" || way.Steps[len(way.Steps)-1].Returns) {
 		s = &way.Steps[len(way.Steps)-1]
 	}
 	if s == nil {
 		return Missing{Rule: way.Ended}
 	}
-	return Missing{Place: r.chain.place(s.Rule), Rule: s.Rule.String(s.Chain), Words: s.Unsure}
+	return Missing{Place: r.chain.place(s.Line), Rule: s.Rule, Words: s.Unsure}
 }
 
 // About is a kind of packets.
@@ -303,7 +304,7 @@ func (r *reading) compareLogs(result *Result) error {
 			continue
 		}
 		for _, rule := range l.rules {
-			result.Lost = append(result.Lost, Lost{r.chain.place(rule), rule.String(r.chainOf(rule)), why})
+			result.Lost = append(result.Lost, Lost{r.chain.place(int(rule.Line)), rule.String(r.chainOf(rule)), why})
 		}
 	}
 	return nil

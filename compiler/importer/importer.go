@@ -177,9 +177,9 @@ func (m *imported) notes() []string {
 		switch rule := r.afterDNAT(); {
 		case rule == nil:
 		case !r.nat.known:
-			list = append(list, fmt.Sprintf("%s matches a destination after DNAT, and the file has no nat table, which says what is published to it. iptables-save without -t filter prints it", r.chain.place(rule)))
+			list = append(list, fmt.Sprintf("%s matches a destination after DNAT, and the file has no nat table, which says what is published to it. iptables-save without -t filter prints it", r.chain.place(int(rule.Line))))
 		case !r.nat.exact:
-			list = append(list, fmt.Sprintf("%s matches a destination after DNAT, and the nat table of %s has rules that are not Docker's; a destination may be anything then", r.chain.place(rule), r.chain.Name))
+			list = append(list, fmt.Sprintf("%s matches a destination after DNAT, and the nat table of %s has rules that are not Docker's; a destination may be anything then", r.chain.place(int(rule.Line)), r.chain.Name))
 		}
 	}
 	return list

@@ -295,4 +295,4 @@ func (r *reading) comment(rule *iptables.Rule) string {
 }
 
 // place is a rule's file and line.
-func (c *Chain) place(rule *iptables.Rule) string { return fmt.Sprintf("%s:%d", c.Name, rule.Line) }
+func (c *Chain) place(line int) string { return fmt.Sprintf("%s:%d", c.Name, line) }

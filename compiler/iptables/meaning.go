@@ -54,24 +54,6 @@ func NewReader(d *diagram.Store, s *packet.Space, t *Table) *Reader {
 // anything else is asked.
 func (r *Reader) Focus(p packet.Packet) { r.conditions.point = r.space.Point(p) }
 
-// Patterns returns the interface names that a table's rules use.
-func (t *Table) Patterns() []string {
-	if t == nil {
-		return nil
-	}
-	seen := map[*Body]bool{}
-	var names []string
-	for _, c := range t.Chains {
-		for _, r := range c.Rules {
-			if (r.In.Name != "" || r.Out.Name != "") && !seen[r.Body] {
-				seen[r.Body] = true
-				names = append(names, r.In.Name, r.Out.Name)
-			}
-		}
-	}
-	return names
-}
-
 // Hook returns the verdict function of a filter table at a hook. It returns an
 // error for a table that iptables itself would refuse.
 //

@@ -14,6 +14,7 @@
 //	loads.go     what in a file may not load
 //	family.go    which family a file is for
 //	owned.go     the chains that Seawall fills
+//	rules.go     what the proof asks of a table
 //	meaning.go   what a chain does with packets, as a diagram
 //	sourcetree.go a tree of chains over the sources, walked in place
 //	condition.go a rule's conditions as packets
@@ -218,17 +219,6 @@ type Target struct {
 // use returns the target as package match sees it.
 func (t *Target) use() *match.Use {
 	return &match.Use{Name: t.Name, Options: t.Options, Module: t.Module}
-}
-
-// UpTo returns the table with only the rules up to a line of its file.
-func (t *Table) UpTo(line int) *Table {
-	part := &Table{Name: t.Name, Sections: t.Sections, Sets: t.Sets}
-	for _, c := range t.Chains {
-		copied := *c
-		copied.Rules = slices.DeleteFunc(slices.Clone(c.Rules), func(r *Rule) bool { return int(r.Line) > line })
-		part.Add(&copied)
-	}
-	return part
 }
 
 // Generator generates chains one after the other, each before those that lead to

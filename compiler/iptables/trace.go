@@ -4,54 +4,15 @@ import (
 	"fmt"
 
 	"github.com/seawall/seawall/compiler/diagram"
+	"github.com/seawall/seawall/compiler/dialect"
 	"github.com/seawall/seawall/compiler/packet"
 )
 
-// Step is one rule that a packet matched on its way through a file.
-type Step struct {
-	Chain  string
-	Rule   *Rule
-	Unsure string // why the rule cannot be evaluated, or ""
-}
-
-// Way is a packet's path through a file's chains.
-type Way struct {
-	Steps   []Step // the rules that matched, in order; the last one decided
-	Verdict packet.Verdict
-	Ended   string // what ended the path if no rule did
-}
-
-// Unsure returns the first rule on the path that cannot be evaluated, or nil.
-func (w *Way) Unsure() *Step {
-	for i := range w.Steps {
-		if w.Steps[i].Unsure != "" {
-			return &w.Steps[i]
-		}
-	}
-	return nil
-}
-
-// Decider returns the rule that decided, or nil where none did: the packet came to the
-// end of a chain, say, or past the policy's.
-func (w *Way) Decider() *Step {
-	n := len(w.Steps)
-	if n == 0 || w.Ended != "" && w.Steps[n-1].Rule.Target.Name != "RETURN" {
-		return nil
-	}
-	return &w.Steps[n-1]
-}
-
 // Trace follows one packet through a filter table, from its hook to the policy's
-// chain and out of it. A match that cannot be evaluated is taken not to match.
-func Trace(t *Table, p packet.Packet) *Way {
-	s := packet.NewSpace(p.Family(), append(t.Patterns(), p.In, p.Out)...)
-	return NewReader(s.Store(), s, t).Trace(p)
-}
-
-// Trace is the function Trace for one packet of many. The reader's space has to tell
-// the packet's interfaces from others.
-func (r *Reader) Trace(p packet.Packet) *Way {
-	w := &walker{reader: r, point: r.space.Point(p), hook: p.Hook, way: &Way{}}
+// chain and out of it. A match that cannot be evaluated is taken not to match. The
+// reader's space has to tell the packet's interfaces from others.
+func (r *Reader) Trace(p packet.Packet) *dialect.Way {
+	w := &walker{reader: r, point: r.space.Point(p), hook: p.Hook, way: &dialect.Way{}}
 	w.reader.hook, w.reader.root = p.Hook, Root(p.Hook)
 	w.walk()
 	return w.way
@@ -61,7 +22,7 @@ type walker struct {
 	reader *Reader
 	point  *diagram.Point
 	hook   packet.Hook
-	way    *Way
+	way    *dialect.Way
 	depth  int
 }
 
@@ -127,7 +88,7 @@ func (w *walker) rules(c *Chain) (done, over bool) {
 		if !matched {
 			continue
 		}
-		w.way.Steps = append(w.way.Steps, Step{c.Name, r, unsure})
+		w.way.Steps = append(w.way.Steps, dialect.Step{Chain: c.Name, Line: int(r.Line), Rule: r.String(c.Name), Returns: r.Target.Name == "RETURN", Unsure: unsure})
 		if unsure != "" {
 			continue
 		}

@@ -7,20 +7,19 @@ import (
 
 	"github.com/seawall/seawall/compiler/address"
 	"github.com/seawall/seawall/compiler/diagram"
-	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/dialect"
 	"github.com/seawall/seawall/compiler/meaning"
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/schema"
 )
 
-// Side is one of two things whose meanings are compared: a policy, or a filter
-// table where Policy is nil.
+// Side is one of two things whose meanings are compared: a policy, or rules where
+// Policy is nil.
 type Side struct {
 	Policy *schema.Document
-	Table  *iptables.Table
-	// Whole is for a table that is compared from the first rule of FORWARD and INPUT
-	// to their policies: what Docker and the host do after the policy's chain counts
-	// as well.
+	Rules  dialect.Rules
+	// Whole is for rules that are compared from the first of FORWARD and INPUT to the
+	// last: what Docker and the host do after the policy's chain counts as well.
 	Whole bool
 }
 
@@ -100,7 +99,7 @@ func Changes(ctx context.Context, before, after Side, family packet.Family, limi
 		return nil
 	})
 	if err != nil {
-		return nil, q.hard(err, before.Table, after.Table)
+		return nil, q.hard(err, before.Rules, after.Rules)
 	}
 	collected.exact()
 	return collected.list, nil
@@ -110,7 +109,7 @@ func (s Side) patterns() []string {
 	if s.Policy != nil {
 		return meaning.Patterns(s.Policy)
 	}
-	return s.Table.Patterns()
+	return s.Rules.Patterns()
 }
 
 // reader returns the verdict functions of a side by hook.
@@ -119,7 +118,7 @@ func (q *question) reader(s Side, lists *meaning.Lists) func(packet.Hook) (diagr
 		r := meaning.NewReader(q.Store, q.space, s.Policy, lists)
 		return func(hook packet.Hook) (diagram.Ref, error) { return r.Hook(hook), nil }
 	}
-	r := iptables.NewReader(q.Store, q.space, s.Table)
+	r := s.Rules.Reader(q.Store, q.space)
 	if s.Whole {
 		return r.Whole
 	}

@@ -86,7 +86,7 @@ func sideOf(t *rapid.T, doc *schema.Document, family packet.Family) prove.Side {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return prove.Side{Table: file.Table("filter")}
+	return prove.Side{Rules: file.Table("filter")}
 }
 
 // What Docker and the host do after the policy's chain is a change of whole tables
@@ -102,7 +102,7 @@ func TestChangesOfWholeTables(t *testing.T) {
 	}
 	for _, rule := range []string{"-A FORWARD -i eth0 -j DROP\n", "-A INPUT -i eth0 -p tcp -j DROP\n"} {
 		for whole, want := range map[bool]int{false: 0, true: 1} {
-			list, err := prove.Changes(context.Background(), prove.Side{Table: table(""), Whole: whole}, prove.Side{Table: table(rule), Whole: whole}, packet.IPv4, prove.Limits{})
+			list, err := prove.Changes(context.Background(), prove.Side{Rules: table(""), Whole: whole}, prove.Side{Rules: table(rule), Whole: whole}, packet.IPv4, prove.Limits{})
 			if err != nil || len(list) != want || want > 0 && list[0].Effect != prove.Closed {
 				t.Errorf("%s whole %t: %d changes, %v; want %d", rule, whole, len(list), err, want)
 			}

@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"github.com/hashicorp/hcl/v2"
-	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/dialect"
 	"github.com/seawall/seawall/compiler/meaning"
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/schema"
@@ -19,7 +19,7 @@ type Difference struct {
 	Family       packet.Family
 	Hook         packet.Hook // of the example
 	Policy, File packet.Verdict
-	Way          *iptables.Way // of the example through the file
+	Way          *dialect.Way  // of the example through the file
 	Lines        []*Line       // the policy's lines that say otherwise, the worst first
 	Example      packet.Packet // of the worst
 }
@@ -56,24 +56,21 @@ type Policy struct {
 // NewPolicy reads a policy's lists.
 func NewPolicy(doc *schema.Document) *Policy { return &Policy{doc, meaning.Read(doc)} }
 
-// Compare decides whether a filter table implements a policy for one family, in
-// FORWARD and in INPUT, over all packets. A nil table is one without chains.
-// The error is for a table that iptables itself would refuse, a *HardError for a
+// Compare decides whether rules implement a policy for one family, in
+// FORWARD and in INPUT, over all packets.
+// The error is for rules that their own program would refuse, a *HardError for a
 // question beyond the limits, or the context's.
-func Compare(ctx context.Context, doc *schema.Document, t *iptables.Table, family packet.Family, limits Limits) (*Result, error) {
+func Compare(ctx context.Context, doc *schema.Document, rules dialect.Rules, family packet.Family, limits Limits) (*Result, error) {
 	p := &Policy{doc, map[packet.Family]*meaning.Lists{family: meaning.NewLists(family)}}
-	return p.Compare(ctx, t, family, limits)
+	return p.Compare(ctx, rules, family, limits)
 }
 
 // Compare is the function Compare for a policy whose lists were read before.
-func (p *Policy) Compare(ctx context.Context, t *iptables.Table, family packet.Family, limits Limits) (*Result, error) {
-	if t == nil {
-		t = &iptables.Table{Name: "filter"}
-	}
-	q := newQuestion(ctx, limits, family, append(meaning.Patterns(p.doc), t.Patterns()...))
-	found := &differing{question: q, policy: p, table: t}
+func (p *Policy) Compare(ctx context.Context, rules dialect.Rules, family packet.Family, limits Limits) (*Result, error) {
+	q := newQuestion(ctx, limits, family, append(meaning.Patterns(p.doc), rules.Patterns()...))
+	found := &differing{question: q, policy: p, rules: rules}
 	err := q.Try(func() error {
-		file := iptables.NewReader(q.Store, q.space, t)
+		file := rules.Reader(q.Store, q.space)
 		policy := meaning.NewReader(q.Store, q.space, p.doc, p.lists[family])
 		for _, hook := range packet.Hooks {
 			f, err := file.Hook(hook)
@@ -87,7 +84,7 @@ func (p *Policy) Compare(ctx context.Context, t *iptables.Table, family packet.F
 		return nil
 	})
 	if err != nil {
-		return nil, q.hard(err, t)
+		return nil, q.hard(err, rules)
 	}
 	return &Result{found.grouped()}, nil
 }

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/seawall/seawall/compiler/diagram"
-	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/dialect"
 	"github.com/seawall/seawall/compiler/meaning"
 	"github.com/seawall/seawall/compiler/packet"
 )
@@ -15,7 +15,7 @@ import (
 type differing struct {
 	*question
 	policy *Policy
-	table  *iptables.Table
+	rules  dialect.Rules
 	scopes *scopes // those of FORWARD, if a difference is there; nil before the first
 	parts  []part
 }
@@ -61,9 +61,9 @@ func (d *differing) grouped() []*Difference {
 	slices.SortStableFunc(order, func(a, b *part) int { return severities[a].Compare(severities[b]) })
 	g := &grouping{differing: d, index: map[string]*Difference{}}
 	if len(order) > 0 {
-		g.file = iptables.NewReader(d.space.Store(), d.space, d.table)
+		g.file = d.rules.Reader(d.space.Store(), d.space)
 		g.lines = meaning.NewReader(d.space.Store(), d.space, d.policy.doc, d.policy.lists[d.space.Family])
-		g.left = mostTraced(len(linesOf(d.table)))
+		g.left = mostTraced(len(d.rules.Lines()))
 	}
 	for _, x := range order {
 		g.put(x, severities[x])
@@ -81,7 +81,7 @@ func (d *differing) grouped() []*Difference {
 
 type grouping struct {
 	*differing
-	file  *iptables.Reader
+	file  dialect.Reader
 	lines *meaning.Reader
 	left  int // boxes that may still be traced
 	list  []*Difference
@@ -122,12 +122,12 @@ func (g *grouping) put(x *part, s Severity) {
 
 // decider is the rule that decides about a packet, or that cannot be evaluated, or
 // what ended its way where no rule did.
-func decider(w *iptables.Way, is packet.Verdict) string {
+func decider(w *dialect.Way, is packet.Verdict) string {
 	if s := w.Unsure(); s != nil && !is.Known() {
-		return fmt.Sprint(s.Chain, " ", s.Rule.Line)
+		return fmt.Sprint(s.Chain, " ", s.Line)
 	}
 	if r := w.Decider(); r != nil {
-		return fmt.Sprint(r.Chain, " ", r.Rule.Line)
+		return fmt.Sprint(r.Chain, " ", r.Line)
 	}
 	return w.Ended
 }

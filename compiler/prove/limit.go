@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sort"
 
 	"github.com/seawall/seawall/compiler/diagram"
-	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/dialect"
 	"github.com/seawall/seawall/compiler/packet"
 )
 
@@ -55,35 +54,35 @@ func newQuestion(ctx context.Context, limits Limits, f packet.Family, patterns [
 	return q
 }
 
-// hard says which rule of the tables made a question go beyond its limit: the
+// hard says which rule of the rules made a question go beyond its limit: the
 // first with which the rules up to it cannot be read in an eighth of it. Every
 // other error is returned as it is.
-func (q *question) hard(err error, tables ...*iptables.Table) error {
+func (q *question) hard(err error, sides ...dialect.Rules) error {
 	var limit *diagram.LimitError
 	if !errors.As(err, &limit) {
 		return err
 	}
 	e := &HardError{Err: err}
-	for _, t := range tables {
+	for _, t := range sides {
 		if t == nil {
 			continue
 		}
 		if line := q.hardest(t); line > 0 {
-			e.Line, e.Rule = line, textOf(t, line)
+			e.Line, e.Rule = line, t.Text(line)
 			return e
 		}
 	}
 	return e
 }
 
-// hardest finds the line by bisection; 0 when the whole table can be read.
-func (q *question) hardest(t *iptables.Table) int {
-	lines := linesOf(t)
+// hardest finds the line by bisection; 0 when all can be read.
+func (q *question) hardest(t dialect.Rules) int {
+	lines := t.Lines()
 	tooHard := func(n int) bool {
 		part := t.UpTo(lines[n])
 		small := newQuestion(q.ctx, Limits{Steps: q.steps / 8}, q.space.Family, t.Patterns())
 		err := small.Try(func() error {
-			r := iptables.NewReader(small.Store, small.space, part)
+			r := part.Reader(small.Store, small.space)
 			for _, hook := range packet.Hooks {
 				if _, err := r.Hook(hook); err != nil {
 					return nil
@@ -98,27 +97,4 @@ func (q *question) hardest(t *iptables.Table) int {
 		return 0
 	}
 	return lines[n]
-}
-
-// linesOf are the lines of a table's rules, in order.
-func linesOf(t *iptables.Table) []int {
-	var lines []int
-	for _, c := range t.Chains {
-		for _, r := range c.Rules {
-			lines = append(lines, int(r.Line))
-		}
-	}
-	slices.Sort(lines)
-	return slices.Compact(lines)
-}
-
-func textOf(t *iptables.Table, line int) string {
-	for _, c := range t.Chains {
-		for _, r := range c.Rules {
-			if int(r.Line) == line {
-				return r.String(c.Name)
-			}
-		}
-	}
-	return ""
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/seawall/seawall/compiler"
+	"github.com/seawall/seawall/compiler/dialect"
 	"github.com/seawall/seawall/compiler/emit"
 	"github.com/seawall/seawall/compiler/ipset"
 	"github.com/seawall/seawall/compiler/iptables"
@@ -250,7 +251,7 @@ func (s *score) judge(t tester, r *rand.Rand, doc *schema.Document, family packe
 			if policy == got || policy != d.Policy || got != d.File {
 				t.Errorf("%s: a counterexample that is none: %s\nthe proof says %s and %s, the naive evaluators %s and %s\n%s", name, d.Example, d.Policy, d.File, policy, got, text)
 			}
-			way, walk := meaning.Explain(doc, d.Example), iptables.Trace(table, d.Example)
+			way, walk := meaning.Explain(doc, d.Example), dialect.Trace(table, d.Example)
 			if way.Verdict != d.Policy || !sameFileVerdict(walk.Verdict, d.File) {
 				t.Errorf("%s: explain says %s and %s of %s, verify %s and %s\n%s", name, way.Verdict, walk.Verdict, d.Example, d.Policy, d.File, text)
 			}

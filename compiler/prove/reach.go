@@ -5,7 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/seawall/seawall/compiler/diagram"
-	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/dialect"
 	"github.com/seawall/seawall/compiler/meaning"
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/schema"
@@ -70,11 +70,11 @@ func (q *question) firstOf(doc *schema.Document, p *schema.Policy) (packet.Packe
 // Through is what a whole chain of the kernel says to each source of a packet:
 // FORWARD or INPUT from the first rule to the chain's policy, other software's
 // rules as well. Reach is about the policy's part of it, this about what really
-// gets in. The packet's own source is not looked at. The error is for a table
-// that iptables itself would refuse, a *HardError, or the context's.
-func Through(ctx context.Context, t *iptables.Table, p packet.Packet, family packet.Family, limits Limits) ([]ReachPart, error) {
+// gets in. The packet's own source is not looked at. The error is for rules
+// that their own program would refuse, a *HardError, or the context's.
+func Through(ctx context.Context, t dialect.Rules, p packet.Packet, family packet.Family, limits Limits) ([]ReachPart, error) {
 	var parts []ReachPart
-	err := onePacket(ctx, t, p, family, limits, func(q *question, r *iptables.Reader) error {
+	err := onePacket(ctx, t, p, family, limits, func(q *question, r dialect.Reader) error {
 		f, err := r.Whole(p.Hook)
 		if err == nil {
 			parts = q.reach(f, p)
@@ -84,11 +84,11 @@ func Through(ctx context.Context, t *iptables.Table, p packet.Packet, family pac
 	return parts, err
 }
 
-// At returns every verdict that a table may have for one packet: more than one
+// At returns every verdict that rules may have for one packet: more than one
 // where a rule on its way cannot be evaluated. The errors are Through's.
-func At(ctx context.Context, t *iptables.Table, p packet.Packet, limits Limits) (packet.Verdict, error) {
+func At(ctx context.Context, t dialect.Rules, p packet.Packet, limits Limits) (packet.Verdict, error) {
 	var v packet.Verdict
-	err := onePacket(ctx, t, p, p.Family(), limits, func(q *question, r *iptables.Reader) error {
+	err := onePacket(ctx, t, p, p.Family(), limits, func(q *question, r dialect.Reader) error {
 		f, err := r.Hook(p.Hook)
 		if err == nil {
 			v = packet.Verdict(q.Eval(f, q.space.Point(p)))
@@ -98,11 +98,11 @@ func At(ctx context.Context, t *iptables.Table, p packet.Packet, limits Limits) 
 	return v, err
 }
 
-// onePacket asks a table about one packet.
-func onePacket(ctx context.Context, t *iptables.Table, p packet.Packet, family packet.Family, limits Limits, ask func(*question, *iptables.Reader) error) error {
+// onePacket asks rules about one packet.
+func onePacket(ctx context.Context, t dialect.Rules, p packet.Packet, family packet.Family, limits Limits, ask func(*question, dialect.Reader) error) error {
 	q := newQuestion(ctx, limits, family, append(t.Patterns(), p.In, p.Out))
 	err := q.Try(func() error {
-		r := iptables.NewReader(q.Store, q.space, t)
+		r := t.Reader(q.Store, q.space)
 		r.Focus(p)
 		return ask(q, r)
 	})

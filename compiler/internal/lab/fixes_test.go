@@ -348,7 +348,7 @@ func meaningChanged(t *testing.T, before, after []*iptables.File) string {
 
 func filterChanged(t *testing.T, before, after *iptables.File) string {
 	t.Helper()
-	list, err := prove.Changes(context.Background(), prove.Side{Table: before.Table("filter"), Whole: true}, prove.Side{Table: after.Table("filter"), Whole: true}, before.Family, prove.Limits{})
+	list, err := prove.Changes(context.Background(), prove.Side{Rules: before.Table("filter"), Whole: true}, prove.Side{Rules: after.Table("filter"), Whole: true}, before.Family, prove.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}

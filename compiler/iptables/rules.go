@@ -1,0 +1,74 @@
+package iptables
+
+import (
+	"slices"
+
+	"github.com/seawall/seawall/compiler/diagram"
+	"github.com/seawall/seawall/compiler/dialect"
+	"github.com/seawall/seawall/compiler/packet"
+)
+
+// A table answers what the proof asks of rules. A nil table is one without chains.
+var _ dialect.Rules = (*Table)(nil)
+
+// Reader returns a reader of the table.
+func (t *Table) Reader(d *diagram.Store, s *packet.Space) dialect.Reader { return NewReader(d, s, t) }
+
+// FinalAccept reports that ACCEPT ends a packet's way through a table.
+func (t *Table) FinalAccept() bool { return true }
+
+// Patterns returns the interface names that a table's rules use.
+func (t *Table) Patterns() []string {
+	if t == nil {
+		return nil
+	}
+	seen := map[*Body]bool{}
+	var names []string
+	for _, c := range t.Chains {
+		for _, r := range c.Rules {
+			if (r.In.Name != "" || r.Out.Name != "") && !seen[r.Body] {
+				seen[r.Body] = true
+				names = append(names, r.In.Name, r.Out.Name)
+			}
+		}
+	}
+	return names
+}
+
+// UpTo returns the table with only the rules up to a line of its file.
+func (t *Table) UpTo(line int) dialect.Rules {
+	part := &Table{Name: t.Name, Sections: t.Sections, Sets: t.Sets}
+	for _, c := range t.Chains {
+		copied := *c
+		copied.Rules = slices.DeleteFunc(slices.Clone(c.Rules), func(r *Rule) bool { return int(r.Line) > line })
+		part.Add(&copied)
+	}
+	return part
+}
+
+// Lines returns the lines of a table's rules, in order.
+func (t *Table) Lines() []int {
+	if t == nil {
+		return nil
+	}
+	var lines []int
+	for _, c := range t.Chains {
+		for _, r := range c.Rules {
+			lines = append(lines, int(r.Line))
+		}
+	}
+	slices.Sort(lines)
+	return slices.Compact(lines)
+}
+
+// Text returns the rule of a line.
+func (t *Table) Text(line int) string {
+	for _, c := range t.Chains {
+		for _, r := range c.Rules {
+			if int(r.Line) == line {
+				return r.String(c.Name)
+			}
+		}
+	}
+	return ""
+}
