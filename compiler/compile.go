@@ -5,7 +5,7 @@
 //
 // Compile is the pipeline, one line a stage:
 //
-//	document ─ lower ─> chains ─ emit ─> bytes ─ iptables.Parse ─> chains ─ prove
+//	document ─ lower ─> chains ─ emit ─> bytes ─ Parse ─> rules ─ prove
 //
 // Data flows to the right and never back. The proof starts from the bytes: what
 // it says holds for the file that is written, not for what was meant to be.
@@ -20,10 +20,12 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/seawall/seawall/compiler/dialect"
 	"github.com/seawall/seawall/compiler/emit"
 	"github.com/seawall/seawall/compiler/ipset"
 	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/lower"
+	"github.com/seawall/seawall/compiler/nftables"
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/progress"
 	"github.com/seawall/seawall/compiler/prove"
@@ -104,7 +106,17 @@ func Compile(ctx context.Context, doc *schema.Document, opt Options) (*Output, e
 // on a host.
 func Emit(doc *schema.Document, opt Options) (*Output, error) {
 	chains := &emit.Chains{Source: opt.Source, ToHost: doc.Host.UserlandProxy}
-	chains.V4, chains.V6, chains.Layout = lower.Both(doc, lower.Options{Layout: opt.Layout, Comments: opt.Comments, Sizes: opt.Sizes})
+	lowering := lower.Options{Layout: opt.Layout, Comments: opt.Comments, Sizes: opt.Sizes}
+	if opt.format().NFT {
+		if err := FitsNFTables(doc); err != nil {
+			return nil, err
+		}
+		chains.NFT = lower.NFTables(doc, lowering)
+		out := &Output{Chains: chains, Files: opt.format().Compile(chains), Notes: nftNotes(doc)}
+		chains.NFT = nil
+		return out, nil
+	}
+	chains.V4, chains.V6, chains.Layout = lower.Both(doc, lowering)
 	out := &Output{Chains: chains, Files: opt.format().Compile(chains)}
 	if err := out.splice(opt); err != nil {
 		return nil, err
@@ -177,11 +189,11 @@ func (o *Output) prove(ctx context.Context, policy *prove.Policy, opt Options) e
 	for _, f := range o.Files {
 		for _, family := range f.Families {
 			progress.Report(ctx, "proving", fmt.Sprintf("%s, %v, %d kB", f.Name, family, len(f.Bytes)>>10))
-			table, err := readBack(f, family, sets, opt.format().Splices)
+			rules, err := readBack(f, family, sets, opt.format().Splices, policy.AcceptMark())
 			if err != nil {
 				return fmt.Errorf("%s cannot be read back: %w", f.Name, err)
 			}
-			result, err := policy.Compare(ctx, table, family, opt.Limits)
+			result, err := policy.Compare(ctx, rules, family, opt.Limits)
 			if err != nil {
 				return fmt.Errorf("%s: %w", f.Name, err)
 			}
@@ -193,9 +205,16 @@ func (o *Output) prove(ctx context.Context, policy *prove.Policy, opt Options) e
 	return nil
 }
 
-// readBack returns the filter table of one family that a file loads; flush says
+// readBack returns the rules of one family that a file loads; flush says
 // that it is a boot file, which replaces what is there.
-func readBack(f emit.File, family packet.Family, sets ipset.Sets, flush bool) (*iptables.Table, error) {
+func readBack(f emit.File, family packet.Family, sets ipset.Sets, flush bool, mark uint32) (dialect.Rules, error) {
+	if f.NFT {
+		file, err := nftables.Parse(f.Bytes, nftables.Options{ChainsOnly: true})
+		if err != nil {
+			return nil, err
+		}
+		return file.Rules(family, nftables.RuleOptions{AcceptMark: mark, AcceptMask: mark}), nil
+	}
 	text, err := emit.Rules(f, family)
 	if err != nil {
 		return nil, err

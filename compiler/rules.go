@@ -5,10 +5,12 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/seawall/seawall/compiler/dialect"
 	"github.com/seawall/seawall/compiler/diff"
 	"github.com/seawall/seawall/compiler/emit"
 	"github.com/seawall/seawall/compiler/ipset"
 	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/nftables"
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/progress"
 	"github.com/seawall/seawall/compiler/prove"
@@ -20,10 +22,31 @@ type Rules struct {
 	Name  string
 	File  *iptables.File
 	Table *iptables.Table // the filter table, nil when the file has none
+	// NFT is the file in place of File and Table, when it is one of nft.
+	NFT    *nftables.File
+	family packet.Family // of NFT
 }
 
 // Family is the family that the rules are for.
-func (r *Rules) Family() packet.Family { return r.File.Family }
+func (r *Rules) Family() packet.Family {
+	if r.NFT != nil {
+		return r.family
+	}
+	return r.File.Family
+}
+
+// For returns the rules as the proof asks them for a policy, whose accept may be a
+// mark.
+func (r *Rules) For(doc *schema.Document) dialect.Rules {
+	if r.NFT == nil {
+		return r.Table
+	}
+	opt := nftables.RuleOptions{}
+	if doc != nil {
+		opt.AcceptMark, opt.AcceptMask = doc.Host.AcceptMark, doc.Host.AcceptMark
+	}
+	return r.NFT.Rules(r.family, opt)
+}
 
 // ReadOptions say how a file of rules is to be read.
 type ReadOptions struct {
@@ -33,12 +56,15 @@ type ReadOptions struct {
 }
 
 // ReadRules reads a file of rules: iptables-save text, a file for
-// iptables-restore, or Seawall's own script, which has both families and its sets
-// with it. The error is an *iptables.Error or an *ipset.Error with the line that
+// iptables-restore, a file or listing of nft, or Seawall's own script; the last two
+// have both families. The error is an *iptables.Error or an *ipset.Error with the line that
 // would not load, an *iptables.AmbiguousError, or says that a script is not
 // Seawall's.
 func ReadRules(name string, src []byte, opt ReadOptions) ([]*Rules, error) {
-	if isScript(src) {
+	switch {
+	case IsNFT(src):
+		return readNFT(name, src, opt)
+	case isScript(src):
 		return readScript(name, src, opt)
 	}
 	f, err := iptables.Read(name, src, iptables.Options{Family: opt.Family, NoFlush: opt.NoFlush})
@@ -54,6 +80,50 @@ func newRules(name string, f *iptables.File, sets ipset.Sets) *Rules {
 		t.Sets = sets
 	}
 	return r
+}
+
+// IsNFT reports whether a text is nft's: a ruleset, or what nft -j printed. No line of
+// iptables begins with a letter or a brace.
+func IsNFT(src []byte) bool {
+	for line := range bytes.Lines(src) {
+		line = bytes.TrimSpace(line)
+		switch {
+		case len(line) == 0 || line[0] == '#':
+			continue
+		case line[0] == '{':
+			key, _, _ := bytes.Cut(bytes.TrimSpace(line[1:]), []byte(":"))
+			return string(bytes.TrimSpace(key)) == `"nftables"`
+		}
+		word, _, _ := bytes.Cut(line, []byte(" "))
+		switch string(word) {
+		case "table", "flush", "add", "create", "insert", "delete", "destroy", "reset", "define", "include", "redefine", "undefine":
+			return !isProgram(src)
+		}
+		return false
+	}
+	return false
+}
+
+// isProgram reports whether a text begins with the name of an interpreter other than
+// nft.
+func isProgram(src []byte) bool {
+	first, _, _ := bytes.Cut(src, []byte("\n"))
+	return bytes.HasPrefix(first, []byte("#!")) && !bytes.Contains(first, []byte("nft"))
+}
+
+// readNFT reads a file of nft as the rules of both families.
+func readNFT(name string, src []byte, opt ReadOptions) ([]*Rules, error) {
+	f, err := nftables.Parse(src, nftables.Options{})
+	if err != nil {
+		return nil, err
+	}
+	var list []*Rules
+	for _, family := range packet.Families {
+		if opt.Family == 0 || opt.Family == family {
+			list = append(list, &Rules{Name: name, NFT: f, family: family})
+		}
+	}
+	return list, nil
 }
 
 // isScript reports whether a text is a program. "#!/usr/sbin/iptables-restore" is
@@ -103,13 +173,21 @@ type Verification struct {
 func (v *Verification) Equal() bool { return v.Result.Equal() && len(v.Unknown) == 0 }
 
 // Verify decides whether rules implement a policy, exactly and over all packets.
-// The error is for rules that iptables would refuse, a *prove.HardError, or the
+// The error is for rules that iptables or nft would refuse, a *NeedsMarkError, a *prove.HardError, or the
 // context's.
 func Verify(ctx context.Context, doc *schema.Document, r *Rules, limits prove.Limits) (*Verification, error) {
 	progress.Report(ctx, "proving", fmt.Sprintf("%s, %v", r.Name, r.Family()))
-	result, err := prove.Compare(ctx, doc, r.Table, r.Family(), limits)
+	if r.NFT != nil {
+		if err := FitsNFTables(doc); err != nil {
+			return nil, err
+		}
+	}
+	result, err := prove.Compare(ctx, doc, r.For(doc), r.Family(), limits)
 	if err != nil {
 		return nil, err
+	}
+	if r.NFT != nil {
+		return &Verification{Result: result, Unjudged: r.NFT.Unjudged()}, nil
 	}
 	return &Verification{result, r.File.Unjudged(), r.unknown()}, nil
 }

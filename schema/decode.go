@@ -2,6 +2,7 @@ package schema
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -94,6 +95,14 @@ func (s *scope) decodeHost(blocks hcl.Blocks) *Host {
 			s.add(mistake(at, "Not a rate", "%s", err))
 		} else {
 			h.LogLimit = rate
+		}
+	}
+	if text, at, ok := a.text("accept_mark"); ok {
+		mark, err := strconv.ParseUint(text, 0, 32)
+		if err != nil || mark == 0 {
+			s.add(mistake(at, "Not a mark", "%q is not a packet mark. Write a number from 1 to 0xffffffff, the one that Docker's --bridge-accept-fwmark has: \"0x1\".", text))
+		} else {
+			h.AcceptMark = uint32(mark)
 		}
 	}
 	return h

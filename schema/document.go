@@ -46,6 +46,9 @@ type Host struct {
 	DenyInvalid   bool // invalid = "deny"
 	UserlandProxy bool
 	LogLimit      Rate
+	// AcceptMark is the packet mark with which Docker lets packets past its own rules
+	// (--bridge-accept-fwmark); 0: none.
+	AcceptMark uint32
 	Range         hcl.Range
 }
 

@@ -46,6 +46,7 @@ var Language = []Block{
 		{"invalid", "`\"deny\"`", "", "`\"deny\"` drops forwarded packets in state INVALID, on every interface; without it they are unlisted", false},
 		{"userland_proxy", "bool", "`true`", "as in Docker's daemon.json: whether docker-proxy runs; its traffic goes through the host's INPUT chain", false},
 		{"log_limit", "string", "`\"10/minute\"`", "how often a log prefix is logged at most: a number per second, minute, hour or day", false},
+		{"accept_mark", "string", "none", "the mark of Docker's `--bridge-accept-fwmark`, such as `\"0x1\"`: how a table of nftables accepts past Docker's own rules", false},
 	}},
 	{Name: "variable", Labelled: true, Count: "any number", Doc: "A value from outside: `--var NAME=VALUE`, `--var-file FILE`, or `SEAWALL_VAR_NAME`; used as `var.NAME`.", Attributes: []Attribute{
 		{"type", "a type, such as `list(string)`", "any", "what the value must be", false},

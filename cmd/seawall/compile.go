@@ -34,8 +34,8 @@ func compileCommand() *cobra.Command {
 	f := &compileFlags{}
 	c := &cobra.Command{
 		Use:   "compile [PATH]",
-		Short: "Compile a policy into files of iptables rules",
-		Long: `Compile a policy into files of iptables rules.
+		Short: "Compile a policy into files of iptables or nftables rules",
+		Long: `Compile a policy into files of iptables or nftables rules.
 
 Without --out-dir the rules of one family go to standard output; with it every
 file of the format is written to that folder. Each file is read back and proved to
@@ -45,8 +45,10 @@ written.
   sysconfig   iptables and ip6tables for /etc/sysconfig, loaded at boot
   restore     rules.v4 and rules.v6 for iptables-restore --noflush, at any time
   shell       seawall.sh, a script that loads both families, at any time
+  nftables    seawall.nft for nft -f: a table of its own with both families, at
+              any time; it needs neither iptables nor DOCKER-USER
 
-The layout is the arrangement of the rules. All layouts have the same meaning.
+The layout is the arrangement of iptables' rules. All layouts have the same meaning.
 
   flat        one rule after the other, readable without Seawall
   indexed     trees of chains, in which a packet meets few rules however long
@@ -109,6 +111,8 @@ func (f *compileFlags) checkFlags() error {
 		return fmt.Errorf("--format is %s, not %q", emit.NamesInWords(), f.format)
 	case f.family != 4 && f.family != 6:
 		return fmt.Errorf("--family is 4 or 6, not %d", f.family)
+	case emit.ByName(f.format).NFT && f.layout != string(lower.Auto):
+		return fmt.Errorf("--layout is for the formats of iptables; --format %s has only one", f.format)
 	case f.check && f.outDir == "":
 		return fmt.Errorf("--check compares with the files of a folder: name it with --out-dir")
 	case f.base != "" && !emit.ByName(f.format).Splices:
@@ -139,6 +143,11 @@ func (f *compileFlags) run(c *cobra.Command, args []string) error {
 	opt := compiler.Options{Format: emit.ByName(f.format), Layout: lower.Layout(f.layout), Comments: lower.Comments(f.comments), Source: sourceName(loaded), Force: f.force}
 	if err := f.readBase(c, &opt); err != nil {
 		return err
+	}
+	if opt.Format.NFT {
+		if err := fitsNFTables(c, loaded); err != nil {
+			return err
+		}
 	}
 	loaded.Files = nil // the parsed bodies are many times as large as what is needed from here
 	out, err := compiler.Compile(c.Context(), loaded.Document, opt)

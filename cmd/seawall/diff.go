@@ -38,7 +38,7 @@ func diffCommand() *cobra.Command {
 packets, and how the compiled files change.
 
 OLD and NEW are each a policy (a file, a folder, or - for standard input), a
-rules file (iptables-save, seawall.sh, ...), or a folder of compiled files. With
+rules file (iptables-save, nft, seawall.sh, ...), or a folder of compiled files. With
 --git, OLD is the same PATH at that revision, also where it had another name; what
 is new, or is gone, is compared with no rules.
 
@@ -69,6 +69,8 @@ Exit 0 when both mean the same, 2 when not.`,
 type diffSide struct {
 	families map[packet.Family]prove.Side
 	texts    []sideText
+	rules    []*compiler.Rules // of rules
+	loaded   *schema.Loaded    // of a policy
 }
 
 type sideText struct{ name, text string }
@@ -79,6 +81,12 @@ func (f *diffFlags) run(c *cobra.Command, args []string) error {
 	}
 	before, after, err := f.sides(c, args)
 	if err != nil {
+		return err
+	}
+	if err := before.against(c, after); err != nil {
+		return err
+	}
+	if err := after.against(c, before); err != nil {
 		return err
 	}
 	sides := diff.Sides{}
@@ -98,6 +106,21 @@ func (f *diffFlags) run(c *cobra.Command, args []string) error {
 		report.Files, report.TextCompared = textChanges(before.texts, after.texts), true
 	}
 	return f.print(c, report)
+}
+
+// against has rules of nft read as a policy on the other side asks for them, whose
+// accept may be a mark.
+func (s *diffSide) against(c *cobra.Command, other *diffSide) error {
+	for _, r := range s.rules {
+		if r.NFT == nil || other.loaded == nil {
+			continue
+		}
+		if err := fitsNFTables(c, other.loaded); err != nil {
+			return err
+		}
+		s.families[r.Family()] = prove.Side{Rules: r.For(other.loaded.Document)}
+	}
+	return nil
 }
 
 func (f *diffFlags) checkFlags(args []string) error {
@@ -157,7 +180,7 @@ func (f *diffFlags) side(c *cobra.Command, path string, varFiles []string) (*dif
 		return nil, cannotRead(path, err, takesEither)
 	}
 	if !looksLikeRules(text) {
-		return nil, fmt.Errorf("%s is neither a policy (*.hcl, *.hcl.json) nor rules (iptables-save text, seawall.sh)", path)
+		return nil, fmt.Errorf("%s is neither a policy (*.hcl, *.hcl.json) nor rules (iptables-save or nft text, seawall.sh)", path)
 	}
 	return f.rulesSide([]sideText{{filepath.Base(path), string(text)}})
 }
@@ -165,6 +188,9 @@ func (f *diffFlags) side(c *cobra.Command, path string, varFiles []string) (*dif
 // looksLikeRules tells rules from HCL: a table, an iptables -S line, the script,
 // or what iptables-save prints of a kernel without rules, which is nothing.
 func looksLikeRules(text []byte) bool {
+	if compiler.IsNFT(text) {
+		return true
+	}
 	for _, line := range bytes.Split(text, []byte("\n")) {
 		line = bytes.TrimSpace(line)
 		switch {
@@ -183,7 +209,7 @@ func compiledFolder(path string) []sideText {
 	if files, err := schema.PolicyFiles(path); err == nil && len(files) > 0 {
 		return nil
 	}
-	for _, names := range [][]string{{"iptables", "ip6tables"}, {"rules.v4", "rules.v6"}, {"seawall.sh"}} {
+	for _, names := range [][]string{{"iptables", "ip6tables"}, {"rules.v4", "rules.v6"}, {"seawall.sh"}, {"seawall.nft"}} {
 		var list []sideText
 		for _, n := range append(names, emit.SetsFile) {
 			if text, err := readFile(filepath.Join(path, n)); err == nil {
@@ -206,7 +232,7 @@ func (f *diffFlags) policySide(c *cobra.Command, path string, varFiles []string,
 	if err != nil {
 		return nil, err
 	}
-	side := &diffSide{families: map[packet.Family]prove.Side{}}
+	side := &diffSide{families: map[packet.Family]prove.Side{}, loaded: loaded}
 	for _, family := range []packet.Family{packet.IPv4, packet.IPv6} {
 		side.families[family] = prove.Side{Policy: loaded.Document}
 	}
@@ -246,7 +272,8 @@ func (f *diffFlags) rulesSide(texts []sideText) (*diffSide, error) {
 			return nil, err
 		}
 		for _, r := range list {
-			side.families[r.Family()] = prove.Side{Rules: r.Table}
+			side.families[r.Family()] = prove.Side{Rules: r.For(nil)}
+			side.rules = append(side.rules, r)
 		}
 	}
 	return side, nil

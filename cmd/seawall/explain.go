@@ -94,9 +94,9 @@ func explain(c *cobra.Command, loaded *schema.Loaded, p packet.Packet, file stri
 	if err != nil {
 		return nil, err
 	}
-	e.file = dialect.Trace(list[0].Table, p)
+	e.file = dialect.Trace(list[0].For(loaded.Document), p)
 	if e.file.Unsure() != nil {
-		e.file.Verdict, err = prove.At(c.Context(), list[0].Table, p, prove.Limits{})
+		e.file.Verdict, err = prove.At(c.Context(), list[0].For(loaded.Document), p, prove.Limits{})
 	}
 	return e, err
 }

@@ -81,6 +81,9 @@ func readChains(c *cobra.Command, r *rulesFlags, args []string) ([]importer.Chai
 			if len(chains) > 0 && chains[0].Family == f.Family() {
 				return nil, fmt.Errorf("%s is the second file for %v; name one file per family", f.Name, f.Family())
 			}
+			if f.NFT != nil {
+				return nil, fmt.Errorf("%s is a file of nft; import reads iptables' rules", f.Name)
+			}
 			if f.Table == nil && len(args) > 1 {
 				fmt.Fprintf(c.ErrOrStderr(), "Note: %s has no filter table; %v is not imported.\n", f.Name, f.Family())
 				continue

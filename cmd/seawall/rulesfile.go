@@ -9,6 +9,7 @@ import (
 	"github.com/seawall/seawall/compiler"
 	"github.com/seawall/seawall/compiler/ipset"
 	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/nftables"
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/schema"
 	"github.com/spf13/cobra"
@@ -95,11 +96,14 @@ func registerSets(c *cobra.Command, file *string) {
 func atLine(name string, err error) error {
 	var ofRules *iptables.Error
 	var ofSets *ipset.Error
+	var ofNFT *nftables.Error
 	switch {
 	case errors.As(err, &ofRules):
 		return lineError(name, ofRules.Line, ofRules.Text, ofRules.Detail)
 	case errors.As(err, &ofSets):
 		return lineError(name, ofSets.Line, ofSets.Text, ofSets.Detail)
+	case errors.As(err, &ofNFT):
+		return lineError(name, ofNFT.Line, ofNFT.Text, ofNFT.Detail)
 	case err != nil:
 		var ambiguous *iptables.AmbiguousError
 		if errors.As(err, &ambiguous) {

@@ -170,7 +170,7 @@ func ofVerified(loaded *schema.Loaded, f *compiler.Rules, result *prove.Result, 
 				Message: fmt.Sprintf("%s has %s.", f.Name, count(len(result.Differences)-i, "more difference", "more differences"))})
 			break
 		}
-		policy, file := meaning.Explain(loaded.Document, d.Example), dialect.Trace(f.Table, d.Example)
+		policy, file := meaning.Explain(loaded.Document, d.Example), dialect.Trace(f.For(loaded.Document), d.Example)
 		r := sarif.Result{Rule: ruleDiffers, Level: sarif.Error,
 			Message: fmt.Sprintf("%s: the policy says %s (%s), %s says %s (%s). For example %s.", d, d.Policy, policy.Rule, f.Name, d.File, lastStep(file), d.Example),
 			At:      placeOf(loaded.Files, policy.At.Filename, policy.At.Start.Line, policy.At.Start.Column)}

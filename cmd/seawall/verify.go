@@ -25,8 +25,8 @@ func verifyCommand() *cobra.Command {
 		Short: "Decide whether a rules file implements a policy",
 		Long: `Decide whether a rules file implements a policy: exactly, over all packets.
 
-FILE is what iptables-save or ip6tables-save printed, a file for
-iptables-restore, seawall.sh, or - for standard input. A file that has FORWARD
+FILE is what iptables-save, ip6tables-save or nft list ruleset printed, a file for
+iptables-restore or nft -f, seawall.sh, or - for standard input. A file that has FORWARD
 or INPUT is judged whole: rules before the jump to DOCKER-USER count, and so
 does a jump that is missing. A restore file is judged by its chains.
 
@@ -52,7 +52,7 @@ and the command that shows its way through both. Exit 0 when they mean the same,
 			if format == "sarif" {
 				return verifySARIF(c, loaded, files, r)
 			}
-			return verify(c, loaded.Document, policyPath(args), files, r)
+			return verify(c, loaded, policyPath(args), files, r)
 		},
 	}
 	p.register(c)
@@ -63,7 +63,7 @@ and the command that shows its way through both. Exit 0 when they mean the same,
 	return c
 }
 
-func verify(c *cobra.Command, doc *schema.Document, path string, files []string, flags *rulesFlags) error {
+func verify(c *cobra.Command, loaded *schema.Loaded, path string, files []string, flags *rulesFlags) error {
 	differs := false
 	for _, name := range files {
 		list, err := flags.read(c, name)
@@ -71,7 +71,12 @@ func verify(c *cobra.Command, doc *schema.Document, path string, files []string,
 			return err
 		}
 		for _, f := range list {
-			result, err := compiler.Verify(c.Context(), doc, f, prove.Limits{})
+			if f.NFT != nil {
+				if err := fitsNFTables(c, loaded); err != nil {
+					return err
+				}
+			}
+			result, err := compiler.Verify(c.Context(), loaded.Document, f, prove.Limits{})
 			var hard *prove.HardError
 			switch {
 			case errors.As(err, &hard):

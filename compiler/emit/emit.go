@@ -6,6 +6,7 @@
 //	restore.go   a file for iptables-restore --noflush
 //	shell.go     a script, and reading one back
 //	base.go      splicing into an existing boot file
+//	nftables.go  a table for nft
 //	sets.go      the ipsets that rules of any format may match
 //	write.go     files on a disk, and whose they are
 //	replace_*.go replacing one file atomically
@@ -13,6 +14,7 @@ package emit
 
 import (
 	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/nftables"
 	"github.com/seawall/seawall/compiler/packet"
 )
 
@@ -23,6 +25,7 @@ type File struct {
 	Executable bool
 	// Families are those whose rules the file has.
 	Families []packet.Family
+	NFT      bool // its rules are nftables'
 	Sets     bool // it is for ipset restore, and has no rules
 	// Base is the file that this one was spliced from; nil for a whole one.
 	Base []byte
@@ -33,6 +36,7 @@ type Chains struct {
 	Source string // what the chains were made from, for the first comment
 	Layout string // which layout was picked, and why; "" when it was asked for
 	V4, V6 *iptables.Table
+	NFT    *nftables.Table // of a format of nftables, in place of V4 and V6
 	// ToHost says that INPUT must call SEAWALL-INPUT.
 	ToHost bool
 }

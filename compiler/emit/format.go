@@ -21,6 +21,8 @@ type Format struct {
 	// WithSets reports whether the files bring their ipsets along; those of other formats
 	// are a file beside them.
 	WithSets bool
+	// NFT says that the rules are a table of nftables, not chains of iptables.
+	NFT bool
 	// SwitchOn are the commands that a host needs beside the files, once after
 	// every boot; nil for none.
 	SwitchOn func(*Chains, packet.Family) []string
@@ -69,7 +71,10 @@ func NamesInWords() string {
 // Compile returns the files of the format, with the sets that their rules match.
 func (f *Format) Compile(c *Chains) []File {
 	files := f.Files(c)
-	if text := sets(c); text != nil && !f.WithSets {
+	if f.WithSets {
+		return files
+	}
+	if text := sets(c); text != nil {
 		files = append(files, File{Name: SetsFile, Bytes: text, Sets: true})
 	}
 	return files

@@ -76,8 +76,8 @@ func Changes(ctx context.Context, before, after Side, family packet.Family, limi
 	collected := &changes{q: q, externals: externals(q, before, after), index: map[string]*Change{}}
 	err := q.Try(func() error {
 		lists := meaning.NewLists(family)
-		read := q.reader(before, lists)
-		readToo := q.reader(after, lists)
+		read := q.reader(before, after, lists)
+		readToo := q.reader(after, before, lists)
 		for _, hook := range packet.Hooks {
 			a, err := read(hook)
 			if err != nil {
@@ -112,11 +112,12 @@ func (s Side) patterns() []string {
 	return s.Rules.Patterns()
 }
 
-// reader returns the verdict functions of a side by hook.
-func (q *question) reader(s Side, lists *meaning.Lists) func(packet.Hook) (diagram.Ref, error) {
+// reader returns the verdict functions of a side by hook, as they compare with the
+// other side's.
+func (q *question) reader(s, other Side, lists *meaning.Lists) func(packet.Hook) (diagram.Ref, error) {
 	if s.Policy != nil {
 		r := meaning.NewReader(q.Store, q.space, s.Policy, lists)
-		return func(hook packet.Hook) (diagram.Ref, error) { return r.Hook(hook), nil }
+		return func(hook packet.Hook) (diagram.Ref, error) { return q.asked(r.Hook(hook), other.Rules), nil }
 	}
 	r := s.Rules.Reader(q.Store, q.space)
 	if s.Whole {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/seawall/seawall/compiler/diagram"
 	"github.com/seawall/seawall/compiler/dialect"
 	"github.com/seawall/seawall/compiler/meaning"
 	"github.com/seawall/seawall/compiler/packet"
@@ -53,8 +54,26 @@ type Policy struct {
 	lists map[packet.Family]*meaning.Lists
 }
 
+// AcceptMark is the packet mark by which the policy's accept is known where an accept
+// is not final; 0 for none.
+func (p *Policy) AcceptMark() uint32 { return p.doc.Host.AcceptMark }
+
 // NewPolicy reads a policy's lists.
 func NewPolicy(doc *schema.Document) *Policy { return &Policy{doc, meaning.Read(doc)} }
+
+// asked is what a policy asks of rules: where no rule can let a packet past those
+// that follow, an accept is a pass.
+func (q *question) asked(f diagram.Ref, of dialect.Rules) diagram.Ref {
+	if of == nil || of.FinalAccept() {
+		return f
+	}
+	return q.Relabel(f, func(v uint32) uint32 {
+		if packet.Verdict(v) == packet.Accept {
+			return uint32(packet.Pass)
+		}
+		return v
+	})
+}
 
 // Compare decides whether rules implement a policy for one family, in
 // FORWARD and in INPUT, over all packets.
@@ -77,7 +96,7 @@ func (p *Policy) Compare(ctx context.Context, rules dialect.Rules, family packet
 			if err != nil {
 				return err
 			}
-			if want := policy.Hook(hook); want != f {
+			if want := q.asked(policy.Hook(hook), rules); want != f {
 				found.add(hook, q.Disagree(want, f, agreement(Side{Policy: p.doc}, Side{})))
 			}
 		}

@@ -182,16 +182,17 @@ func TestBench(t *testing.T) {
 		t.Skip("a benchmark: run it with -lab.bench")
 	}
 	fmt.Print("| ports × CIDRs | back end | layout | ns a packet | ratio | worst flow | rules | load, ms | load --noflush, ms |\n| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |\n")
-	for _, size := range [][2]int{{1, 100}, {1, 1000}, {1, 10_000}, {1, 100_000}, {100, 100}, {100, 1000}, {1000, 100}} {
+	for _, size := range [][2]int{{1, 10}, {1, 10_000}, {1, 100_000}, {100, 100}, {1000, 100}} {
 		doc, flows := benchPolicy(size[1], size[0])
 		if doc == nil {
 			t.Fatal("the policy of the benchmark is not valid")
 		}
 		for _, b := range Backends {
 			h := newBenchHost(t, b)
-			for _, layout := range []lower.Layout{lower.Flat, lower.Auto, lower.IPSet} {
+			for _, layout := range []lower.Layout{lower.Auto} {
 				h.row(t, b, doc, flows, size, layout)
 			}
+			h.nftRow(t, b, doc, flows, size)
 		}
 	}
 }
@@ -225,6 +226,69 @@ func (h *benchHost) row(t *testing.T, b Backend, doc *schema.Document, flows []f
 	plain := h.load(t, b, NewNamespace(t, "plain"), text, sets)
 	fmt.Printf("| %d × %d | %s | %s | %.0f | %.2f | %.2f | %d | %.0f | %.0f |\n", size[0], size[1], b, layout, median(times), median(ratios), slices.Max(ratios),
 		bytes.Count(text, []byte("\n-A ")), plain, median(loads))
+}
+
+// nftRow measures the table of nftables on the same host, with an empty DOCKER-USER;
+// beside it, what nft takes for a bare set of all addresses.
+func (h *benchHost) nftRow(t *testing.T, b Backend, doc *schema.Document, flows []flow, size [2]int) {
+	t.Helper()
+	out, err := compiler.Emit(doc, compiler.Options{Format: emit.NFTables, Source: "policy.hcl"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []*benchHost{h, h.twin} {
+		n.host.Must(b.Command(packet.IPv4, ""), "-F", "DOCKER-USER")
+	}
+	text := out.Files[0].Bytes
+	var loads, bare []float64
+	list := bareSet(doc)
+	for range 5 {
+		plain := NewNamespace(t, "plain")
+		bare = append(bare, nftLoad(t, plain, list))
+		loads = append(loads, nftLoad(t, plain, text))
+	}
+	nftLoad(t, h.host, text)
+	var times, ratios []float64
+	for _, f := range flows {
+		h.dial(t, f)
+		h.run(t, 2000) // warm
+		with, ratio := h.compare(t, false)
+		times, ratios = append(times, with), append(ratios, ratio)
+	}
+	h.host.Must("nft", "delete", "table", "inet", "seawall")
+	fmt.Printf("| %d × %d | %s | nftables | %.0f | %.2f | %.2f | %d lines | %.0f | a bare set: %.0f |\n", size[0], size[1], b, median(times), median(ratios), slices.Max(ratios),
+		bytes.Count(text, []byte("\n")), median(loads), median(bare))
+}
+
+func nftLoad(t *testing.T, n *Namespace, text []byte) float64 {
+	t.Helper()
+	start := time.Now()
+	if said, err := n.Run(bytes.NewReader(text), "nft", "-f", "-"); err != nil {
+		t.Fatalf("%v: %s", err, said)
+	}
+	return float64(time.Since(start).Microseconds()) / 1000
+}
+
+// bareSet is a table with nothing but the addresses of a policy.
+func bareSet(doc *schema.Document) []byte {
+	var b bytes.Buffer
+	b.WriteString("table inet bare\ndelete table inet bare\ntable inet bare {\n")
+	for i, p := range doc.Policies {
+		fmt.Fprintf(&b, "set s%d {\n type ipv4_addr\n flags interval\n elements = {", i)
+		for _, r := range p.Rules {
+			for _, l := range r.Sources.Lists {
+				for j, s := range l.Spans {
+					if j > 0 {
+						b.WriteByte(',')
+					}
+					b.WriteString("\n" + s.String())
+				}
+			}
+		}
+		b.WriteString(" }\n}\n")
+	}
+	b.WriteString("}\n")
+	return b.Bytes()
 }
 
 // load returns the milliseconds that loading takes, the sets included.
