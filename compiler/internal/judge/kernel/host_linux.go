@@ -33,6 +33,7 @@ type Host struct {
 	dirty                   map[int]bool    // families that need a reset
 	denied                  map[string]bool // chains whose policy may not be ACCEPT
 	sets                    bool
+	nft                     bool           // LoadNft loaded last
 	marks                   map[uint64]int // family and mark to source address
 	closers                 []func()
 }
@@ -346,6 +347,9 @@ func (h *Host) Load(family int, text string, sets string) error {
 	if family != 4 && family != 6 {
 		return fmt.Errorf("family %d is neither 4 nor 6", family)
 	}
+	if err := h.leaveNft(); err != nil {
+		return err
+	}
 	h.loaded, h.ready[family] = family, false
 	if err := h.replaceSets(sets); err != nil {
 		return err
@@ -484,6 +488,9 @@ func markMAC(n int) [6]byte { return [6]byte{2, 0x5e, 1, byte(n >> 16), byte(n >
 
 // addMarks makes the rules that mark the packets, before any of the file's.
 func (h *Host) addMarks(packets []Packet) error {
+	if h.nft {
+		return h.addNftMarks(packets)
+	}
 	rules := map[int]string{}
 	for _, p := range packets {
 		if p.Mark != 0 {
