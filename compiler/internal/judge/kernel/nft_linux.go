@@ -29,29 +29,21 @@ func (h *Host) LoadNft(text string) error {
 	}
 	// The mark rules of the previous text go with its tables.
 	h.marks = map[uint64]int{}
-	if _, err := h.host.run("flush ruleset; "+text, "nft", "-f", "-"); err != nil {
-		return err
-	}
-	if _, err := h.host.run(nftOwn, "nft", "-f", "-"); err != nil {
+	if _, err := h.host.run("flush ruleset; "+text+"\n"+nftOwn, "nft", "-f", "-"); err != nil {
 		return err
 	}
 	h.ready[4], h.ready[6] = true, true
 	return nil
 }
 
-// ListNft returns what "nft -j list ruleset" says of what is loaded, without the
-// harness' own table. The argument is the program, "" for nft.
+// ListNft returns what "nft -j list ruleset" says of what is loaded. The harness'
+// own table is in it; it has no chain that decides about packets. The argument is
+// the program, "" for nft.
 func (h *Host) ListNft(program string) (string, error) {
 	if program == "" {
 		program = "nft"
 	}
-	if _, err := h.host.run("delete table inet seawall-judge\n", "nft", "-f", "-"); err != nil {
-		return "", err
-	}
-	out, err := h.host.run("", program, "-j", "list", "ruleset")
-	_, err2 := h.host.run(nftOwn, "nft", "-f", "-")
-	h.marks = map[uint64]int{}
-	return out, errors.Join(err, err2)
+	return h.host.run("", program, "-j", "list", "ruleset")
 }
 
 // enterNft empties what iptables and ipset have loaded.

@@ -28,6 +28,7 @@ const (
 	protoUDP     = 17
 	protoDCCP    = 33
 	protoGRE     = 47
+	protoESP     = 50
 	protoICMPv6  = 58
 	protoNoNext  = 59
 	protoSCTP    = 132
@@ -342,12 +343,16 @@ func (p Packet) checkICMP() error {
 // it so (a name of --reject-with): where not, a REJECT looks like a DROP. No
 // ICMP error is answered with another, nor are types that icmp_send counts
 // among them; no reset is answered with a reset (nf_reject_ip_tcphdr_get), and
-// an IPv6 packet of protocol 59 (no next header) with nothing at all.
+// an IPv6 packet of protocol 59 (no next header) with nothing at all. DNAT leaves
+// the checksum of a protocol that it does not know as it was, so that in IPv6,
+// where the addresses count, it is wrong and the packet is not answered.
 func (p Packet) Answered(with string) bool {
 	switch {
 	case with == "tcp-reset":
 		return p.Protocol == protoTCP && p.TCPFlags&RST == 0
 	case p.Family == 6 && p.Protocol == protoNoNext:
+		return false
+	case p.Family == 6 && p.DNAT() && !p.reply() && !p.sumSurvives():
 		return false
 	case !p.icmp():
 		return true
@@ -355,6 +360,19 @@ func (p Packet) Answered(with string) bool {
 		return p.ICMPType >= 128
 	}
 	return p.ICMPType == 0 || p.ICMPType == 8 || p.ICMPType >= 13 && p.ICMPType <= 18
+}
+
+// sumSurvives reports whether REJECT is content with a packet whose destination
+// was changed: the translation corrects the checksum, or the protocol has none
+// that depends on the addresses (l4proto_manip_pkt, nf_reject_verify_csum), or
+// both addresses add up to the same.
+func (p Packet) sumSurvives() bool {
+	switch p.Protocol {
+	case protoTCP, protoUDP, protoUDPLite, protoSCTP, protoICMPv6, protoGRE, protoESP:
+		return true
+	}
+	before, after := fold(sum(0, p.OrigDst.AsSlice())), fold(sum(0, p.Dst.AsSlice()))
+	return before%0xffff == after%0xffff
 }
 
 // entry reports whether an entry in conntrack has to be there beforehand.

@@ -341,7 +341,7 @@ func (t *text) passing(c *context) string {
 		return "ct mark set " + pick(t.maker, hex(), "ct mark | "+hex(), "meta mark & "+hex())
 	case 5:
 		if f := c.pickFamily(t.maker); f != 0 && t.addressable(f) {
-			values := t.distinct([]key{t.addressKey(f, "saddr")}, 2)
+			values := t.twoAddresses(t.addressKey(f, "saddr"))
 			return fmt.Sprintf("meta mark set %s saddr map { %s : %s, %s : %s }", ipWord(f), values[0], hex(), values[1], hex())
 		}
 		return "counter"

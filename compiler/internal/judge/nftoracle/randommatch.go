@@ -154,9 +154,16 @@ func (c *context) ports() bool {
 	return slices.Contains([]string{"tcp", "udp", "sctp", "udplite", "dccp"}, c.transport)
 }
 
-// distinct makes up to n elements of a set, of which no two overlap.
-func (t *text) distinct(keys []key, n int) []string { return t.elements(keys, n, false) }
+// twoAddresses returns two addresses.
+func (t *text) twoAddresses(k key) []string {
+	texts := t.elements([]key{k}, 2, false)
+	if len(texts) < 2 {
+		texts = append(texts, neighbour(texts[0]))
+	}
+	return texts
+}
 
+// elements makes up to n elements of a set, of which no two overlap.
 func (t *text) elements(keys []key, n int, wide bool) []string {
 	var made [][]ends
 	var texts []string
@@ -173,9 +180,6 @@ func (t *text) elements(keys []key, n int, wide bool) []string {
 		if !slices.ContainsFunc(made, func(other []ends) bool { return overlap(el, other) }) {
 			made, texts = append(made, el), append(texts, strings.Join(words, " . "))
 		}
-	}
-	for len(texts) < n && n == 2 { // a caller that wants exactly two
-		return []string{texts[0], neighbour(texts[0])}
 	}
 	return texts
 }
@@ -218,16 +222,17 @@ func exprOf(keys []key) string {
 	return strings.Join(words, " . ")
 }
 
+// intervals reports whether a set of the keys may be one of intervals: nft 1.0.6
+// crashes when it lists one of ct state.
+func intervals(keys []key) bool { return len(keys) > 1 || !keys[0].word }
+
 // addSet makes a named set or verdict map.
 func (t *text) addSet() {
 	c := context{family: t.addressFamily()}
 	s := namedSet{keys: t.keys(&c), rule: c, vmap: t.chance(3)}
 	t.number++
 	s.name = pick(t.maker, "allowed", "blocked", "services", "nets") + fmt.Sprint(t.number)
-	wide := t.chance(2)
-	if c.transport == "other" && len(s.keys) > 1 {
-		wide = false // l4proto in a concatenation of intervals
-	}
+	wide := t.chance(2) && intervals(s.keys)
 	elements := t.elements(s.keys, 1+t.IntN(5), wide)
 	kind, data := "set", ""
 	if s.vmap {
@@ -306,7 +311,7 @@ func (t *text) vmap(c *context) string {
 		return exprOf(s.keys) + " vmap @" + s.name
 	}
 	keys := t.keys(c)
-	wide := t.chance(3) && !(c.transport == "other" && len(keys) > 1)
+	wide := t.chance(3) && intervals(keys)
 	elements := t.elements(keys, 1+t.IntN(4), wide)
 	for i := range elements {
 		elements[i] += " : " + t.plainVerdict(t.at)
@@ -326,7 +331,7 @@ func (t *text) match(c *context) []string {
 		}
 	case 2:
 		keys := t.keys(c)
-		wide := t.chance(2) && !(c.transport == "other" && len(keys) > 1)
+		wide := t.chance(2) && intervals(keys)
 		elements := strings.Join(t.elements(keys, 1+t.IntN(4), wide), ", ")
 		return []string{exprOf(keys), pick(t.maker, "", "", "!="), "{ " + elements + " }"}
 	case 3:
