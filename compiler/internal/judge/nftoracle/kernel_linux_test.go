@@ -3,9 +3,12 @@ package nftoracle
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/seawall/seawall/compiler/internal/judge/kernel"
 )
@@ -24,36 +27,68 @@ func newHost(t *testing.T) *kernel.Host {
 	return h
 }
 
+// tally counts what the kernel did.
+type tally struct {
+	sync.Mutex
+	files, packets, open int
+	hits                 map[string]int
+}
+
+func (c *tally) note(want []string, got string) {
+	c.Lock()
+	defer c.Unlock()
+	c.packets++
+	c.hits[got]++
+	if len(want) > 1 {
+		c.open++
+	}
+}
+
 // TestKernelAgrees compares what the kernel does to packets with the evaluator,
-// over random rulesets.
+// over random rulesets: for 20 seconds at most, unless NFTORACLE_FILES says how
+// many.
 func TestKernelAgrees(t *testing.T) {
 	needNft(t)
-	h := newHost(t)
-	packets, open, hits := 0, 0, map[string]int{}
-	for i := range count(t, 200) {
-		r := rand.New(rand.NewPCG(uint64(i), 12))
-		f := Random(r, Options{Forward: true, Unknown: i%10 == 9})
-		var sent []kernel.Packet
-		for tries := 0; len(sent) < 30 && tries < 2000; tries++ {
-			if k := sendable(r, RandomPacket(r, f)); k.Check() == nil {
-				sent = append(sent, k)
-			}
+	files := count(t, 300)
+	deadline := time.Now().Add(20 * time.Second)
+	c := &tally{hits: map[string]int{}}
+	t.Run("shards", func(t *testing.T) {
+		for shard := range 2 {
+			t.Run(fmt.Sprint(shard), func(t *testing.T) {
+				t.Parallel()
+				h := newHost(t)
+				for i := shard; i < files; i += 2 {
+					if os.Getenv("NFTORACLE_FILES") == "" && time.Now().After(deadline) {
+						break
+					}
+					agrees(t, h, i, c)
+				}
+			})
 		}
-		n, err := disagreements(h, f.Text, sent, func(want []string, got string) {
-			packets++
-			hits[got]++
-			if len(want) > 1 {
-				open++
-			}
-		})
-		if err != nil {
-			t.Errorf("ruleset %d: %v\n%s", i, err, f.Text)
-		}
-		if n != "" {
-			t.Errorf("ruleset %d: %s\n%s", i, n, f.Text)
+	})
+	t.Logf("%d rulesets, %d packets, %d of them with several possible verdicts: %v", c.files, c.packets, c.open, c.hits)
+	if c.files < 10 {
+		t.Errorf("only %d rulesets were compared", c.files)
+	}
+}
+
+// agrees compares one random ruleset.
+func agrees(t *testing.T, h *kernel.Host, i int, c *tally) {
+	r := rand.New(rand.NewPCG(uint64(i), 12))
+	f := Random(r, Options{Forward: true, Unknown: i%10 == 9})
+	var sent []kernel.Packet
+	for tries := 0; len(sent) < 30 && tries < 2000; tries++ {
+		if k := sendable(r, RandomPacket(r, f)); k.Check() == nil {
+			sent = append(sent, k)
 		}
 	}
-	t.Logf("%d packets, %d of them with several possible verdicts: %v", packets, open, hits)
+	differ, err := disagreements(h, f.Text, sent, c.note)
+	if err != nil || differ != "" {
+		t.Errorf("ruleset %d: %v%s\n%s", i, err, differ, f.Text)
+	}
+	c.Lock()
+	defer c.Unlock()
+	c.files++
 }
 
 // disagreements loads a text, sends packets, and describes those that the
