@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 )
 
@@ -49,6 +50,26 @@ func (n Nft) Text(text string) (string, error) {
 	return n.run(text, `"$0" -f - || exit 3; "$0" list ruleset`)
 }
 
+// ListBy is List with another program that lists what this one has loaded: the
+// versions do not read each other's tables alike.
+func (n Nft) ListBy(reader Nft, text string) ([]byte, error) {
+	out, err := n.run(text, `"$0" -f - || exit 3; "$1" -j list ruleset`, reader.name())
+	return []byte(out), err
+}
+
+// Fetched returns the programs of nft that .ci/engines has put into the folder
+// that $SEAWALL_ENGINES names, by suite.
+func Fetched() map[string]Nft {
+	found := map[string]Nft{}
+	for _, suite := range []string{"trixie", "sid"} {
+		path := filepath.Join(os.Getenv("SEAWALL_ENGINES"), suite, "iptables", "nft")
+		if _, err := os.Stat(path); err == nil && filepath.IsAbs(path) {
+			found[suite] = Nft(path)
+		}
+	}
+	return found
+}
+
 // Load is List and Parse.
 func (n Nft) Load(text string) (*Ruleset, error) {
 	out, err := n.List(text)
@@ -59,9 +80,9 @@ func (n Nft) Load(text string) (*Ruleset, error) {
 }
 
 // run runs a script in a namespace of its own.
-func (n Nft) run(stdin, script string) (string, error) {
+func (n Nft) run(stdin, script string, args ...string) (string, error) {
 	var out, message bytes.Buffer
-	cmd := exec.Command("unshare", "-n", "sh", "-c", script, n.name())
+	cmd := exec.Command("unshare", append([]string{"-n", "sh", "-c", script, n.name()}, args...)...)
 	cmd.Stdin = strings.NewReader(stdin)
 	cmd.Stdout, cmd.Stderr = &out, &message
 	err := cmd.Run()

@@ -3,7 +3,9 @@ package nftoracle
 import (
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -61,4 +63,41 @@ func TestRandomLoads(t *testing.T) {
 // vague reports whether something of the packet is not known.
 func vague(p Packet) bool {
 	return p.Fragment || p.SNAT || !p.ported()
+}
+
+// TestVersionsAgree has the versions of nft that are here load and list the same
+// rulesets: what becomes of packets is the same.
+func TestVersionsAgree(t *testing.T) {
+	own := needNft(t)
+	others := Fetched()
+	if len(others) == 0 {
+		t.Skip("SEAWALL_ENGINES names no folder with another nft")
+	}
+	for i := range count(t, 40) {
+		r, f := random(i)
+		set, err := own.Load(f.Text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for suite, nft := range others {
+			other, err := nft.Load(f.Text)
+			if err != nil {
+				t.Errorf("ruleset %d: %s: %v\n%s", i, suite, err, f.Text)
+				continue
+			}
+			for range 30 {
+				p := RandomPacket(r, f)
+				if a, b := set.Outcomes("forward", p), other.Outcomes("forward", p); !slices.Equal(a, b) {
+					t.Errorf("ruleset %d: %v, by %s %v, of %+v\n%s", i, a, suite, b, p, f.Text)
+				}
+			}
+		}
+	}
+}
+
+func TestNftRefuses(t *testing.T) {
+	_, err := needNft(t).Load("table inet t {\n\tnonsense\n}\n")
+	if _, ok := err.(*Refusal); !ok || !strings.Contains(err.Error(), ":2:") {
+		t.Errorf("%v is not a refusal of line 2", err)
+	}
 }
