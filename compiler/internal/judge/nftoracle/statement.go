@@ -1,5 +1,7 @@
 package nftoracle
 
+import "slices"
+
 // execute carries out one statement.
 func (w *walk) execute(s point, st statement) {
 	e := env{s.chain.table, w.packet, s.memory}
@@ -70,6 +72,45 @@ func (w *walk) vmap(s point, e env, arg any) {
 	if m.unsure {
 		w.anything(s)
 	}
+}
+
+// unanswerable reports whether a rule ends at its beginning because it rejects
+// with a message of the other family. In an inet table nft puts the check of the
+// family before all else of the rule, so that no look-up of a verdict comes first,
+// and mostly leaves it out of the listing. Where an expression of the rule asks
+// for the family, nft adds no check.
+func (w *walk) unanswerable(s point, rule []statement) bool {
+	for _, st := range rule {
+		if st.name == "reject" {
+			o, _ := st.arg.(map[string]any)
+			other := map[int]string{4: "icmpv6", 6: "icmp"}[w.packet.family()]
+			return s.chain.table.family == "inet" && o["type"] == other
+		}
+		if mentionsFamily(st.arg) {
+			return false
+		}
+	}
+	return false
+}
+
+// mentionsFamily reports whether something in an expression is of one family.
+func mentionsFamily(x any) bool {
+	switch x := x.(type) {
+	case []any:
+		return slices.ContainsFunc(x, mentionsFamily)
+	case map[string]any:
+		switch x["protocol"] {
+		case "ip", "ip6", "icmp", "icmpv6":
+			return true
+		}
+		for _, v := range x {
+			if mentionsFamily(v) {
+				return true
+			}
+		}
+		return x["key"] == "nfproto"
+	}
+	return false
 }
 
 // reject answers. nft checks the protocol, or in an inet table the family, that

@@ -170,7 +170,7 @@ func (w *walk) step(s point) {
 		return
 	}
 	rule := s.chain.rules[s.rule]
-	if s.statement == len(rule) {
+	if s.statement == len(rule) || s.statement == 0 && w.unanswerable(s, rule) {
 		w.nextRule(s)
 		return
 	}
