@@ -16,7 +16,14 @@
 //
 // The JSON is what nft reads back out of the kernel, and nft leaves out the
 // loads that it takes for implied ("meta l4proto tcp" before "tcp dport"). So
-// the package puts them back, see (env).payload. Where nft leaves out one that
-// is not implied, the JSON describes another ruleset than the kernel has: nft
-// 1.0.6 prints "ct l3proto ipv4 ct protocol tcp" without its first half.
+// the package puts them back, see (env).payload. But 1.0.6, 1.1.3 and 1.1.7 also
+// leave out some that are not implied, and the listing, as JSON and as text, is
+// then another ruleset than the kernel has:
+//
+//	meta nfproto ipv6 tcp dport 80 reject with tcp reset  (inet: lists no family)
+//	meta protocol ip tcp dport 80 reject with tcp reset   (inet: lists no protocol)
+//	meta protocol ip ip6 saddr ::1 drop                   (ip6: lists no protocol)
+//	ct l3proto ipv4 ct protocol tcp drop                  (lists no l3proto)
+//
+// Nobody who only has the listing can know. Random rulesets have none of these.
 package nftoracle

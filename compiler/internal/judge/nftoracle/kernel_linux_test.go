@@ -161,7 +161,11 @@ func sendable(r *rand.Rand, p Packet) kernel.Packet {
 	k.State = states[p.State][map[bool]int{true: 1}[p.Reply]]
 	if p.Known {
 		k.ConnMark = p.ConnMark
-		if p.DNAT && p.OrigDst != p.Dst {
+		to := p.Dst
+		if p.Reply {
+			to = p.Src
+		}
+		if p.DNAT && p.OrigDst != to { // a translation to itself is none
 			k.OrigDst, k.OrigDport = p.OrigDst, max(0, p.OrigDport)
 		}
 	}

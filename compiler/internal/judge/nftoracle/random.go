@@ -394,10 +394,12 @@ func (t *text) reject(c *context) string {
 	if t.addressable(6) && c.family != 4 {
 		choices = append(choices, icmpv6)
 	}
-	if c.transport == "tcp" {
+	// nft lists "meta nfproto ipv6 tcp dport 80 reject with tcp reset" without its
+	// first match, so that what is listed is not what the kernel has.
+	if c.transport == "tcp" && !c.nfproto {
 		choices = append(choices, "reject with tcp reset")
 	}
-	if c.transport == "" {
+	if c.transport == "" && !c.nfproto {
 		choices = append(choices, "meta l4proto tcp reject with tcp reset")
 	}
 	return pick(t.maker, choices...)

@@ -12,6 +12,7 @@ import (
 type context struct {
 	family    int    // 4, 6 or 0
 	transport string // tcp, udp, …, "other", or ""
+	nfproto   bool   // by meta nfproto
 }
 
 // pickFamily settles the family.
@@ -396,6 +397,7 @@ func (t *text) special(c *context) string {
 	case 0:
 		if t.family == "inet" && c.family == 0 {
 			c.family = pick(t.maker, 4, 6)
+			c.nfproto = true
 			return "meta nfproto ipv" + fmt.Sprint(c.family)
 		}
 	case 1:
@@ -424,7 +426,7 @@ func (t *text) special(c *context) string {
 			return "meta l4proto { tcp, udp } th dport " + t.portKey("").span(true).text
 		}
 	}
-	return pick(t.maker, `iif != "lo"`, `iif "lo"`, "meta mark 0x0-0x20", "ct mark != 0x0", "meta protocol ip", "ct direction != reply")
+	return pick(t.maker, `iif != "lo"`, `iif "lo"`, "meta mark 0x0-0x20", "ct mark != 0x0", "ct direction != reply")
 }
 
 // unknown makes what nobody can evaluate.
