@@ -22,6 +22,7 @@
 //
 //	meta nfproto ipv6 tcp dport 80 reject with tcp reset  (inet: lists no family)
 //	meta protocol ip tcp dport 80 reject with tcp reset   (inet: lists no protocol)
+//	meta protocol ip reject with icmpv6 no-route          (inet: lists no protocol)
 //	meta protocol ip ip6 saddr ::1 drop                   (ip6: lists no protocol)
 //	ct l3proto ipv4 ct protocol tcp drop                  (lists no l3proto)
 //

@@ -168,6 +168,9 @@ func sendable(r *rand.Rand, p Packet) kernel.Packet {
 		if p.DNAT && p.OrigDst != to { // a translation to itself is none
 			k.OrigDst, k.OrigDport = p.OrigDst, max(0, p.OrigDport)
 		}
+		if k.Protocol == protoDCCP {
+			k.OrigDport = 0 // conntrack no longer keeps DCCP's ports, so translates none
+		}
 	}
 	return k
 }
