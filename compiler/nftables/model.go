@@ -5,6 +5,23 @@
 //	statement.go what a rule does
 //	print.go     tables as text
 //
+// Text is read by
+//
+//	parse.go     the reader: its errors, and where it is in the text
+//	lexer.go     words, numbers, addresses and signs
+//	keyword.go   which words cannot be names
+//	define.go    variables
+//	command.go   add, delete, flush: what is left after all commands
+//	declare.go   what stands in the braces of a table and of a chain
+//	element.go   what stands in the braces of a set, and elements
+//	interval.go  which elements cannot stand together
+//	clause.go    the statements of a rule
+//	compare.go   the two sides of a comparison
+//	selector.go  the names of what is compared
+//	datatype.go  the values that each of them has
+//	flow.go      which protocols a rule is about
+//	reference.go chains and sets that are named, and loops
+//
 // The reader loses nothing: a rule keeps the words it was written in. An
 // expression or statement that it does not know is kept as text, and leaves its
 // rule undecided.
@@ -110,13 +127,15 @@ type Set struct {
 	// Typeof says that Key are selectors.
 	Typeof bool
 	// Value is what a map maps to: "verdict", or another type or selector.
-	Value    string
-	Flags    []string // constant, dynamic, interval, timeout
-	Size     int      // 0: not written
-	Elements []Element
-	Comment  string
-	Notes    []string // of a generated set: lines of comment before it
-	Line     int
+	Value string
+	Flags []string // constant, dynamic, interval, timeout
+	// AutoMerge says that elements may overlap, and are merged.
+	AutoMerge bool
+	Size      int // 0: not written
+	Elements  []Element
+	Comment   string
+	Notes     []string // of a generated set: lines of comment before it
+	Line      int
 	// Unread is what the declaration says beyond that, such as a timeout or a
 	// stateful statement. Such a set is filled or emptied at run time, perhaps.
 	Unread string
@@ -137,8 +156,9 @@ type Element struct {
 	Key     Expr
 	Verdict *Verdict
 	Line    int32
-	// Unread is what an element says beyond that: a timeout, or a value of a map
-	// that is no verdict.
+	// Unread is what an element says beyond that: a timeout, or after a colon the
+	// value of a map to something else than verdicts. Comments and counters of
+	// elements are not kept.
 	Unread string
 }
 

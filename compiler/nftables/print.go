@@ -58,6 +58,9 @@ func printSet(b *bytes.Buffer, s *Set) {
 	if len(s.Flags) > 0 {
 		fmt.Fprintf(b, "\t\tflags %s\n", strings.Join(s.Flags, ","))
 	}
+	if s.AutoMerge {
+		b.WriteString("\t\tauto-merge\n")
+	}
 	if s.Comment != "" {
 		fmt.Fprintf(b, "\t\tcomment %s\n", quote(s.Comment))
 	}
@@ -160,7 +163,8 @@ func (e *Expr) append(b []byte) []byte {
 	case Flags:
 		return e.join(b, ",")
 	case Binary:
-		return e.Args[1].append(append(append(append(e.Args[0].append(b), ' '), e.Op...), ' '))
+		b = append(append(append(e.Args[0].operand(b), ' '), e.Op...), ' ')
+		return e.Args[1].operand(b)
 	case Named:
 		return append(append(b, '@'), e.Text...)
 	case Any:
@@ -176,6 +180,14 @@ func (e *Expr) append(b []byte) []byte {
 		return append(b, " }"...)
 	}
 	return append(b, e.Text...)
+}
+
+// operand writes a part of an operation, in parentheses if it is one itself.
+func (e *Expr) operand(b []byte) []byte {
+	if e.Kind != Binary {
+		return e.append(b)
+	}
+	return append(e.append(append(b, '(')), ')')
 }
 
 func (e *Expr) join(b []byte, by string) []byte {
