@@ -213,7 +213,7 @@ func readBack(f emit.File, family packet.Family, sets ipset.Sets, flush bool, ma
 		if err != nil {
 			return nil, err
 		}
-		return file.Rules(family, nftables.RuleOptions{AcceptMark: mark, AcceptMask: mark}), nil
+		return file.Rules(family, nftables.RuleOptions{AcceptMark: mark}), nil
 	}
 	text, err := emit.Rules(f, family)
 	if err != nil {

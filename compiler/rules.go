@@ -43,7 +43,7 @@ func (r *Rules) For(doc *schema.Document) dialect.Rules {
 	}
 	opt := nftables.RuleOptions{}
 	if doc != nil {
-		opt.AcceptMark, opt.AcceptMask = doc.Host.AcceptMark, doc.Host.AcceptMark
+		opt.AcceptMark = doc.Host.AcceptMark
 	}
 	return r.NFT.Rules(r.family, opt)
 }

@@ -1,0 +1,67 @@
+package nftables
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Unjudged returns, one per line, the rules and chain policies that affect packets but
+// are not part of the answer: those of other hooks that drop packets, hide them from
+// conntrack, redirect them or hand them to a program, and tables of other families.
+// Docker's own tables and iptables' are not listed.
+func (f *File) Unjudged() []string {
+	var list []string
+	for _, t := range f.Tables {
+		if t.dockers() || t.iptables() || slices.Contains(t.Flags, "dormant") {
+			continue
+		}
+		for _, o := range t.Objects {
+			if o.Kind == "flowtable" {
+				list = append(list, fmt.Sprintf("line %d: the flowtable %s, whose packets come to no rule", o.Line, o.Name))
+			}
+		}
+		for _, c := range t.Chains {
+			if c.Hook == nil || t.Family != ARP && t.Family != Bridge && t.Family != Netdev && (c.Hook.Hook == "forward" || c.Hook.Hook == "input") && c.Hook.Type == "filter" {
+				continue
+			}
+			if c.Hook.Policy == "drop" {
+				list = append(list, fmt.Sprintf("line %d: chain %s of table %s %s, policy drop", c.Line, c.Name, t.Family, t.Name))
+			}
+			for _, r := range f.affecting(t, c, map[*Chain]bool{}) {
+				list = append(list, fmt.Sprintf("line %d: %s", r.Line, r.String()))
+			}
+		}
+	}
+	return list
+}
+
+// affecting are the rules that packets of a chain meet and that do more than let them
+// on.
+func (f *File) affecting(t *Table, c *Chain, seen map[*Chain]bool) []*Rule {
+	if c == nil || seen[c] {
+		return nil
+	}
+	seen[c] = true
+	var list []*Rule
+	for _, r := range c.Rules {
+		affects := false
+		for _, s := range r.Statements {
+			switch s := s.(type) {
+			case *Foreign, *Reject:
+				affects = true
+			case *Note:
+				affects = affects || s.Text == "notrack"
+			}
+		}
+		for _, v := range r.verdicts(t) {
+			affects = affects || v.Kind == Drop
+			if v.Kind == Jump || v.Kind == Goto {
+				list = append(list, f.affecting(t, t.Chain(v.Chain), seen)...)
+			}
+		}
+		if affects {
+			list = append(list, r)
+		}
+	}
+	return list
+}
