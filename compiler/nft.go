@@ -1,54 +1,61 @@
 package compiler
 
 import (
-	"fmt"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/seawall/seawall/schema"
 )
 
-// NeedsMarkError is the error for a policy that a table of nftables cannot carry
-// out: an accept there only ends the table's own say, and Docker's rules come after
-// it.
-type NeedsMarkError struct {
-	What string // accept = true, established = "accept"
-	At   hcl.Range
+// NFTablesError is the error for a policy that a table of nftables cannot carry out.
+type NFTablesError struct {
+	Summary, Detail string
+	At              hcl.Range
 }
 
-func (e *NeedsMarkError) Error() string {
-	return fmt.Sprintf("%s needs the host's accept_mark with nftables: an accept in a table of its own does not get past Docker's rules", e.What)
-}
+func (e *NFTablesError) Error() string { return e.Summary + ": " + e.Detail }
 
-// FitsNFTables returns a *NeedsMarkError for a policy with an accept that a table of
-// nftables cannot carry out, and nil for every other. What forward blocks accept
-// passes in any case.
+// FitsNFTables returns an *NFTablesError for a policy that a table of nftables cannot
+// carry out, and nil for every other. What forward blocks accept passes in any case.
 func FitsNFTables(doc *schema.Document) error {
-	if doc.Host.AcceptMark != 0 {
-		return nil
-	}
-	for _, x := range []struct {
-		what string
-		is   schema.Treatment
-	}{{`established = "accept"`, doc.Host.Established}, {`related = "accept"`, doc.Host.Related}} {
-		if x.is == schema.Accepted {
-			return &NeedsMarkError{x.what, doc.Host.Range}
-		}
-	}
-	lists := [][]*schema.Rule{}
-	if doc.Guard != nil {
-		lists = append(lists, doc.Guard.Rules)
-	}
-	for _, p := range doc.Policies {
-		lists = append(lists, p.Rules)
-	}
-	for _, list := range lists {
-		for _, r := range list {
-			if r.Verdict == schema.Accept {
-				return &NeedsMarkError{"accept = true", r.Range}
+	if doc.Host.AcceptMark == 0 {
+		for _, x := range []struct {
+			what string
+			is   schema.Treatment
+		}{{`established = "accept"`, doc.Host.Established}, {`related = "accept"`, doc.Host.Related}} {
+			if x.is == schema.Accepted {
+				return needsMark(x.what, doc.Host.Range)
 			}
 		}
 	}
+	for _, r := range blocks(doc) {
+		if r.Verdict == schema.Accept && doc.Host.AcceptMark == 0 {
+			return needsMark("accept = true", r.Range)
+		}
+		if i := strings.IndexAny(r.Log, `"$`); i >= 0 {
+			return &NFTablesError{"A log prefix that nft cannot keep",
+				"The prefix has " + r.Log[i:i+1] + " in it, which nft reads as something else: it knows no escapes. Leave it out.", r.Range}
+		}
+	}
 	return nil
+}
+
+// blocks are all allow and deny blocks.
+func blocks(doc *schema.Document) []*schema.Rule {
+	var list []*schema.Rule
+	if doc.Guard != nil {
+		list = append(list, doc.Guard.Rules...)
+	}
+	for _, p := range doc.Policies {
+		list = append(list, p.Rules...)
+	}
+	return list
+}
+
+func needsMark(what string, at hcl.Range) error {
+	return &NFTablesError{"An accept that nftables cannot carry out", what + " lets packets past Docker's own rules. In nftables an accept only ends the rules of its own table, and Docker's rules come after them. " +
+		"Docker lets packets with a certain mark through: start it with --bridge-accept-fwmark=0x1/0x1 (Docker 29 or later), and write accept_mark = \"0x1\" into the host block. " +
+		"Or leave the accept out: what Docker publishes passes without it.", at}
 }
 
 // nftNotes says what a table of its own cannot promise.

@@ -235,7 +235,7 @@ func (n *nft) set(name, selector string) *nftables.Set {
 	return s
 }
 
-// nameSets gives the sets of the document their own names, before policies that use
+// nameSets names the sets of the document after themselves, before policies that use
 // nothing but one of them.
 func (n *nft) nameSets() {
 	for _, s := range n.doc.Sets {

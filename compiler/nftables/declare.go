@@ -232,7 +232,7 @@ func (p *parser) policyWord(text string) string {
 	return text
 }
 
-// hooked gives a chain the hook that its braces declare.
+// hooked returns a chain the hook that its braces declare.
 func (p *parser) hooked(b *chainBlock, isNew bool) {
 	c := b.chain
 	h := b.hook

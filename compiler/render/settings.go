@@ -28,8 +28,12 @@ func settings(h *schema.Host) []Setting {
 	if shown.Invalid != "" {
 		list = append(list, Setting{"invalid", shown.Invalid, "forwarded packets that conntrack finds invalid are dropped, on every interface"})
 	}
-	return append(list, Setting{"userland_proxy", fmt.Sprint(h.UserlandProxy), proxyMeanings[h.UserlandProxy]},
+	list = append(list, Setting{"userland_proxy", fmt.Sprint(h.UserlandProxy), proxyMeanings[h.UserlandProxy]},
 		Setting{"log_limit", fmt.Sprintf("%d/%s", h.LogLimit.Count, h.LogLimit.Unit), "each log prefix is written this often at most"})
+	if h.AcceptMark != 0 {
+		list = append(list, Setting{"accept_mark", fmt.Sprintf("%#x", h.AcceptMark), "what is accepted past Docker's own rules has this packet mark, in the format nftables"})
+	}
+	return list
 }
 
 var unlistedMeanings = map[string]string{
