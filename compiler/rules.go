@@ -113,7 +113,13 @@ func isProgram(src []byte) bool {
 
 // readNFT reads a file of nft as the rules of both families.
 func readNFT(name string, src []byte, opt ReadOptions) ([]*Rules, error) {
-	f, err := nftables.Parse(src, nftables.Options{})
+	var f *nftables.File
+	var err error
+	if bytes.HasPrefix(bytes.TrimSpace(src), []byte("{")) {
+		f, err = nftables.ParseJSON(src)
+	} else {
+		f, err = nftables.Parse(src, nftables.Options{})
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,11 +14,10 @@ import (
 	"time"
 
 	"github.com/seawall/seawall/compiler"
+	"github.com/seawall/seawall/compiler/dialect"
 	"github.com/seawall/seawall/compiler/diff"
-	"github.com/seawall/seawall/compiler/doctor"
 	"github.com/seawall/seawall/compiler/emit"
 	"github.com/seawall/seawall/compiler/host"
-	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/lower"
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
@@ -29,6 +27,7 @@ import (
 
 type applyFlags struct {
 	policyFlags
+	format  string
 	layout  string
 	yes     bool
 	force   bool
@@ -59,23 +58,31 @@ interrupted before its confirmation, and says so.
 The chain DOCKER-USER belongs to Seawall as a whole. Rules in it that are not
 known to be Seawall's are listed, and removed only after a "yes" or with --force.
 
+With --format nftables the policy is loaded with nft as the table inet seawall, both
+families in one transaction; no other table is touched. It holds whatever Docker and
+the host's firewall do in theirs, and is the format for Docker's nftables firewall
+backend and for firewalld. A table of that name that Seawall did not make is listed,
+and replaced only after a "yes" or with --force.
+
 Exit 0 when the policy is loaded and kept, 2 when it was not loaded or was rolled
 back, 1 after an error.
-IPTABLES, IP6TABLES and IPSET name other commands, as for seawall.sh.`,
+IPTABLES, IP6TABLES, IPSET and NFT name other commands, as for seawall.sh.`,
 		Example: `  seawall apply policy.hcl
   seawall apply policy.hcl --dry-run
+  seawall apply policy.hcl --format nftables --persist /etc/seawall
   seawall apply policy.hcl --yes --confirm-within 0 --persist /etc/sysconfig`,
 		Args: onePath,
 		RunE: func(c *cobra.Command, args []string) error { return f.apply(c, args) },
 	}
 	f.register(c)
 	flags := c.Flags()
+	registerBackend(c, &f.format, "how the rules are loaded")
 	registerLayout(c, &f.layout)
 	flags.BoolVar(&f.yes, "yes", false, "do not ask before loading")
 	flags.BoolVar(&f.force, "force", false, "remove other people's rules from DOCKER-USER without asking")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "show what would change, and load nothing")
 	flags.DurationVar(&f.within, "confirm-within", 60*time.Second, "how long to wait for a confirmation; 0 keeps the policy without one")
-	flags.StringVar(&f.persist, "persist", "", "once it is kept, write the boot files iptables and ip6tables (rules.v4 and rules.v6 in a folder named iptables) into `DIR`: only Seawall's chains in them are replaced")
+	flags.StringVar(&f.persist, "persist", "", "once it is kept, write the boot files iptables and ip6tables (rules.v4 and rules.v6 in a folder named iptables) into `DIR`: only Seawall's chains in them are replaced. With --format nftables: seawall.nft, and a systemd unit that loads it")
 	flags.StringVar(&f.run, "run-dir", "/run/seawall", "the `DIR` for the lock, the previous rules, and a record of the rules that were loaded")
 	return c
 }
@@ -87,15 +94,16 @@ type applying struct {
 	w       io.Writer
 	path    string // of the policy
 	host    *host.Host
+	by      host.Backend
 	doc     *schema.Document
-	script  emit.File
-	boot    []emit.File // for --persist
+	fresh   emit.File
+	boot    []bootFile // for --persist
 	lines   <-chan string
 	signals <-chan os.Signal
 }
 
 func (f *applyFlags) apply(c *cobra.Command, args []string) error {
-	if err := checkLayout(f.layout); err != nil {
+	if err := errors.Join(checkBackend(f.format), checkLayout(f.layout)); err != nil {
 		return err
 	}
 	if f.within < 0 || f.within > 0 && f.within < time.Second {
@@ -105,17 +113,29 @@ func (f *applyFlags) apply(c *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	opt := compiler.Options{Format: emit.Shell, Layout: lower.Layout(f.layout), Source: sourceName(loaded)}
+	if f.format == nftablesBackend {
+		if c.Flags().Changed("layout") {
+			return errors.New("--layout is for --format iptables; --format nftables has only one")
+		}
+		if err := fitsNFTables(c, loaded); err != nil {
+			return err
+		}
+	}
+	opt := compiler.Options{Format: backends[f.format].file, Layout: lower.Layout(f.layout), Source: sourceName(loaded)}
 	out, err := compiler.Compile(c.Context(), loaded.Document, opt)
 	if err != nil {
 		return unproved(err)
 	}
-	a := &applying{applyFlags: f, c: c, w: c.OutOrStdout(), path: policyPath(args), host: host.ThisHost(), doc: loaded.Document, script: out.Files[0]}
+	a := &applying{applyFlags: f, c: c, w: c.OutOrStdout(), path: policyPath(args), host: host.ThisHost(), doc: loaded.Document, fresh: out.Files[0]}
+	a.by = backends[f.format].of(a.host, a.doc)
+	if err := a.checkDocker(); err != nil {
+		return err
+	}
 	if a.boot, err = a.bootFiles(opt); err != nil {
 		return err
 	}
 	if f.dryRun {
-		report, err := against(c.Context(), a.host, a.doc)
+		report, err := against(c.Context(), a.by, a.doc)
 		if err != nil {
 			return err
 		}
@@ -139,7 +159,7 @@ func (f *applyFlags) apply(c *cobra.Command, args []string) error {
 
 // turn is what is done while no other apply may be at work.
 func (a *applying) turn() error {
-	if _, err := a.host.Saved(packet.IPv4); err != nil {
+	if err := a.by.Check(); err != nil {
 		return err // before anything is made
 	}
 	turn, err := a.host.Begin(a.run)
@@ -150,16 +170,12 @@ func (a *applying) turn() error {
 	if turn.Settled != "" {
 		fmt.Fprintln(a.w, turn.Settled)
 	}
-	script, err := emit.ReadScript(a.script.Bytes)
-	if err != nil {
-		return err
-	}
-	report, err := against(a.c.Context(), a.host, a.doc)
+	report, err := against(a.c.Context(), a.by, a.doc)
 	if err != nil {
 		return err
 	}
 	if report.Same() {
-		same, err := a.host.SameText(script)
+		same, err := a.by.Same(a.fresh)
 		if err != nil {
 			return err
 		}
@@ -168,12 +184,12 @@ func (a *applying) turn() error {
 			return a.remember(turn, same)
 		}
 	}
-	foreign, err := turn.Foreign(script)
+	foreign, err := a.by.Foreign(turn, a.fresh)
 	if err != nil {
 		return err
 	}
 	if len(foreign) > 0 && a.yes && !a.force {
-		return fmt.Errorf("DOCKER-USER has rules that are not known to be Seawall's, and loading the policy would remove them:\n%sAdd them to the policy, or use --force to remove them", listed(foreign))
+		return fmt.Errorf("%s has rules that are not known to be Seawall's, and loading the policy would remove them:\n%sAdd them to the policy, or use --force to remove them", backends[a.format].place, listed(foreign))
 	}
 	if err := a.announce(report, foreign); err != nil {
 		return err
@@ -201,15 +217,15 @@ const mostChanges = 20
 
 // announce says what changes.
 func (a *applying) announce(report *diff.Report, foreign []host.Rule) error {
-	text := report.Shorten(mostChanges, "iptables-save | seawall diff - "+doctor.ShellWord(a.path)+", and the same with ip6tables-save")
+	text := report.Shorten(mostChanges, backends[a.format].diff(a.path))
 	if report.Same() {
 		text = "The kernel holds this policy already, in another layout.\n"
 	}
 	if len(foreign) > 0 {
-		text += "Rules in DOCKER-USER that are not known to be Seawall's, and that this removes:\n" + listed(foreign)
+		text += "Rules in " + backends[a.format].place + " that are not known to be Seawall's, and that this removes:\n" + listed(foreign)
 	}
 	for _, file := range a.boot {
-		text += "Writes " + filepath.Join(a.persist, file.Name) + " once it is kept.\n"
+		text += "Writes " + filepath.Join(file.dir, file.Name) + " once it is kept.\n"
 	}
 	if _, err := io.WriteString(a.w, text); err != nil {
 		return fmt.Errorf("cannot show what would change, so nothing was changed: %w", err)
@@ -226,6 +242,10 @@ func listed(rules []host.Rule) string {
 		if i == maxForeign {
 			return text + fmt.Sprintf("  and %d more\n", len(rules)-i)
 		}
+		if r.Family == 0 {
+			text += fmt.Sprintf("  %s\n", r.Text)
+			continue
+		}
 		text += fmt.Sprintf("  %v: %s\n", r.Family, r.Text)
 	}
 	return text
@@ -236,7 +256,7 @@ func (a *applying) remember(turn *host.Turn, own bool) error {
 	if !own {
 		return nil
 	}
-	rules, err := turn.Current()
+	rules, err := a.by.Current()
 	if err != nil {
 		return err
 	}
@@ -245,13 +265,13 @@ func (a *applying) remember(turn *host.Turn, own bool) error {
 }
 
 // against returns what a policy changes in the rules that the kernel holds.
-func against(ctx context.Context, now *host.Host, doc *schema.Document) (*diff.Report, error) {
+func against(ctx context.Context, now host.Backend, doc *schema.Document) (*diff.Report, error) {
+	rules, err := now.Rules()
+	if err != nil {
+		return nil, err
+	}
 	sides := diff.Sides{}
-	for _, family := range []packet.Family{packet.IPv4, packet.IPv6} {
-		t, err := now.Table(family)
-		if err != nil {
-			return nil, err
-		}
+	for family, t := range rules {
 		sides[family] = [2]prove.Side{{Rules: t}, {Policy: doc}}
 	}
 	return diff.Meaning(ctx, sides, prove.Limits{})
@@ -340,7 +360,7 @@ func (a *applying) loadNow(turn *host.Turn) error {
 		fmt.Fprintln(a.w, "Interrupted: nothing was changed.")
 		return exitCode(exitDiffers)
 	}
-	back, err := turn.Prepare(a.script, a.within)
+	back, err := turn.Prepare(a.by, a.fresh, a.within)
 	if err != nil {
 		return a.noPlace(err)
 	}
@@ -352,10 +372,10 @@ func (a *applying) loadNow(turn *host.Turn) error {
 	if err := back.Loaded(); err != nil {
 		return errors.Join(fmt.Errorf("the policy was not loaded: %w", err), back.End())
 	}
-	rules, err := turn.Current()
+	rules, err := a.by.Current()
 	why := ""
 	if err == nil {
-		why, err = held(a.c.Context(), a.host, a.doc)
+		why, err = held(a.c.Context(), a.by, a.doc)
 	}
 	if err != nil {
 		why = err.Error()
@@ -379,7 +399,7 @@ func (a *applying) loadNow(turn *host.Turn) error {
 }
 
 // confirm waits for the confirmation.
-func (a *applying) confirm(turn *host.Turn, back *host.Rollback, rules map[packet.Family][]string) error {
+func (a *applying) confirm(turn *host.Turn, back *host.Rollback, rules host.Record) error {
 	if err := back.Ask(); err != nil {
 		return errors.Join(err, a.takeBack(back))
 	}
@@ -401,7 +421,7 @@ func (a *applying) confirm(turn *host.Turn, back *host.Rollback, rules map[packe
 }
 
 // keep confirms, and notes what was loaded.
-func (a *applying) keep(turn *host.Turn, back *host.Rollback, rules map[packet.Family][]string) error {
+func (a *applying) keep(turn *host.Turn, back *host.Rollback, rules host.Record) error {
 	if err := back.Confirm(); err != nil {
 		return err
 	}
@@ -412,7 +432,7 @@ func (a *applying) keep(turn *host.Turn, back *host.Rollback, rules map[packet.F
 
 // note notes that the rules are Seawall's. They are kept where it cannot: a later apply
 // then asks before it takes them out.
-func (a *applying) note(turn *host.Turn, rules map[packet.Family][]string) {
+func (a *applying) note(turn *host.Turn, rules host.Record) {
 	if err := turn.Remember(rules); err != nil {
 		fmt.Fprintf(a.c.ErrOrStderr(), "Note: the policy is kept, but the record of its rules in %s could not be written: %s. A later apply may ask about them.\n", a.run, cause(err))
 	}
@@ -432,7 +452,7 @@ func (a *applying) takeBack(back *host.Rollback) error {
 
 // notKept takes the policy back, and says why. A confirmation from elsewhere that
 // comes at the last moment holds.
-func (a *applying) notKept(turn *host.Turn, back *host.Rollback, rules map[packet.Family][]string, what string) error {
+func (a *applying) notKept(turn *host.Turn, back *host.Rollback, rules host.Record, what string) error {
 	err := a.takeBack(back)
 	if errors.Is(err, host.ErrConfirmed) {
 		fmt.Fprintln(a.w, "Kept: it was confirmed from elsewhere.")
@@ -457,82 +477,33 @@ func (a *applying) ended(back *host.Rollback, what string) error {
 // liveDifference is a difference of a policy and the rules that the kernel holds.
 type liveDifference struct {
 	*prove.Difference
-	table *iptables.Table // of its family
+	rules dialect.Rules // of its family
 }
 
 // liveDifferences compares the kernel's rules with a policy, both families.
-func liveDifferences(ctx context.Context, now *host.Host, doc *schema.Document) ([]liveDifference, error) {
+func liveDifferences(ctx context.Context, now host.Backend, doc *schema.Document) ([]liveDifference, error) {
+	rules, err := now.Rules()
+	if err != nil {
+		return nil, err
+	}
 	var list []liveDifference
-	for _, family := range []packet.Family{packet.IPv4, packet.IPv6} {
-		t, err := now.Table(family)
-		if err != nil {
-			return nil, err
-		}
-		result, err := prove.Compare(ctx, doc, t, family, prove.Limits{})
+	for _, family := range packet.Families {
+		result, err := prove.Compare(ctx, doc, rules[family], family, prove.Limits{})
 		if err != nil {
 			return nil, err
 		}
 		for _, d := range result.Differences {
-			list = append(list, liveDifference{d, t})
+			list = append(list, liveDifference{d, rules[family]})
 		}
 	}
 	return list, nil
 }
 
 // held says how the kernel's rules differ from a policy, "" when they do not.
-func held(ctx context.Context, now *host.Host, doc *schema.Document) (string, error) {
+func held(ctx context.Context, now host.Backend, doc *schema.Document) (string, error) {
 	list, err := liveDifferences(ctx, now, doc)
 	if err != nil || len(list) == 0 {
 		return "", err
 	}
 	return fmt.Sprintf("%s: the policy says %s, the kernel %s", list[0], list[0].Policy, list[0].File), nil
-}
-
-// bootFiles compiles what --persist writes, before anything is loaded.
-func (a *applying) bootFiles(opt compiler.Options) ([]emit.File, error) {
-	if a.persist == "" {
-		return nil, nil
-	}
-	// Debian's netfilter-persistent has other names than RHEL's iptables-services.
-	names := map[string]string{"iptables": "iptables", "ip6tables": "ip6tables", "ipset": "ipset"}
-	if filepath.Base(filepath.Clean(a.persist)) == "iptables" {
-		names = debianNames
-	}
-	if info, err := os.Stat(a.persist); err != nil || !info.IsDir() {
-		return nil, fmt.Errorf("--persist takes the folder of the boot files; %s is not a folder", a.persist)
-	}
-	opt.Format, opt.Force = emit.Sysconfig, a.force
-	for name, base := range map[string]*[]byte{"iptables": &opt.Base4, "ip6tables": &opt.Base6} {
-		path := filepath.Join(a.persist, names[name])
-		text, err := readFile(path)
-		switch {
-		case err == nil:
-			*base = bytes.Clone(text)
-		case !errors.Is(err, fs.ErrNotExist):
-			return nil, cannotRead(path, err, takesPersist)
-		}
-	}
-	out, err := compiler.Compile(a.c.Context(), a.doc, opt)
-	if err != nil {
-		return nil, fmt.Errorf("the boot files for --persist: %w", unproved(err))
-	}
-	for i := range out.Files {
-		out.Files[i].Name = names[out.Files[i].Name]
-	}
-	return out.Files, nil
-}
-
-// persistNow writes the boot files.
-func (a *applying) persistNow() error {
-	if a.boot == nil {
-		return nil
-	}
-	written, err := emit.Write(a.persist, a.boot)
-	if err != nil {
-		return fmt.Errorf("the policy is loaded, but the boot files were not written: %w", cannotWrite(a.persist, err, takesPersist))
-	}
-	for _, n := range written {
-		fmt.Fprintf(a.w, "wrote %s\n", filepath.Join(a.persist, n))
-	}
-	return nil
 }

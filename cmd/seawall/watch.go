@@ -19,6 +19,7 @@ import (
 
 type watchFlags struct {
 	policyFlags
+	format   string
 	interval time.Duration
 	run      string
 	asJSON   bool
@@ -51,21 +52,27 @@ The command runs once per drift. While the same drift persists it runs again aft
 the interval, then after twice as long each time, up to 10 minutes or the interval,
 whichever is longer. For another drift it runs within 5 seconds.
 
+With --format nftables the table inet seawall is compared, and also as soon as somebody
+changes or removes it: "nft flush ruleset", which Debian's nftables.service runs when it
+starts, stops and reloads, does.
+
 If the rules cannot be read, because another program holds the xtables lock, seawall
 tries again after a second, then less often. If the daemon is gone, seawall waits for
-it. Neither ends the watch. Missing root privileges or iptables do, with exit 1; with
+it. Neither ends the watch. Missing root privileges, iptables or nft do, with exit 1; with
 --once every failure does.
 
 TERM, INT and HUP end the watch with exit 0. A running command gets the same signal,
 and is killed after two seconds.`,
 		Example: `  seawall watch policy.hcl
   seawall watch policy.hcl --exec 'sh /etc/seawall/seawall.sh' --json
+  seawall watch policy.hcl --format nftables --exec 'nft -f /etc/seawall/seawall.nft'
   seawall watch policy.hcl --once`,
 		Args: onePath,
 		RunE: func(c *cobra.Command, args []string) error { return f.watch(c, args) },
 	}
 	f.register(c)
 	flags := c.Flags()
+	registerBackend(c, &f.format, "which rules are compared")
 	flags.DurationVar(&f.interval, "interval", 30*time.Second, "the time between two comparisons")
 	flags.StringVar(&f.run, "exec", "", "a shell `COMMAND` to run on drift instead of exiting")
 	flags.BoolVar(&f.asJSON, "json", false, "log as JSON, one line per event")
@@ -109,6 +116,9 @@ func logLine(text string) string {
 }
 
 func (f *watchFlags) watch(c *cobra.Command, args []string) error {
+	if err := checkBackend(f.format); err != nil {
+		return err
+	}
 	if f.interval <= 0 {
 		return fmt.Errorf("--interval is a time such as 30s, not %s", f.interval)
 	}
@@ -118,6 +128,11 @@ func (f *watchFlags) watch(c *cobra.Command, args []string) error {
 	loaded, err := f.load(c, args)
 	if err != nil {
 		return err
+	}
+	if f.format == nftablesBackend {
+		if err := fitsNFTables(c, loaded); err != nil {
+			return err
+		}
 	}
 	ctx, stop := untilStopped(c.Context())
 	defer stop()
@@ -149,10 +164,10 @@ func drifted(err error) error {
 
 // watcher is the watch that the flags ask for.
 func (f *watchFlags) watcher(out io.Writer, doc *schema.Document) *host.Watch {
-	now := host.ThisHost()
+	now, by := host.ThisHost(), backends[f.format].of
 	w := &host.Watch{
 		Interval: f.interval,
-		Look:     func(ctx context.Context) ([]host.Drift, error) { return look(ctx, now, doc) },
+		Look:     func(ctx context.Context) ([]host.Drift, error) { return look(ctx, by(now.Within(ctx), doc), doc) },
 		Log:      func(e host.Event) { f.log(out, e) },
 	}
 	if f.run != "" {
@@ -169,18 +184,21 @@ func (f *watchFlags) subscribe(ctx context.Context, w *host.Watch) error {
 		return fmt.Errorf("the address of the Docker daemon: %w", err)
 	}
 	w.Docker = host.Subscribe(ctx, connect)
+	if f.format == nftablesBackend {
+		w.Kernel = host.ThisHost().Monitor(ctx)
+	}
 	return api.Close()
 }
 
 // look compares once.
-func look(ctx context.Context, now *host.Host, doc *schema.Document) ([]host.Drift, error) {
-	list, err := liveDifferences(ctx, now.Within(ctx), doc)
+func look(ctx context.Context, now host.Backend, doc *schema.Document) ([]host.Drift, error) {
+	list, err := liveDifferences(ctx, now, doc)
 	var drift []host.Drift
 	for _, d := range list {
 		drift = append(drift, host.Drift{
 			Family: d.Family,
 			What:   fmt.Sprintf("%s: the policy says %s, the kernel says %s", d, d.Policy, d.File),
-			Where:  lastStep(dialect.Trace(d.table, d.Example)),
+			Where:  lastStep(dialect.Trace(d.rules, d.Example)),
 		})
 	}
 	return drift, err

@@ -2,11 +2,15 @@
 // and loading a script that can be rolled back.
 //
 //	host.go      reading the kernel's rules, running a script
-//	turn.go      one apply at a time, and which rules are Seawall's
+//	backend.go   what apply and watch ask of the program that holds the rules;
+//	             backend_iptables.go and backend_nft.go are the two
+//	turn.go      one apply at a time
 //	rollback.go  a load that is rolled back if nobody confirms it
-//	way_back.go  how the previous rules are saved, and the script that restores them
+//	way_back.go  how the previous rules are saved, and the script that restores them;
+//	             way_back_nft.go for the table of nft
 //	watch.go     comparing the kernel's rules with a policy repeatedly
 //	events.go    Docker's events
+//	monitor.go   what nft monitor reports
 //	routes_*.go  the interfaces of the default routes
 package host
 
@@ -27,7 +31,7 @@ import (
 )
 
 // Host holds the commands used to talk to the kernel. The environment variables IPTABLES,
-// IP6TABLES and IPSET override them, as in seawall.sh.
+// IP6TABLES, IPSET and NFT override them, as in seawall.sh.
 type Host struct {
 	env []string
 	ctx context.Context // for commands that only read; nil for none
@@ -120,7 +124,7 @@ func asRoot() string {
 
 // named tells which variable a command's name comes from.
 func named(name string) string {
-	for _, variable := range []string{"IPTABLES", "IP6TABLES", "IPSET"} {
+	for _, variable := range []string{"IPTABLES", "IP6TABLES", "IPSET", "NFT"} {
 		if other := os.Getenv(variable); other != "" && strings.TrimSuffix(name, "-save") == other {
 			return "; " + variable + " of the environment names it"
 		}

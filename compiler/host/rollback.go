@@ -19,8 +19,8 @@ import (
 //
 // The folder holds its whole state:
 //
-//	new.sh       the script of the new rules; afterwards the new or the previous rules are loaded
-//	back.sh      the way back, with its files (way_back.go)
+//	new.sh       loads the new rules; afterwards the new or the previous rules are loaded
+//	back.sh      the way back, with its files (way_back.go, way_back_nft.go)
 //	here         removed by the process when seawall has ended
 //	go           created by seawall when all of that exists
 //	loaded       created by the process when new.sh is done
@@ -106,27 +106,27 @@ finish
 `
 
 // Prepare saves the current rules, checks that they would load again, and starts the process that
-// loads the script and rolls it back unless it is confirmed in time. With 0 it is kept unless
+// loads the file and rolls it back unless it is confirmed in time. With 0 it is kept unless
 // Back is called.
-func (t *Turn) Prepare(fresh emit.File, wait time.Duration) (*Rollback, error) {
+func (t *Turn) Prepare(by Backend, fresh emit.File, wait time.Duration) (*Rollback, error) {
 	r := &Rollback{Dir: filepath.Join(t.dir, fmt.Sprint(folderPrefix, os.Getpid()))}
 	if err := r.start(t, wait); err != nil {
 		return nil, fmt.Errorf("the process that loads the rules and can roll them back does not start: %w", err)
 	}
-	if err := r.fill(t, fresh); err != nil {
+	if err := r.fill(t, by, fresh); err != nil {
 		return nil, errors.Join(fmt.Errorf("nothing was changed: %w", err), r.End())
 	}
 	return r, r.make("go")
 }
 
 // fill writes the folder, and tests the way back.
-func (r *Rollback) fill(t *Turn, fresh emit.File) error {
-	for name, text := range map[string][]byte{"new.sh": fresh.Bytes, "back.sh": []byte(back)} {
+func (r *Rollback) fill(t *Turn, by Backend, fresh emit.File) error {
+	for name, text := range by.load(fresh) {
 		if err := os.WriteFile(filepath.Join(r.Dir, name), text, 0o700); err != nil {
 			return err
 		}
 	}
-	if err := t.host.keep(r.Dir); err != nil {
+	if err := by.keep(r.Dir); err != nil {
 		return err
 	}
 	if err := t.host.run(filepath.Join(r.Dir, "back.sh"), "--test"); err != nil {

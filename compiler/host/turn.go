@@ -5,14 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/seawall/seawall/compiler/emit"
-	"github.com/seawall/seawall/compiler/iptables"
-	"github.com/seawall/seawall/compiler/packet"
 )
 
 // Turn is the exclusive right to change the host's rules. Any process that can still roll rules
@@ -137,106 +134,12 @@ func (t *Turn) clean() error {
 // End releases the turn.
 func (t *Turn) End() { _ = t.lock.Close() }
 
-// Rule is a rule as iptables-save prints it.
-type Rule struct {
-	Family packet.Family
-	Text   string
-}
-
-// current returns the rules of DOCKER-USER, and whether Seawall also has a chain of its own.
-func (h *Host) current(f packet.Family) (rules []string, own bool, err error) {
-	src, err := h.output(command(f)+"-save", "-t", "filter")
-	if err != nil {
-		return nil, false, err
-	}
-	p := ownLines(src)
-	for _, c := range p.chains {
-		own = own || c != iptables.DockerUser
-	}
-	return slices.DeleteFunc(p.rules, func(r string) bool {
-		return !strings.HasPrefix(r, "-A "+iptables.DockerUser+" ") || r == "-A "+iptables.DockerUser+" -j RETURN"
-	}), own, nil
-}
-
-// Foreign are the rules in DOCKER-USER that a script would remove and that are not known to be
-// Seawall's: it did not load them from this folder, they are not in the script, and they do not
-// look like its own on a host where it has chains.
-func (t *Turn) Foreign(script *emit.Script) ([]Rule, error) {
-	var list []Rule
-	for _, f := range packet.Families {
-		rules, own, err := t.host.current(f)
-		if err != nil {
-			return nil, err
-		}
-		known := linesOf(string(script.Rules(f)))
-		if text, err := os.ReadFile(t.memory(f)); err == nil {
-			known = append(known, linesOf(string(text))...)
-		}
-		for _, r := range rules {
-			if !slices.Contains(known, r) && !(own && iptables.LooksOwn(r, f)) {
-				list = append(list, Rule{f, r})
-			}
-		}
-	}
-	return list, nil
-}
-
-func linesOf(text string) []string { return strings.Split(text, "\n") }
-
-// memory is the file with the rules that the last apply loaded.
-func (t *Turn) memory(f packet.Family) string {
-	return filepath.Join(t.dir, fmt.Sprintf("loaded-%d", f))
-}
-
-// Current returns DOCKER-USER's current rules, for Remember.
-func (t *Turn) Current() (map[packet.Family][]string, error) {
-	all := map[packet.Family][]string{}
-	for _, f := range packet.Families {
-		rules, _, err := t.host.current(f)
-		if err != nil {
-			return nil, err
-		}
-		all[f] = rules
-	}
-	return all, nil
-}
-
 // Remember records that Seawall loaded rules. If that fails, the earlier record stays.
-func (t *Turn) Remember(rules map[packet.Family][]string) error {
-	for f, list := range rules {
-		if err := emit.Replace(t.memory(f), []byte(strings.Join(list, "\n")+"\n"), 0o600); err != nil {
+func (t *Turn) Remember(rules Record) error {
+	for name, text := range rules {
+		if err := emit.Replace(filepath.Join(t.dir, name), text, 0o600); err != nil {
 			return err
 		}
 	}
 	return nil
 }
-
-// SameText reports whether DOCKER-USER and Seawall's chains have the rules of a script, in its
-// order.
-func (h *Host) SameText(script *emit.Script) (bool, error) {
-	for _, f := range packet.Families {
-		src, err := h.output(command(f)+"-save", "-t", "filter")
-		if err != nil {
-			return false, err
-		}
-		var want []string
-		for _, line := range linesOf(string(script.Rules(f))) {
-			if strings.HasPrefix(line, "-A ") {
-				want = append(want, line)
-			}
-		}
-		if !slices.Equal(byChain(want), byChain(ownLines(src).rules)) {
-			return false, nil
-		}
-	}
-	return true, nil
-}
-
-// byChain groups rules by chain: iptables-save prints the chains in an order of its own.
-func byChain(rules []string) []string {
-	sorted := slices.Clone(rules)
-	slices.SortStableFunc(sorted, func(a, b string) int { return strings.Compare(chainOf(a), chainOf(b)) })
-	return sorted
-}
-
-func chainOf(rule string) string { return strings.Fields(rule)[1] }

@@ -50,7 +50,8 @@ type Watch struct {
 	Look     func(context.Context) ([]Drift, error) // compares once
 	Fix      func(context.Context) error            // nil: drift ends the watch
 	Fixes    string                                 // what Fix does, in words
-	Docker   *Subscription                          // nil: only the interval triggers checks
+	Docker   *Subscription                          // nil: Docker's events trigger no checks
+	Kernel   <-chan struct{}                        // triggers checks as well; nil for none
 	Log      func(Event)
 }
 
@@ -89,7 +90,7 @@ func (w *Watch) Once(ctx context.Context) error {
 	return nil
 }
 
-// Run checks on the interval and when Docker has changed something, until the context ends. It
+// Run checks on the interval and when something has changed, until the context ends. It
 // returns early with ErrDrift, or if the rules cannot be read and never will be (Unavailable).
 // Other read failures are retried.
 func (w *Watch) Run(ctx context.Context) error {
@@ -228,7 +229,7 @@ func (s *watching) fix(ctx context.Context) {
 	s.Log(Event{Name: Ran, What: s.Fixes})
 }
 
-// wait waits for the next check: for a time, or until Docker has changed something. It reports
+// wait waits for the next check: for a time, or until something has changed the rules. It reports
 // whether the context did not end.
 func (s *watching) wait(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
@@ -241,6 +242,8 @@ func (s *watching) wait(ctx context.Context, d time.Duration) bool {
 			return true
 		case <-s.Docker.Changed():
 			return s.untilQuiet(ctx)
+		case <-s.Kernel:
+			return s.untilQuiet(ctx)
 		case err := <-s.Docker.State():
 			if s.state(err) {
 				return s.untilQuiet(ctx)
@@ -249,7 +252,7 @@ func (s *watching) wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// untilQuiet waits until Docker has changed nothing for a moment.
+// untilQuiet waits until nothing has changed for a moment.
 func (s *watching) untilQuiet(ctx context.Context) bool {
 	latest := time.After(busy)
 	for {
@@ -261,6 +264,7 @@ func (s *watching) untilQuiet(ctx context.Context) bool {
 		case <-time.After(quiet):
 			return true
 		case <-s.Docker.Changed():
+		case <-s.Kernel:
 		case err := <-s.Docker.State():
 			s.state(err)
 		}

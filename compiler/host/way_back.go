@@ -205,10 +205,10 @@ exit 0
 `
 
 // keep saves the kernel's current rules and sets to the folder, byte for byte.
-func (h *Host) keep(dir string) error {
+func (b byIPTables) keep(dir string) error {
 	var sets []string
 	for _, f := range packet.Families {
-		src, err := h.output(command(f)+"-save", "-t", "filter")
+		src, err := b.output(command(f)+"-save", "-t", "filter")
 		if err != nil {
 			return err
 		}
@@ -233,7 +233,7 @@ func (h *Host) keep(dir string) error {
 	}
 	slices.Sort(sets)
 	for i, name := range slices.Compact(sets) {
-		text, err := h.output(ipsetCommand(), "save", name)
+		text, err := b.output(ipsetCommand(), "save", name)
 		if err != nil {
 			return err
 		}

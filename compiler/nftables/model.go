@@ -3,6 +3,7 @@
 //	model.go     the types: file, table, chain, set, rule
 //	expression.go what a rule compares, and with what
 //	statement.go what a rule does
+//	json.go      reading the output of nft -j; json_rule.go its rules
 //	print.go     tables as text
 //
 // Text is read by

@@ -147,6 +147,9 @@ func (p *parser) deeper() func() {
 
 // Text returns a line of the file, counted from 1.
 func (f *File) Text(line int) string {
+	if f.JSON {
+		return f.ruleAt(line)
+	}
 	rest := string(f.Source)
 	for ; line > 1; line-- {
 		_, after, ok := strings.Cut(rest, "\n")

@@ -1,0 +1,43 @@
+package emit
+
+import "strings"
+
+// UnitName is the unit of systemd that loads seawall.nft.
+const UnitName = "seawall.service"
+
+// Units are the unit of systemd that loads a table with nft, and a file for
+// nftables.service: its reload flushes the whole ruleset, which the unit does not
+// notice. Its start and stop do as well, which PartOf is for. Both paths are absolute.
+func Units(path, nft string) []File {
+	load := word(nft) + " -f " + word(path)
+	return []File{
+		{Name: UnitName, Bytes: []byte("# " + generatedBy + "a policy; DO NOT EDIT.\n" + `[Unit]
+Description=Seawall: who may reach which published port
+DefaultDependencies=no
+Wants=network-pre.target
+Before=network-pre.target docker.service shutdown.target
+After=local-fs.target nftables.service iptables.service netfilter-persistent.service
+PartOf=nftables.service
+Conflicts=shutdown.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=` + load + "\nExecReload=" + load + `
+
+[Install]
+WantedBy=sysinit.target
+RequiredBy=docker.service
+`)},
+		{Name: "seawall.conf", Bytes: []byte("# " + generatedBy + "a policy; DO NOT EDIT.\n[Service]\nExecReload=" + load + "\n")},
+	}
+}
+
+// word quotes a path for a command line of systemd.
+func word(path string) string {
+	path = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "%", "%%", "$", "$$", "\n", `\n`, "\t", `\t`).Replace(path)
+	if strings.ContainsAny(path, " '\"\\;") {
+		return `"` + path + `"`
+	}
+	return path
+}
