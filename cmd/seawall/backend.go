@@ -40,7 +40,7 @@ var backends = map[string]backend{
 	},
 	nftablesBackend: {
 		of: func(h *host.Host, doc *schema.Document) host.Backend {
-			return h.NFT(nftables.RuleOptions{AcceptMark: doc.Host.AcceptMark, AcceptMask: doc.Host.AcceptMark})
+			return h.NFT(nftables.RuleOptions{AcceptMark: doc.Host.AcceptMark})
 		},
 		file: emit.NFTables, place: "the table inet seawall",
 		diff: func(path string) string { return "nft list ruleset | seawall diff - " + doctor.ShellWord(path) },

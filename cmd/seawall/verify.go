@@ -161,7 +161,7 @@ func printDifferences(w io.Writer, path, name string, f *compiler.Rules, result 
 			fmt.Fprintf(w, "   it cannot be decided: %s\n", unsure(d.Way))
 		}
 		fmt.Fprintf(w, "   for example %s\n", d.Example)
-		fmt.Fprintf(w, "   $ %sseawall explain %s --rules %s %s\n", saved(name, f.Family()), doctor.ShellWord(path), doctor.ShellWord(name), packetFlags(d.Example))
+		fmt.Fprintf(w, "   $ %sseawall explain %s --rules %s %s\n", saved(name, f), doctor.ShellWord(path), doctor.ShellWord(name), packetFlags(d.Example))
 	}
 }
 
@@ -213,11 +213,13 @@ func lastStep(way *dialect.Way) string {
 }
 
 // saved is the command that prints the rules again which came over standard input.
-func saved(name string, f packet.Family) string {
+func saved(name string, f *compiler.Rules) string {
 	switch {
 	case name != "-":
 		return ""
-	case f == packet.IPv6:
+	case f.NFT != nil:
+		return "nft list ruleset | "
+	case f.Family() == packet.IPv6:
 		return "ip6tables-save | "
 	}
 	return "iptables-save | "
