@@ -116,7 +116,7 @@ func (f *compileFlags) checkFlags() error {
 	case f.check && f.outDir == "":
 		return fmt.Errorf("--check compares with the files of a folder: name it with --out-dir")
 	case f.base != "" && !emit.ByName(f.format).Splices:
-		return fmt.Errorf("--base is for boot files, --format sysconfig; a %s file leaves what is there alone", f.format)
+		return fmt.Errorf("--base is for boot files, --format sysconfig; the files of --format %s leave what is there alone", f.format)
 	}
 	if !slices.Contains(commentNames(), f.comments) {
 		return fmt.Errorf("--comments is names, lines or rules, not %q", f.comments)
