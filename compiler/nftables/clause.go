@@ -196,6 +196,12 @@ func (p *parser) amount() {
 	p.next()
 }
 
+// units and times are the words of limits and quotas.
+var (
+	units = map[string]bool{"bytes": true, "kbytes": true, "mbytes": true}
+	times = map[string]bool{"second": true, "minute": true, "hour": true, "day": true, "week": true}
+)
+
 // limit reads limit rate over 5/minute burst 3 packets, limit name x and quota over
 // 5 mbytes used 3 bytes.
 func (p *parser) limit() {
@@ -212,6 +218,11 @@ func (p *parser) limit() {
 		p.accept("until")
 	}
 	bytes := p.size(quota)
+	if unit, time, joined := strings.Cut(p.tok.text, "/"); !quota && !bytes && joined && units[unit] && times[time] {
+		p.next() // kbytes/second is one word
+		p.burst(true)
+		return
+	}
 	if quota {
 		if p.accept("used") {
 			p.size(true)
@@ -219,12 +230,15 @@ func (p *parser) limit() {
 		return
 	}
 	p.expect("/")
-	switch p.tok.text {
-	case "second", "minute", "hour", "day", "week":
-	default:
+	if !times[p.tok.text] {
 		p.unexpected("second, minute, hour, day or week")
 	}
 	p.next()
+	p.burst(bytes)
+}
+
+// burst reads how much more a limit of packets or of bytes lets through at first.
+func (p *parser) burst(bytes bool) {
 	if p.accept("burst") {
 		p.amount()
 		if !bytes {
@@ -239,7 +253,7 @@ func (p *parser) limit() {
 // whether it has.
 func (p *parser) size(unit bool) bool {
 	p.amount()
-	if !unit && !p.is("bytes") && !p.is("kbytes") && !p.is("mbytes") {
+	if !unit && !units[p.tok.text] {
 		return false
 	}
 	p.unit()
@@ -247,7 +261,7 @@ func (p *parser) size(unit bool) bool {
 }
 
 func (p *parser) unit() {
-	if !p.is("bytes") && !p.is("kbytes") && !p.is("mbytes") {
+	if !units[p.tok.text] {
 		p.unexpected("bytes, kbytes or mbytes")
 	}
 	p.next()

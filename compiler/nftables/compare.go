@@ -11,21 +11,21 @@ var levels = []map[string]string{
 // left reads the left side of a comparison, or what is assigned.
 func (p *parser) left() Expr {
 	defer p.deeper()()
-	first := p.operators(0, p.leftPart)
+	first := p.operators(0, (*parser).leftPart)
 	if !p.is(".") {
 		return first
 	}
 	parts := []Expr{first}
 	for p.accept(".") {
-		parts = append(parts, p.operators(0, p.leftPart))
+		parts = append(parts, p.operators(0, (*parser).leftPart))
 	}
 	return Expr{Kind: Concat, Args: parts}
 }
 
 // operators reads operands and operators of a level and of those above.
-func (p *parser) operators(level int, operand func() Expr) Expr {
+func (p *parser) operators(level int, operand func(*parser) Expr) Expr {
 	if level == len(levels) {
-		return operand()
+		return operand(p)
 	}
 	e := p.operators(level+1, operand)
 	for {
@@ -45,7 +45,7 @@ func (p *parser) leftPart() Expr {
 	switch {
 	case p.accept("("):
 		defer p.deeper()()
-		e := p.operators(0, p.leftPart)
+		e := p.operators(0, (*parser).leftPart)
 		p.expect(")")
 		return e
 	case p.startsSelector():
@@ -70,7 +70,7 @@ func (p *parser) right(types []*datatype) Expr {
 	}
 	list := []Expr{first}
 	for p.accept(",") {
-		list = append(list, p.operators(0, p.rightPart))
+		list = append(list, p.operators(0, (*parser).rightPart))
 	}
 	return Expr{Kind: Flags, Args: list}
 }
@@ -90,7 +90,7 @@ func (p *parser) values() Expr {
 }
 
 func (p *parser) value() Expr {
-	e := p.operators(0, p.rightPart)
+	e := p.operators(0, (*parser).rightPart)
 	if p.tok.kind != sign {
 		return e
 	}
@@ -100,7 +100,7 @@ func (p *parser) value() Expr {
 			return Expr{Kind: Prefix, Text: e.Text, Quoted: e.Quoted, Bits: int16(p.number(0, 255))}
 		}
 	case p.accept("-"):
-		return Expr{Kind: Range, Args: []Expr{e, p.operators(0, p.rightPart)}}
+		return Expr{Kind: Range, Args: []Expr{e, p.operators(0, (*parser).rightPart)}}
 	}
 	return e
 }
@@ -140,7 +140,7 @@ func (p *parser) rightPart() Expr {
 		return p.variable()
 	case p.accept("("):
 		defer p.deeper()()
-		e := p.operators(0, p.rightPart)
+		e := p.operators(0, (*parser).rightPart)
 		p.expect(")")
 		return e
 	}
