@@ -36,8 +36,8 @@ func mustParse(t testing.TB, src []byte) *File {
 	return f
 }
 
-// bare takes lines and words from a file, so that files can be compared.
-func bare(f *File) *File {
+// withoutPlaces takes lines and words from a file, so that files can be compared.
+func withoutPlaces(f *File) *File {
 	f.Source, f.Flushes = nil, false
 	elements := func(list []Element) {
 		for i := range list {
@@ -82,9 +82,9 @@ func printed(f *File) []byte {
 // What Print writes of a file is read as the same file.
 func TestPrintedFilesAreReadTheSame(t *testing.T) {
 	for name, src := range captured(t) {
-		f := bare(mustParse(t, src))
+		f := withoutPlaces(mustParse(t, src))
 		text := printed(f)
-		if again := bare(mustParse(t, text)); !reflect.DeepEqual(f, again) {
+		if again := withoutPlaces(mustParse(t, text)); !reflect.DeepEqual(f, again) {
 			t.Errorf("%s: printed:\n%s\nprinted again:\n%s", name, text, printed(again))
 		}
 	}

@@ -31,11 +31,18 @@ func changes(chains map[*Chain]bool) map[string]string {
 	for c := range chains {
 		for _, r := range c.Rules {
 			for _, s := range r.Statements {
-				a, ok := s.(*Assign)
-				if !ok {
+				name := ""
+				switch s := s.(type) {
+				case *Assign:
+					name = s.Left.Text
+				case *Note:
+					if s.Text == "notrack" { // makes an INVALID packet UNTRACKED
+						name = "ct state"
+					}
+				}
+				if name == "" {
 					continue
 				}
-				name := a.Left.Text
 				if old := list[name]; old == "" || old > r.where(c) {
 					list[name] = r.where(c)
 				}
