@@ -17,8 +17,8 @@ type Case struct {
 // cases are the packets that a rule matches, as disjoint boxes.
 type cases []Case
 
-func always() cases                               { return cases{{}} }
-func unsure(words string) cases                   { return cases{{Unsure: words}} }
+func always() cases             { return cases{{}} }
+func unsure(words string) cases { return cases{{Unsure: words}} }
 func within(property int, s diagram.Set) cases {
 	var b diagram.Box
 	b[property] = s

@@ -344,17 +344,24 @@ func (p *parser) devices() []string {
 // priorities are the names of priorities, with the hook that each is for.
 var priorities = map[string]struct {
 	value int
-	hook  string
+	hooks []string // nil: all
 }{
-	"raw": {-300, ""}, "mangle": {-150, ""}, "dstnat": {-100, "prerouting"},
-	"filter": {0, ""}, "security": {50, ""}, "srcnat": {100, "postrouting"},
+	"raw": {-300, nil}, "mangle": {-150, nil}, "dstnat": {-100, natPrerouting},
+	"filter": {0, nil}, "security": {50, nil}, "srcnat": {100, natPostrouting},
 }
+
+// The hooks at which nft 1.1 lists dstnat and srcnat. 1.0.6 takes the first of each
+// alone, and lists numbers elsewhere.
+var (
+	natPrerouting  = []string{"prerouting", "output"}
+	natPostrouting = []string{"postrouting", "input"}
+)
 
 var bridgePriorities = map[string]struct {
 	value int
-	hook  string
+	hooks []string
 }{
-	"dstnat": {-300, "prerouting"}, "filter": {-200, ""}, "out": {100, "output"}, "srcnat": {300, "postrouting"},
+	"dstnat": {-300, natPrerouting}, "filter": {-200, nil}, "out": {100, []string{"output"}}, "srcnat": {300, natPostrouting},
 }
 
 // priority reads a number, or a name with a number added or subtracted.
@@ -380,7 +387,7 @@ func (p *parser) priority(h *Hook) int {
 		if (p.table.Family == ARP || p.table.Family == Netdev) && p.tok.text != "filter" {
 			ok = false
 		}
-		if !ok || known.hook != "" && known.hook != h.Hook {
+		if !ok || known.hooks != nil && !slices.Contains(known.hooks, h.Hook) {
 			p.fail("%q is not a priority of the hook %s", p.tok.text, h.Hook)
 		}
 		base, named = known.value, true

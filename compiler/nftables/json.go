@@ -48,6 +48,7 @@ func ParseJSON(src []byte) (*File, error) {
 type jsonReader struct {
 	file  *File
 	table *Table // whose rule is read
+	line  int    // of the rule
 	fills []jsonFill
 }
 
@@ -224,7 +225,7 @@ func addJSONChain(t *Table, o map[string]any, line int) error {
 }
 
 func (r *jsonReader) addSet(t *Table, isMap bool, o map[string]any, line int) error {
-	s := &Set{Name: jsonText(o["name"]), Map: isMap, Comment: jsonText(o["comment"]), Flags: jsonTexts(o["flags"]), Line: line}
+	s := &Set{Name: jsonText(o["name"]), Map: isMap, Comment: jsonText(o["comment"]), Flags: jsonTexts(o["flags"]), AutoMerge: o["auto-merge"] == true, Line: line}
 	if s.Name == "" {
 		return errors.New("it has no name")
 	}
@@ -293,7 +294,7 @@ func (r *jsonReader) element(v any, isMap bool, kind []valueKind, line int32) El
 	e.Key = r.expr(v, 0)
 	e.Key.writeAs(kind...)
 	if e.Key.Kind == Value && e.Key.Text == "*" {
-		e.Key = Expr{Kind: Any, Text: "*"}
+		e.Key = Expr{Kind: Any}
 	}
 	return e
 }
@@ -329,7 +330,7 @@ func (r *jsonReader) addRule(t *Table, o map[string]any, line int) error {
 	if c == nil {
 		return fmt.Errorf("the chain %s is not in the list", jsonText(o["chain"]))
 	}
-	r.table = t
+	r.table, r.line = t, line
 	rule := &Rule{Comment: jsonText(o["comment"]), Line: line}
 	list, ok := o["expr"].([]any)
 	if !ok {

@@ -36,6 +36,12 @@ func (r *jsonReader) statement(v any) Statement {
 			s = jsonLog(arg)
 		case "counter":
 			s = jsonCounter(arg)
+		case "quota":
+			if name := jsonText(arg); name != "" {
+				return &Limit{Text: "quota name " + quote(name)}
+			}
+		case "ct count":
+			s = jsonCount(args)
 		case "last":
 			return &Note{Text: strings.TrimSpace("last " + r.words(arg))}
 		case "notrack":
@@ -64,6 +70,10 @@ func (r *jsonReader) match(o map[string]any) Statement {
 	m := &Match{Op: jsonText(o["op"]), Left: r.expr(o["left"], 0), Right: r.expr(o["right"], 0)}
 	m.Right.writeAs(m.Left.valueKinds()...)
 	m.Left.writeOwn()
+	if m.Left.Kind == Binary { // of a mask: tcp flags & (fin | syn) == syn
+		m.Left.Args[1].asBits()
+		m.Right.asBits()
+	}
 	switch {
 	case m.Op == "in":
 		m.Op = ""
@@ -153,6 +163,18 @@ func jsonLimit(v any) Statement {
 		words += " burst " + burst + " " + unit
 	}
 	return &Limit{Text: words}
+}
+
+// jsonCount matches so many connections at a time.
+func jsonCount(o map[string]any) Statement {
+	if !onlyKeys(o, "val", "inv") || o["val"] == nil {
+		return nil
+	}
+	words := "ct count "
+	if o["inv"] == true {
+		words += "over "
+	}
+	return &Limit{Text: words + jsonText(o["val"])}
 }
 
 func jsonLog(v any) Statement {
@@ -279,7 +301,7 @@ func (r *jsonReader) exprs(list []any, depth int) []Expr {
 func (r *jsonReader) literal(list []any, pairs bool) Expr {
 	e := Expr{Kind: Literal}
 	for _, v := range list {
-		e.Set = append(e.Set, r.element(v, pairs, nil, 0))
+		e.Set = append(e.Set, r.element(v, pairs, nil, int32(r.line)))
 	}
 	return e
 }
@@ -426,6 +448,18 @@ func (e *Expr) valueKinds() []valueKind {
 		return list
 	}
 	return nil
+}
+
+// asBits writes a list of bits as an operation, as the text of nft 1.1 has it.
+func (e *Expr) asBits() {
+	if e.Kind != Flags || len(e.Args) == 0 {
+		return
+	}
+	all := e.Args[0]
+	for _, a := range e.Args[1:] {
+		all = Expr{Kind: Binary, Op: "|", Args: []Expr{all, a}}
+	}
+	*e = all
 }
 
 // writeOwn writes the constants of an operation on a selector, such as a mask.
