@@ -54,12 +54,19 @@ func (n *nft) ports() []group {
 		index[key] = len(groups)
 		groups = append(groups, g)
 	}
-	if len(groups) > 1 {
+	if !n.one(groups) {
 		for i := range groups {
 			groups[i].name = "/" + interfaceWord(groups[i].interfaces[0])
 		}
 	}
 	return groups
+}
+
+// one reports whether the same policies are on all external interfaces.
+func (n *nft) one(groups []group) bool {
+	return len(groups) == 1 && !slices.ContainsFunc(n.outside, func(o schema.Interface) bool {
+		return !slices.ContainsFunc(groups[0].interfaces, func(i schema.Interface) bool { return i.Covers(o) })
+	})
 }
 
 // interfaceWord is an interface as a part of a name.
@@ -138,7 +145,7 @@ func (n *nft) whole(p *schema.Policy) bool {
 // portRules adds the rules that send packets in original direction to the policies
 // of their ports. What no policy names goes on to the next rule.
 func (n *nft) portRules(c *nftables.Chain, groups []group) {
-	if len(groups) == 1 {
+	if n.one(groups) {
 		n.groupRules(c, &groups[0])
 		return
 	}

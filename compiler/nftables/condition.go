@@ -205,7 +205,7 @@ func (c *conditions) match(t *Table, m *Match) required {
 		return required{cases: guard.and(unsure(words))}
 	}
 	if p.field.property == packet.Source && len(p.steps) == 0 && x.exact() {
-		s := x.in
+		s := c.within(x.in, packet.Source)
 		if x.not {
 			s = c.without(x)
 		}
@@ -229,7 +229,7 @@ func (c *conditions) without(x test) diagram.Set {
 	if s, ok := c.negated[x.members]; ok {
 		return s
 	}
-	s := x.in.Complement(c.Max(packet.Source))
+	s := c.within(x.in, packet.Source).Complement(c.Max(packet.Source))
 	c.negated[x.members] = s
 	return s
 }

@@ -299,9 +299,12 @@ func (c *conditions) whole(of kindOf, property int, guard cases) *field {
 		if !ok {
 			return unsure(words)
 		}
-		yes := x.in
+		yes := c.within(x.in, property)
 		if x.not {
-			yes = yes.Union(x.maybe).Complement(c.Max(property))
+			if x.maybe != nil {
+				yes = yes.Union(c.within(x.maybe, property))
+			}
+			yes = yes.Complement(c.Max(property))
 		}
 		list := within(property, yes)
 		if len(x.maybe) > 0 {
@@ -313,6 +316,11 @@ func (c *conditions) whole(of kindOf, property int, guard cases) *field {
 		return list
 	}
 	return f
+}
+
+// within is the values of a set that a property can have: a constant may be larger.
+func (c *conditions) within(s diagram.Set, property int) diagram.Set {
+	return s.Intersect(diagram.Set{{Hi: c.Max(property)}})
 }
 
 // listed is a field that depends on a property of few values: each reads as one

@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"github.com/seawall/seawall/compiler/diagram"
-	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/dialect"
 	"github.com/seawall/seawall/compiler/meaning"
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/schema"
@@ -18,19 +18,19 @@ type Functions struct {
 }
 
 // NewFunctions builds both functions.
-func NewFunctions(doc *schema.Document, t *iptables.Table, family packet.Family, extra ...string) (*Functions, error) {
+func NewFunctions(doc *schema.Document, t dialect.Rules, family packet.Family, extra ...string) (*Functions, error) {
 	patterns := append(meaning.Patterns(doc), t.Patterns()...)
 	q := newQuestion(context.Background(), Limits{}, family, append(patterns, extra...))
 	f := &Functions{q: q, policy: map[packet.Hook]diagram.Ref{}, file: map[packet.Hook]diagram.Ref{}}
 	err := q.Try(func() error {
-		file := iptables.NewReader(q.Store, q.space, t)
+		file := t.Reader(q.Store, q.space)
 		policy := meaning.NewReader(q.Store, q.space, doc, nil)
 		for _, hook := range packet.Hooks {
 			var err error
 			if f.file[hook], err = file.Hook(hook); err != nil {
 				return err
 			}
-			f.policy[hook] = policy.Hook(hook)
+			f.policy[hook] = q.asked(policy.Hook(hook), t)
 		}
 		return nil
 	})
