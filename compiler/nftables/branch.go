@@ -98,6 +98,7 @@ func (w *ruleWalk) step(s Statement, last bool) bool {
 		w.cases = w.cases.and(unsure(s.Text))
 	case *Log, *Note:
 	case *Assign:
+		w.cases = w.cases.and(w.loads(w.table, &s.Right, string(s.append(nil))))
 		w.assign(s)
 	case *Verdict:
 		if s.Kind != Continue {
@@ -142,6 +143,24 @@ func (w *ruleWalk) matched(m *Match) {
 		}
 		w.cases = list
 	}
+}
+
+// loads returns the packets that an expression has a value for; any other ends the
+// rule.
+func (c *conditions) loads(t *Table, e *Expr, words string) cases {
+	switch e.Kind {
+	case Value:
+		return always()
+	case Selector:
+		f := c.field(t, e.Text)
+		if f.place == nil && e.Text != "ct mark" {
+			return f.guard.and(unsure(words))
+		}
+		return f.guard
+	case Binary:
+		return c.loads(t, &e.Args[0], words).and(c.loads(t, &e.Args[1], words))
+	}
+	return unsure(words)
 }
 
 // assign notes whether a rule sets the mark that Docker honours. Only "meta mark set

@@ -452,10 +452,10 @@ func (p *parser) comparison(from int) Statement {
 	}
 	p.checkMatch(m, types, line)
 	if negated {
-		if m.Right.Kind != Value || len(types) != 1 || types[0] == nil || !types[0].mask {
-			p.failAt(line, "a \"!\" is for one flag; write != here")
+		if m.Right.Kind != Value && m.Right.Kind != Flags || len(types) != 1 || types[0] == nil || !types[0].mask {
+			p.failAt(line, "a \"!\" is for flags; write != here")
 		}
-		m.Left = Expr{Kind: Binary, Op: "&", Args: []Expr{m.Left, m.Right}}
+		m.Left = Expr{Kind: Binary, Op: "&", Args: []Expr{m.Left, union(m.Right)}}
 		m.Op, m.Right = "==", Const("0")
 	}
 	p.flow.learn(m)

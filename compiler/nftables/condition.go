@@ -211,7 +211,27 @@ func (c *conditions) match(t *Table, m *Match) required {
 		}
 		return required{cases: guard, sources: s}
 	}
-	return required{cases: guard.and(p.field.place(p.steps, x, words))}
+	list := guard.and(p.field.place(p.steps, x, words))
+	if c.unlisted(t, m) {
+		list = list.and(unsure(words + " (nft does not list a family that stood before it)"))
+	}
+	return required{cases: list}
+}
+
+// unlisted reports whether a match may be less than all that the kernel has: of "meta
+// nfproto ipv4 meta l4proto icmp" nft lists the second part alone (NETFILTER.md
+// section 8). For packets of the family that the protocol belongs to, that makes no
+// difference.
+func (c *conditions) unlisted(t *Table, m *Match) bool {
+	if t.Family != Inet || m.Left.Kind != Selector || m.Left.Text != "meta l4proto" || m.Op != "" && m.Op != "==" || m.Right.Kind != Value {
+		return false
+	}
+	v, ok := protocol.number(&m.Right)
+	other := packet.ICMP
+	if c.Family == packet.IPv4 {
+		other = packet.ICMPv6
+	}
+	return ok && v == diagram.Small(int(other))
 }
 
 // changes returns the rule that may have changed what a key reads, or "".
