@@ -79,6 +79,9 @@ func (b Backend) Load(n *Namespace, format, dir string) (string, error) {
 		out, err := c.CombinedOutput()
 		return string(out), err
 	}
+	if format == "nftables" {
+		return n.Run(nil, "nft", "-f", filepath.Join(dir, "seawall.nft"))
+	}
 	said := ""
 	if sets, err := os.ReadFile(filepath.Join(dir, "ipset")); err == nil {
 		out, err := n.Run(bytes.NewReader(sets), "ipset", "restore")

@@ -66,7 +66,7 @@ func conforms(t *testing.T, e Engine, b Backend, all bool) {
 	r := rand.New(rand.NewPCG(11, uint64(len(b))))
 	for n := 0; n < policies && time.Now().Before(end); n++ {
 		doc, text := randomPolicy(r)
-		format := emit.Formats()[n%len(emit.Formats())]
+		format := chainFormats[n%len(chainFormats)]
 		if format == emit.Sysconfig {
 			w.reboot(doc)
 		} else {
