@@ -217,6 +217,9 @@ func (p *parser) limit() {
 	if !p.accept("over") {
 		p.accept("until")
 	}
+	if !quota {
+		p.notZero()
+	}
 	bytes := p.size(quota)
 	if unit, time, joined := strings.Cut(p.tok.text, "/"); !quota && !bytes && joined && units[unit] && times[time] {
 		p.next() // kbytes/second is one word
@@ -240,12 +243,21 @@ func (p *parser) limit() {
 // burst reads how much more a limit of packets or of bytes lets through at first.
 func (p *parser) burst(bytes bool) {
 	if p.accept("burst") {
-		p.amount()
 		if !bytes {
+			p.notZero()
+			p.amount()
 			p.expect("packets")
 			return
 		}
+		p.amount()
 		p.unit()
+	}
+}
+
+// notZero refuses 0, which no packet stays within.
+func (p *parser) notZero() {
+	if n, ok := integer(p.tok.text); ok && n.low == 0 {
+		p.fail("a limit and its burst are at least 1")
 	}
 }
 
@@ -441,7 +453,11 @@ func (p *parser) comparison(from int) Statement {
 	}
 	line = p.tok.line
 	m.Right = p.right(types)
-	if p.accept("/") { // flags / mask
+	if p.is("/") { // flags / mask
+		if len(types) != 1 || types[0] == nil || !types[0].mask {
+			p.unexpected("")
+		}
+		p.next()
 		mask := p.right(types)
 		p.fits(types, &mask, line)
 		m.Left = Expr{Kind: Binary, Op: "&", Args: []Expr{m.Left, union(mask)}}

@@ -48,7 +48,7 @@ func (p *parser) command() {
 	case "flush":
 		p.flush()
 	case "rename":
-		p.rename()
+		p.fail("nft cannot rename a chain that the same file creates; create it with its last name")
 	}
 }
 
@@ -298,22 +298,4 @@ func (p *parser) flush() {
 	default:
 		p.unexpected("ruleset, table, chain, set or map")
 	}
-}
-
-// rename renames a chain; rules lead to it as before.
-func (p *parser) rename() {
-	p.expect("chain")
-	p.openTable()
-	c := p.namedChain()
-	line := p.tok.line
-	name := p.name("chain")
-	if p.table.Chain(name) != nil {
-		p.failAt(line, "the chain %s exists already", name)
-	}
-	p.table.verdicts(func(v *Verdict) {
-		if v.Chain == c.Name {
-			v.Chain = name
-		}
-	})
-	c.Name = name
 }

@@ -45,6 +45,7 @@ var datatypes = func() map[string]*datatype {
 		"inet_service": {bits: 16, read: parseService},
 		"inet_proto":   {bits: 8, read: parseProtocol},
 		"ifname":       {bits: 128, read: parseName},
+		"iface_index":  {bits: 32, read: parseIndex},
 		"ether_addr":   {bits: 48, read: parseEthernet},
 		"mark":         {bits: 32},
 		"ct_state":     {bits: 32, mask: true, symbols: map[string]uint64{"invalid": 1, "established": 2, "related": 4, "new": 8, "untracked": 64}},
@@ -80,8 +81,8 @@ var datatypes = func() map[string]*datatype {
 // otherTypes are the names of types whose values are not checked.
 var otherTypes = func() map[string]bool {
 	list := map[string]bool{}
-	for _, name := range strings.Fields(`lladdr ether_type arp_op dccp_pkttype mh_type time iface_index iface_type uid gid pkt_type devgroup dscp ecn boolean
-		ct_event ct_label igmp_type realm classid hour day cgroupsv2 xfrm ip6_rt_hdr verdict`) {
+	for _, name := range strings.Fields(`lladdr ether_type arp_op dccp_pkttype mh_type time iface_type uid gid pkt_type devgroup dscp ecn boolean
+		ct_event ct_label igmp_type realm classid hour day cgroupsv2 xfrm ip6_rt_hdr`) {
 		list[name] = true
 	}
 	return list
@@ -175,6 +176,16 @@ func parseName(text string) (number, bool) {
 	var b [16]byte
 	copy(b[:], strings.ReplaceAll(text, `\*`, "*"))
 	return number{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])}, true
+}
+
+// parseIndex reads the name of an interface that exists, or its number. Which
+// number a name has depends on the host.
+func parseIndex(text string) (number, bool) {
+	if n, ok := integer(text); ok {
+		return n, n.low < 1<<32
+	}
+	n, ok := parseName(text)
+	return n, ok && !strings.ContainsAny(text, `*\`)
 }
 
 func parseEthernet(text string) (number, bool) {

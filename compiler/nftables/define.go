@@ -28,7 +28,7 @@ func (p *parser) definition() bool {
 		return true
 	}
 	p.expect("=")
-	if here[name.text] != nil && verb == "define" {
+	if verb == "define" && p.lookup(name.text) != nil {
 		p.failAt(name.line, "the variable %s is defined already", name.text)
 	}
 	e := p.initializer()

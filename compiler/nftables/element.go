@@ -31,6 +31,9 @@ func (p *parser) set(isMap, create bool) {
 	if s.Key == nil {
 		p.failAt(line, "the set %s has no type", name)
 	}
+	if s.AutoMerge && !s.Has("interval") {
+		p.failAt(line, "the set %s has auto-merge without \"flags interval\"", name)
+	}
 	p.keep(s, create)
 }
 

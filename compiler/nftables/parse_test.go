@@ -38,23 +38,23 @@ func mustParse(t testing.TB, src []byte) *File {
 
 // withoutPlaces takes lines and words from a file, so that files can be compared.
 func withoutPlaces(f *File) *File {
-	f.Source, f.Flushes = nil, false
+	f.Source, f.Flushes, f.Tables = nil, false, orNil(f.Tables)
 	elements := func(list []Element) {
 		for i := range list {
 			list[i].Line = 0
 		}
 	}
 	for _, t := range f.Tables {
-		t.Line = 0
+		t.Line, t.Chains, t.Sets, t.Objects = 0, orNil(t.Chains), orNil(t.Sets), orNil(t.Objects)
 		for _, s := range t.Sets {
-			s.Line = 0
+			s.Line, s.Elements = 0, orNil(s.Elements)
 			elements(s.Elements)
 		}
 		for _, o := range t.Objects {
 			o.Line = 0
 		}
 		for _, c := range t.Chains {
-			c.Line = 0
+			c.Line, c.Rules = 0, orNil(c.Rules)
 			for _, r := range c.Rules {
 				r.Line, r.Text = 0, ""
 				for _, s := range r.Statements {
@@ -69,6 +69,14 @@ func withoutPlaces(f *File) *File {
 		}
 	}
 	return f
+}
+
+// orNil returns a list, and nil for an empty one.
+func orNil[T any](list []T) []T {
+	if len(list) == 0 {
+		return nil
+	}
+	return list
 }
 
 func printed(f *File) []byte {

@@ -27,7 +27,7 @@ func Print(b *bytes.Buffer, t *Table) {
 		if i > 0 || len(t.Sets) > 0 {
 			b.WriteByte('\n')
 		}
-		printChain(b, c)
+		printChain(b, c, t.Family)
 	}
 	b.WriteString("}\n")
 }
@@ -100,14 +100,14 @@ func (e *Element) append(b []byte) []byte {
 	return b
 }
 
-func printChain(b *bytes.Buffer, c *Chain) {
+func printChain(b *bytes.Buffer, c *Chain, f Family) {
 	notes(b, c.Notes)
 	fmt.Fprintf(b, "\tchain %s {\n", c.Name)
 	if c.Comment != "" {
 		fmt.Fprintf(b, "\t\tcomment %s\n", quote(c.Comment))
 	}
 	if h := c.Hook; h != nil {
-		fmt.Fprintf(b, "\t\ttype %s hook %s priority %s; policy %s;\n", h.Type, h.Hook, priority(h.Priority), h.Policy)
+		fmt.Fprintf(b, "\t\ttype %s hook %s priority %s; policy %s;\n", h.Type, h.Hook, priority(h.Priority, f), h.Policy)
 	}
 	buf := make([]byte, 0, 256)
 	for _, r := range c.Rules {
@@ -117,9 +117,11 @@ func printChain(b *bytes.Buffer, c *Chain) {
 	b.WriteString("\t}\n")
 }
 
-// priority writes a priority as nft lists those near filter.
-func priority(p int) string {
+// priority writes a priority as nft lists those near filter, which is another number
+// in a bridge.
+func priority(p int, f Family) string {
 	switch {
+	case f == Bridge:
 	case p == 0:
 		return "filter"
 	case p >= -10 && p < 0:
