@@ -471,11 +471,15 @@ func (p *parser) comparison(from int) Statement {
 		if m.Right.Kind != Value && m.Right.Kind != Flags || len(types) != 1 || types[0] == nil || !types[0].mask {
 			p.failAt(line, "a \"!\" is for flags; write != here")
 		}
-		m.Left = Expr{Kind: Binary, Op: "&", Args: []Expr{m.Left, union(m.Right)}}
-		m.Op, m.Right = "==", Const("0")
+		m = none(m.Left, m.Right)
 	}
 	p.flow.learn(m)
 	return m
+}
+
+// none returns the match of a value that has none of the flags.
+func none(left, flags Expr) *Match {
+	return &Match{Left: Expr{Kind: Binary, Op: "&", Args: []Expr{left, union(flags)}}, Op: "==", Right: Const("0")}
 }
 
 // union returns a list of flags as one value with all of their bits.

@@ -77,6 +77,8 @@ func (r *jsonReader) match(o map[string]any) Statement {
 	switch {
 	case m.Op == "in":
 		m.Op = ""
+	case m.Op == "!" && slices.Contains(bitSelectors, m.Left.Text) && (m.Right.Kind == Value || m.Right.Kind == Flags):
+		return none(m.Left, m.Right)
 	case !slices.Contains(jsonOperators, m.Op):
 		return &Foreign{Text: fmt.Sprintf("%s %s %s", m.Left.append(nil), m.Op, m.Right.append(nil))}
 	case m.Op != "==" || m.Left.Kind == Binary:

@@ -66,12 +66,15 @@ var asText = map[string]map[string]string{
 		`update @b { ip saddr {"stmt":[{"limit":{"burst":5,"per":"minute","rate":3}}],"timeout":300} }`: "update @b { ip saddr timeout 5m limit rate 3/minute }",
 		`{"numgen":{"mod":2,"mode":"random","offset":0}} 0 accept`:                                      "numgen random mod 2 0 accept",
 		`{"jhash":{"expr":{"payload":{"field":"saddr","protocol":"ip"}},"mod":2}} 0 accept`:             "jhash ip saddr mod 2 0 accept",
-		"ct expiration 10 accept": "ct expiration 10s accept",
-		"iifname @ww drop":        `iifname "@ww" drop`, // JSON cannot tell
-		`tcp dport 80 {"dnat":{"addr":"10.0.0.1","family":"ip","port":8080}}`: "tcp dport 80 dnat ip to 10.0.0.1:8080",
-		`tcp dport 80 {"redirect":{"port":8080}}`:                             "tcp dport 80 redirect to :8080",
-		`{"masquerade":null}`: "masquerade",
-		`ip saddr 1.2.3.4 {"snat":{"addr":"5.6.7.8","family":"ip"}}`: "ip saddr 1.2.3.4 snat ip to 5.6.7.8",
+		"ct state & established == 0 accept":                                                            "ct state ! established accept",
+		"ct state & invalid == 0 accept":                                                                "ct state ! invalid accept",
+		"tcp flags & syn == 0 drop":                                                                     "tcp flags ! syn drop",
+		"ct expiration 10 accept":                                                                       "ct expiration 10s accept",
+		"iifname @ww drop":                                                                              `iifname "@ww" drop`, // JSON cannot tell
+		`tcp dport 80 {"dnat":{"addr":"10.0.0.1","family":"ip","port":8080}}`:                           "tcp dport 80 dnat ip to 10.0.0.1:8080",
+		`tcp dport 80 {"redirect":{"port":8080}}`:                                                       "tcp dport 80 redirect to :8080",
+		`{"masquerade":null}`:                                                                           "masquerade",
+		`ip saddr 1.2.3.4 {"snat":{"addr":"5.6.7.8","family":"ip"}}`:                                    "ip saddr 1.2.3.4 snat ip to 5.6.7.8",
 	},
 }
 
@@ -190,14 +193,14 @@ func TestJSONUnknown(t *testing.T) {
 		}
 	}
 	for expr, want := range map[string]string{
-		`{"frobnicate": {"a": 1}}, {"drop": null}`:                                          `{"frobnicate":{"a":1}} drop`,
-		`{"drop": null, "accept": null}`:                                                    `{"accept":null,"drop":null}`,
-		`{"jump": {"target": "c", "when": 5}}`:                                              `{"jump":{"target":"c","when":5}}`,
-		`{"match": {"op": "==", "left": {"meta": {"key": "mark"}}, "right": 5, "mask": 7}}`: `{"match":{"left":{"meta":{"key":"mark"}},"mask":7,"op":"==","right":5}}`,
-		`{"match": {"op": "!", "left": {"ct": {"key": "state"}}, "right": "new"}}`:          `ct state ! new`,
-		`{"reject": {"type": "icmpx", "expr": "port-unreachable", "x": 1}}`:                 `{"reject":{"expr":"port-unreachable","type":"icmpx","x":1}}`,
-		`"jump {\n\t\t\taccept\n\t\t}"`:                                                     `jump { accept }`,
-		`{"set": {"op": "delete", "elem": 5, "set": "@s"}}`:                                 `delete @s { 5 }`,
+		`{"frobnicate": {"a": 1}}, {"drop": null}`:                                                                `{"frobnicate":{"a":1}} drop`,
+		`{"drop": null, "accept": null}`:                                                                          `{"accept":null,"drop":null}`,
+		`{"jump": {"target": "c", "when": 5}}`:                                                                    `{"jump":{"target":"c","when":5}}`,
+		`{"match": {"op": "==", "left": {"meta": {"key": "mark"}}, "right": 5, "mask": 7}}`:                       `{"match":{"left":{"meta":{"key":"mark"}},"mask":7,"op":"==","right":5}}`,
+		`{"match": {"op": "!", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "192.0.2.1"}}`: `ip saddr ! 192.0.2.1`,
+		`{"reject": {"type": "icmpx", "expr": "port-unreachable", "x": 1}}`:                                       `{"reject":{"expr":"port-unreachable","type":"icmpx","x":1}}`,
+		`"jump {\n\t\t\taccept\n\t\t}"`:                                                                           `jump { accept }`,
+		`{"set": {"op": "delete", "elem": 5, "set": "@s"}}`:                                                       `delete @s { 5 }`,
 	} {
 		f, err := nftables.ParseJSON([]byte(rule(expr)))
 		if err != nil {
