@@ -29,7 +29,7 @@ type hostFlags struct {
 }
 
 func (h *hostFlags) register(c *cobra.Command) {
-	c.Flags().StringArrayVar(&h.files, "rules", nil, "read saved rules: a `FILE` that iptables-save or ip6tables-save printed, with all tables; one for each family")
+	c.Flags().StringArrayVar(&h.files, "rules", nil, "read saved rules: a `FILE` that iptables-save or ip6tables-save printed, with all tables, one for each family; or, where Docker uses its nftables backend, one that nft list ruleset printed")
 	c.Flags().StringArrayVar(&h.in, "in", nil, "an `INTERFACE` on which traffic from outside arrives (default those of the default routes, or eth0 with --rules)")
 	c.Flags().StringVar(&h.family, "family", "", "the address family of the saved rules, 4 or 6, when neither they nor the file's name show it")
 	c.Flags().StringVar(&h.inspect, "inspect", "", "a `FILE` with the output of docker inspect and docker network inspect, or - for standard input (by default, and without --rules, the daemon is asked)")
@@ -99,7 +99,14 @@ func addFamily(host *doctor.Host, shown string, src []byte, family packet.Family
 		if slices.ContainsFunc(host.Families, func(t docker.Tables) bool { return t.Family == r.Family() }) {
 			return fmt.Errorf("%s is the second file for %v; name one file per family", shown, r.Family())
 		}
-		host.Families = append(host.Families, docker.TablesOf(r.File))
+		if r.NFT == nil {
+			host.Families = append(host.Families, docker.TablesOf(r.File))
+			continue
+		}
+		if docker.OnIPTables(r.NFT) {
+			return fmt.Errorf("%s has Docker's rules of iptables, which nft prints incompletely. Save them with iptables-save and ip6tables-save instead", shown)
+		}
+		host.Families = append(host.Families, docker.TablesOfNFT(r.NFT, r.Family()))
 	}
 	return nil
 }

@@ -10,6 +10,7 @@
 //	expect.go    all rules that a host should have
 //	foreign.go   foreign rules among Docker's
 //	said.go      the published ports that only Docker reports
+//	nftables.go  the same out of the tables of Docker's nftables back end
 //	inspect.go   what Docker reports about networks and containers
 //
 // Docker writes several rules for each network and each published port, in
@@ -23,6 +24,7 @@ import (
 	"strconv"
 
 	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/nftables"
 	"github.com/seawall/seawall/compiler/packet"
 )
 
@@ -32,13 +34,20 @@ type Tables struct {
 	Family           packet.Family
 	Filter, Nat, Raw *iptables.Table
 	Mangle, Security *iptables.Table
-	Known            *Known // what Docker reports, nil if nothing is known
+	// NFT is the ruleset of nft that has them, in place of the tables.
+	NFT   *nftables.File
+	Known *Known // what Docker reports, nil if nothing is known
 }
 
 // TablesOf returns a file's tables.
 func TablesOf(f *iptables.File) Tables {
 	return Tables{Family: f.Family, Filter: f.Table("filter"), Nat: f.Table("nat"), Raw: f.Table("raw"),
 		Mangle: f.Table("mangle"), Security: f.Table("security")}
+}
+
+// TablesOfNFT returns what a ruleset of nft has for a family.
+func TablesOfNFT(f *nftables.File, family packet.Family) Tables {
+	return Tables{Family: family, NFT: f}
 }
 
 // Published is a published port.
@@ -62,12 +71,17 @@ type Layout struct {
 	there     map[string]bool // the existing rules, by key
 	forms     map[string]bool // the keys of existing rules that some kind of network has
 	options   options
+	nft       *bridgesTable // Docker's table, of its nftables back end
 }
 
 // Look reads Docker's rules. What Docker reports about a network takes precedence; the rest is
 // inferred from the rules.
 func Look(t Tables) *Layout {
 	l := &Layout{Tables: t, Engine: engine(t), there: map[string]bool{}, forms: map[string]bool{}}
+	if t.NFT != nil {
+		l.nftables()
+		return l
+	}
 	if l.Engine == NoEngine {
 		return l
 	}

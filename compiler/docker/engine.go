@@ -11,16 +11,17 @@ type Engine int
 
 // The generations.
 const (
-	NoEngine Engine = iota
-	Classic         // 20.10 to 27: rules for each bridge in FORWARD
-	First28         // 28.0.0: FORWARD matches the set docker-ext-bridges-v4 for all bridges
-	Docker28        // 28.0.1 to 28.5: DOCKER-FORWARD, with the isolation chains
-	Docker29        // 29: DOCKER-FORWARD, with DOCKER-INTERNAL
-	Flushed         // some engine whose filter chains are all missing
+	NoEngine   Engine = iota
+	Classic           // 20.10 to 27: rules for each bridge in FORWARD
+	First28           // 28.0.0: FORWARD matches the set docker-ext-bridges-v4 for all bridges
+	Docker28          // 28.0.1 to 28.5: DOCKER-FORWARD, with the isolation chains
+	Docker29          // 29: DOCKER-FORWARD, with DOCKER-INTERNAL
+	Flushed           // some engine whose filter chains are all missing
+	NFTables29        // 29 with its nftables back end: the tables docker-bridges
 )
 
 func (e Engine) String() string {
-	return [...]string{"no Docker", "Docker 20.10 to 27", "Docker 28.0.0", "Docker 28", "Docker 29 or later", "Docker, without its filter chains"}[e]
+	return [...]string{"no Docker", "Docker 20.10 to 27", "Docker 28.0.0", "Docker 28", "Docker 29 or later", "Docker, without its filter chains", "Docker 29 or later with nftables"}[e]
 }
 
 // The chains of the filter table that are used in several places.

@@ -33,6 +33,9 @@ type Port struct {
 // includes those of Swarm and does not need the filter table: if that was flushed, DNAT still
 // leads to the containers.
 func (l *Layout) Ports() []*Port {
+	if l.nft != nil {
+		return l.nftPorts()
+	}
 	var list []*Port
 	routes := l.Routes()
 	for _, chain := range []struct {
@@ -78,6 +81,9 @@ type Route struct {
 // Routes are the networks behind bridges, from every Docker rule that names both. The kernel's
 // own routes are not in the output of iptables-save.
 func (l *Layout) Routes() []Route {
+	if l.nft != nil {
+		return l.nftRoutes()
+	}
 	var list []Route
 	add := func(to netip.Prefix, bridge string) {
 		if x := (Route{to, bridge}); to.IsValid() && bridge != "" && !strings.HasSuffix(bridge, "+") && !slices.Contains(list, x) {

@@ -41,6 +41,9 @@ func (f *family) namedAddresses() []netip.Prefix {
 			}
 		}
 	}
+	for _, p := range f.nftNamed().addresses {
+		add(p)
+	}
 	slices.SortFunc(list, netip.Prefix.Compare)
 	return list
 }
@@ -104,6 +107,9 @@ func (f *family) namedPorts() []portRange {
 			}
 		}
 	}
+	for _, p := range f.nftNamed().ports {
+		named, starts = append(named, p), append(starts, p[0], p[1]+1)
+	}
 	slices.Sort(starts)
 	starts = slices.Compact(starts)
 	var list []portRange
@@ -126,6 +132,7 @@ func (f *family) unnamedPort() int {
 			}
 		}
 	}
+	list = append(list, f.nftNamed().ports...)
 	slices.SortFunc(list, func(a, b [2]int) int { return a[0] - b[0] })
 	port := firstPort
 	for _, p := range list {

@@ -5,6 +5,7 @@
 //	exposure.go  the report
 //	ports.go     the ports to examine
 //	address.go   the addresses and ports to send packets to
+//	nftables.go  what the rules of a ruleset of nft name
 //	way.go       who gets in, and how
 //	write.go     the report as text, Markdown, HTML and JSON
 package exposure
@@ -170,7 +171,7 @@ func (r *reader) family(t docker.Tables) *family {
 			f.routes = append(f.routes, docker.Route{To: f.noSubnet(p.Bridge), Bridge: p.Bridge})
 		}
 	}
-	h := netfilter.Host{Family: t.Family, Raw: t.Raw, Mangle: t.Mangle, Nat: t.Nat, Filter: t.Filter, Security: t.Security, RouteLocalnet: r.host.RouteLocalnet}
+	h := netfilter.Host{Family: t.Family, Raw: t.Raw, Mangle: t.Mangle, Nat: t.Nat, Filter: t.Filter, Security: t.Security, NFT: t.NFT, RouteLocalnet: r.host.RouteLocalnet}
 	for _, x := range f.routes {
 		h.Routes = append(h.Routes, netfilter.Route{To: x.To, Interface: x.Bridge})
 	}
@@ -250,7 +251,7 @@ func (r *reader) unseen() {
 			r.note("the %v rules name many ports; on unprotected networks, only the first %d were examined", f, most)
 		case len(r.families[i].named) > most:
 			r.note("the %v rules name %d addresses; of those that may be the host's own, only the first %d were examined", f, len(r.families[i].named), most)
-		case r.families[i].Engine != docker.NoEngine && r.families[i].Tables.Nat == nil:
+		case r.families[i].Engine != docker.NoEngine && r.families[i].Tables.NFT == nil && r.families[i].Tables.Nat == nil:
 			r.note("the %v rules have no nat table, where Docker publishes ports", f)
 		}
 	}
@@ -260,6 +261,9 @@ func (r *reader) unseen() {
 // packets to containers, or to other ports of the host.
 func (r *reader) sentByOthers() {
 	for _, f := range r.families {
+		if f.Tables.NFT != nil {
+			r.sentByTables(f)
+		}
 		if f.Tables.Nat == nil {
 			continue
 		}
@@ -284,16 +288,23 @@ func (r *reader) sends(f *family, rule *iptables.Rule) string {
 		return ""
 	}
 	d, ok := u.Destination(f.Family)
-	switch {
-	case !ok:
+	if !ok {
 		return ""
-	case d.Host && slices.ContainsFunc(r.ports, func(x *found) bool { return d.Ports[0] != 0 && x.Port.Port == d.Ports[0] }):
-		return fmt.Sprintf("port %d on the host", d.Ports[0])
-	case d.Addresses[0].IsValid() && slices.ContainsFunc(f.routes, func(x docker.Route) bool { return x.To.Contains(d.Addresses[0]) }):
-		if d.Ports[0] != 0 {
-			return netip.AddrPortFrom(d.Addresses[0], uint16(d.Ports[0])).String()
+	}
+	return r.destination(f, d.Host, d.Addresses[0], d.Ports[0])
+}
+
+// destination is the container, or the published port of the host, at an address and port; "" for
+// neither.
+func (r *reader) destination(f *family, host bool, a netip.Addr, port int) string {
+	switch {
+	case host && slices.ContainsFunc(r.ports, func(x *found) bool { return port != 0 && x.Port.Port == port }):
+		return fmt.Sprintf("port %d on the host", port)
+	case a.IsValid() && slices.ContainsFunc(f.routes, func(x docker.Route) bool { return x.To.Contains(a) }):
+		if port != 0 {
+			return netip.AddrPortFrom(a, uint16(port)).String()
 		}
-		return d.Addresses[0].String()
+		return a.String()
 	}
 	return ""
 }

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/seawall/seawall/compiler/address"
 	"github.com/seawall/seawall/compiler/diagram"
@@ -77,6 +78,9 @@ type Doubt struct {
 func (d Doubt) String() string {
 	if d.Rule == "" {
 		return d.Why
+	}
+	if strings.Contains(d.Table, " ") { // of nft
+		return d.Table + " " + d.Rule
 	}
 	return "-t " + d.Table + " " + d.Rule
 }
@@ -266,7 +270,7 @@ func (r *reader) fill(x *found, f *family, w *Way, ends netfilter.Ends, usual bo
 	if len(open) > 0 {
 		w.Undecided = true
 		for _, p := range ends.Doubts(open) {
-			w.Doubts = append(w.Doubts, Doubt{p.Table, p.Chain, p.Rule.String(p.Chain), p.Words})
+			w.Doubts = append(w.Doubts, Doubt{p.Table, p.Chain, p.Text(), p.Words})
 		}
 	}
 	if len(in) > 0 {
@@ -296,7 +300,7 @@ func (r *reader) fill(x *found, f *family, w *Way, ends netfilter.Ends, usual bo
 // decided adds a rule that decides about some sources; none is a chain's policy, or the
 // kernel's own.
 func (w *Way) decided(p netfilter.Place, v packet.Verdict, of diagram.Set, f packet.Family) {
-	if p.Rule == nil || len(of) == 0 {
+	if p.Text() == "" || len(of) == 0 {
 		return
 	}
 	d := Decision{p.String(), v, phraseOf(of, f)}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/seawall/seawall/compiler/diagram"
 	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/nftables"
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
 )
@@ -13,21 +14,24 @@ import (
 // walk is one packet's path through the tables.
 type walk struct {
 	*Follower
-	ctx    context.Context
-	limit  int64
-	steps  int64
-	ends   Ends
-	err    error
-	hook   hook
-	open   map[*iptables.Chain]bool
-	passed flows // what the current built-in chain has let through
+	ctx   context.Context
+	limit int64
+	steps int64
+	ends  Ends
+	err   error
+	hook  hook
+	open  map[*iptables.Chain]bool
+	// nftOpen is the same of a ruleset, and sees how a packet looks at the current hook.
+	nftOpen map[*nftables.Chain]bool
+	sees    func(state) packet.Packet
+	passed  flows // what the current built-in chain has let through
 }
 
 func newWalk(f *Follower, ctx context.Context, limits prove.Limits) *walk {
 	if limits.Steps == 0 {
 		limits.Steps = diagram.DefaultSteps
 	}
-	return &walk{Follower: f, ctx: ctx, limit: limits.Steps, open: map[*iptables.Chain]bool{}}
+	return &walk{Follower: f, ctx: ctx, limit: limits.Steps, open: map[*iptables.Chain]bool{}, nftOpen: map[*nftables.Chain]bool{}}
 }
 
 // through takes flows through a built-in chain and returns those that continue to the next one.
@@ -172,7 +176,7 @@ func (w *walk) evaluator(destType string) *iptables.Evaluator {
 func (w *walk) spend(steps int, at Place) {
 	w.steps += int64(steps)
 	if w.steps > w.limit {
-		w.fail(&prove.HardError{Line: int(at.Rule.Line), Rule: at.Rule.String(at.Chain), Err: &diagram.LimitError{}})
+		w.fail(&prove.HardError{Line: at.Line(), Rule: at.Text(), Err: &diagram.LimitError{}})
 	}
 	if err := w.ctx.Err(); err != nil {
 		w.fail(err)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/seawall/seawall/compiler/diagram"
 	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/nftables"
 	"github.com/seawall/seawall/compiler/packet"
 )
 
@@ -13,16 +14,46 @@ import (
 type Place struct {
 	Table, Chain string
 	Rule         *iptables.Rule
-	Words        string // the part of the rule that cannot be evaluated
+	NFT          *nftables.Rule // in place of Rule, in a table of nft: Table is "ip NAME" then
+	Words        string         // the part of the rule that cannot be evaluated
 }
 
-// String is the rule as an iptables command line: -t nat -A DOCKER …
+// String is the rule as an iptables command line, -t nat -A DOCKER …, or as the commands of nft
+// name it: ip TABLE CHAIN …
 func (p Place) String() string {
-	if p.Rule == nil {
+	switch {
+	case p.NFT != nil:
+		return p.Table + " " + p.Text()
+	case p.Rule == nil:
 		return ""
 	}
-	return "-t " + p.Table + " " + p.Rule.String(p.Chain)
+	return "-t " + p.Table + " " + p.Text()
 }
+
+// Text is the rule with its chain, "" for none.
+func (p Place) Text() string {
+	switch {
+	case p.NFT != nil:
+		return p.Chain + " " + p.NFT.String()
+	case p.Rule == nil:
+		return ""
+	}
+	return p.Rule.String(p.Chain)
+}
+
+// Line is the rule's line in its file, 0 for none.
+func (p Place) Line() int {
+	switch {
+	case p.NFT != nil:
+		return p.NFT.Line
+	case p.Rule == nil:
+		return 0
+	}
+	return int(p.Rule.Line)
+}
+
+// known reports whether it is a rule.
+func (p Place) known() bool { return p.Rule != nil || p.NFT != nil }
 
 // End is the outcome of the packet for some sources.
 type End struct {
@@ -69,14 +100,14 @@ func (l Ends) Sources(holds func(End) bool) diagram.Set {
 func (l Ends) Doubts(of diagram.Set) []Place {
 	var list []Place
 	for _, e := range l {
-		same := func(p Place) bool { return p.Table == e.Doubt.Table && p.Rule == e.Doubt.Rule }
-		if e.Doubt.Rule != nil && len(e.Sources.Intersect(of)) > 0 && !slices.ContainsFunc(list, same) {
+		same := func(p Place) bool { return p.Table == e.Doubt.Table && p.Rule == e.Doubt.Rule && p.NFT == e.Doubt.NFT }
+		if e.Doubt.known() && len(e.Sources.Intersect(of)) > 0 && !slices.ContainsFunc(list, same) {
 			list = append(list, e.Doubt)
 		}
 	}
 	order := []string{"raw", "mangle", "nat", "filter", "security"}
 	slices.SortStableFunc(list, func(a, b Place) int {
-		return cmp.Or(slices.Index(order, a.Table)-slices.Index(order, b.Table), cmp.Compare(a.Rule.Line, b.Rule.Line))
+		return cmp.Or(slices.Index(order, a.Table)-slices.Index(order, b.Table), cmp.Compare(a.Line(), b.Line()))
 	})
 	return list
 }

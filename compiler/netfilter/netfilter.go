@@ -8,6 +8,7 @@
 //	chain.go      how flows traverse a chain
 //	target.go     what targets do to flows
 //	end.go        the outcomes
+//	nftables.go   the same through the base chains of a ruleset of nft
 //
 // A match that cannot be evaluated decides nothing: the packet takes both paths, and
 // if their outcomes differ, the result names the rule.
@@ -15,11 +16,13 @@ package netfilter
 
 import (
 	"context"
+	"math"
 	"net/netip"
 	"slices"
 
 	"github.com/seawall/seawall/compiler/diagram"
 	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/nftables"
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
 )
@@ -29,7 +32,9 @@ import (
 type Host struct {
 	Family                             packet.Family
 	Raw, Mangle, Nat, Filter, Security *iptables.Table
-	Routes                             []Route
+	// NFT is the ruleset, of a host whose tables come from nft instead.
+	NFT    *nftables.File
+	Routes []Route
 	// RouteLocalnet are the interfaces on which the kernel accepts packets to the loopback
 	// (net.ipv4.conf.*.route_localnet).
 	RouteLocalnet []string
@@ -45,6 +50,9 @@ type Route struct {
 type Follower struct {
 	host       Host
 	tables     []*iptables.Table
+	nft        *nftables.Rules // nil without a ruleset
+	stepper    *nftables.Stepper
+	only       func(*nftables.Table) bool // the tables that packets go through; nil for all
 	space      *packet.Space
 	all        diagram.Set // every source of the family
 	evaluators map[evaluatorKey]*iptables.Evaluator
@@ -61,18 +69,19 @@ type evaluatorKey struct {
 func New(h Host, interfaces ...string) *Follower {
 	f := &Follower{host: h, evaluators: map[evaluatorKey]*iptables.Evaluator{}, runs: map[*iptables.Rule]*run{},
 		all: diagram.Set{{Hi: packet.MaxAddress(h.Family)}}}
-	patterns := slices.Clone(interfaces)
 	for _, t := range []**iptables.Table{&f.host.Raw, &f.host.Mangle, &f.host.Nat, &f.host.Filter, &f.host.Security} {
 		if *t != nil {
 			*t = (*t).Whole()
 			f.tables = append(f.tables, *t)
-			patterns = append(patterns, (*t).Patterns()...)
 		}
 	}
-	for _, r := range h.Routes {
-		patterns = append(patterns, r.Interface)
+	if h.NFT != nil {
+		f.nft = h.NFT.Rules(h.Family, nftables.RuleOptions{})
 	}
-	f.space = packet.NewSpace(h.Family, patterns...)
+	f.space = packet.NewSpace(h.Family, f.everyInterface(interfaces)...)
+	if f.nft != nil {
+		f.stepper = f.nft.Stepper(f.space)
+	}
 	return f
 }
 
@@ -98,9 +107,15 @@ func (f *Follower) Follow(ctx context.Context, p packet.Packet, local bool, limi
 		w.end(start[0], packet.Deny, Place{}) // before any table (net/ipv6/ip6_input.c, ip6_rcv_core)
 		return w.ends, nil
 	}
-	at := w.through(start, hook{f.host.Raw, "PREROUTING", untracked})
-	at = w.through(at, hook{f.host.Mangle, "PREROUTING", tracked})
-	at = w.rewritten(at)
+	at := start
+	if f.nft != nil {
+		at = w.stage(at, "prerouting", math.MinInt, nftables.PlaceConntrack, untracked)
+		at = w.stage(at, "prerouting", nftables.PlaceConntrack, math.MaxInt, tracked)
+	} else {
+		at = w.through(at, hook{f.host.Raw, "PREROUTING", untracked})
+		at = w.through(at, hook{f.host.Mangle, "PREROUTING", tracked})
+		at = w.rewritten(at)
+	}
 	for _, x := range w.routed(at) {
 		w.arrive(x)
 	}
@@ -161,6 +176,10 @@ func (w *walk) routed(in flows) flows {
 
 // arrive takes packets through INPUT or FORWARD, to the end of their path.
 func (w *walk) arrive(x flow) {
+	if w.nft != nil {
+		w.nftArrive(x)
+		return
+	}
 	at := flows{x}
 	chain := string(x.packet.Hook)
 	for _, t := range []*iptables.Table{w.host.Mangle, w.host.Filter, w.host.Security} {
