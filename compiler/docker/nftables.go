@@ -204,6 +204,9 @@ func (l *Layout) nftNetwork(bridge string) *Network {
 			n.Subnets = append(n.Subnets, r.source)
 		}
 	})
+	if n.Kind.Mode == GatewayNAT && !n.Kind.Masquerade && l.opensDirectly(bridge) {
+		n.Kind.Mode = GatewayRouted // without its rule about ICMP
+	}
 	if l.Tables.Known != nil {
 		for _, k := range l.Tables.Known.Networks {
 			if k.Bridge == bridge {
@@ -215,6 +218,16 @@ func (l *Layout) nftNetwork(bridge string) *Network {
 		}
 	}
 	return n
+}
+
+// opensDirectly reports whether a bridge has rules that accept packets to published ports, and
+// none that rewrites to them or closes its containers' own addresses.
+func (l *Layout) opensDirectly(bridge string) bool {
+	open, closed := false, false
+	eachNFT(l.nft.Table, chainIn+bridge, func(r rule) { open = open || r.verdict == "accept" && r.dest.IsSingleIP() })
+	eachNFT(l.nft.Table, chainNatPorts, func(r rule) { closed = closed || r.notIn == bridge })
+	eachNFT(l.nft.Table, chainRaw, func(r rule) { closed = closed || r.notIn == bridge })
+	return open && !closed
 }
 
 // nftPorts are the ports that Docker opens: those that it rewrites, and those that the chain

@@ -11,6 +11,7 @@
 //	foreign.go SD015: foreign rules among Docker's
 //	rerouted.go SD015 in the raw, mangle and nat tables
 //	facts.go   SD011 to SD016: facts about the host other than its rules
+//	nftables.go SD001, SD002, SD013 and SD017 where Docker uses its nftables backend
 //	notes.go   notes for the owner of a healthy host
 //	traffic.go how a finding affects packets, computed by the evaluator
 //	fix.go     fixes, proved before they are printed
@@ -64,12 +65,17 @@ var Codes = []struct{ Code, Title, Why string }{
 	{"SD014", "The host does not forward IPv4", "Clients cannot reach containers through DNAT."},
 	{"SD015", "A foreign rule changes what Docker's rules do", "Docker flushes its own chains when it starts, and expects to find only its own rules there."},
 	{"SD016", "firewalld is active, and DOCKER-USER has rules", "When firewalld reloads, Docker recreates its chains with its own rules ahead of the jump to DOCKER-USER."},
+	{"SD017", "A table of the host cuts replies or connections of containers", "A drop in any base chain of nftables is final, whatever Docker's own tables accept."},
 }
 
 // Run examines a host. A healthy one has no findings.
 func Run(ctx context.Context, h *Host, limits prove.Limits) []Finding {
 	d := &doctor{ctx: ctx, limits: limits, host: h}
 	for _, t := range h.Families {
+		if t.NFT != nil {
+			d.ofNFT(docker.Look(t))
+			continue
+		}
 		d.chains(docker.Look(t))
 		d.user(d.fixedChains(t))
 	}

@@ -16,6 +16,12 @@ func Notes(ctx context.Context, h *Host, limits prove.Limits) []string {
 	var list, unknown []string
 	for _, t := range h.Families {
 		l := docker.Look(t)
+		if t.NFT != nil {
+			if l.Engine != docker.NoEngine {
+				list = append(list, nftNotes(l)...)
+			}
+			continue
+		}
 		c := t.Filter.Chain("FORWARD")
 		if c == nil || l.Engine == docker.NoEngine {
 			continue

@@ -1,6 +1,7 @@
 package netfilter
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"github.com/seawall/seawall/compiler/diagram"
 	"github.com/seawall/seawall/compiler/nftables"
 	"github.com/seawall/seawall/compiler/packet"
+	"github.com/seawall/seawall/compiler/prove"
 )
 
 // stage takes flows through the base chains of a hook that are between two places.
@@ -207,4 +209,15 @@ func (f *Follower) everyInterface(interfaces []string) []string {
 		patterns = append(patterns, r.Interface)
 	}
 	return patterns
+}
+
+// Forwarded takes one packet, with every source that it may have, through the base chains at
+// forward of some tables. The packet is as it is there, of a connection in any state.
+func (f *Follower) Forwarded(ctx context.Context, p packet.Packet, only func(*nftables.Table) bool, limits prove.Limits) (Ends, error) {
+	p.Hook = packet.Forward
+	f.only = only
+	defer func() { f.only = nil }()
+	w := newWalk(f, ctx, limits)
+	w.nftArrive(flow{sources: f.all, state: state{packet: p}})
+	return w.ends, w.err
 }
