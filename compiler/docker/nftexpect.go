@@ -154,6 +154,11 @@ func (m *missing) network(n *Network) {
 
 // internal checks the rules that isolate an internal network.
 func (m *missing) internal(b string) {
+	for _, chain := range []string{chainIn + b, chainOut + b} {
+		if m.nft.Chain(chain) != nil && !m.has(chain, func(r rule) bool { return r.established && r.verdict == "accept" }) {
+			m.add(chain, "packets of established connections between "+b+" and anything else: denied", "the rule that accepts established connections of %s", b)
+		}
+	}
 	if m.nft.Chain(chainIn+b) != nil && !m.has(chainIn+b, func(r rule) bool { return r.notIn == b && r.verdict == "drop" }) {
 		m.add(chainIn+b, "containers of the internal network "+b+" can be reached from outside", "the rule that keeps everybody else out of %s", b)
 	}
@@ -224,6 +229,9 @@ func (m *missing) said() {
 	if m.Tables.Known == nil {
 		return
 	}
+	for i := range m.Tables.Known.Containers {
+		m.routed(&m.Tables.Known.Containers[i])
+	}
 	for _, c := range m.Tables.Known.Containers {
 		for _, p := range c.Ports {
 			if !c.Running || p.Host == 0 || m.Tables.Family == packet.IPv4 && !p.IPv4 || m.Tables.Family == packet.IPv6 && !p.IPv6 || !m.translates(c.Addresses) {
@@ -233,6 +241,24 @@ func (m *missing) said() {
 				return q.Port == p.Host && q.Protocol == p.Protocol && (q.Address == p.Address || !q.Address.IsValid() || !p.Address.IsValid())
 			}) {
 				m.add(chainNatPorts, "its clients reach it over docker-proxy alone, or not at all", "the rule for the published port %d/%s of %s", p.Host, p.Protocol, c.Name)
+			}
+		}
+	}
+}
+
+// routed checks the ports of a container on networks where they are open on its own address.
+func (m *missing) routed(c *KnownContainer) {
+	for _, n := range m.Networks {
+		for _, a := range c.Addresses {
+			if !c.Running || n.Kind.Mode != GatewayRouted || !slices.ContainsFunc(n.Subnets, func(s netip.Prefix) bool { return s.Contains(a) }) {
+				continue
+			}
+			for _, p := range c.Ports {
+				if !m.has(chainIn+n.Bridge, func(r rule) bool {
+					return r.verdict == "accept" && r.protocol == p.Protocol && r.port == p.Container && r.dest.IsSingleIP() && r.dest.Addr() == a
+				}) {
+					m.add(chainIn+n.Bridge, "clients of "+c.Name+" at "+a.String()+": denied", "the rule that accepts packets to %s/%s", netip.AddrPortFrom(a, uint16(p.Container)), p.Protocol)
+				}
 			}
 		}
 	}
