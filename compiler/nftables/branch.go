@@ -1,6 +1,8 @@
 package nftables
 
 import (
+	"strings"
+
 	"github.com/seawall/seawall/compiler/diagram"
 	"github.com/seawall/seawall/compiler/packet"
 )
@@ -98,7 +100,7 @@ func (w *ruleWalk) step(s Statement, last bool) bool {
 		w.cases = w.cases.and(unsure(s.Text))
 	case *Log, *Note:
 	case *Assign:
-		w.cases = w.cases.and(w.loads(w.table, &s.Right, string(s.append(nil))))
+		w.cases = w.cases.and(w.loads(s))
 		w.assign(s)
 	case *Verdict:
 		if s.Kind != Continue {
@@ -145,22 +147,26 @@ func (w *ruleWalk) matched(m *Match) {
 	}
 }
 
-// loads returns the packets that an expression has a value for; any other ends the
-// rule.
-func (c *conditions) loads(t *Table, e *Expr, words string) cases {
-	switch e.Kind {
-	case Value:
-		return always()
-	case Selector:
-		f := c.field(t, e.Text)
-		if f.place == nil && e.Text != "ct mark" {
-			return f.guard.and(unsure(words))
-		}
-		return f.guard
-	case Binary:
-		return c.loads(t, &e.Args[0], words).and(c.loads(t, &e.Args[1], words))
+// loads are the packets that a rule can assign something: for all others it ends there,
+// such as where a map has no element for them, or they do not have what is read.
+func (c *conditions) loads(a *Assign) cases {
+	list := c.loaded(&a.Right, a)
+	if to, _, _ := strings.Cut(a.Left.Text, " "); to != "meta" && to != "ct" && to != "mark" {
+		list = list.and(unsure(string(a.append(nil))))
 	}
-	return unsure(words)
+	return list
+}
+
+func (c *conditions) loaded(e *Expr, a *Assign) cases {
+	switch {
+	case e.Kind == Value, e.Kind == Flags, e.Kind == Selector && (e.Text == "meta mark" || e.Text == "mark"):
+		return always()
+	case e.Kind == Selector && e.Text == "ct mark":
+		return known()
+	case e.Kind == Binary:
+		return c.loaded(&e.Args[0], a).and(c.loaded(&e.Args[1], a))
+	}
+	return unsure(string(a.append(nil)))
 }
 
 // assign notes whether a rule sets the mark that Docker honours. Only "meta mark set

@@ -186,7 +186,7 @@ func (c *conditions) ctField(t *Table, name string) *field {
 	classes := len(packet.Classes)
 	switch name {
 	case "state":
-		return c.listed(ctState, packet.Conntrack, always(), classes, func(v int) iter.Seq[uint64] { return itself(stateBits[packet.Classes[v].State]) })
+		return c.state()
 	case "direction":
 		return c.listed(ctDir, packet.Conntrack, known(), classes, func(v int) iter.Seq[uint64] {
 			if packet.Classes[v].Reply {
@@ -221,6 +221,20 @@ func (c *conditions) ctField(t *Table, name string) *field {
 		return &field{guard: known()}
 	}
 	return &field{guard: always()}
+}
+
+// state is conntrack's state. Where a rule has notrack, an INVALID packet may have become
+// UNTRACKED; a packet with an entry keeps it.
+func (c *conditions) state() *field {
+	f := c.listed(ctState, packet.Conntrack, always(), len(packet.Classes), func(v int) iter.Seq[uint64] { return itself(stateBits[packet.Classes[v].State]) })
+	if by := c.changed["notrack"]; by != "" {
+		others := within(packet.Conntrack, packet.ClassSet(func(x packet.Class) bool { return !x.Known() }))
+		place := f.place
+		f.place = func(steps []step, x test, words string) cases {
+			return append(place(steps, x, words).and(known()), others.and(unsure(words+" ("+by+")"))...)
+		}
+	}
+	return f
 }
 
 // ctProtocol is the protocol of the connection, which is the packet's own but for

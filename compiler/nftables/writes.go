@@ -36,11 +36,9 @@ func changes(chains map[*Chain]bool) map[string]string {
 				case *Assign:
 					name = s.Left.Text
 				case *Note:
-					if s.Text == "notrack" { // makes an INVALID packet UNTRACKED
-						name = "ct state"
-					}
+					name = s.Text
 				}
-				if name == "" {
+				if _, isNote := s.(*Note); name == "" || isNote && name != "notrack" {
 					continue
 				}
 				if old := list[name]; old == "" || old > r.where(c) {
