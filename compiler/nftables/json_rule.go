@@ -29,7 +29,7 @@ func (r *jsonReader) statement(v any) Statement {
 		case "mangle":
 			s = r.assign(args)
 		case "reject":
-			s = jsonReject(arg)
+			s = jsonReject(arg, r.table.Family)
 		case "limit":
 			s = jsonLimit(arg)
 		case "log":
@@ -40,6 +40,7 @@ func (r *jsonReader) statement(v any) Statement {
 			if name := jsonText(arg); name != "" {
 				return &Limit{Text: "quota name " + quote(name)}
 			}
+			s = jsonQuota(args)
 		case "ct count":
 			s = jsonCount(args)
 		case "last":
@@ -120,9 +121,10 @@ func (r *jsonReader) assign(o map[string]any) Statement {
 	return a
 }
 
-// jsonReject is nil for what it does not know. nft does not print port-unreachable in
-// its text.
-func jsonReject(v any) Statement {
+// jsonReject is nil for what it does not know. The text has no port-unreachable where
+// that is the answer to all packets of the table: icmp in a table of inet is a reject of
+// IPv4 alone.
+func jsonReject(v any, f Family) Statement {
 	o, ok := v.(map[string]any)
 	kind, code := jsonText(o["type"]), jsonText(o["expr"])
 	switch {
@@ -134,7 +136,7 @@ func jsonReject(v any) Statement {
 		return &Reject{With: kind}
 	case kind != "icmp" && kind != "icmpv6" && kind != "icmpx" || code == "":
 		return nil
-	case code == "port-unreachable":
+	case code == "port-unreachable" && (kind == "icmpx" || f == IP || f == IP6):
 		return &Reject{}
 	}
 	return &Reject{With: kind + " " + code}
@@ -163,6 +165,22 @@ func jsonLimit(v any) Statement {
 			unit = "packets"
 		}
 		words += " burst " + burst + " " + unit
+	}
+	return &Limit{Text: words}
+}
+
+// jsonQuota matches up to so many bytes, or beyond them.
+func jsonQuota(o map[string]any) Statement {
+	if !onlyKeys(o, "val", "val_unit", "inv", "used", "used_unit") || o["val"] == nil {
+		return nil
+	}
+	words := "quota "
+	if o["inv"] == true {
+		words += "over "
+	}
+	words += jsonText(o["val"]) + " " + jsonText(o["val_unit"])
+	if used := jsonText(o["used"]); used != "" {
+		words += " used " + used + " " + jsonText(o["used_unit"])
 	}
 	return &Limit{Text: words}
 }

@@ -109,36 +109,43 @@ func TestListingsAreReadAsTheFile(t *testing.T) {
 		programs[suite] = string(nft)
 	}
 	for name, text := range loadable(t) {
-		own, err := Parse([]byte(text), Options{})
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			continue
-		}
-		for program, nft := range programs {
-			forms, err := listings(nft, text)
+		t.Run(filepath.Base(filepath.Dir(filepath.Dir(name)))+" "+filepath.Base(name), func(t *testing.T) {
+			t.Parallel()
+			own, err := Parse([]byte(text), Options{})
 			if err != nil {
-				t.Errorf("%s: %s nft: %v", name, program, err)
-				continue
+				t.Fatal(err)
 			}
-			for i, form := range forms {
-				what := fmt.Sprintf("%s, listed by %s nft as %s", name, program, []string{"text", "text with handles", "text without counters", "JSON"}[i])
-				var f *File
-				var err error
-				if i == 3 {
-					f, err = ParseJSON([]byte(form))
-				} else {
-					f, err = Parse([]byte(form), Options{})
-				}
+			for program, nft := range programs {
+				forms, err := listings(nft, text)
 				if err != nil {
-					t.Errorf("%s: %v", what, err)
+					t.Errorf("%s nft: %v", program, err)
 					continue
 				}
-				if a, b := shape(own), shape(f); !slices.Equal(a, b) {
-					t.Errorf("%s: %q, want %q", what, b, a)
-				} else if hook := differs(own, f); hook != "" {
-					t.Errorf("%s: another meaning: %s", what, hook)
+				for i, form := range forms {
+					sameListing(t, own, form, program, i)
 				}
 			}
-		}
+		})
+	}
+}
+
+// forms are what listings returns.
+var forms = []string{"text", "text with handles", "text without counters", "JSON"}
+
+func sameListing(t *testing.T, own *File, form, program string, i int) {
+	t.Helper()
+	read := func(src []byte) (*File, error) { return Parse(src, Options{}) }
+	if forms[i] == "JSON" {
+		read = ParseJSON
+	}
+	f, err := read([]byte(form))
+	if err != nil {
+		t.Errorf("listed by %s nft as %s: %v", program, forms[i], err)
+		return
+	}
+	if a, b := shape(own), shape(f); !slices.Equal(a, b) {
+		t.Errorf("listed by %s nft as %s: %q, want %q", program, forms[i], b, a)
+	} else if hook := differs(own, f); hook != "" {
+		t.Errorf("listed by %s nft as %s: another meaning: %s", program, forms[i], hook)
 	}
 }
