@@ -1,5 +1,7 @@
 package nftables
 
+import "strings"
+
 // levels are the operators of expressions, from the loosest to the tightest.
 var levels = []map[string]string{
 	{"|": "|", "or": "|"},
@@ -90,19 +92,29 @@ func (p *parser) values() Expr {
 }
 
 func (p *parser) value() Expr {
-	e := p.operators(0, (*parser).rightPart)
+	var e Expr
+	if p.tok.kind == constant && p.followedBy(",\n/-}") { // no operator follows
+		e = p.rightPart()
+	} else {
+		e = p.operators(0, (*parser).rightPart)
+	}
 	if p.tok.kind != sign {
 		return e
 	}
 	switch {
 	case p.is("/") && e.Kind == Value:
-		if t := p.peek(); t.kind == constant && p.accept("/") {
+		if (p.followedBy("0123456789") || p.peek().kind == constant) && p.accept("/") {
 			return Expr{Kind: Prefix, Text: e.Text, Quoted: e.Quoted, Bits: int16(p.number(0, 255))}
 		}
 	case p.accept("-"):
 		return Expr{Kind: Range, Args: []Expr{e, p.operators(0, (*parser).rightPart)}}
 	}
 	return e
+}
+
+// followedBy reports whether one of some characters follows the current token at once.
+func (p *parser) followedBy(any string) bool {
+	return p.at < len(p.src) && strings.IndexByte(any, p.src[p.at]) >= 0
 }
 
 // constants are keywords that are values as well.

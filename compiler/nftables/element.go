@@ -261,7 +261,7 @@ func (p *parser) fitElement(types []*datatype, key *Expr, line int) {
 	switch key.Kind {
 	case Any:
 		return
-	case Value: // the most frequent, without memory
+	case Value, Prefix, Range: // the most frequent, without memory
 		if len(types) == 1 {
 			p.spanOf(types[0], key, line)
 			return
