@@ -49,7 +49,7 @@ type Host struct {
 	// AcceptMark is the packet mark with which Docker lets packets past its own rules
 	// (--bridge-accept-fwmark); 0: none.
 	AcceptMark uint32
-	Range         hcl.Range
+	Range      hcl.Range
 }
 
 // Outside returns the external interfaces, without those that internal covers

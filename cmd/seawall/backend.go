@@ -81,5 +81,5 @@ func (a *applying) checkDocker() error {
 	if err != nil || info.Info.FirewallBackend == nil || info.Info.FirewallBackend.Driver != "nftables" {
 		return nil
 	}
-	return errors.New("Docker runs with its nftables firewall backend here, which has no chain DOCKER-USER. Use --format nftables; or --format iptables, to have that chain called by iptables all the same")
+	return errors.New("this host's Docker runs with its nftables firewall backend, which has no chain DOCKER-USER. Use --format nftables; or --format iptables, to have that chain called by iptables all the same")
 }

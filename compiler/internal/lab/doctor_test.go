@@ -128,7 +128,7 @@ func (w *world) deletions(scenario string) {
 				if f == packet.IPv6 && !w.docker.engine.since("26") && strings.HasPrefix(line, ":DOCKER-USER ") {
 					continue // not Docker's: 20.10 has none for IPv6
 				}
-				if n++; commands == "" || !*long && n%6 != 0 || !strings.Contains(w.backend.Save(w.top.Host, f, table), line) || f == packet.IPv6 && !w.aboutIPv6(line) {
+				if n++; commands == "" || !*long && n%10 != 0 || !strings.Contains(w.backend.Save(w.top.Host, f, table), line) || f == packet.IPv6 && !w.aboutIPv6(line) {
 					continue
 				}
 				count++

@@ -246,7 +246,11 @@ func TestLifeReload(t *testing.T) {
 				good, bad := w.datagrams(friend), w.datagrams(stranger)
 				in, out := w.connections(friend, packet.IPv4), w.connections(stranger, packet.IPv4)
 				in6, out6 := w.connections(friend6, packet.IPv6), w.connections(stranger6, packet.IPv6)
-				for n := range 40 {
+				loads := 20
+				if *long {
+					loads = 40
+				}
+				for n := range loads {
 					load(t, b, w.top.Host, format.Name, dirs[n%2])
 				}
 				for _, x := range []struct {
@@ -286,7 +290,11 @@ func TestLifeKilled(t *testing.T) {
 			w.apply(docs[0], emit.Shell)
 			scripts := []string{w.compile(docs[0], emit.Shell), w.compile(docs[1], emit.Shell)}
 			restores := []string{w.compile(docs[0], emit.Restore), w.compile(docs[1], emit.Restore)}
-			for n := range 60 {
+			tries := 30
+			if *long {
+				tries = 60
+			}
+			for n := range tries {
 				c := w.loader(n, scripts[(n+1)%2], restores[(n+1)%2])
 				killAfter(t, c, time.Duration(n%30)*4*time.Millisecond)
 				for _, f := range families {

@@ -63,12 +63,14 @@ func TestFollowedAsByTheKernel(t *testing.T) {
 		named(t, top.Host, "host", p)
 		named(t, top.Ctr, "container", p)
 	}
-	rounds := walkRounds
+	rounds, end := walkRounds, walkTime
 	if testing.Short() {
 		rounds /= 10
+	} else if !*long {
+		rounds, end = rounds/2, end/2
 	}
 	started, tries, seen := time.Now(), 0, map[string]int{}
-	for seed := uint64(1); seed <= uint64(rounds) && time.Since(started) < walkTime; seed++ {
+	for seed := uint64(1); seed <= uint64(rounds) && time.Since(started) < end; seed++ {
 		w := walkWorlds[seed%2]
 		b := Backends[seed/2%2]
 		text := (&walkRules{rand.New(rand.NewPCG(seed, 7)), w, b}).file()

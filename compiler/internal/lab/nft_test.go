@@ -68,8 +68,8 @@ func TestConformanceOfTables(t *testing.T) {
 	for i, e := range Engines(t) {
 		for j, b := range Backends {
 			t.Run(e.Name+"/"+string(b), func(t *testing.T) {
-				if !*long && (i+j)%2 == 1 {
-					t.Skip("a short run takes one back end of each engine")
+				if !*long && (i+1 < len(Engines(t)) || j > 0) {
+					t.Skip("a short run takes one back end of the newest engine")
 				}
 				t.Parallel()
 				tablesConform(t, e, b)
@@ -209,7 +209,7 @@ func TestTableIsReplacedUnderFire(t *testing.T) {
 	t.Parallel()
 	NeedDocker(t)
 	Need(t, "nft")
-	loads := 60
+	loads := 25
 	if *long {
 		loads = 200
 	}

@@ -202,20 +202,20 @@ func runsOf(t *testing.T) int { return len(t.Name()) }
 
 // eachFault tries every command alone, and with every other one that runs after it
 // all the same: after most faults the script ends, and a second one is never met. A
-// short run takes half of the commands, another half in each scenario, one way in
+// short run takes a quarter of the commands, another one in each scenario, one way in
 // which they fail, and some of the pairs.
 func eachFault(n, scenario int, try func(fault) (commands int)) {
 	ways := []failure{before, half, after}
 	for i := 1; i <= n; i++ {
 		for k, how := range ways {
-			if !*long && (k != i%3 || (i+scenario)%2 == 0) {
+			if !*long && (k != i%3 || (i+scenario)%4 != 0) {
 				continue
 			}
 			for j := try(fault{[]int{i}, how}); j > i; j-- {
 				switch {
 				case *long:
 					try(fault{[]int{i, j}, ways[(k+j)%3]})
-				case (i+j)%12 == 0:
+				case (i+j)%24 == 0:
 					try(fault{[]int{i, j}, how})
 				}
 			}
