@@ -26,7 +26,7 @@ var rule = regexp.MustCompile(`^(#[ -~]*|\*filter|COMMIT|:[A-Z-]+ (-|ACCEPT) \[0
 
 // nftLine is the same for a file of nft: outside of comments and quotes, the words of
 // the language and names.
-var nftLine = regexp.MustCompile(`^(#[ -~]*|(delete )?table inet seawall|table inet seawall \{|}|)$|^\t(# [ -~]*|(set|map|chain) [A-Za-z0-9_./-]+ \{|})$|^\t\t\t?([A-Za-z0-9 .,:;/{}@!=&|_-]|"[ -!#-~]*")*$`)
+var nftLine = regexp.MustCompile(`^(#[ -~]*|(delete )?table inet seawall|table inet seawall \{|}|)$|^\t(# [ -~]*|comment "[ -!#-~]*"|(set|map|chain) [A-Za-z0-9_./-]+ \{|})$|^\t\t\t?([A-Za-z0-9 .,:;/{}@!=&|_-]|"[ -!#-~]*")*$`)
 
 // FuzzTexts puts people's texts wherever the language takes one, and holds
 // every file that comes out against the grammar above. A text ends in an error

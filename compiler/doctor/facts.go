@@ -86,8 +86,8 @@ func (d *doctor) noChains() {
 // backend reports Docker's nftables backend: no iptables rule affects what Docker does, except
 // for a DROP policy that an older engine left behind.
 func (d *doctor) backend() {
-	d.add(Finding{Code: "SD013", Summary: "Docker uses its nftables backend", Detail: "That backend has no DOCKER-USER chain, and Seawall does not support it.",
-		Traffic: []string{"every published port: no DOCKER-USER rule applies"}, Advice: "remove \"firewall-backend\" from /etc/docker/daemon.json, then " + restart})
+	d.add(Finding{Code: "SD013", Summary: "Docker uses its nftables backend", Detail: "That backend has no DOCKER-USER chain. A policy belongs into a table of nftables.",
+		Traffic: []string{"every published port: no DOCKER-USER rule applies"}, Advice: "load the policy with seawall apply --format nftables, and examine Docker's tables with nft list ruleset > FILE; seawall doctor --rules FILE"})
 	for _, t := range d.host.Families {
 		if c := t.Filter.Chain("FORWARD"); c != nil && c.Policy == "DROP" {
 			d.add(Finding{Code: "SD013", Summary: fmt.Sprintf("FORWARD's policy in iptables is still DROP for IPv%d", t.Family), Place: place(t.Family, "FORWARD", 0),
