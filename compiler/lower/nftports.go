@@ -47,7 +47,8 @@ func (n *nft) ports() []group {
 			continue
 		}
 		key := fmt.Sprint(g.cells)
-		if at, ok := index[key]; ok {
+		// A wide interface must not come before a narrower one of another group.
+		if at, ok := index[key]; ok && !slices.ContainsFunc(groups[at+1:], func(g group) bool { return slices.ContainsFunc(g.interfaces, in.Covers) }) {
 			groups[at].interfaces = append(groups[at].interfaces, in)
 			continue
 		}

@@ -80,8 +80,10 @@ func shape(f *File) []string {
 	return list
 }
 
-// differs says at which hook two files treat packets differently; "" if at none.
-func differs(a, b *File) string {
+// differs says at which hook two files treat packets differently; "" if at none. Unless
+// exactly, what is undecided of one may be decided of the other: nft does not list a family
+// that stands before a protocol.
+func differs(a, b *File, exactly bool) string {
 	for _, family := range packet.Families {
 		x, y := a.Rules(family, RuleOptions{}), b.Rules(family, RuleOptions{})
 		s := packet.NewSpace(family, append(x.Patterns(), y.Patterns()...)...)
@@ -92,7 +94,7 @@ func differs(a, b *File) string {
 			if (err == nil) != (other == nil) {
 				return fmt.Sprintf("%v %s: %v and %v", family, hook, err, other)
 			}
-			if f != g {
+			if exactly && f != g || !exactly && !d.Disagree(f, g, func(a, b uint32) bool { return a&b != 0 || (a|b)&uint32(packet.Unknown) != 0 }).None() {
 				return fmt.Sprintf("%v %s", family, hook)
 			}
 		}
@@ -145,7 +147,7 @@ func sameListing(t *testing.T, own *File, form, program string, i int) {
 	}
 	if a, b := shape(own), shape(f); !slices.Equal(a, b) {
 		t.Errorf("listed by %s nft as %s: %q, want %q", program, forms[i], b, a)
-	} else if hook := differs(own, f); hook != "" {
+	} else if hook := differs(own, f, !strings.Contains(t.Name(), "random")); hook != "" {
 		t.Errorf("listed by %s nft as %s: another meaning: %s", program, forms[i], hook)
 	}
 }
