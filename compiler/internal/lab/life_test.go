@@ -238,6 +238,9 @@ func TestLifeReload(t *testing.T) {
 	for _, b := range Backends {
 		for _, format := range []*emit.Format{emit.Restore, emit.Shell} {
 			t.Run(string(b)+"/"+format.Name, func(t *testing.T) {
+				if !*long && b == Legacy && format == emit.Restore {
+					t.Skip("a short run takes one format on the second back end")
+				}
 				scenario := fmt.Sprintf("(c) reload, %s, %s", format.Name, b)
 				w := newWorld(t, b)
 				w.docker.Run("plain", []string{"-p", "8080:80", "-p", "5353:53/udp"}, "80/tcp", "53/udp")
@@ -282,6 +285,9 @@ func TestLifeReload(t *testing.T) {
 func TestLifeKilled(t *testing.T) {
 	for _, b := range Backends {
 		t.Run(string(b), func(t *testing.T) {
+			if !*long && b == Legacy {
+				t.Skip("a short run takes one back end")
+			}
 			t.Parallel()
 			Need(t)
 			scenario := "(d) kill -9, " + string(b)
