@@ -257,7 +257,7 @@ func (x *indexer) hit(chain *iptables.Chain, b box, t target) {
 
 // interfaces are all patterns that policies or the host name, the narrow before
 // the wide: a packet takes the first that fits.
-func (x *indexer) interfaces() []schema.Interface {
+func (l *lowering) interfaces() []schema.Interface {
 	var list []schema.Interface
 	add := func(more []schema.Interface) {
 		for _, i := range more {
@@ -266,8 +266,8 @@ func (x *indexer) interfaces() []schema.Interface {
 			}
 		}
 	}
-	add(x.outside)
-	for _, p := range x.policies {
+	add(l.outside)
+	for _, p := range l.policies {
 		add(p.External)
 	}
 	sort.SliceStable(list, func(i, j int) bool {
@@ -282,15 +282,21 @@ func (x *indexer) interfaces() []schema.Interface {
 
 // cells cuts the ports of one protocol on one interface by who claims them.
 func (x *indexer) cells(in schema.Interface, protocol schema.Protocol) []cell {
+	return x.cutPorts(in, protocol, func(p *schema.Policy) bool { return !address.Empty(x.resolve.Of(p.AddressSet)) }, x.everyAddress)
+}
+
+// cutPorts is the cells of the policies on an interface that take part. One that is
+// about every address ends its cell: no wider one is reached.
+func (l *lowering) cutPorts(in schema.Interface, protocol schema.Protocol, takesPart, everywhere func(*schema.Policy) bool) []cell {
 	type claim struct {
 		ports schema.Ports
 		by    int
 	}
 	var claims []claim
 	starts := map[int]bool{}
-	for n, p := range x.policies {
+	for n, p := range l.policies {
 		covers := slices.ContainsFunc(p.External, func(e schema.Interface) bool { return e.Covers(in) })
-		if !covers || address.Empty(x.resolve.Of(p.AddressSet)) {
+		if !covers || !takesPart(p) {
 			continue
 		}
 		for _, r := range mergePorts(p.Ports) {
@@ -321,8 +327,8 @@ func (x *indexer) cells(in schema.Interface, protocol schema.Protocol) []cell {
 		slices.SortFunc(order, func(a, b claim) int { return a.by - b.by })
 		c := cell{first: uint16(cuts[i]), last: uint16(cuts[i+1] - 1)}
 		for _, o := range order {
-			c.policies = append(c.policies, x.policies[o.by])
-			if x.everyAddress(x.policies[o.by]) {
+			c.policies = append(c.policies, l.policies[o.by])
+			if everywhere(l.policies[o.by]) {
 				break
 			}
 		}

@@ -3,7 +3,6 @@ package lower
 import (
 	"fmt"
 	"slices"
-	"sort"
 	"strconv"
 
 	"github.com/seawall/seawall/compiler/address"
@@ -36,7 +35,7 @@ var protocols = []schema.Protocol{schema.TCP, schema.UDP, schema.SCTP}
 func (n *nft) ports() []group {
 	var groups []group
 	index := map[string]int{}
-	for _, in := range (&indexer{lowering: n.lowering}).interfaces() {
+	for _, in := range n.lowering.interfaces() {
 		g := group{interfaces: []schema.Interface{in}, cells: map[schema.Protocol][]cell{}}
 		for _, p := range protocols {
 			if cells := n.cells(in, p); len(cells) > 0 {
@@ -81,59 +80,17 @@ func interfaceWord(i schema.Interface) string {
 	return i.Name
 }
 
-// cells cuts the ports of one protocol on one interface by who claims them.
+// cells are the cells of both families, with neighbours of the same policies as one.
 func (n *nft) cells(in schema.Interface, protocol schema.Protocol) []cell {
-	type claim struct {
-		ports schema.Ports
-		by    int
-	}
-	var claims []claim
-	starts := map[int]bool{}
-	for i, p := range n.policies {
-		if !slices.ContainsFunc(p.External, func(e schema.Interface) bool { return e.Covers(in) }) {
+	var joined []cell
+	for _, c := range n.cutPorts(in, protocol, func(*schema.Policy) bool { return true }, n.everywhere) {
+		if k := len(joined) - 1; k >= 0 && joined[k].last+1 == c.first && slices.Equal(joined[k].policies, c.policies) {
+			joined[k].last = c.last
 			continue
 		}
-		for _, r := range mergePorts(p.Ports) {
-			if r.Protocol == protocol {
-				claims = append(claims, claim{r, i})
-				starts[int(r.First)], starts[int(r.Last)+1] = true, true
-			}
-		}
+		joined = append(joined, c)
 	}
-	cuts := make([]int, 0, len(starts))
-	for s := range starts {
-		cuts = append(cuts, s)
-	}
-	sort.Ints(cuts)
-	sort.Slice(claims, func(i, j int) bool { return claims[i].ports.First < claims[j].ports.First })
-	var cells []cell
-	var active []claim
-	next := 0
-	for i := 0; i+1 < len(cuts); i++ {
-		for ; next < len(claims) && int(claims[next].ports.First) <= cuts[i]; next++ {
-			active = append(active, claims[next])
-		}
-		active = slices.DeleteFunc(active, func(c claim) bool { return int(c.ports.Last) < cuts[i] })
-		if len(active) == 0 {
-			continue
-		}
-		order := slices.Clone(active)
-		slices.SortFunc(order, func(a, b claim) int { return a.by - b.by })
-		c := cell{first: uint16(cuts[i]), last: uint16(cuts[i+1] - 1)}
-		for _, o := range order {
-			p := n.policies[o.by]
-			c.policies = append(c.policies, p)
-			if n.everywhere(p) {
-				break
-			}
-		}
-		if k := len(cells) - 1; k >= 0 && cells[k].last+1 == c.first && slices.Equal(cells[k].policies, c.policies) {
-			cells[k].last = c.last
-			continue
-		}
-		cells = append(cells, c)
-	}
-	return cells
+	return joined
 }
 
 // everywhere reports whether a policy is about every address of the host.
