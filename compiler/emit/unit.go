@@ -8,8 +8,16 @@ const UnitName = "seawall.service"
 // Units are the unit of systemd that loads a table with nft, and a file for
 // nftables.service: its reload flushes the whole ruleset, which the unit does not
 // notice. Its start and stop do as well, which PartOf is for. Both paths are absolute.
+//
+// The unit's reload takes the three steps of Bridge, so that no packet passes between
+// the old and the new table.
 func Units(path, nft string) []File {
 	load := word(nft) + " -f " + word(path)
+	reload := []string{
+		`/bin/sh -c 'sed -E "$$1" "$$2" | "$$3" -f -' sh ` + "'" + bridgeSed + "' " + word(path) + " " + word(nft),
+		load,
+		word(nft) + " delete table " + BridgeTable,
+	}
 	return []File{
 		{Name: UnitName, Bytes: []byte("# " + generatedBy + "a policy; DO NOT EDIT.\n" + `[Unit]
 Description=Seawall: who may reach which published port
@@ -23,7 +31,7 @@ Conflicts=shutdown.target
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=` + load + "\nExecReload=" + load + `
+ExecStart=` + load + "\nExecReload=" + strings.Join(reload, "\nExecReload=") + `
 
 [Install]
 WantedBy=sysinit.target

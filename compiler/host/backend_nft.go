@@ -17,8 +17,9 @@ import (
 )
 
 // NFT is the back end of nft; a file is seawall.nft. All that it looks at and changes is
-// the table inet seawall: what other tables drop stays dropped, and what they accept does
-// not count (NETFILTER.md). The options are those of the policy.
+// the table inet seawall, and the bridge beside it while it is replaced (emit.Bridge): what
+// other tables drop stays dropped, and what they accept does not count (NETFILTER.md). The
+// options are those of the policy.
 func (h *Host) NFT(opt nftables.RuleOptions) Backend { return byNFT{h, opt} }
 
 type byNFT struct {
@@ -36,17 +37,25 @@ func nftCommand() string {
 	return "nft"
 }
 
-// listed is the table as nft lists it, or nil if there is none.
-func (b byNFT) listed() ([]byte, error) {
+// listed is the table as nft lists it, or nil if there is none, and what is listed of
+// the bridge as well.
+func (b byNFT) listed() (own, bridge []byte, err error) {
 	tables, err := b.output(nftCommand(), "list", "tables", string(nftables.Inet))
-	if err != nil || !slices.Contains(linesOf(string(tables)), "table "+ownTable) {
-		return nil, err
+	if err != nil {
+		return nil, nil, err
 	}
-	return b.output(nftCommand(), "list", "table", string(nftables.Inet), nftables.TableName)
+	names := linesOf(string(tables))
+	if slices.Contains(names, "table "+ownTable) {
+		own, err = b.output(nftCommand(), "list", "table", string(nftables.Inet), nftables.TableName)
+	}
+	if err == nil && slices.Contains(names, "table "+emit.BridgeTable) {
+		bridge, err = b.output(nftCommand(), "list", "table", string(nftables.Inet), nftables.BridgeName)
+	}
+	return own, bridge, err
 }
 
 func (b byNFT) Check() error {
-	_, err := b.listed()
+	_, _, err := b.listed()
 	return err
 }
 
@@ -62,13 +71,14 @@ func (b byNFT) Rules() (map[packet.Family]dialect.Rules, error) {
 	return all, nil
 }
 
-// read reads the table; nil for none.
+// read reads the table, nil for none. The file has the bridge too: one that was left
+// behind denies as well.
 func (b byNFT) read() (*nftables.File, *nftables.Table, error) {
-	text, err := b.listed()
+	own, bridge, err := b.listed()
 	if err != nil {
 		return nil, nil, err
 	}
-	file, err := nftables.Parse(text, nftables.Options{})
+	file, err := nftables.Parse(append(own, bridge...), nftables.Options{})
 	var wrong *nftables.Error
 	if errors.As(err, &wrong) {
 		return nil, nil, fmt.Errorf("the table %s is listed in a form that cannot be read: %s: %s", ownTable, strings.TrimSpace(wrong.Text), wrong.Detail)

@@ -31,6 +31,9 @@ package nftables
 // TableName is the name of the table that Seawall fills, in the family inet.
 const TableName = "seawall"
 
+// BridgeName is the name of the table that is there as well while that one is replaced.
+const BridgeName = TableName + "-next"
+
 // File is a file of nft, or a listing, after all of its commands.
 type File struct {
 	Source []byte

@@ -66,8 +66,10 @@ func (r *Rules) bases(hook packet.Hook) []base {
 	return list
 }
 
-// own reports whether a table is Seawall's.
-func (t *Table) own() bool { return t.Family == Inet && t.Name == TableName }
+// own reports whether a table is Seawall's, or the bridge that a reload has left.
+func (t *Table) own() bool {
+	return t.Family == Inet && (t.Name == TableName || t.Name == BridgeName)
+}
 
 // judged divides the base chains of a hook: those that carry the policy, and before
 // them those of others. What comes after them is not asked.
