@@ -128,6 +128,7 @@ func (f *fleet) means(when string, want bool) {
 // one host's variables changes that host, and what cannot be verified is rolled
 // back.
 func TestAnsibleRole(t *testing.T) {
+	t.Parallel()
 	for _, b := range Backends {
 		t.Run(string(b), func(t *testing.T) {
 			if b == Legacy && !*long {

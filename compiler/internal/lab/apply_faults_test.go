@@ -17,6 +17,7 @@ import (
 // there are then, the previous ones or the new. In a short run each back end and each
 // time to confirm takes a sixth of the commands.
 func TestApplyWithEveryFault(t *testing.T) {
+	t.Parallel()
 	for _, b := range Backends {
 		t.Run(string(b), func(t *testing.T) {
 			t.Parallel()

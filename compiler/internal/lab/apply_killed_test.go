@@ -25,6 +25,7 @@ import (
 // the previous rules, which are those of others byte for byte, or with rules that an
 // apply kept; nothing that was kept is undone, and nothing is left behind.
 func TestApplyIsStopped(t *testing.T) {
+	t.Parallel()
 	runs := 6
 	if *long {
 		runs = 150

@@ -52,6 +52,7 @@ var meanwhile = []struct {
 // What others do in their own chains while apply waits stays, and the previous
 // rules come back all the same, in both families.
 func TestApplyMeanwhile(t *testing.T) {
+	t.Parallel()
 	for _, b := range Backends {
 		t.Run(string(b), func(t *testing.T) {
 			t.Parallel()
@@ -78,6 +79,7 @@ func TestApplyMeanwhile(t *testing.T) {
 // A way back that failed is tried again by the next apply, which is not started to
 // throw it away.
 func TestApplyTriesAgain(t *testing.T) {
+	t.Parallel()
 	Need(t, "ipset")
 	w, _, state := faultWorld(t, NFT)
 	w.shell("ipset create theirs hash:ip; $four -I DOCKER-USER -m set --match-set theirs src -j DROP")
@@ -112,6 +114,7 @@ func TestApplyTriesAgain(t *testing.T) {
 // A rule that somebody inserts between the script's look at the rules and its load
 // moves the numbers of all others, and none of them is lost.
 func TestARuleInBetween(t *testing.T) {
+	t.Parallel()
 	for _, b := range Backends {
 		t.Run(string(b), func(t *testing.T) {
 			w, script, _ := faultWorld(t, b)
@@ -145,6 +148,7 @@ func TestARuleInBetween(t *testing.T) {
 // An entry that somebody took out of one of Seawall's sets before an apply stays
 // out when that is taken back.
 func TestApplyBringsEntriesBack(t *testing.T) {
+	t.Parallel()
 	Need(t, "ipset")
 	w, _, _ := faultWorld(t, NFT)
 	var sources []string

@@ -16,6 +16,7 @@ import (
 // iptables-save cannot print so that they load again make apply stop before it
 // changes anything; they are left out here.
 func TestApplyBringsEveryRuleBack(t *testing.T) {
+	t.Parallel()
 	source := os.Getenv("IPTABLES_SOURCE")
 	if source == "" {
 		t.Skip("IPTABLES_SOURCE does not name an unpacked source package of iptables")

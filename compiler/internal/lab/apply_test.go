@@ -40,6 +40,7 @@ func policyFile(t *testing.T, n int) string {
 // on a no, and when seawall is killed in between, for the policy that cuts the
 // operator off.
 func TestApply(t *testing.T) {
+	t.Parallel()
 	for _, b := range Backends {
 		t.Run(string(b), func(t *testing.T) {
 			t.Parallel()
@@ -144,6 +145,7 @@ func (w *world) killedApply(base []string) {
 // The policy is applied again and again while packets flow, in turn with another:
 // nobody who may is cut for a moment, nobody who may not gets in.
 func TestApplyUnderTraffic(t *testing.T) {
+	t.Parallel()
 	times := 10
 	if *long {
 		times = 200
@@ -185,6 +187,7 @@ func TestApplyUnderTraffic(t *testing.T) {
 // decision, compile, apply, and init --check. Then watch tells when somebody
 // flushes the rules.
 func TestFromNothingToClosed(t *testing.T) {
+	t.Parallel()
 	for _, b := range Backends {
 		t.Run(string(b), func(t *testing.T) {
 			t.Parallel()

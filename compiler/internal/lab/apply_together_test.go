@@ -17,6 +17,7 @@ import (
 // same moment: each apply is loaded whole or refused, no rule of the person is lost,
 // and in the end the kernel holds a policy that somebody was told is loaded.
 func TestApplyBesideOthers(t *testing.T) {
+	t.Parallel()
 	runs := 5
 	if *long {
 		runs = 60

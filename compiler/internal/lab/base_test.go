@@ -63,6 +63,7 @@ COMMIT
 // A boot file that the policy was spliced into loads in both back ends, what the
 // kernel then holds implements the policy, and the host's own rules are there.
 func TestBasesLoad(t *testing.T) {
+	t.Parallel()
 	Need(t)
 	doc := lifePolicy(1)
 	for name, base := range bases {

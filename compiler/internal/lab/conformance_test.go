@@ -23,6 +23,7 @@ import (
 // client at every published port and some others, in both families; answers,
 // also large ones that need an ICMP error; and what containers do themselves.
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	NeedDocker(t)
 	for i, e := range Engines(t) {
 		for j, b := range Backends {
@@ -176,6 +177,7 @@ policy "all" {
 // "keep" and "accept"; new ones are denied under each. A large answer arrives, which an ICMP
 // error has to make possible.
 func TestEstablishedConnections(t *testing.T) {
+	t.Parallel()
 	for _, b := range Backends {
 		t.Run(string(b), func(t *testing.T) {
 			t.Parallel()
@@ -260,6 +262,7 @@ func (w *world) want(scenario, what string, got, want Outcome) {
 
 // Without docker-proxy, hairpin included, the same holds.
 func TestWithoutUserlandProxy(t *testing.T) {
+	t.Parallel()
 	for _, b := range Backends {
 		t.Run(string(b), func(t *testing.T) {
 			t.Parallel()

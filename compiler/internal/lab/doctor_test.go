@@ -73,6 +73,7 @@ func (w *world) fix(found []doctor.Finding) bool {
 // Docker's rules and chains is deleted in turn; doctor finds it, and what it names fixes
 // it.
 func TestDoctor(t *testing.T) {
+	t.Parallel()
 	NeedDocker(t)
 	for i, e := range Engines(t) {
 		for j, b := range Backends {

@@ -25,6 +25,7 @@ import (
 // every engine, without rules of Seawall and with them, and with rules of others in all
 // tables.
 func TestExposure(t *testing.T) {
+	t.Parallel()
 	NeedDocker(t)
 	for i, e := range Engines(t) {
 		for j, b := range Backends {

@@ -22,6 +22,7 @@ import (
 // (e) A full disk and a read-only folder: a clear error, and the files of
 // before.
 func TestFaultsOfDisks(t *testing.T) {
+	t.Parallel()
 	Need(t, "unshare")
 	bin, dir := mustSeawall(t), t.TempDir()
 	first, second := writePolicies(t, dir)
@@ -96,6 +97,7 @@ func (w *world) script(path, iptables, ip6tables string, env ...string) (string,
 // (e) A missing iptables, and an IPv6 that fails after IPv4 was loaded: a clear
 // error, and the previous rules in both families.
 func TestFaultsOfTheScript(t *testing.T) {
+	t.Parallel()
 	for _, b := range Backends {
 		t.Run(string(b), func(t *testing.T) {
 			t.Parallel()
@@ -178,6 +180,7 @@ func onlyWaits(said string) bool {
 
 // (f) Somebody flushes the filter table, or a chain of it: verify says so.
 func TestFaultsOfFlushing(t *testing.T) {
+	t.Parallel()
 	bin := mustSeawall(t)
 	for _, b := range Backends {
 		t.Run(string(b), func(t *testing.T) {

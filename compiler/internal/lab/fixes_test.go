@@ -180,6 +180,7 @@ const modern = "engine-29-published-8080"
 // Each command that doctor prints is run in a namespace. The rules then mean what the
 // finding says and nothing else, and doctor is silent.
 func TestFixes(t *testing.T) {
+	t.Parallel()
 	Need(t)
 	for _, b := range Backends {
 		t.Run(string(b), func(t *testing.T) {
@@ -212,6 +213,7 @@ func TestFixes(t *testing.T) {
 // The command of SD014 switches forwarding on: the setting belongs to the network
 // namespace, and the machine's own stays as it is.
 func TestForwardingFix(t *testing.T) {
+	t.Parallel()
 	Need(t, "sysctl")
 	const file = "/proc/sys/net/ipv4/ip_forward"
 	own, err := os.ReadFile(file)

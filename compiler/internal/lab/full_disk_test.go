@@ -28,6 +28,7 @@ func smallDisk(n *Namespace, dir string, blocks int, script string) *exec.Cmd {
 // However little room there is, compile replaces all files of a folder or none, and
 // leaves no other behind.
 func TestCompileOnAFullDisk(t *testing.T) {
+	t.Parallel()
 	Need(t, "unshare")
 	t.Parallel()
 	bin, dir := mustSeawall(t), t.TempDir()
@@ -96,6 +97,7 @@ func TestCompileOnAFullDisk(t *testing.T) {
 // However little room there is in /run, apply ends with the previous rules or the new
 // ones, says which, and leaves nothing but its notes behind.
 func TestApplyOnAFullDisk(t *testing.T) {
+	t.Parallel()
 	for _, b := range Backends {
 		t.Run(string(b), func(t *testing.T) {
 			Need(t, "unshare")

@@ -63,6 +63,7 @@ var daemonKinds = []struct {
 // A healthy host has no finding, on any engine, with any kind of network and any of the
 // daemon's options; whether Docker is asked or its rules alone are looked at.
 func TestHealthyHosts(t *testing.T) {
+	t.Parallel()
 	NeedDocker(t)
 	for i, e := range Engines(t) {
 		for j, d := range daemonKinds {

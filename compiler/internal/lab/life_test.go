@@ -173,6 +173,7 @@ func (s *stream) end() {
 // (a) The host boots: the boot file is loaded, then the engine and its
 // containers come up. From the first packet on, nobody gets in who may not.
 func TestLifeBoot(t *testing.T) {
+	t.Parallel()
 	for _, b := range Backends {
 		t.Run(string(b), func(t *testing.T) {
 			t.Parallel()
@@ -202,6 +203,7 @@ func TestLifeBoot(t *testing.T) {
 // (b) The engine is restarted, networks and containers come and go: the policy
 // holds after each step, and Docker works.
 func TestLifeOfDocker(t *testing.T) {
+	t.Parallel()
 	for _, b := range Backends {
 		t.Run(string(b), func(t *testing.T) {
 			t.Parallel()
@@ -235,6 +237,7 @@ func TestLifeOfDocker(t *testing.T) {
 // that promises to be safe for it: no packet of the stranger is answered, and
 // none of the friend is lost.
 func TestLifeReload(t *testing.T) {
+	t.Parallel()
 	for _, b := range Backends {
 		for _, format := range []*emit.Format{emit.Restore, emit.Shell} {
 			t.Run(string(b)+"/"+format.Name, func(t *testing.T) {
@@ -283,6 +286,7 @@ func TestLifeReload(t *testing.T) {
 // (d) What loads or writes is killed at random moments: the old policy or the
 // new one holds in each family, never none, and no file is half written.
 func TestLifeKilled(t *testing.T) {
+	t.Parallel()
 	for _, b := range Backends {
 		t.Run(string(b), func(t *testing.T) {
 			if !*long && b == Legacy {
@@ -400,6 +404,7 @@ func writePolicies(t *testing.T, dir string) (first, second string) {
 // (d) seawall compile is killed at the moment at which it touches a file: each
 // file is the old one or the new one.
 func TestLifeCompileKilled(t *testing.T) {
+	t.Parallel()
 	NeedRootless(t)
 	bin, dir := mustSeawall(t), t.TempDir()
 	policies := largePolicies(t, dir)

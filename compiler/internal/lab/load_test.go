@@ -88,6 +88,7 @@ func byChain(lines []string) map[string][]string {
 // without a word, and what the kernel then holds is the file's own text.
 // Loading restore and shell again changes nothing.
 func TestExamplesLoad(t *testing.T) {
+	t.Parallel()
 	Need(t)
 	for _, dir := range compiledFolders(t) {
 		for _, format := range chainFormats {
@@ -123,6 +124,7 @@ func TestExamplesLoad(t *testing.T) {
 // there is, in every format and both back ends, also when they are there already,
 // and over each other.
 func TestLayoutsLoad(t *testing.T) {
+	t.Parallel()
 	Need(t)
 	loaded, diags := schema.Load("../../../examples/mail", schema.Options{})
 	if diags.HasErrors() {
@@ -192,6 +194,7 @@ func fileText(t *testing.T, dir string, format *emit.Format, f packet.Family) st
 
 // Over the state of a running host, a restore file changes nothing of Docker's.
 func TestRestoreLeavesDockerAlone(t *testing.T) {
+	t.Parallel()
 	Need(t)
 	captures, err := filepath.Glob("../../../testdata/captures/*tables-save")
 	if err != nil || len(captures) < 4 {

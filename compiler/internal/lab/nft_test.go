@@ -63,6 +63,7 @@ func (w *world) tableMeans(when string, doc *schema.Document) {
 // iptables do, DOCKER-USER being as Docker makes it; and it outlives what happens on a
 // host.
 func TestConformanceOfTables(t *testing.T) {
+	t.Parallel()
 	NeedDocker(t)
 	Need(t, "nft")
 	for i, e := range Engines(t) {
@@ -207,6 +208,7 @@ policy "all" {
 // with kill -9 in between, while strangers try: nobody gets in, and the table is always
 // the old one or the new one.
 func TestTableIsReplacedUnderFire(t *testing.T) {
+	t.Parallel()
 	NeedDocker(t)
 	Need(t, "nft")
 	for i, e := range Engines(t) {

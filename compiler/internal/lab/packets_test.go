@@ -122,6 +122,7 @@ func compiledFolder(example string) string {
 // need an ICMP error, and a container's own connection to somebody's port of
 // the same number works.
 func TestExamplesFilterPackets(t *testing.T) {
+	t.Parallel()
 	Need(t)
 	if len(scenes) != len(compiledFolders(t)) {
 		t.Fatalf("%d scenes for %d compiled examples", len(scenes), len(compiledFolders(t)))

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime"
 	"sort"
 	"strings"
 	"sync"
@@ -69,8 +70,15 @@ func reportName() string {
 	return os.Getenv("LAB_REPORT")
 }
 
+// waiting is how many tests run at a time, at least.
+const waiting = 4
+
 func TestMain(m *testing.M) {
 	flag.Parse()
+	// These tests wait more than they compute: for answers that do not come, for daemons.
+	if p := flag.Lookup("test.parallel"); p.Value.String() == p.DefValue && runtime.NumCPU() < waiting {
+		_ = p.Value.Set(fmt.Sprint(waiting))
+	}
 	removeStaleCgroups()
 	removeStaleBuilds()
 	code := m.Run()

@@ -135,6 +135,7 @@ func shells(t *testing.T) []string {
 // family ends with all of its previous rules or with all of its new ones, and the
 // script says which.
 func TestEveryFaultOfTheScript(t *testing.T) {
+	t.Parallel()
 	for _, b := range Backends {
 		for _, s := range scenarios() {
 			t.Run(string(b)+"/"+s.name, func(t *testing.T) {

@@ -22,6 +22,7 @@ import (
 // service_linux.go) are loaded by hand, and lead to the task itself in place of the
 // load balancer.
 func TestSwarm(t *testing.T) {
+	t.Parallel()
 	NeedDocker(t)
 	for i, e := range Engines(t) {
 		for j, b := range Backends {
