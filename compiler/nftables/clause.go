@@ -74,6 +74,9 @@ func (p *parser) statement() (s Statement, last bool) {
 			p.next()
 			return p.log(), false
 		case "dup":
+			if p.table.Family == Inet || p.table.Family == Bridge {
+				p.fail("nft has no dup in a table of the family %s", p.table.Family)
+			}
 			p.next()
 			p.dup()
 			return &Note{Text: p.words(from)}, false

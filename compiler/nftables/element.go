@@ -357,6 +357,10 @@ func needsInterval(e *Expr) bool {
 // deleteElements removes elements that are in a set just so.
 func (p *parser) deleteElements(s *Set, quiet bool) {
 	line := p.tok.line
+	if s.Has("interval") && len(s.Elements) > 0 {
+		// nft 1.0.6 to 1.1.7 delete none of those that the same file declares with the set.
+		p.fail("nft does not delete what the same file declares of a set of intervals; take the element out of the declaration of %s instead", s.Name)
+	}
 	loose := *s
 	loose.Map = false
 	if s.Map {

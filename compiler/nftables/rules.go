@@ -77,7 +77,7 @@ func (t *Table) own() bool {
 // In a ruleset without the table of Seawall every table carries the policy, but for
 // Docker's and those that iptables-nft keeps its rules in.
 func (r *Rules) judged(hook packet.Hook) (before, policy []base) {
-	all := r.bases(hook)
+	all := slices.DeleteFunc(r.bases(hook), func(b base) bool { return b.table.passing() })
 	has := slices.ContainsFunc(r.file.Tables, (*Table).own)
 	if !has {
 		return nil, slices.DeleteFunc(all, func(b base) bool { return b.table.dockers() || b.table.iptables() })
@@ -96,6 +96,12 @@ func (r *Rules) judged(hook packet.Hook) (before, policy []base) {
 		}
 	}
 	return before, policy
+}
+
+// passing reports whether the kernel removes a table when the program that loaded it ends,
+// as nft -f does at once. Such a table carries no policy.
+func (t *Table) passing() bool {
+	return slices.Contains(t.Flags, "owner") && !slices.Contains(t.Flags, "persist")
 }
 
 // dockers reports whether a table is one of Docker's nftables back end.

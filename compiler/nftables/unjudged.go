@@ -15,6 +15,10 @@ func (f *File) Unjudged() []string {
 		if t.dockers() || t.iptables() || slices.Contains(t.Flags, "dormant") {
 			continue
 		}
+		if t.passing() {
+			list = append(list, fmt.Sprintf("line %d: table %s %s, which the kernel removes when the program that loaded it ends (flags owner)", t.Line, t.Family, t.Name))
+			continue
+		}
 		for _, o := range t.Objects {
 			if o.Kind == "flowtable" {
 				list = append(list, fmt.Sprintf("line %d: the flowtable %s, whose packets come to no rule", o.Line, o.Name))
