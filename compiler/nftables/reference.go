@@ -43,27 +43,37 @@ func (p *parser) resolve() {
 	p.jumps, p.lookups = p.jumps[:0], p.lookups[:0]
 }
 
-// finish refuses chains that lead to themselves and can be reached from one that
-// the kernel calls, as the kernel does.
+// maxChains is how many chains, the base chain among them, can lead from one to the
+// next: NFT_JUMP_STACK_SIZE of the kernel, which counts a goto as a jump.
+const maxChains = 16
+
+// finish refuses chains that lead to themselves, or through too many others, and can be
+// reached from one that the kernel calls, as the kernel does.
 func (p *parser) finish() {
 	for _, t := range p.file.Tables {
 		chains := make(map[string]*Chain, len(t.Chains))
 		for _, c := range t.Chains {
 			chains[c.Name] = c
 		}
-		state := map[*Chain]int{} // 1 while a chain is open, 2 when it is done
+		state := map[*Chain]int{}  // 1 while a chain is open, 2 when it is done
+		levels := map[*Chain]int{} // of a chain that is done: the longest way through it, in chains
 		var walk func(c *Chain)
 		walk = func(c *Chain) {
-			state[c] = 1
+			state[c], levels[c] = 1, 1
 			for _, r := range c.Rules {
 				t.leads(r, func(v *Verdict) {
 					next := chains[v.Chain]
 					switch {
-					case next == nil || state[next] == 2:
+					case next == nil:
+						return
 					case state[next] == 1:
 						p.failAt(max(r.Line, 1), "the chain %s leads to itself", next.Name)
-					default:
+					case state[next] == 0:
 						walk(next)
+					}
+					levels[c] = max(levels[c], levels[next]+1)
+					if c.Hook != nil && levels[c] > maxChains {
+						p.failAt(max(r.Line, 1), "from the chain %s rules lead through %d chains, and the kernel allows %d", c.Name, levels[c], maxChains)
 					}
 				})
 			}

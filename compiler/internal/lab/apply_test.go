@@ -288,6 +288,6 @@ func (w *world) cutOff(scenario, policy string) {
 func (w *world) both2(scenario, when string, want Outcome) {
 	w.t.Helper()
 	for _, x := range []*target{{to: netip.MustParseAddr(HostAddress(0, packet.IPv4)), port: 8080, network: "tcp"}, {to: netip.MustParseAddr(HostAddress(0, packet.IPv6)), port: 8080, network: "tcp"}} {
-		w.want(scenario, when+": the stranger", w.top.Far.Probe(w.probe(x)), want)
+		w.want(scenario, when+": the stranger", w.top.Far.Expect(w.probe(x), want), want)
 	}
 }

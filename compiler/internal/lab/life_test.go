@@ -89,7 +89,7 @@ func (w *world) both(scenario, when string) {
 		want Outcome
 	}{{friend, four, Open}, {stranger, four, Silent}, {friend6, six, Open}, {stranger6, six, Silent}} {
 		p := Probe{From: netip.MustParseAddr(x.from), To: x.to, Port: 8080, Network: "tcp"}
-		w.want(scenario, fmt.Sprintf("%s: %s", when, p), w.top.Far.Probe(p), x.want)
+		w.want(scenario, fmt.Sprintf("%s: %s", when, p), w.top.Far.Expect(p, x.want), x.want)
 	}
 }
 
@@ -218,7 +218,7 @@ func TestLifeOfDocker(t *testing.T) {
 			w.both(scenario, "a new network")
 			for client, want := range map[string]Outcome{friend: Open, stranger: Silent} {
 				p := Probe{From: netip.MustParseAddr(client), To: netip.MustParseAddr(HostAddress(0, 4)), Port: 8000, Network: "tcp"}
-				w.want(scenario, "its container: "+p.String(), w.top.Far.Probe(p), want)
+				w.want(scenario, "its container: "+p.String(), w.top.Far.Expect(p, want), want)
 			}
 			d.StopDaemon()
 			w.holds("with the engine stopped", doc)

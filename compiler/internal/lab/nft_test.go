@@ -125,7 +125,7 @@ func (w *world) tableEstablished(scenario string) {
 		for _, x := range []*target{w.find("published"), w.find("IPv6 to a network without it")} {
 			p := w.probe(x)
 			p.Large = true
-			w.want(scenario, "a large answer", w.top.Far.Probe(p), Open)
+			w.want(scenario, "a large answer", w.top.Far.Expect(p, Open), Open)
 			conns[x.name] = w.dial(x)
 			w.want(scenario, x.name+", before", talk(conns[x.name], false), Open)
 		}
@@ -171,7 +171,7 @@ func (w *world) tableOutlives(scenario string) {
 	}
 	// docker-proxy listens on every published port: nothing denies any more.
 	for _, from := range []string{stranger, stranger6} {
-		w.want(scenario, "a stranger after a flush, from "+from, w.top.Far.Probe(lifeProbe(from)), Open)
+		w.want(scenario, "a stranger after a flush, from "+from, w.top.Far.Expect(lifeProbe(from), Open), Open)
 	}
 	load(w.t, w.backend, w.top.Host, "nftables", dir)
 	for _, from := range []string{stranger, stranger6} {
