@@ -105,7 +105,7 @@ func Compile(ctx context.Context, doc *schema.Document, opt Options) (*Output, e
 // Emit is Compile without the proof: for files that are looked at, and not put
 // on a host.
 func Emit(doc *schema.Document, opt Options) (*Output, error) {
-	chains := &emit.Chains{Source: opt.Source, ToHost: doc.Host.UserlandProxy}
+	chains := &emit.Chains{Source: opt.Source, ToHost: doc.Host.UserlandProxy, Shared: doc.Host.Shared}
 	lowering := lower.Options{Layout: opt.Layout, Comments: opt.Comments, Sizes: opt.Sizes}
 	if opt.format().NFT {
 		if err := FitsNFTables(doc); err != nil {
@@ -151,7 +151,7 @@ func (o *Output) splice(opt Options) error {
 		if _, err := iptables.Parse(opt.base(family), iptables.Options{Family: family}); err != nil {
 			return &BaseError{File: f.Name, Err: lineEnds(err)}
 		}
-		if lost := emit.Lost(opt.base(family)); lost != nil && !opt.Force {
+		if lost := emit.Lost(opt.base(family), o.Chains); lost != nil && !opt.Force {
 			return &BaseError{File: f.Name, Err: &LostRulesError{lost}}
 		}
 		spliced, notes, err := emit.Splice(opt.base(family), o.Chains, family)

@@ -89,6 +89,7 @@ func (s *scope) decodeHost(blocks hcl.Blocks) *Host {
 	h.Established, h.Related = a.treatment("established"), a.treatment("related")
 	h.DenyInvalid = a.word("invalid", "", "deny") == "deny"
 	h.UserlandProxy = a.boolean("userland_proxy", true)
+	h.Shared = a.word("docker_user", "whole", "whole", "shared") == "shared"
 	if text, at, ok := a.text("log_limit"); ok {
 		rate, err := ParseRate(text)
 		if err != nil {

@@ -45,7 +45,9 @@ type Host struct {
 	Related       Treatment
 	DenyInvalid   bool // invalid = "deny"
 	UserlandProxy bool
-	LogLimit      Rate
+	// Shared says that DOCKER-USER has rules of others as well (docker_user = "shared").
+	Shared   bool
+	LogLimit Rate
 	// AcceptMark is the packet mark with which Docker lets packets past its own rules
 	// (--bridge-accept-fwmark); 0: none.
 	AcceptMark uint32

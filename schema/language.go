@@ -45,6 +45,7 @@ var Language = []Block{
 		{"related", "`\"check\"`, `\"keep\"` or `\"accept\"`", "`\"check\"`", "the same for packets that are related to a known connection, such as FTP data", false},
 		{"invalid", "`\"deny\"`", "", "`\"deny\"` drops forwarded packets in state INVALID, on every interface; without it they are unlisted", false},
 		{"userland_proxy", "bool", "`true`", "as in Docker's daemon.json: whether docker-proxy runs; its traffic goes through the host's INPUT chain", false},
+		{"docker_user", "`\"whole\"` or `\"shared\"`", "`\"whole\"`", "whether the chain DOCKER-USER is Seawall's as a whole, or is shared with fail2ban, CrowdSec or rules of your own: then Seawall's rules are in the chain SEAWALL-FORWARD, to which DOCKER-USER jumps, and all others stay", false},
 		{"log_limit", "string", "`\"10/minute\"`", "how often a log prefix is logged at most: a number per second, minute, hour or day", false},
 		{"accept_mark", "string", "none", "the mark of Docker's `--bridge-accept-fwmark`, such as `\"0x1\"`: how a table of nftables accepts past Docker's own rules", false},
 	}},

@@ -53,8 +53,8 @@ type Line struct {
 // Lost returns the rules of a base file that others put into Seawall's chains or
 // into a block of Seawall's, and that Splice would remove; nil when there are
 // none.
-func Lost(base []byte) []Line {
-	s := &splicer{lines: lines(base), generated: Generated(base)}
+func Lost(base []byte, c *Chains) []Line {
+	s := &splicer{chains: c, lines: lines(base), generated: Generated(base)}
 	if _, err := s.withoutOwn(); err != nil {
 		return nil // Splice says what is wrong with the marks
 	}
@@ -179,6 +179,7 @@ func (s *splicer) withoutOwn() ([]string, error) {
 			continue
 		case strings.HasPrefix(text, "*"):
 			table = strings.TrimSpace(text[1:])
+		case s.chains.Shared && table == "filter" && s.sharedRule(text, &known):
 		case table == "filter" && ownLine(text):
 			if !returns && !(s.generated && known.line(text)) {
 				s.own = append(s.own, Line{i + 1, text, false})
@@ -191,6 +192,18 @@ func (s *splicer) withoutOwn() ([]string, error) {
 		return nil, fmt.Errorf("%q has no end in the file", beginMark)
 	}
 	return kept, nil
+}
+
+// sharedRule reports whether a line is a rule of others in a shared DOCKER-USER. What an
+// earlier policy put there, when the chain was not shared, is Seawall's in a file that it
+// generated.
+func (s *splicer) sharedRule(text string, known *written) bool {
+	fields := withoutCounters(text)
+	if !ownRule(text) || fields[1] != iptables.DockerUser {
+		return false
+	}
+	last := fields[len(fields)-1]
+	return !strings.HasPrefix(last, iptables.OwnedPrefix) && !(s.generated && known.line(text))
 }
 
 // ownLine reports whether a line of the filter table declares or fills one of
@@ -279,7 +292,7 @@ func (s *splicer) block(out *strings.Builder, withJumps bool) {
 			s.line(out, "# "+line)
 		}
 		var b bytes.Buffer
-		iptables.PrintDeclarations(&b, s.table)
+		declarations(&b, s.chains, s.table)
 		s.text(out, b.Bytes())
 		if withJumps {
 			s.writeJumps(out, "-A")
@@ -314,7 +327,7 @@ func (s *splicer) appended(kept []string) []byte {
 			s.line(&out, ":"+name+" ACCEPT [0:0]")
 		}
 		var b bytes.Buffer
-		iptables.PrintDeclarations(&b, s.table)
+		declarations(&b, s.chains, s.table)
 		s.text(&out, b.Bytes())
 		s.writeJumps(&out, "-A")
 		b.Reset()

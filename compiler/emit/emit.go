@@ -13,6 +13,9 @@
 package emit
 
 import (
+	"bytes"
+	"fmt"
+
 	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/nftables"
 	"github.com/seawall/seawall/compiler/packet"
@@ -39,6 +42,8 @@ type Chains struct {
 	NFT    *nftables.Table // of a format of nftables, in place of V4 and V6
 	// ToHost says that INPUT must call SEAWALL-INPUT.
 	ToHost bool
+	// Shared says that DOCKER-USER is not among the chains, and must call SEAWALL-FORWARD.
+	Shared bool
 }
 
 // Table returns the chains of a family.
@@ -69,11 +74,28 @@ func command(f packet.Family) string {
 	return "iptables"
 }
 
-// jumps are the calls of the policy's chains from the built-in ones.
+// jumps are the calls of the policy's chains, from the built-in ones and from a shared
+// DOCKER-USER.
 func jumps(c *Chains) []string {
-	list := []string{"FORWARD -j " + iptables.DockerUser}
+	var list []string
 	if c.ToHost {
-		list = append([]string{"INPUT -j " + iptables.SeawallInput}, list...)
+		list = append(list, "INPUT -j "+iptables.SeawallInput)
+	}
+	list = append(list, "FORWARD -j "+iptables.DockerUser)
+	if c.Shared {
+		list = append(list, joinsShared)
 	}
 	return list
+}
+
+// joinsShared is the jump of a shared DOCKER-USER.
+const joinsShared = iptables.DockerUser + " -j " + iptables.SeawallForward
+
+// declarations are those of a boot file, which makes DOCKER-USER in any case: Docker keeps
+// the chain that it finds.
+func declarations(b *bytes.Buffer, c *Chains, t *iptables.Table) {
+	if c.Shared {
+		fmt.Fprintf(b, ":%s - [0:0]\n", iptables.DockerUser)
+	}
+	iptables.PrintDeclarations(b, t)
 }

@@ -51,6 +51,9 @@ func restore(c *Chains, f packet.Family) []byte {
 // where they are missing. They can be run any number of times.
 func jumpCommands(c *Chains, f packet.Family) []string {
 	var list []string
+	if c.Shared {
+		list = append(list, fmt.Sprintf("%[1]s -n -L %[2]s >/dev/null 2>&1 || %[1]s -N %[2]s", command(f), iptables.DockerUser))
+	}
 	for _, j := range jumps(c) {
 		list = append(list, fmt.Sprintf("%[1]s -C %[2]s 2>/dev/null || %[1]s -I %[2]s", command(f), j))
 	}

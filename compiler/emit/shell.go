@@ -67,7 +67,8 @@ tidy() {
 # them.
 state() {
 	all=$("$1" -w 10 -S) || return 1
-	printf '%s\n' "$all" | sed -n -e '/^-N SEAWALL-/p' -e '/^-A FORWARD /p' -e '/^-A INPUT /p'
+	printf '%s\n' "$all" | sed -n -e '/^-N SEAWALL-/p' -e '/^-A FORWARD /p' -e '/^-A INPUT /p'{{if .Shared}} \
+		-e '/^-N DOCKER-USER$/p' -e '/^-A DOCKER-USER /p'{{end}}
 }
 
 # jump STATE FROM TO: lines that make "-j TO" the first rule of FROM, and the
@@ -98,7 +99,42 @@ STATE
 	fi
 }
 
-# nojump STATE FROM TO: lines that remove every "-j TO" from FROM.
+{{if .Shared}}# join STATE: lines that make DOCKER-USER jump to SEAWALL-FORWARD, and that remove
+# what else leads from there to Seawall's chains. A jump stays where it is, behind
+# the bans of others, unless a rule before it lets no packet through to it.
+join() {
+	ends=no there=0
+	while read -r line; do
+		case $line in
+		'-A DOCKER-USER -j SEAWALL-FORWARD') there=$((there + 1)) ;;
+		'-A DOCKER-USER '*' -j SEAWALL-'* | '-A DOCKER-USER '*' -g SEAWALL-'* | '-A DOCKER-USER -j SEAWALL-'* | '-A DOCKER-USER -g SEAWALL-'*)
+			printf -- '-D %s\n' "${line#-A }"
+			;;
+		'-A DOCKER-USER -j '*)
+			case $line in
+			'-A DOCKER-USER -j RETURN' | '-A DOCKER-USER -j ACCEPT')
+				if [ "$there" = 0 ]; then
+					ends=yes
+				fi
+				;;
+			*) ;;
+			esac
+			;;
+		*) ;;
+		esac
+	done <<STATE
+$1
+STATE
+	if [ "$there" != 1 ] || [ "$ends" = yes ]; then
+		while [ "$there" -gt 0 ]; do
+			printf -- '-D DOCKER-USER -j SEAWALL-FORWARD\n'
+			there=$((there - 1))
+		done
+		printf -- '-I DOCKER-USER -j SEAWALL-FORWARD\n'
+	fi
+}
+
+{{end}}# nojump STATE FROM TO: lines that remove every "-j TO" from FROM.
 nojump() {
 	while read -r line; do
 		if [ "$line" = "-A $2 -j $3" ]; then
@@ -113,7 +149,7 @@ STATE
 # have.
 leftover() {
 	while read -r verb chain; do
-		if [ "$verb" = -N ]; then
+		if [ "$verb" = -N ]{{if .Shared}} && [ "$chain" != DOCKER-USER ]{{end}}; then
 			case " $2 " in
 			*" $chain "*) ;;
 			*) printf '%s\n' "$chain" ;;
@@ -135,8 +171,15 @@ load() {
 	old=$(leftover "$now" "$chains")
 	text=$(
 		echo '*filter'
-		printf '%s\n' "$rules"
-		jump "$now" FORWARD DOCKER-USER
+{{if .Shared}}		case "
+$now" in
+		*"
+-N DOCKER-USER"*) ;;
+		*) echo ':DOCKER-USER - [0:0]' ;; # Docker keeps the chain that it finds
+		esac
+{{end}}		printf '%s\n' "$rules"
+		jump "$now" FORWARD DOCKER-USER{{if .Shared}}
+		join "$now"{{end}}
 		{{if .ToHost}}jump "$now" INPUT SEAWALL-INPUT{{else}}nojump "$now" INPUT SEAWALL-INPUT{{end}}
 		for chain in $old; do
 			printf -- '-F %s\n' "$chain"
@@ -159,7 +202,7 @@ kept() {
 
 # heads KEPT: the part with the chain names and the jumps.
 heads() {
-	printf '%s\n' "$1" | sed -n -e '/^:/p' -e '/^-A FORWARD /p' -e '/^-A INPUT /p'
+	printf '%s\n' "$1" | sed -n -e '/^:/p' -e '/^-A FORWARD /p' -e '/^-A INPUT /p'{{if .Shared}} -e '/^-A DOCKER-USER /p'{{end}}
 }
 
 # same KEPT KEPT: whether both are the same; the order of chains does not matter.
@@ -210,7 +253,17 @@ $2
 HEADS
 }
 
-# back COMMAND KEPT: restores KEPT if anything has changed.
+{{if .Shared}}# replaced RULES KEPT: whether a load takes rules out of DOCKER-USER, which an earlier
+# policy put there.
+replaced() {
+	case "$1" in
+	*'-D DOCKER-USER '*) return 0 ;;
+	esac
+	others=$(printf '%s\n' "$2" | sed -n -e '/^-A DOCKER-USER -j SEAWALL-FORWARD$/d' -e '/^-A DOCKER-USER .*-[jg] SEAWALL-/p')
+	[ -n "$others" ]
+}
+
+{{end}}# back COMMAND KEPT{{if .Shared}} RULES{{end}}: restores KEPT if anything has changed.
 back() {
 	now=$(kept "$1") || now=$(kept "$1") || return 1
 	if same "$2" "$now"; then
@@ -221,12 +274,23 @@ back() {
 	rules=$(printf '%s\n' "$2" | sed -e '/^-A FORWARD /d' -e '/^-A INPUT /d') ||
 		rules=$(printf '%s\n' "$2" | sed -e '/^-A FORWARD /d' -e '/^-A INPUT /d') || return 1
 	gone=$(fresh "$were" "$heads")
-	text=$(
+{{if .Shared}}	loads=$("$3") || loads=$("$3") || return 1
+	moves=no
+	if ! replaced "$loads" "$2"; then
+		# What others have put into DOCKER-USER meanwhile stays.
+		rules=$(printf '%s\n' "$rules" | sed -e '/^:DOCKER-USER /d' -e '/^-A DOCKER-USER /d') ||
+			rules=$(printf '%s\n' "$rules" | sed -e '/^:DOCKER-USER /d' -e '/^-A DOCKER-USER /d') || return 1
+		moves=yes
+	fi
+{{end}}	text=$(
 		echo '*filter'
 		if [ -n "$rules" ]; then
 			printf '%s\n' "$rules"
 		fi
-		jumps "$heads" FORWARD DOCKER-USER "$(places "$were" FORWARD DOCKER-USER)"
+{{if .Shared}}		if [ "$moves" = yes ]; then
+			jumps "$heads" DOCKER-USER SEAWALL-FORWARD "$(places "$were" DOCKER-USER SEAWALL-FORWARD)"
+		fi
+{{end}}		jumps "$heads" FORWARD DOCKER-USER "$(places "$were" FORWARD DOCKER-USER)"
 		jumps "$heads" INPUT SEAWALL-INPUT "$(places "$were" INPUT SEAWALL-INPUT)"
 		for chain in $gone; do
 			printf -- '-F %s\n' "$chain"
@@ -283,7 +347,7 @@ fi
 trap '' HUP INT TERM # what has begun is finished
 if ! load "$IPTABLES" rules_v4 "$chains_v4"; then
 	# Some failures occur after the kernel has taken the rules.
-	if back "$IPTABLES" "$before_v4"; then
+	if back "$IPTABLES" "$before_v4"{{if .Shared}} rules_v4{{end}}; then
 		say 'IPv4 could not be loaded; both families have their previous rules'
 	else
 		say 'IPv4 could not be loaded, nor rolled back: it may have the new rules; IPv6 has its previous rules'
@@ -291,9 +355,9 @@ if ! load "$IPTABLES" rules_v4 "$chains_v4"; then
 	exit 1
 fi
 if ! load "$IP6TABLES" rules_v6 "$chains_v6"; then
-	if ! back "$IP6TABLES" "$before_v6"; then
+	if ! back "$IP6TABLES" "$before_v6"{{if .Shared}} rules_v6{{end}}; then
 		say 'IPv6 could not be loaded, nor rolled back: it may have the new rules; IPv4 has the new rules'
-	elif back "$IPTABLES" "$before_v4"; then
+	elif back "$IPTABLES" "$before_v4"{{if .Shared}} rules_v4{{end}}; then
 		say 'IPv6 could not be loaded; both families have their previous rules'
 	else
 		say 'IPv6 could not be loaded and has its previous rules; IPv4 could not be rolled back and has the new ones'
@@ -351,7 +415,7 @@ var Shell = register(Format{
 // parts are what the script's template is filled with.
 type parts struct {
 	Made                   string
-	ToHost                 bool
+	ToHost, Shared         bool
 	EndV4, EndV6, EndSets  string
 	Jumps                  string
 	RulesV4, RulesV6, Sets string
@@ -360,7 +424,7 @@ type parts struct {
 
 func shell(c *Chains) []byte {
 	return parts{
-		Made: strings.Join(head(c), "\n# "), ToHost: c.ToHost,
+		Made: strings.Join(head(c), "\n# "), ToHost: c.ToHost, Shared: c.Shared,
 		RulesV4: heredoc(c.V4), RulesV6: heredoc(c.V6), Sets: string(sets(c)),
 		ChainsV4: strings.Join(c.V4.Names(), " "), ChainsV6: strings.Join(c.V6.Names(), " "),
 	}.script()
@@ -449,6 +513,7 @@ func partsOf(text string) (p parts, ok bool) {
 		p.Sets = between("<<'"+endSets+"'\n", endSets+"\n")
 	}
 	p.ToHost = !strings.Contains(text, "\t\tnojump ")
+	p.Shared = strings.Contains(text, "\njoin() {\n")
 	for _, line := range strings.Split(p.Made, "\n")[1:] {
 		ok = ok && strings.HasPrefix(line, "# ")
 	}

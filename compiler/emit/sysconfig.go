@@ -30,7 +30,7 @@ func sysconfig(c *Chains, f packet.Family) []byte {
 	for _, name := range []string{"INPUT", "FORWARD", "OUTPUT"} {
 		fmt.Fprintf(&b, ":%s ACCEPT [0:0]\n", name)
 	}
-	iptables.PrintDeclarations(&b, t)
+	declarations(&b, c, t)
 	for _, j := range jumps(c) {
 		fmt.Fprintf(&b, "-A %s\n", j)
 	}

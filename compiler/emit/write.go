@@ -174,9 +174,10 @@ func hasBlock(text []byte) bool {
 // keepsOthers reports whether a new text has, in their tables and their order, all
 // lines of an old one that Seawall did not write.
 func keepsOthers(text, old []byte) bool {
-	s := &splicer{lines: lines(old), generated: Generated(old)}
+	c := &Chains{Shared: bytes.Contains(text, []byte("-A "+joinsShared))}
+	s := &splicer{chains: c, lines: lines(old), generated: Generated(old)}
 	others, err := s.withoutOwn()
-	if err != nil || len(Lost(old)) > 0 {
+	if err != nil || len(Lost(old, c)) > 0 {
 		return false
 	}
 	rest := withTables(lines(text))

@@ -42,7 +42,7 @@ func isHook(chain string) bool { return chain == "INPUT" || chain == "FORWARD" |
 
 // isJump reports whether a line is one of the jumps to the policy's chains.
 func isJump(text string) bool {
-	for _, j := range jumps(&Chains{ToHost: true}) {
+	for _, j := range jumps(&Chains{ToHost: true, Shared: true}) {
 		if text == "-A "+j || text == "-I "+j {
 			return true
 		}
@@ -67,7 +67,7 @@ func (w *written) rule(chain, spec string) bool {
 	}
 	in, protocol, state, direction, target := part[1], part[2], part[3], part[4], part[5]
 	switch {
-	case chain != iptables.DockerUser && chain != iptables.SeawallInput:
+	case chain != iptables.DockerUser && chain != iptables.SeawallForward && chain != iptables.SeawallInput:
 		return true
 	case in == "":
 		return false

@@ -64,7 +64,7 @@ func read(ctx context.Context, c Chain, patterns []string, limits prove.Limits) 
 	r.space = packet.NewSpace(c.Family, patterns...)
 	r.Store = r.space.Store()
 	r.Limit(ctx, limits.Steps)
-	if c.Table.Chain(iptables.Root(packet.Input)) != nil {
+	if c.Table.Chain(iptables.SeawallInput) != nil {
 		r.hooks = packet.Hooks
 	}
 	err := r.try(r.build)
@@ -168,7 +168,7 @@ func reachable(t *iptables.Table) map[*iptables.Rule]bool {
 		}
 	}
 	for _, hook := range packet.Hooks {
-		walk(t.Chain(iptables.Root(hook)))
+		walk(t.Chain(t.Root(hook)))
 	}
 	return rules
 }

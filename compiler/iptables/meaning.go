@@ -63,7 +63,7 @@ func (r *Reader) Focus(p packet.Packet) { r.conditions.point = r.space.Point(p) 
 // the policy's chain. What comes after the policy's chain belongs to Docker or to
 // the host, and counts as Pass.
 func (r *Reader) Hook(hook packet.Hook) (diagram.Ref, error) {
-	r.hook, r.root = hook, Root(hook)
+	r.hook, r.root = hook, r.table.Root(hook)
 	if c := r.table.Chain(string(hook)); c != nil {
 		return r.at(hook, r.builtin(c)), r.err
 	}
@@ -73,7 +73,7 @@ func (r *Reader) Hook(hook packet.Hook) (diagram.Ref, error) {
 // Call returns the function of the policy's own chain of a hook, as its caller
 // sees it.
 func (r *Reader) Call(hook packet.Hook) (diagram.Ref, error) {
-	r.hook, r.root = hook, Root(hook)
+	r.hook, r.root = hook, r.table.Root(hook)
 	if r.table.Chain(r.root) == nil {
 		return leaf(packet.Pass), nil // nothing there denies anything
 	}

@@ -12,6 +12,8 @@ import (
 const (
 	DockerUser   = "DOCKER-USER"
 	SeawallInput = "SEAWALL-INPUT"
+	// Where DOCKER-USER is shared, Seawall's rules are in this chain, to which it jumps.
+	SeawallForward = "SEAWALL-FORWARD"
 	SeawallHost  = "SEAWALL-HOST"  // with a guard, where SEAWALL-INPUT continues
 	SeawallPorts = "SEAWALL-PORTS" // with a large guard, where that continues
 	// With bridges, where DOCKER-USER continues for packets that leave by one.
@@ -25,10 +27,15 @@ func Owned(chain string) bool {
 	return chain == DockerUser || strings.HasPrefix(chain, OwnedPrefix)
 }
 
-// Root returns the chain that carries out the policy at a hook.
-func Root(hook packet.Hook) string {
-	if hook == packet.Input {
+// Root returns the chain that carries out the policy at a hook: at FORWARD the chain
+// DOCKER-USER as a whole, whoever else has rules in it, and in a table without it, such as
+// a file for a shared one, Seawall's own.
+func (t *Table) Root(hook packet.Hook) string {
+	switch {
+	case hook == packet.Input:
 		return SeawallInput
+	case t.Chain(DockerUser) == nil && t.Chain(SeawallForward) != nil:
+		return SeawallForward
 	}
 	return DockerUser
 }

@@ -32,7 +32,7 @@ func (r *Reader) sourceTree(chain *Chain) *sourceTree {
 		return t
 	}
 	r.trees[chain] = nil // a chain that leads to itself is not one
-	if chain == nil || len(chain.Rules) > maxTreeRules || chain.Name == DockerUser || chain.Name == SeawallInput {
+	if chain == nil || len(chain.Rules) > maxTreeRules || chain.Name == DockerUser || chain.Name == SeawallForward || chain.Name == SeawallInput {
 		return nil
 	}
 	for _, rule := range chain.Rules {

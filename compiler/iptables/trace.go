@@ -13,7 +13,7 @@ import (
 // reader's space has to tell the packet's interfaces from others.
 func (r *Reader) Trace(p packet.Packet) *dialect.Way {
 	w := &walker{reader: r, point: r.space.Point(p), hook: p.Hook, way: &dialect.Way{}}
-	w.reader.hook, w.reader.root = p.Hook, Root(p.Hook)
+	w.reader.hook, w.reader.root = p.Hook, r.table.Root(p.Hook)
 	w.walk()
 	return w.way
 }
@@ -29,7 +29,7 @@ type walker struct {
 // walk follows the packet from the hook, or from the policy's chain in a file
 // without the hook.
 func (w *walker) walk() {
-	root := Root(w.hook)
+	root := w.reader.root
 	if start := w.reader.table.Chain(string(w.hook)); start != nil {
 		w.builtin(start)
 		return
@@ -51,7 +51,7 @@ func (w *walker) builtin(c *Chain) {
 		}
 	}
 	if last < 0 {
-		w.end(packet.Pass, c.Name+" has no jump to "+Root(w.hook))
+		w.end(packet.Pass, c.Name+" has no jump to "+w.reader.root)
 		return
 	}
 	upTo := *c
@@ -62,7 +62,7 @@ func (w *walker) builtin(c *Chain) {
 	case over: // a RETURN, or the end of a chain reached by a goto
 		w.end(c.verdict(), "the policy of "+c.Name+", "+c.Policy)
 	default:
-		w.end(packet.Pass, "after the jump to "+Root(w.hook)+" in "+c.Name)
+		w.end(packet.Pass, "after the jump to "+w.reader.root+" in "+c.Name)
 	}
 }
 
@@ -107,7 +107,7 @@ func (w *walker) act(r *Rule) (done, over bool) {
 		if w.chain(next) {
 			return true, true
 		}
-		if next.Name == Root(w.hook) && !isGoto {
+		if next.Name == w.reader.root && !isGoto {
 			w.end(packet.Pass, "returned from "+next.Name)
 			return true, true
 		}

@@ -15,7 +15,7 @@ import (
 // forwarded fills DOCKER-USER: the verdict function for packets that the host
 // forwards.
 func (l *lowering) forwarded() {
-	chain := l.table.Declare(iptables.DockerUser, "-")
+	chain := l.table.Declare(l.root(), "-")
 	l.byState(chain)
 	l.forwards(chain)
 	mark := markOf(chain)

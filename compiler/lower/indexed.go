@@ -50,7 +50,7 @@ type indexer struct {
 }
 
 func (l *lowering) indexedForward() {
-	chain := l.table.Declare(iptables.DockerUser, "-")
+	chain := l.table.Declare(l.root(), "-")
 	x := &indexer{l, "F", l.doc.Host.Unlisted, false}
 	l.byState(chain)
 	l.forwards(chain)
@@ -442,6 +442,9 @@ type depths struct{ guard, search, tree int }
 // is as cheap as halving.
 func (l *lowering) planDepths() depths {
 	left := 16 - 2 - 1 // FORWARD and DOCKER-USER, and the first chain of a tree
+	if l.doc.Host.Shared {
+		left-- // SEAWALL-FORWARD
+	}
 	if l.bridged() {
 		left-- // SEAWALL-BRIDGES
 	}

@@ -171,6 +171,15 @@ type lowering struct {
 	sets *setMaker // of the ipset layout, else nil
 }
 
+// root is the chain that DOCKER-USER is for the policy: itself, or where it is shared
+// the one that it jumps to. What returns from there comes to the others' rules.
+func (l *lowering) root() string {
+	if l.doc.Host.Shared {
+		return iptables.SeawallForward
+	}
+	return iptables.DockerUser
+}
+
 // narrowFirst orders the policies as written, but each after those that lie
 // inside it: the first rule that matches decides.
 func (l *lowering) narrowFirst() []*schema.Policy {
