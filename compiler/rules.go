@@ -193,7 +193,7 @@ func Verify(ctx context.Context, doc *schema.Document, r *Rules, limits prove.Li
 		return nil, err
 	}
 	if r.NFT != nil {
-		return &Verification{Result: result, Unjudged: r.NFT.Unjudged()}, nil
+		return &Verification{Result: result, Unjudged: r.NFT.Unjudged(nftables.RuleOptions{AcceptMark: doc.Host.AcceptMark})}, nil
 	}
 	return &Verification{result, r.File.Unjudged(), r.unknown()}, nil
 }

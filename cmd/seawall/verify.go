@@ -186,6 +186,8 @@ func what(d *prove.Difference) string {
 		return "Accepted, bypassing Docker's own rules, which the policy leaves in charge"
 	case d.File == packet.Pass:
 		return "Left to Docker's own rules, but the policy accepts it"
+	case d.File.IsOpen():
+		return "Let through, but whether past Docker's own rules cannot be decided"
 	}
 	return "Denied, but with another answer than the policy's"
 }

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 
@@ -62,8 +63,14 @@ func (b byNFT) keep(dir string) error {
 		return err
 	}
 	if text != nil {
-		if err := os.WriteFile(filepath.Join(dir, "table.nft"), text, 0o600); err != nil {
+		listing := filepath.Join(dir, "table.nft")
+		if err := os.WriteFile(listing, text, 0o600); err != nil {
 			return err
+		}
+		if !bytes.Contains(text, []byte(`comment "`+emit.TableComment+`"`)) {
+			if err := b.exactly(listing); err != nil {
+				return err
+			}
 		}
 	}
 	return os.WriteFile(filepath.Join(dir, "back.nft"), append([]byte(withoutTable), text...), 0o600)

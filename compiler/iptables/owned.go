@@ -14,8 +14,8 @@ const (
 	SeawallInput = "SEAWALL-INPUT"
 	// Where DOCKER-USER is shared, Seawall's rules are in this chain, to which it jumps.
 	SeawallForward = "SEAWALL-FORWARD"
-	SeawallHost  = "SEAWALL-HOST"  // with a guard, where SEAWALL-INPUT continues
-	SeawallPorts = "SEAWALL-PORTS" // with a large guard, where that continues
+	SeawallHost    = "SEAWALL-HOST"  // with a guard, where SEAWALL-INPUT continues
+	SeawallPorts   = "SEAWALL-PORTS" // with a large guard, where that continues
 	// With bridges, where DOCKER-USER continues for packets that leave by one.
 	SeawallBridges = "SEAWALL-BRIDGES"
 	OwnedPrefix    = "SEAWALL-"

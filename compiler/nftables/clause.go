@@ -477,6 +477,11 @@ func (p *parser) comparison(from int) Statement {
 		m = none(m.Left, m.Right)
 	}
 	p.flow.learn(m)
+	if m.Op == "" && m.Right.Kind == Binary && stepOf[m.Right.Op] == "|" && p.file.Source != nil {
+		// As nft reads it, any of the flags; as nft lists it, exactly these (NETFILTER.md
+		// section 8). A text does not say which of both it is.
+		return &Foreign{Text: p.words(from)}
+	}
 	return m
 }
 

@@ -24,7 +24,7 @@ func FuzzRules(f *testing.F) {
 			return
 		}
 		began := time.Now()
-		_ = file.Unjudged()
+		_ = file.Unjudged(nftables.RuleOptions{})
 		for _, family := range packet.Families {
 			q, err := ask(text, family, "eth0", "docker0")
 			if err != nil {

@@ -72,7 +72,8 @@ func (t *Table) own() bool {
 }
 
 // judged divides the base chains of a hook: those that carry the policy, and before
-// them those of others. What comes after them is not asked.
+// them those of others. What comes after them is not asked, unless it may change the mark
+// by which Docker accepts.
 //
 // In a ruleset without the table of Seawall every table carries the policy, but for
 // Docker's and those that iptables-nft keeps its rules in.
@@ -84,12 +85,12 @@ func (r *Rules) judged(hook packet.Hook) (before, policy []base) {
 	}
 	last := -1
 	for i, b := range all {
-		if b.table.own() {
+		if b.table.own() || r.opt.AcceptMark != 0 && !b.table.dockers() && b.marks() {
 			last = i
 		}
 	}
 	for _, b := range all[:last+1] {
-		if b.table.own() {
+		if b.table.own() || policy != nil {
 			policy = append(policy, b)
 		} else {
 			before = append(before, b)
@@ -102,6 +103,30 @@ func (r *Rules) judged(hook packet.Hook) (before, policy []base) {
 // as nft -f does at once. Such a table carries no policy.
 func (t *Table) passing() bool {
 	return slices.Contains(t.Flags, "owner") && !slices.Contains(t.Flags, "persist")
+}
+
+// marks reports whether a rule that packets of a base chain come to changes their mark.
+func (b base) marks() bool {
+	chains := map[*Chain]bool{}
+	b.table.follow(b.chain, chains)
+	for c := range chains {
+		if slices.ContainsFunc(c.Rules, (*Rule).marks) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *Rule) marks() bool {
+	return slices.ContainsFunc(r.Statements, func(s Statement) bool {
+		switch s := s.(type) {
+		case *Assign:
+			return s.Left.Text == "meta mark" || s.Left.Text == "mark"
+		case *Foreign:
+			return strings.Contains(s.Text, "MARK") // a target of iptables
+		}
+		return false
+	})
 }
 
 // dockers reports whether a table is one of Docker's nftables back end.
@@ -125,24 +150,25 @@ func (t *Table) iptables() bool {
 // reachable are the chains that packets of a hook come to.
 func (r *Rules) reachable(hooks ...packet.Hook) map[*Chain]bool {
 	seen := map[*Chain]bool{}
-	var walk func(t *Table, c *Chain)
-	walk = func(t *Table, c *Chain) {
-		if c == nil || seen[c] {
-			return
-		}
-		seen[c] = true
-		for _, rule := range c.Rules {
-			for _, v := range rule.verdicts(t) {
-				walk(t, t.Chain(v.Chain))
-			}
-		}
-	}
 	for _, h := range hooks {
 		for _, b := range r.bases(h) {
-			walk(b.table, b.chain)
+			b.table.follow(b.chain, seen)
 		}
 	}
 	return seen
+}
+
+// follow adds a chain, and those that it leads to.
+func (t *Table) follow(c *Chain, seen map[*Chain]bool) {
+	if c == nil || seen[c] {
+		return
+	}
+	seen[c] = true
+	for _, rule := range c.Rules {
+		for _, v := range rule.verdicts(t) {
+			t.follow(t.Chain(v.Chain), seen)
+		}
+	}
 }
 
 // verdicts are all verdicts that a rule may come to.

@@ -3,14 +3,18 @@ package nftables
 import (
 	"fmt"
 	"slices"
+
+	"github.com/seawall/seawall/compiler/packet"
 )
 
 // Unjudged returns, one per line, the rules and chain policies that affect packets but
 // are not part of the answer: those of other hooks that drop packets, hide them from
 // conntrack, redirect them or hand them to a program, and tables of other families.
-// Docker's own tables and iptables' are not listed.
-func (f *File) Unjudged() []string {
+// Docker's own tables and iptables' are not listed. With a mark by which Docker accepts, so
+// are the rules of other hooks that set it.
+func (f *File) Unjudged(opt RuleOptions) []string {
 	var list []string
+	judged := f.judgedChains(opt)
 	for _, t := range f.Tables {
 		if t.dockers() || t.iptables() || slices.Contains(t.Flags, "dormant") {
 			continue
@@ -25,14 +29,33 @@ func (f *File) Unjudged() []string {
 			}
 		}
 		for _, c := range t.Chains {
-			if c.Hook == nil || t.Family != ARP && t.Family != Bridge && t.Family != Netdev && (c.Hook.Hook == "forward" || c.Hook.Hook == "input") && c.Hook.Type == "filter" {
+			if c.Hook == nil || judged[c] {
 				continue
 			}
 			if c.Hook.Policy == "drop" {
 				list = append(list, fmt.Sprintf("line %d: chain %s of table %s %s, policy drop", c.Line, c.Name, t.Family, t.Name))
 			}
-			for _, r := range f.affecting(t, c, map[*Chain]bool{}) {
+			for _, r := range f.affecting(t, c, opt, map[*Chain]bool{}) {
 				list = append(list, fmt.Sprintf("line %d: %s", r.Line, r.String()))
+			}
+		}
+	}
+	return list
+}
+
+// judgedChains are the base chains that are part of the answer: those of the policy, and
+// in FORWARD what comes before them.
+func (f *File) judgedChains(opt RuleOptions) map[*Chain]bool {
+	list := map[*Chain]bool{}
+	for _, family := range packet.Families {
+		r := f.Rules(family, opt)
+		for _, hook := range packet.Hooks {
+			before, policy := r.judged(hook)
+			if hook == packet.Forward {
+				policy = append(policy, before...)
+			}
+			for _, b := range policy {
+				list[b.chain] = true
 			}
 		}
 	}
@@ -41,14 +64,14 @@ func (f *File) Unjudged() []string {
 
 // affecting are the rules that packets of a chain meet and that do more than let them
 // on.
-func (f *File) affecting(t *Table, c *Chain, seen map[*Chain]bool) []*Rule {
+func (f *File) affecting(t *Table, c *Chain, opt RuleOptions, seen map[*Chain]bool) []*Rule {
 	if c == nil || seen[c] {
 		return nil
 	}
 	seen[c] = true
 	var list []*Rule
 	for _, r := range c.Rules {
-		affects := false
+		affects := opt.AcceptMark != 0 && r.marks()
 		for _, s := range r.Statements {
 			switch s := s.(type) {
 			case *Foreign, *Reject:
@@ -60,7 +83,7 @@ func (f *File) affecting(t *Table, c *Chain, seen map[*Chain]bool) []*Rule {
 		for _, v := range r.verdicts(t) {
 			affects = affects || v.Kind == Drop
 			if v.Kind == Jump || v.Kind == Goto {
-				list = append(list, f.affecting(t, t.Chain(v.Chain), seen)...)
+				list = append(list, f.affecting(t, t.Chain(v.Chain), opt, seen)...)
 			}
 		}
 		if affects {

@@ -106,6 +106,9 @@ func (g generator) host(external string) string {
 	if g.chance("bridges", 40) {
 		text += "  bridges = " + g.list("bridges", bridgePool, 3) + "\n"
 	}
+	if g.chance("shared", 30) {
+		text += "  docker_user = \"shared\"\n"
+	}
 	if g.chance("invalid", 40) {
 		text += "  invalid = \"deny\"\n"
 	}

@@ -219,6 +219,9 @@ func inside(a, b *schema.Policy) bool {
 // writes, and panics on any other.
 func naiveFile(t *iptables.Table, p packet.Packet) packet.Verdict {
 	hook, root := "FORWARD", "DOCKER-USER"
+	if t.Chain(root) == nil && t.Chain("SEAWALL-FORWARD") != nil { // a file for a shared one
+		root = "SEAWALL-FORWARD"
+	}
 	if p.Hook == packet.Input {
 		hook, root = "INPUT", "SEAWALL-INPUT"
 	}

@@ -131,6 +131,12 @@ func TestApplyTable(t *testing.T) {
 	is("with a rule of somebody else", added)
 
 	n.Must("nft", "delete", "table", "inet", "seawall")
+	n.loadText("table inet seawall { chain mine { ct state == established,related accept; }; }\n")
+	inOtherWords := n.state()
+	expect("a table that nft lists in other words", policy, "", 1, "Error: nothing was changed: the table inet seawall could not be restored exactly if this failed", "--yes", "--force")
+	is("a table that nft lists in other words", inOtherWords)
+
+	n.Must("nft", "delete", "table", "inet", "seawall")
 	n.loadText("table inet seawall { chain mine { tcp dport 22 accept; }; }\n")
 	byHand := n.state()
 	expect("a table of somebody else", policy, "", 1, "  mine tcp dport 22 accept\n", "--yes")
