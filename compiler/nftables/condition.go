@@ -1,6 +1,7 @@
 package nftables
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/seawall/seawall/compiler/diagram"
@@ -237,7 +238,7 @@ func (c *conditions) unlisted(t *Table, m *Match) bool {
 // changes returns the rule that may have changed what a key reads, or "".
 func (c *conditions) changes(parts []part) string {
 	for _, p := range parts {
-		if by := c.changed[p.field.name]; by != "" {
+		if by := cmp.Or(c.changed[p.field.name], c.changed[everything]); by != "" {
 			return by
 		}
 	}
