@@ -47,7 +47,7 @@ func (d *differing) split(hook packet.Hook, at *scopes, b diagram.Box, pair diag
 // mostTraced bounds how many boxes are followed to the rule and to the line that
 // decide about them, in a file of so many rules: nobody reads the hundredth
 // difference, and the boxes beyond belong to the one that is most like them.
-func mostTraced(rules int) int { return min(1000, max(50, 10_000_000/(rules+1))) }
+func mostTraced(rules int) int { return min(1000, max(50, 3_000_000/(rules+1))) }
 
 // grouped are the differences: of all boxes for which one rule decides, or for which
 // none does for the same reason, one.

@@ -69,6 +69,7 @@ type describer struct {
 // both describes parts of both hooks; what is the same at each is said once.
 func (d *describer) both(parts []part) []Clause {
 	var list []Clause
+	said := map[string]bool{}
 	for _, hook := range packet.Hooks {
 		var boxes []diagram.Box
 		for _, x := range parts {
@@ -77,12 +78,13 @@ func (d *describer) both(parts []part) []Clause {
 			}
 		}
 		for _, c := range d.clauses(boxes) {
-			if slices.ContainsFunc(list, func(x Clause) bool { return x.String() == c.String() }) {
+			if said[c.String()] {
 				continue
 			}
 			if hook == packet.Input {
 				c.Notes = append(c.Notes, "to the host itself, for docker-proxy")
 			}
+			said[c.String()] = true
 			list = append(list, c)
 		}
 	}
