@@ -317,7 +317,7 @@ func (c *conditions) elements(t *Table, e *Expr, parts int) ([]Element, bool) {
 }
 
 // mayChange reports whether a set's elements come and go without anybody loading a
-// file.
+// file, or are not known: "nft -t list" leaves them out, and nothing in its output says so.
 func (c *conditions) mayChange(t *Table, s *Set) bool {
-	return s.Unread != "" || s.Has("dynamic") || s.Has("timeout") || c.written[t][s.Name]
+	return len(s.Elements) == 0 || s.Unread != "" || s.Has("dynamic") || s.Has("timeout") || c.written[t][s.Name]
 }
