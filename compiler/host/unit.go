@@ -1,0 +1,45 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/seawall/seawall/compiler/emit"
+	"github.com/seawall/seawall/compiler/nftables"
+)
+
+// UnitFolder is where apply --persist writes the unit.
+const UnitFolder = "/etc/systemd/system"
+
+// Unit is Seawall's unit of systemd, which loads a table.
+type Unit struct {
+	Path string         // of the table
+	File *nftables.File // the table; nil if it cannot be read
+	Why  string         // why it cannot
+}
+
+// ReadUnit reads the unit of a folder, and what it loads; nil if there is none of Seawall's.
+func ReadUnit(folder string) (*Unit, error) {
+	src, err := os.ReadFile(filepath.Join(folder, emit.UnitName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	path, ok := emit.UnitLoads(src)
+	if !ok {
+		return nil, nil
+	}
+	u := &Unit{Path: path}
+	table, err := os.ReadFile(path)
+	if err == nil {
+		u.File, err = nftables.Parse(table, nftables.Options{})
+	}
+	if err != nil {
+		u.Why = fmt.Sprint(err)
+	}
+	return u, nil
+}
