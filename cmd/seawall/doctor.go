@@ -68,7 +68,7 @@ be read is noted. Exit 0 when nothing is wrong, 2 with findings.`,
 				return err
 			}
 			if len(found) > 0 {
-				for _, what := range host.Facts.Unseen {
+				for _, what := range host.Facts.NotSeen() {
 					fmt.Fprintf(c.OutOrStdout(), "Note: %s\n", what)
 				}
 				return exitCode(exitDiffers)

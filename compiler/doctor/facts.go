@@ -73,6 +73,15 @@ func ruled(t docker.Tables) bool {
 	return c != nil && slices.ContainsFunc(c.Rules, func(r *iptables.Rule) bool { return r.Spec() != "-j RETURN" })
 }
 
+// NotSeen returns notes about what could not be read.
+func (f *Facts) NotSeen() []string {
+	var list []string
+	for _, what := range f.Unseen {
+		list = append(list, what+".")
+	}
+	return list
+}
+
 // firewalls returns notes about other active firewalls.
 func (f *Facts) firewalls() []string {
 	var list []string

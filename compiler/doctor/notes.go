@@ -35,7 +35,7 @@ func Notes(ctx context.Context, h *Host, limits prove.Limits) []string {
 	}
 	list = append(list, d.seawallNotes()...)
 	list = append(list, d.suits()...)
-	return slices.Concat(list, h.Facts.firewalls(), h.Facts.Unseen, unknown)
+	return slices.Concat(list, h.Facts.firewalls(), h.Facts.NotSeen(), unknown)
 }
 
 // policy explains what FORWARD's policy means for routed traffic and for containers.
