@@ -205,6 +205,7 @@ func liveFacts(f *doctor.Facts) error {
 		f.Active[name] = exec.Command("systemctl", "is-active", "--quiet", name).Run() == nil
 	}
 	f.NoIPTables = !host.ThisHost().HasIPTables()
+	f.Applied = host.Applied(defaultRunDir)
 	unit, err := host.ReadUnit(host.UnitFolder)
 	f.Unit = (*doctor.Unit)(unit)
 	return err

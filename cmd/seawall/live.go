@@ -44,7 +44,7 @@ const kernels = "the kernel's rules"
 
 func (l *liveRules) read() error {
 	noIPTables := l.iptables()
-	if noIPTables != nil && !host.Missing(noIPTables) {
+	if noIPTables != nil && (!host.Missing(noIPTables) || l.now.HasIPTables()) {
 		return noIPTables
 	}
 	l.other()

@@ -21,6 +21,7 @@ type Facts struct {
 	Daemon       bool            // the Docker daemon answers
 	NoIPTables   bool            // the host does not have the command iptables
 	Unit         *Unit           // Seawall's unit of systemd, nil if there is none
+	Applied      bool            // apply has loaded a table since the last boot, and kept it
 	Unseen       []string        // what of the host's rules could not be read, and what to do about it
 }
 

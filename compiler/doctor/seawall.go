@@ -68,6 +68,12 @@ func (d *doctor) seawalls() {
 			Traffic: []string{"what the policy denies: let in, as far as no other rule denies it"},
 			Advice:  "load it again: nft -f " + ShellWord(unit.Path)})
 		return
+	case t == nil && d.host.Facts.Applied && !d.seawallChains():
+		d.add(Finding{Code: "SD018", Summary: "the table " + ownTable + " is missing", Place: "table " + ownTable,
+			Detail:  "seawall apply has loaded it since the last boot, and something has deleted it: nft flush ruleset does, which Debian's nftables.service runs when it starts and stops.",
+			Traffic: []string{"what the policy denies: let in, as far as no other rule denies it"},
+			Advice:  "load the policy again: seawall apply --format nftables; with --persist /etc/seawall a unit loads it at boot and after nftables.service"})
+		return
 	case t == nil:
 		return
 	}

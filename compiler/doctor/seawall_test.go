@@ -83,6 +83,7 @@ func TestSeawallTable(t *testing.T) {
 		{"no unit", seawallTable, Facts{}, ""},
 		{"missing, no unit", "", Facts{}, ""},
 		{"missing", "", unit(seawallTable), "SD018: the table inet seawall is missing\n"},
+		{"missing, applied", "", Facts{Applied: true}, "why     seawall apply has loaded it since the last boot, and something has deleted it"},
 		{"an element of a set", without(", 10.9.0.1"), unit(seawallTable), "traffic some of what the file lets in: denied now\n"},
 		{"another element", seawallTable, unit(without(", 10.9.0.1")), "traffic some of what the file denies: let in now\n"},
 		{"a rule", without("\t\tmeta l4proto udp ct direction original ct original proto-dst 5353 drop\n"), unit(seawallTable), "SD018: the table inet seawall is not the one that seawall.service loads\n"},

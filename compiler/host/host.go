@@ -117,10 +117,11 @@ func Missing(err error) bool {
 	return missing
 }
 
-// HasIPTables reports whether the host has the command iptables.
+// HasIPTables reports whether the host has the command iptables, or the environment says which one
+// to use.
 func (h *Host) HasIPTables() bool {
 	_, err := exec.LookPath(command(packet.IPv4))
-	return err == nil
+	return err == nil || os.Getenv("IPTABLES") != ""
 }
 
 // notRunnable reports whether a command can never be started.

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/seawall/seawall/compiler/emit"
 	"github.com/seawall/seawall/compiler/nftables"
@@ -42,4 +43,11 @@ func ReadUnit(folder string) (*Unit, error) {
 		u.Why = fmt.Sprint(err)
 	}
 	return u, nil
+}
+
+// Applied reports whether an apply from this folder, such as /run/seawall, has loaded a table and
+// kept it. The folder is empty after a boot.
+func Applied(run string) bool {
+	text, err := os.ReadFile(filepath.Join(run, memoryNFT))
+	return err == nil && len(linesOf(strings.TrimSpace(string(text)))) > 1 // the first is the version of nft
 }

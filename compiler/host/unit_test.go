@@ -9,6 +9,21 @@ import (
 	"github.com/seawall/seawall/compiler/emit"
 )
 
+// Only a record with rules says that a table was loaded.
+func TestApplied(t *testing.T) {
+	for text, want := range map[string]bool{"": false, "nftables v1.0.6\n": false, "nftables v1.0.6\nforward drop\n": true} {
+		dir := t.TempDir()
+		if text != "" {
+			if err := os.WriteFile(filepath.Join(dir, memoryNFT), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if Applied(dir) != want {
+			t.Errorf("%q", text)
+		}
+	}
+}
+
 // The unit that apply --persist writes names its file, whatever its path is; the unit of others
 // is none of Seawall's.
 func TestReadUnit(t *testing.T) {

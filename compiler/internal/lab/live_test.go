@@ -220,7 +220,15 @@ func TestLiveWithoutNFT(t *testing.T) {
 func TestLiveBackends(t *testing.T) {
 	h := newLiveHost(t, NFT)
 	h.dockerNFT()
-	h.env = append(h.env, "IPTABLES=no-such-iptables", "IP6TABLES=no-such-iptables")
+	nft, err := exec.LookPath("nft")
+	if err != nil {
+		t.Fatal(err)
+	}
+	alone := t.TempDir()
+	if err := os.Symlink(nft, filepath.Join(alone, "nft")); err != nil {
+		t.Fatal(err)
+	}
+	h.env = append(h.env, "IPTABLES=", "IP6TABLES=", "PATH="+alone)
 	if said, healthy := h.doctor(); !healthy || !strings.Contains(said, "suits this host is nftables") {
 		t.Error(said)
 	}
