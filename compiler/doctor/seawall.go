@@ -53,6 +53,11 @@ func seawallChains(t docker.Tables) bool {
 	})
 }
 
+// shares reports whether Seawall's rules are in a chain that DOCKER-USER jumps to.
+func (d *doctor) shares() bool {
+	return slices.ContainsFunc(d.host.Families, func(t docker.Tables) bool { return t.Filter.Chain(iptables.SeawallForward) != nil })
+}
+
 // seawalls examines the table inet seawall: that it is there where a unit loads it, that it is
 // whole, and that it is the one that the unit loads.
 func (d *doctor) seawalls() {
@@ -205,7 +210,13 @@ func (d *doctor) seawallNotes() []string {
 func (d *doctor) bothFormats() string {
 	const safe = "the host has Seawall's rules in both formats, iptables and nftables. That is safe, and needless: a packet has to pass both. "
 	if format, _ := d.suited(); format == formatNFT {
-		return safe + "Remove those of iptables, for both families: iptables -D INPUT -j SEAWALL-INPUT; iptables -F SEAWALL-INPUT; iptables -F DOCKER-USER. The last removes all rules there, other people's too."
+		remove, others := "iptables -D INPUT -j SEAWALL-INPUT; iptables -F SEAWALL-INPUT; ", ""
+		if d.shares() {
+			remove += "iptables -D DOCKER-USER -j " + iptables.SeawallForward + "; iptables -F " + iptables.SeawallForward
+		} else {
+			remove, others = remove+"iptables -F DOCKER-USER", " The last removes all rules there, other people's too."
+		}
+		return safe + "Remove those of iptables, and the same with ip6tables: " + remove + "." + others
 	}
 	remove := deleteTable + ownTable
 	if d.host.Facts.Unit != nil {

@@ -153,3 +153,30 @@ func TestLiveNFTBackend(t *testing.T) {
 		t.Errorf("forwarding: %s", text)
 	}
 }
+
+// Where Docker uses its nftables backend, rules of Seawall in iptables are needless beside its
+// table, and the note has the commands that remove them. Without the table they are a finding: they
+// are gone after a reboot.
+func TestBothFormats(t *testing.T) {
+	const filter = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:DOCKER-USER - [0:0]\n:SEAWALL-INPUT - [0:0]\n"
+	for _, x := range []struct{ rules, want string }{
+		{"-A FORWARD -j DOCKER-USER\n-A DOCKER-USER -i eth0 -j DROP\n", "and the same with ip6tables: iptables -D INPUT -j SEAWALL-INPUT; iptables -F SEAWALL-INPUT; iptables -F DOCKER-USER. The last removes all rules there, other people's too."},
+		{":SEAWALL-FORWARD - [0:0]\n-A FORWARD -j DOCKER-USER\n-A DOCKER-USER -j SEAWALL-FORWARD\n-A SEAWALL-FORWARD -i eth0 -j DROP\n", "iptables -F SEAWALL-INPUT; iptables -D DOCKER-USER -j SEAWALL-FORWARD; iptables -F SEAWALL-FORWARD."},
+	} {
+		for table, code := range map[string]string{seawallTable: "", "": "SD013: DOCKER-USER has rules, and Docker uses its nftables backend, for IPv4\n"} {
+			h := &Host{Interfaces: []string{"eth0"}}
+			for _, f := range packet.Families {
+				file, err := iptables.Parse([]byte(filter+x.rules+"COMMIT\n"), iptables.Options{Family: f})
+				if err != nil {
+					t.Fatal(err)
+				}
+				h.Families = append(h.Families, docker.TablesOf(file).Beside(nftFile(t, nftCapture(t)+table), file))
+			}
+			text := Text(Run(context.Background(), h, prove.Limits{}))
+			notes := strings.Join(Notes(context.Background(), h, prove.Limits{}), "\n")
+			if strings.Contains(text, "SD013") != (code != "") || !strings.Contains(text, code) || strings.Contains(notes, x.want) != (code == "") {
+				t.Errorf("want %q, %q\n%s\n%s", code, x.want, text, notes)
+			}
+		}
+	}
+}

@@ -117,6 +117,7 @@ policy "other" {
 // engines, without a policy, with one in each format, in both, and with what a reload left over.
 // What a note says is in the output of each.
 func TestLiveHealthy(t *testing.T) {
+	t.Parallel()
 	bridge := func(src []byte) string {
 		return strings.NewReplacer("table inet seawall", "table inet seawall-next", "filter - 5;", "filter - 4;").Replace(string(src))
 	}
@@ -168,6 +169,7 @@ func TestLiveHealthy(t *testing.T) {
 
 // Live, each of these deletions is found, and each drop of a table that containers cannot do with.
 func TestLiveFindings(t *testing.T) {
+	t.Parallel()
 	for _, x := range []struct{ what, engine, command, want string }{
 		{"the jump to DOCKER-USER", "engine-28.5-modes", "iptables-nft -D FORWARD -j DOCKER-USER", "SD002: a Docker rule is missing: -A FORWARD -j DOCKER-USER\n"},
 		{"a base chain of Seawall's", "engine-28.5-modes", "nft 'flush chain inet seawall forward; delete chain inet seawall forward'", "SD018: the table inet seawall is incomplete: it has no base chain at forward; nothing leads to its chain forward_outside"},
@@ -202,6 +204,7 @@ func TestLiveFindings(t *testing.T) {
 
 // Without nft the tables of nftables are not seen, and both commands say so and what to do.
 func TestLiveWithoutNFT(t *testing.T) {
+	t.Parallel()
 	h := newLiveHost(t, NFT)
 	h.capture(NFT, "engine-20.10-two-networks")
 	h.env = append(h.env, "NFT=no-such-nft")
@@ -218,6 +221,7 @@ func TestLiveWithoutNFT(t *testing.T) {
 // A host without iptables is read by nft alone, and one whose other back end has rules too is read
 // by both.
 func TestLiveBackends(t *testing.T) {
+	t.Parallel()
 	h := newLiveHost(t, NFT)
 	h.dockerNFT()
 	nft, err := exec.LookPath("nft")
@@ -257,6 +261,7 @@ func TestLiveBackends(t *testing.T) {
 //	8009  the other back end of iptables drops it
 //	8080  the table lets in 10.8.0.0/16, and drops the rest at input as well
 func TestLiveExposure(t *testing.T) {
+	t.Parallel()
 	h := newLiveHost(t, NFT)
 	h.capture(NFT, "engine-20.10-two-networks")
 	for port := 8001; port <= 8009; port++ {
