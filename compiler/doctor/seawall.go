@@ -90,9 +90,10 @@ func (d *doctor) seawalls() {
 }
 
 // lacking is what is wrong with a table of Seawall's, as far as the table itself shows it: Seawall
-// writes no chain that nothing leads to, and no set that no rule asks for.
+// writes no chain that nothing leads to, and no set that no rule asks for. A base chain without
+// rules is one of a policy that has nothing to say there, unless its rules are missed elsewhere.
 func lacking(t *nftables.Table) []string {
-	var list []string
+	var list, empty []string
 	if slices.Contains(t.Flags, "dormant") {
 		list = append(list, "it is dormant, so that no packet comes to it")
 	}
@@ -103,8 +104,8 @@ func lacking(t *nftables.Table) []string {
 		switch {
 		case c.Hook == nil && !t.Leads(c.Name):
 			list = append(list, "nothing leads to its chain "+c.Name)
-		case c.Hook != nil && len(c.Rules) == 0 && c.Hook.Policy != "drop":
-			list = append(list, "its base chain "+c.Name+" has no rules")
+		case c.Hook != nil && len(c.Rules) == 0:
+			empty = append(empty, "its base chain "+c.Name+" has no rules")
 		}
 	}
 	for _, s := range t.Sets {
@@ -112,7 +113,10 @@ func lacking(t *nftables.Table) []string {
 			list = append(list, "no rule asks for its set "+s.Name)
 		}
 	}
-	return list
+	if len(list) > 0 {
+		return append(empty, list...)
+	}
+	return nil
 }
 
 // hooked reports whether a table has a base chain of type filter at a hook.

@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -178,5 +179,28 @@ func TestBothFormats(t *testing.T) {
 				t.Errorf("want %q, %q\n%s\n%s", code, x.want, text, notes)
 			}
 		}
+	}
+}
+
+// No table that compile writes is taken for an incomplete one.
+func TestCompiledTablesAreWhole(t *testing.T) {
+	names, _ := filepath.Glob("../../examples/*/compiled/*.nft") // the pattern is right
+	if len(names) < 5 {
+		t.Fatalf("only %d tables", len(names))
+	}
+	for _, name := range names {
+		src, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		table := nftFile(t, string(src)).Table(nftables.Inet, nftables.TableName)
+		if parts := lacking(table); len(parts) > 0 {
+			t.Errorf("%s: %s", name, strings.Join(parts, "; "))
+		}
+	}
+	// That of a policy that denies nothing.
+	empty := "table inet seawall {\n\tchain forward {\n\t\ttype filter hook forward priority filter - 5; policy accept;\n\t}\n}\n"
+	if parts := lacking(nftFile(t, empty).Tables[0]); len(parts) > 0 {
+		t.Error(parts)
 	}
 }
