@@ -83,9 +83,12 @@ IPTABLES, IP6TABLES, IPSET and NFT name other commands, as for seawall.sh.`,
 	flags.BoolVar(&f.dryRun, "dry-run", false, "show what would change, and load nothing")
 	flags.DurationVar(&f.within, "confirm-within", 60*time.Second, "how long to wait for a confirmation; 0 keeps the policy without one")
 	flags.StringVar(&f.persist, "persist", "", "once it is kept, write the boot files iptables and ip6tables (rules.v4 and rules.v6 in a folder named iptables) into `DIR`: only Seawall's chains in them are replaced. With --format nftables: seawall.nft, and a systemd unit that loads it")
-	flags.StringVar(&f.run, "run-dir", "/run/seawall", "the `DIR` for the lock, the previous rules, and a record of the rules that were loaded")
+	flags.StringVar(&f.run, "run-dir", defaultRunDir, "the `DIR` for the lock, the previous rules, and a record of the rules that were loaded")
 	return c
 }
+
+// defaultRunDir is the folder of --run-dir, in which doctor looks for the record of an apply.
+const defaultRunDir = "/run/seawall"
 
 // applying is one run of apply.
 type applying struct {

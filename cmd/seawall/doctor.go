@@ -48,14 +48,16 @@ that do something other than what their author meant, and published ports that c
 be reached past DOCKER-USER. Each finding states which traffic it affects, worked out
 from the chains, and the commands that fix it.
 
-Without --rules it reads the host's rules, which needs root, and asks the Docker
-daemon for its networks and containers. For saved rules, --inspect supplies them: some
-missing rules can be found only that way. Exit 0 when nothing is wrong, 2 with
-findings.`,
+Without --rules it reads the host's rules, which needs root: those of iptables, of both
+its back ends, and with nft the tables of nftables, Seawall's own, Docker's and others.
+A drop in any of them is final, so a finding about an open port is none where a table
+closes it. It asks the Docker daemon for its networks and containers. For saved rules,
+--inspect supplies them: some missing rules can be found only that way. What could not
+be read is noted. Exit 0 when nothing is wrong, 2 with findings.`,
 		Example: `  seawall doctor
-  iptables-save > v4; ip6tables-save > v6
+  iptables-save > v4; ip6tables-save > v6; nft list ruleset > nft
   docker network inspect $(docker network ls -q) > known; docker inspect $(docker ps -q) >> known
-  seawall doctor --rules v4 --rules v6 --inspect known`,
+  seawall doctor --rules v4 --rules v6 --rules nft --inspect known`,
 		Args: noPath("Saved rules are named with --rules"),
 		RunE: func(c *cobra.Command, args []string) error {
 			host, found, err := examined(c, h)
@@ -66,6 +68,9 @@ findings.`,
 				return err
 			}
 			if len(found) > 0 {
+				for _, what := range host.Facts.NotSeen() {
+					fmt.Fprintf(c.OutOrStdout(), "Note: %s\n", what)
+				}
 				return exitCode(exitDiffers)
 			}
 			for _, n := range doctor.Notes(c.Context(), host, prove.Limits{}) {

@@ -22,24 +22,26 @@ func exposureCommand() *cobra.Command {
 		Long: `Show every port that Docker opens on this host, or in saved rules, and who can reach
 it from each interface: published ports, ports of routed and unprotected networks,
 and those of a swarm. seawall follows the first packet of a connection through raw,
-mangle, nat and filter as the kernel does, over DNAT to FORWARD, or to docker-proxy
-and INPUT. Sources are exact, and rules of other software count. A rule that cannot
-be evaluated is named.
+mangle, nat and filter of iptables and the base chains of nftables, as the kernel does,
+over DNAT to FORWARD, or to docker-proxy and INPUT. A drop in any of them is final, and
+an accept is not. Sources are exact, and rules of other software count. A rule that
+cannot be evaluated is named.
 
 Containers are named if the Docker daemon answers, or with --inspect.
 
-Without --rules it reads the host's rules, which needs root.`,
+Without --rules it reads the host's rules, which needs root: those of iptables, and
+with nft the tables of nftables. What could not be read is noted.`,
 		Example: `  seawall exposure
-  iptables-save > v4; ip6tables-save > v6
+  iptables-save > v4; ip6tables-save > v6; nft list ruleset > nft
   docker inspect $(docker ps -q) > inspect.json
-  seawall exposure --rules v4 --rules v6 --inspect inspect.json --in eth0 --format markdown`,
+  seawall exposure --rules v4 --rules v6 --rules nft --inspect inspect.json --in eth0 --format markdown`,
 		Args: noPath("Saved rules are named with --rules, the output of docker inspect with --inspect"),
 		RunE: func(c *cobra.Command, args []string) error {
 			host, err := h.read(c)
 			if err != nil {
 				return err
 			}
-			report, err := exposure.Of(c.Context(), exposure.Host{Families: host.Families, Interfaces: host.Interfaces, RouteLocalnet: routeLocalnet(host)}, prove.Limits{})
+			report, err := exposure.Of(c.Context(), exposure.Host{Families: host.Families, Interfaces: host.Interfaces, RouteLocalnet: routeLocalnet(host), Unseen: host.Facts.Unseen}, prove.Limits{})
 			if err != nil {
 				return err
 			}

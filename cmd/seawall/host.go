@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,6 +15,8 @@ import (
 	"github.com/seawall/seawall/compiler/doctor"
 	"github.com/seawall/seawall/compiler/host"
 	"github.com/seawall/seawall/compiler/ipset"
+	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/nftables"
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/spf13/cobra"
 )
@@ -29,7 +32,7 @@ type hostFlags struct {
 }
 
 func (h *hostFlags) register(c *cobra.Command) {
-	c.Flags().StringArrayVar(&h.files, "rules", nil, "read saved rules: a `FILE` that iptables-save or ip6tables-save printed, with all tables, one for each family; or, where Docker uses its nftables backend, one that nft list ruleset printed")
+	c.Flags().StringArrayVar(&h.files, "rules", nil, "read saved rules: a `FILE` that iptables-save or ip6tables-save printed, with all tables, one for each family; and one that nft list ruleset printed, as text or JSON, for the tables of nftables")
 	c.Flags().StringArrayVar(&h.in, "in", nil, "an `INTERFACE` on which traffic from outside arrives (default those of the default routes, or eth0 with --rules)")
 	c.Flags().StringVar(&h.family, "family", "", "the address family of the saved rules, 4 or 6, when neither they nor the file's name show it")
 	c.Flags().StringVar(&h.inspect, "inspect", "", "a `FILE` with the output of docker inspect and docker network inspect, or - for standard input (by default, and without --rules, the daemon is asked)")
@@ -77,61 +80,93 @@ func (h *hostFlags) saved(c *cobra.Command) (*doctor.Host, error) {
 	if err != nil {
 		return nil, err
 	}
+	var read hostRules
 	for _, name := range h.files {
 		src, shown, err := readInput(c, name, takesRules)
 		if err != nil {
 			return nil, err
 		}
-		if err := addFamily(saved, shown, src, family, sets); err != nil {
+		if err := read.add(shown, src, family, sets); err != nil {
 			return nil, err
 		}
 	}
-	return saved, nil
+	saved.Families, err = read.families()
+	return saved, err
 }
 
-// addFamily adds the tables of a file; family 0 is what the file says.
-func addFamily(host *doctor.Host, shown string, src []byte, family packet.Family, sets ipset.Sets) error {
+// hostRules are the rules of a host, out of one file for each family and one of nft.
+type hostRules struct {
+	saved []*iptables.File // of iptables-save
+	other []*iptables.File // of the other back end of iptables
+	nft   *nftables.File
+	shown string          // the name of nft's
+	only  []packet.Family // for which nft's is read
+}
+
+// add reads a file; family 0 is what the file says.
+func (h *hostRules) add(shown string, src []byte, family packet.Family, sets ipset.Sets) error {
 	list, err := readRules(shown, src, compiler.ReadOptions{Family: family, Sets: sets})
 	if err != nil {
 		return err
 	}
+	if list[0].NFT != nil {
+		if h.nft != nil {
+			return fmt.Errorf("%s is the second ruleset of nft; name one", shown)
+		}
+		h.nft, h.shown = list[0].NFT, shown
+		for _, r := range list {
+			h.only = append(h.only, r.Family())
+		}
+		return nil
+	}
 	for _, r := range list {
-		if slices.ContainsFunc(host.Families, func(t docker.Tables) bool { return t.Family == r.Family() }) {
+		if slices.ContainsFunc(h.saved, func(f *iptables.File) bool { return f.Family == r.Family() }) {
 			return fmt.Errorf("%s is the second file for %v; name one file per family", shown, r.Family())
 		}
-		if r.NFT == nil {
-			host.Families = append(host.Families, docker.TablesOf(r.File))
-			continue
-		}
-		if docker.OnIPTables(r.NFT) {
-			return fmt.Errorf("%s has Docker's rules of iptables, which nft prints incompletely. Save them with iptables-save and ip6tables-save instead", shown)
-		}
-		host.Families = append(host.Families, docker.TablesOfNFT(r.NFT, r.Family()))
+		h.saved = append(h.saved, r.File)
 	}
 	return nil
 }
 
-// live reads the rules that the kernel holds, and what the host says beside them.
-func (h *hostFlags) live(*cobra.Command) (*doctor.Host, error) {
-	d := &doctor.Host{Interfaces: h.in, Facts: doctor.Facts{Live: true, Forwarding: map[int]bool{}, Active: map[string]bool{}}}
-	if len(h.in) == 0 {
-		d.Interfaces = defaultInterfaces()
+// families are the tables of each family. Where iptables-save's are given, nft's are beside them;
+// those of a family without such a file are only known where they are all nft's.
+func (h *hostRules) families() ([]docker.Tables, error) {
+	var list []docker.Tables
+	for _, f := range h.saved {
+		list = append(list, h.beside(docker.TablesOf(f)))
 	}
-	now := host.ThisHost()
-	for _, f := range packet.Families {
-		src, err := now.Saved(f)
-		if err != nil {
-			return nil, fmt.Errorf("%w. To read saved rules, use --rules", err)
-		}
-		sets, err := now.Sets(src)
-		if err != nil {
-			return nil, err
-		}
-		if err := addFamily(d, "the kernel's rules", src, f, sets); err != nil {
-			return nil, err
+	if h.nft == nil {
+		return list, nil
+	}
+	byNFT := len(list) == 0 || list[0].ByNFT()
+	for _, f := range h.only {
+		given := slices.ContainsFunc(list, func(t docker.Tables) bool { return t.Family == f })
+		if byNFT && !given {
+			list = append(list, h.beside(docker.Tables{Family: f}))
 		}
 	}
-	return d, liveFacts(&d.Facts)
+	for _, t := range list {
+		if !t.OfIPTables() && docker.OnIPTables(t.NFT) {
+			return nil, fmt.Errorf("%s has Docker's rules of iptables, which nft prints incompletely. Save them with iptables-save and ip6tables-save instead, and name those files as well", h.shown)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b docker.Tables) int {
+		return cmp.Compare(slices.Index(packet.Families, a.Family), slices.Index(packet.Families, b.Family))
+	})
+	return list, nil
+}
+
+// beside adds what else the host has to the tables of a family.
+func (h *hostRules) beside(t docker.Tables) docker.Tables {
+	for _, f := range h.other {
+		if f.Family == t.Family {
+			t.Other = f
+		}
+	}
+	if h.nft != nil {
+		t = t.Beside(h.nft, slices.Concat(h.saved, h.other)...)
+	}
+	return t
 }
 
 // checkInterfaces rejects what is not the name of an interface.
@@ -169,6 +204,9 @@ func liveFacts(f *doctor.Facts) error {
 	for _, name := range []string{"firewalld", "ufw"} {
 		f.Active[name] = exec.Command("systemctl", "is-active", "--quiet", name).Run() == nil
 	}
-	f.OtherBackend = host.ThisHost().OtherBackend()
-	return nil
+	f.NoIPTables = !host.ThisHost().HasIPTables()
+	f.Applied = host.Applied(defaultRunDir)
+	unit, err := host.ReadUnit(host.UnitFolder)
+	f.Unit = (*doctor.Unit)(unit)
+	return err
 }

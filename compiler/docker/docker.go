@@ -11,6 +11,7 @@
 //	foreign.go   foreign rules among Docker's
 //	said.go      the published ports that only Docker reports
 //	nftables.go  the same out of the tables of Docker's nftables back end
+//	beside.go    the tables of iptables and those of nft on one host
 //	inspect.go   what Docker reports about networks and containers
 //
 // Docker writes several rules for each network and each published port, in
@@ -34,7 +35,9 @@ type Tables struct {
 	Family           packet.Family
 	Filter, Nat, Raw *iptables.Table
 	Mangle, Security *iptables.Table
-	// NFT is the ruleset of nft that has them, in place of the tables.
+	// Other are the tables of the other back end of iptables, where both have rules.
+	Other *iptables.File
+	// NFT is the ruleset of nft: in place of the tables, or beside them (beside.go).
 	NFT   *nftables.File
 	Known *Known // what Docker reports, nil if nothing is known
 }
@@ -78,7 +81,7 @@ type Layout struct {
 // inferred from the rules.
 func Look(t Tables) *Layout {
 	l := &Layout{Tables: t, Engine: engine(t), there: map[string]bool{}, forms: map[string]bool{}}
-	if t.NFT != nil {
+	if t.ByNFT() {
 		l.nftables()
 		return l
 	}

@@ -297,7 +297,8 @@ func OnIPTables(f *nftables.File) bool {
 		if t.Dockers() {
 			return false
 		}
-		found = found || t.IPTables() && t.Chain(chainDocker) != nil
+		kept := (t.Family == nftables.IP || t.Family == nftables.IP6) && (t.Name == "filter" || t.Name == "nat")
+		found = found || kept && t.Chain(chainDocker) != nil
 	}
 	return found
 }

@@ -11,7 +11,9 @@
 //	foreign.go SD015: foreign rules among Docker's
 //	rerouted.go SD015 in the raw, mangle and nat tables
 //	facts.go   SD011 to SD016: facts about the host other than its rules
-//	nftables.go SD001, SD002, SD013 and SD017 where Docker uses its nftables backend
+//	nftables.go SD001, SD002, SD013 and SD017: tables of nft, Docker's and others
+//	seawall.go SD018: the table inet seawall
+//	suits.go   which format suits a host
 //	notes.go   notes for the owner of a healthy host
 //	traffic.go how a finding affects packets, computed by the evaluator
 //	fix.go     fixes, proved before they are printed
@@ -25,6 +27,7 @@ import (
 
 	"github.com/seawall/seawall/compiler/docker"
 	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/netfilter"
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
 )
@@ -65,20 +68,25 @@ var Codes = []struct{ Code, Title, Why string }{
 	{"SD014", "The host does not forward IPv4", "Clients cannot reach containers through DNAT."},
 	{"SD015", "A foreign rule changes what Docker's rules do", "Docker flushes its own chains when it starts, and expects to find only its own rules there."},
 	{"SD016", "firewalld is active, and DOCKER-USER has rules", "When firewalld reloads, Docker recreates its chains with its own rules ahead of the jump to DOCKER-USER."},
-	{"SD017", "A table of the host cuts replies or connections of containers", "A drop in any base chain of nftables is final, whatever Docker's own tables accept."},
+	{"SD017", "A table of the host cuts replies or connections of containers", "A drop in any base chain of nftables is final, whatever Docker's own rules accept."},
+	{"SD018", "Seawall's table is missing, incomplete, or not the one that its unit loads", "nft flush ruleset, which Debian's nftables.service runs when it starts and stops, deletes the table inet seawall; a part of it can be deleted too. What the policy denies then gets in."},
 }
 
 // Run examines a host. A healthy one has no findings.
 func Run(ctx context.Context, h *Host, limits prove.Limits) []Finding {
 	d := &doctor{ctx: ctx, limits: limits, host: h}
 	for _, t := range h.Families {
-		if t.NFT != nil {
+		if t.ByNFT() {
 			d.ofNFT(docker.Look(t))
 			continue
 		}
 		d.chains(docker.Look(t))
 		d.user(d.fixedChains(t))
+		if l := docker.Look(t); t.NFT != nil && l.Engine != docker.NoEngine {
+			d.ownTables(l)
+		}
 	}
+	d.seawalls()
 	d.proxy()
 	d.facts()
 	return d.found
@@ -95,7 +103,9 @@ type doctor struct {
 	commands map[packet.Family][]string
 	// fixed holds the filter tables with all fixes except those for docker-proxy.
 	fixed map[packet.Family]*iptables.Table
-	told  map[string]bool // reported findings about rules that let clients in, by code and summary
+	// followers follow packets through the tables of nft, by family.
+	followers map[packet.Family]*netfilter.Follower
+	told      map[string]bool // reported findings about rules that let clients in, by code and summary
 	// foresees is set on a doctor that only computes the tables with all fixes applied.
 	foresees bool
 }

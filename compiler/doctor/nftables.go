@@ -16,6 +16,7 @@ import (
 // ofNFT examines a family of a host whose Docker uses its nftables backend.
 func (d *doctor) ofNFT(l *docker.Layout) {
 	if l.Engine == docker.NoEngine {
+		d.noTable(l.Tables)
 		return
 	}
 	for _, m := range l.MissingNFT() {
@@ -29,6 +30,24 @@ func (d *doctor) ofNFT(l *docker.Layout) {
 	}
 	d.ownTables(l)
 	d.leftOver(l)
+}
+
+// noTable finds that Docker's table of a family is missing, beside that of the other family.
+// Docker makes none for IPv6 where daemon.json says so, which a saved host does not show.
+func (d *doctor) noTable(t docker.Tables) {
+	name := "ip docker-bridges"
+	if t.Family == packet.IPv6 {
+		name = "ip6 docker-bridges"
+		if !d.host.Facts.Live || d.host.Facts.noIP6Tables() {
+			return
+		}
+	}
+	if t.NFT == nil || !slices.ContainsFunc(t.NFT.Tables, (*nftables.Table).Dockers) {
+		return
+	}
+	d.add(Finding{Code: "SD001", Summary: "Docker's table " + name + " is missing", Place: "table " + name,
+		Detail:  "Docker's table of the other family is there. Docker deletes and recreates its tables when it starts, and nothing else should write to them.",
+		Traffic: []string{"only docker-proxy serves published ports, and networks are not isolated"}, Fix: []string{restart}})
 }
 
 // crossing is a packet that a host with containers has to forward.
@@ -63,15 +82,27 @@ func (d *doctor) crossings(n *docker.Network, f packet.Family) []crossing {
 	}
 }
 
-// ownTables finds base chains of tables other than Docker's that drop what containers need. A
-// drop in any base chain is final.
-func (d *doctor) ownTables(l *docker.Layout) {
-	h := netfilter.Host{Family: l.Tables.Family, NFT: l.Tables.NFT}
-	var names []string
+// follower follows packets through the tables of nft alone.
+func (d *doctor) follower(l *docker.Layout) *netfilter.Follower {
+	if f := d.followers[l.Tables.Family]; f != nil {
+		return f
+	}
+	names := slices.Clone(d.interfaces())
 	for _, n := range l.Networks {
 		names = append(names, n.Bridge)
 	}
-	follower := netfilter.New(h, append(names, d.interfaces()...)...)
+	f := netfilter.New(netfilter.Host{Family: l.Tables.Family, NFT: l.Tables.NFT}, names...)
+	if d.followers == nil {
+		d.followers = map[packet.Family]*netfilter.Follower{}
+	}
+	d.followers[l.Tables.Family] = f
+	return f
+}
+
+// ownTables finds base chains of tables other than Docker's that drop what containers need. A
+// drop in any base chain is final.
+func (d *doctor) ownTables(l *docker.Layout) {
+	follower := d.follower(l)
 	cut, order := map[string][]string{}, []netfilter.Place{}
 	for _, n := range l.Networks {
 		for _, x := range d.crossings(n, l.Tables.Family) {
@@ -114,39 +145,62 @@ func (d *doctor) ownTables(l *docker.Layout) {
 // leftOver finds what an engine that used iptables has left: rules in DOCKER-USER, and the policy
 // of FORWARD.
 func (d *doctor) leftOver(l *docker.Layout) {
-	family := nftables.IP
-	if l.Tables.Family == packet.IPv6 {
-		family = nftables.IP6
-	}
-	t := l.Tables.NFT.Table(family, "filter")
-	if t == nil || !t.IPTables() {
-		return
-	}
-	if c := t.Chain(iptables.DockerUser); c != nil && slices.ContainsFunc(c.Rules, func(r *nftables.Rule) bool {
-		return !strings.HasSuffix(r.String(), "return") || len(r.Statements) > 2
-	}) {
-		d.add(Finding{Code: "SD013", Summary: fmt.Sprintf("DOCKER-USER has rules, and Docker uses its nftables backend, for IPv%d", l.Tables.Family), Place: place(l.Tables.Family, iptables.DockerUser, c.Line),
+	left := leftOf(l.Tables)
+	if left.user && !hasTable(l.Tables.NFT, nftables.TableName) {
+		d.add(Finding{Code: "SD013", Summary: fmt.Sprintf("DOCKER-USER has rules, and Docker uses its nftables backend, for IPv%d", l.Tables.Family), Place: place(l.Tables.Family, iptables.DockerUser, left.userLine),
 			Detail:  "That backend has no DOCKER-USER chain. A jump to it that an earlier engine made stays until the next reboot, and is then gone without a message.",
 			Traffic: []string{"every published port after the next reboot: no DOCKER-USER rule applies"},
 			Advice:  "move the rules to a table of their own: seawall compile --format nftables"})
 	}
-	if c := t.Chain("FORWARD"); c != nil && c.Hook != nil && c.Hook.Policy == "drop" {
-		d.add(Finding{Code: "SD013", Summary: fmt.Sprintf("FORWARD's policy in iptables is still DROP for IPv%d", l.Tables.Family), Place: place(l.Tables.Family, "FORWARD", c.Line),
+	if left.drops {
+		d.add(Finding{Code: "SD013", Summary: fmt.Sprintf("FORWARD's policy in iptables is still DROP for IPv%d", l.Tables.Family), Place: place(l.Tables.Family, "FORWARD", left.forwardLine),
 			Detail:  "An engine that used iptables set it. A packet has to pass both iptables and Docker's tables.",
 			Traffic: []string{"connections to published ports and connections from containers that no rule of FORWARD accepts: denied"},
 			Advice:  command(l.Tables.Family) + " -P FORWARD ACCEPT, if this host does not route for other networks; otherwise accept container traffic in FORWARD"})
 	}
 }
 
+// leavings are what is left in the filter table.
+type leavings struct {
+	user, drops           bool // rules in DOCKER-USER; a policy DROP of FORWARD
+	userLine, forwardLine int
+}
+
+// leftOf looks at the filter table of iptables-save, or else at what nft lists of it.
+func leftOf(t docker.Tables) leavings {
+	if t.OfIPTables() {
+		x := leavings{user: ruled(t)}
+		if c := t.Filter.Chain("FORWARD"); c != nil {
+			x.drops = c.Policy == "DROP"
+		}
+		return x
+	}
+	family := nftables.IP
+	if t.Family == packet.IPv6 {
+		family = nftables.IP6
+	}
+	var x leavings
+	filter := t.NFT.Table(family, "filter")
+	if filter == nil || !filter.IPTables() {
+		return x
+	}
+	if c := filter.Chain(iptables.DockerUser); c != nil {
+		x.userLine = c.Line
+		x.user = slices.ContainsFunc(c.Rules, func(r *nftables.Rule) bool {
+			return !strings.HasSuffix(r.String(), "return") || len(r.Statements) > 2
+		})
+	}
+	if c := filter.Chain("FORWARD"); c != nil && c.Hook != nil {
+		x.drops, x.forwardLine = c.Hook.Policy == "drop", c.Line
+	}
+	return x
+}
+
 // nftNotes are remarks about a host whose Docker uses its nftables backend.
 func nftNotes(l *docker.Layout) []string {
-	var list []string
-	if names := l.Unmasked(); len(names) > 0 {
-		list = append(list, fmt.Sprintf("%v: no rule masquerades what the containers of %s send to the outside. Where that is not intended (enable_ip_masquerade = false), they get no replies: %s.", l.Tables.Family, strings.Join(names, ", "), restart))
+	names := l.Unmasked()
+	if len(names) == 0 {
+		return nil
 	}
-	t := l.Tables.NFT.Table(nftables.IP, "filter")
-	if l.Tables.Family == packet.IPv4 && l.Tables.NFT.Table(nftables.Inet, nftables.TableName) != nil && t != nil && slices.ContainsFunc(t.Chains, func(c *nftables.Chain) bool { return strings.HasPrefix(c.Name, "SEAWALL") }) {
-		list = append(list, "the host has Seawall's rules in both formats, iptables and nftables. That is safe, and needless: a packet has to pass both.")
-	}
-	return list
+	return []string{fmt.Sprintf("%v: no rule masquerades what the containers of %s send to the outside. Where that is not intended (enable_ip_masquerade = false), they get no replies: %s.", l.Tables.Family, strings.Join(names, ", "), restart)}
 }

@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/seawall/seawall/compiler/docker"
 	"github.com/seawall/seawall/compiler/iptables"
@@ -16,7 +17,7 @@ func Notes(ctx context.Context, h *Host, limits prove.Limits) []string {
 	var list, unknown []string
 	for _, t := range h.Families {
 		l := docker.Look(t)
-		if t.NFT != nil {
+		if t.ByNFT() {
 			if l.Engine != docker.NoEngine {
 				list = append(list, nftNotes(l)...)
 			}
@@ -32,7 +33,9 @@ func Notes(ctx context.Context, h *Host, limits prove.Limits) []string {
 			unknown = append(unknown, why)
 		}
 	}
-	return append(append(list, h.Facts.firewalls()...), unknown...)
+	list = append(list, d.seawallNotes()...)
+	list = append(list, d.suits()...)
+	return slices.Concat(list, h.Facts.firewalls(), h.Facts.NotSeen(), unknown)
 }
 
 // policy explains what FORWARD's policy means for routed traffic and for containers.
@@ -43,7 +46,7 @@ func (d *doctor) policy(l *docker.Layout, c *iptables.Chain) []string {
 	}
 	var open []string
 	for _, x := range d.flows(l, d.interfaces()[0]) {
-		if x.kind == unasked && x.packet.Protocol == packet.TCP && d.verdict(l.Tables.Filter, x.packet, family).IsOpen() {
+		if x.kind == unasked && x.packet.Protocol == packet.TCP && d.onHost(l, l.Tables.Filter, x.packet).IsOpen() {
 			open = append(open, x.packet.Out)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/seawall/seawall/compiler/diagram"
 	"github.com/seawall/seawall/compiler/docker"
 	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/packet"
@@ -62,7 +63,7 @@ func (d *doctor) changed(l *docker.Layout, after *iptables.Table) []string {
 	}
 	var list []string
 	for _, x := range d.flows(l, d.interfaces()[0]) {
-		was, now := d.verdict(before, x.packet, l.Tables.Family), d.verdict(after, x.packet, l.Tables.Family)
+		was, now := d.onHost(l, before, x.packet), d.onHost(l, after, x.packet)
 		if said(was) != said(now) && was != 0 && now != 0 {
 			list = append(list, fmt.Sprintf("%s: %s now, %s once fixed", x.what, said(was), said(now)))
 		}
@@ -223,6 +224,29 @@ func (d *doctor) verdict(t *iptables.Table, p packet.Packet, f packet.Family) pa
 		}
 	}
 	return 0
+}
+
+// onHost is the verdict of the whole host on a forwarded packet: that of the filter table, unless a
+// table of nft beside it drops the packet.
+func (d *doctor) onHost(l *docker.Layout, t *iptables.Table, p packet.Packet) packet.Verdict {
+	v := d.verdict(t, p, l.Tables.Family)
+	if !v.IsOpen() || l.Tables.NFT == nil {
+		return v
+	}
+	ends, err := d.follower(l).Forwarded(d.ctx, p, nil, d.limits)
+	if err != nil {
+		return 0
+	}
+	for _, e := range ends {
+		switch {
+		case !e.Sources.Has(diagram.OfAddr(p.Source)):
+		case e.Verdict == packet.Unknown:
+			return 0
+		case e.Verdict.IsClosed():
+			v = e.Verdict
+		}
+	}
+	return v
 }
 
 // said puts a verdict in words; all verdicts that let a packet through share one.

@@ -338,7 +338,7 @@ func freeChain(t *iptables.Table, name string) string {
 func (d *doctor) input(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 	r := c.Rules[i]
 	ports, parts := about(l, r, false)
-	if len(ports) == 0 || !closed(r) {
+	if len(ports) == 0 || !closed(r) || l.Tables.NFT != nil && !d.servesStrangers(l, ports) && d.closedBeside(l, ports) {
 		return nil
 	}
 	its := "its"
@@ -387,12 +387,20 @@ func (d *doctor) servesStrangers(l *docker.Layout, ports []*docker.Published) bo
 	for _, in := range d.interfaces() {
 		for _, x := range d.flows(l, in) {
 			if x.packet.DNAT && !x.packet.Reply && slices.ContainsFunc(ports, func(p *docker.Published) bool { return x.packet.OrigPort == p.Port }) &&
-				d.verdict(l.Tables.Filter, x.packet, l.Tables.Family).IsOpen() {
+				d.onHost(l, l.Tables.Filter, x.packet).IsOpen() {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// closedBeside reports whether a table of nft closes one of the ports to an address that no rule
+// names, where the rules of iptables leave it open.
+func (d *doctor) closedBeside(l *docker.Layout, ports []*docker.Published) bool {
+	bare := l.Tables
+	bare.NFT = nil
+	return d.servesStrangers(docker.Look(bare), ports)
 }
 
 // excepted reports whether rules before a given one let anyone in to its ports.
@@ -432,7 +440,9 @@ func (d *doctor) proxy() {
 	var families []docker.Tables
 	for _, t := range d.host.Families {
 		t = d.fixedTables(t)
-		t.Filter = d.fixed[t.Family]
+		if fixed := d.fixed[t.Family]; fixed != nil {
+			t.Filter = fixed
+		}
 		families = append(families, t)
 	}
 	if slices.ContainsFunc(d.found, func(f Finding) bool { return slices.Contains(f.Fix, restart) }) {

@@ -49,3 +49,18 @@ func word(path string) string {
 	}
 	return path
 }
+
+// UnitLoads is the file that a unit of Seawall's loads; false for a unit of others.
+func UnitLoads(unit []byte) (path string, ok bool) {
+	text := string(unit)
+	if !strings.HasPrefix(text, "# "+generatedBy) {
+		return "", false
+	}
+	_, text, _ = strings.Cut(text, "\nExecStart=")
+	text, _, _ = strings.Cut(text, "\n")
+	_, path, ok = strings.Cut(text, " -f ")
+	if quoted := strings.HasPrefix(path, `"`); quoted {
+		path = strings.TrimSuffix(path[1:], `"`)
+	}
+	return strings.NewReplacer(`\\`, `\`, `\"`, `"`, "%%", "%", "$$", "$", `\n`, "\n", `\t`, "\t").Replace(path), ok
+}

@@ -14,7 +14,11 @@ import (
 // hostTables are the tables whose rules may name the host's addresses.
 func (f *family) hostTables() []*iptables.Table {
 	t := f.Layout.Tables
-	return slices.DeleteFunc([]*iptables.Table{t.Raw, t.Mangle, t.Nat, t.Filter, t.Security}, func(t *iptables.Table) bool { return t == nil })
+	list := []*iptables.Table{t.Raw, t.Mangle, t.Nat, t.Filter, t.Security}
+	if t.Other != nil {
+		list = append(list, t.Other.Tables...)
+	}
+	return slices.DeleteFunc(list, func(t *iptables.Table) bool { return t == nil })
 }
 
 // namedAddresses are the host addresses that rules match as the current or original destination,

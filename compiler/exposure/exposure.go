@@ -1,6 +1,6 @@
 // Package exposure reports who can reach each port that Docker opens on a host. It follows
-// packets through the raw, mangle, nat and filter tables with package netfilter. Tables
-// in, a report out.
+// packets through the raw, mangle, nat and filter tables, and the base chains of nft, with package
+// netfilter. Tables in, a report out.
 //
 //	exposure.go  the report
 //	ports.go     the ports to examine
@@ -33,6 +33,8 @@ type Host struct {
 	// RouteLocalnet are the interfaces on which the kernel accepts IPv4 packets to the loopback
 	// (net.ipv4.conf.*.route_localnet), as kube-proxy enables.
 	RouteLocalnet []string
+	// Unseen is what of the host could not be read, for the report's notes.
+	Unseen []string
 }
 
 // Report is every port that Docker opens, and notes about the whole host.
@@ -115,8 +117,11 @@ type family struct {
 // families unless Docker reports otherwise. Where the packet has not been rewritten (no
 // DNAT in that family), a client gets in there and bypasses FORWARD (NETFILTER.md section 2).
 //
-// The host is assumed to forward packets. Replies, other processes on the host and other
-// nftables rules are not examined.
+// Tables of iptables and of nft are met in the order of their priorities. A drop in any of them is
+// final, and an accept is not.
+//
+// The host is assumed to forward packets. Replies and other processes on the host are not
+// examined.
 //
 // The error is for tables that iptables itself would reject, a *prove.HardError, or
 // the context's.
@@ -144,6 +149,7 @@ func Of(ctx context.Context, h Host, limits prove.Limits) (*Report, error) {
 	for _, f := range r.families {
 		report.Families = append(report.Families, f.Family)
 	}
+	r.notes = append(r.notes, h.Unseen...)
 	r.unseen()
 	r.sentByOthers()
 	if err := r.direct(); err != nil {
@@ -172,6 +178,9 @@ func (r *reader) family(t docker.Tables) *family {
 		}
 	}
 	h := netfilter.Host{Family: t.Family, Raw: t.Raw, Mangle: t.Mangle, Nat: t.Nat, Filter: t.Filter, Security: t.Security, NFT: t.NFT, RouteLocalnet: r.host.RouteLocalnet}
+	if o := t.Other; o != nil {
+		h.Other = netfilter.Tables{Raw: o.Table("raw"), Mangle: o.Table("mangle"), Nat: o.Table("nat"), Filter: o.Table("filter"), Security: o.Table("security")}
+	}
 	for _, x := range f.routes {
 		h.Routes = append(h.Routes, netfilter.Route{To: x.To, Interface: x.Bridge})
 	}
@@ -251,7 +260,7 @@ func (r *reader) unseen() {
 			r.note("the %v rules name many ports; on unprotected networks, only the first %d were examined", f, most)
 		case len(r.families[i].named) > most:
 			r.note("the %v rules name %d addresses; of those that may be the host's own, only the first %d were examined", f, len(r.families[i].named), most)
-		case r.families[i].Engine != docker.NoEngine && r.families[i].Tables.NFT == nil && r.families[i].Tables.Nat == nil:
+		case r.families[i].Engine != docker.NoEngine && !r.families[i].Tables.ByNFT() && r.families[i].Tables.Nat == nil:
 			r.note("the %v rules have no nat table, where Docker publishes ports", f)
 		}
 	}

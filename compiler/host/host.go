@@ -2,6 +2,8 @@
 // and loading a script that can be rolled back.
 //
 //	host.go      reading the kernel's rules, running a script
+//	ruleset.go   reading all tables of nft, and the other back end of iptables
+//	unit.go      the unit of systemd that loads a table
 //	backend.go   what apply and watch ask of the program that holds the rules;
 //	             backend_iptables.go and backend_nft.go are the two
 //	turn.go      one apply at a time
@@ -73,7 +75,7 @@ func (h *Host) output(name string, args ...string) ([]byte, error) {
 	case err == nil:
 		return out, nil
 	case errors.Is(err, exec.ErrNotFound):
-		return nil, unavailable{fmt.Errorf("%s is not installed here%s", name, named(name))}
+		return nil, unavailable{notInstalled{fmt.Errorf("%s is not installed here%s", name, named(name))}}
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return nil, fmt.Errorf("%s did not end within %v", name, readWithin)
 	}
@@ -95,11 +97,31 @@ func (h *Host) reading() (context.Context, context.CancelFunc) {
 // unavailable is the reason why a host's rules cannot be read, now or later.
 type unavailable struct{ error }
 
+// notInstalled is the error for a command that the host does not have.
+type notInstalled struct{ error }
+
 // Unavailable reports whether trying again will not help: a command is not installed, or the user
 // is not root.
 func Unavailable(err error) bool {
 	_, ok := errors.AsType[unavailable](err)
 	return ok
+}
+
+// Missing reports whether an error is that a command is not installed.
+func Missing(err error) bool {
+	u, ok := errors.AsType[unavailable](err)
+	if !ok {
+		return false
+	}
+	_, missing := u.error.(notInstalled)
+	return missing
+}
+
+// HasIPTables reports whether the host has the command iptables, or the environment says which one
+// to use.
+func (h *Host) HasIPTables() bool {
+	_, err := exec.LookPath(command(packet.IPv4))
+	return err == nil || os.Getenv("IPTABLES") != ""
 }
 
 // notRunnable reports whether a command can never be started.
@@ -187,23 +209,6 @@ func ipsetCommand() string {
 		return other
 	}
 	return "ipset"
-}
-
-// OtherBackend is the iptables backend that is not in use here but has rules: "legacy",
-// "nf_tables" or "".
-func (h *Host) OtherBackend() string {
-	version, err := h.output(command(packet.IPv4), "-V")
-	if err != nil {
-		return "" // there is no known second backend
-	}
-	other, save := "legacy", "iptables-legacy-save"
-	if !bytes.Contains(version, []byte("nf_tables")) {
-		other, save = "nf_tables", "iptables-nft-save"
-	}
-	if out, err := h.output(save); err == nil && bytes.Contains(out, []byte("\n-A ")) {
-		return other
-	}
-	return ""
 }
 
 // run runs a script in its own session, which Ctrl-C does not reach. The error includes its

@@ -141,7 +141,7 @@ func (w *walk) rule(c *iptables.Chain, r *iptables.Rule, n *run, in flows, back 
 func (w *walk) match(r *iptables.Rule, n *run, x flow) (sure, unsure diagram.Set, words string) {
 	seen := w.hook.sees(x.state)
 	var unknown iptables.Unknown
-	if x.noMark.Rule != nil {
+	if x.noMark.known() {
 		unknown.Mark = "the packet's mark, after " + x.noMark.String()
 	}
 	if x.redirected {

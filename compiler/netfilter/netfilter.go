@@ -16,9 +16,9 @@ package netfilter
 
 import (
 	"context"
-	"math"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/seawall/seawall/compiler/diagram"
 	"github.com/seawall/seawall/compiler/iptables"
@@ -32,13 +32,18 @@ import (
 type Host struct {
 	Family                             packet.Family
 	Raw, Mangle, Nat, Filter, Security *iptables.Table
-	// NFT is the ruleset, of a host whose tables come from nft instead.
+	// Other holds the tables of the other back end of iptables, where both have rules.
+	Other Tables
+	// NFT is the ruleset of nft, without the tables that are here as iptables'.
 	NFT    *nftables.File
 	Routes []Route
 	// RouteLocalnet are the interfaces on which the kernel accepts packets to the loopback
 	// (net.ipv4.conf.*.route_localnet).
 	RouteLocalnet []string
 }
+
+// Tables are tables of iptables, nil if a table does not exist.
+type Tables struct{ Raw, Mangle, Nat, Filter, Security *iptables.Table }
 
 // Route is a route to a network: its addresses, and the interface it is behind.
 type Route struct {
@@ -69,7 +74,9 @@ type evaluatorKey struct {
 func New(h Host, interfaces ...string) *Follower {
 	f := &Follower{host: h, evaluators: map[evaluatorKey]*iptables.Evaluator{}, runs: map[*iptables.Rule]*run{},
 		all: diagram.Set{{Hi: packet.MaxAddress(h.Family)}}}
-	for _, t := range []**iptables.Table{&f.host.Raw, &f.host.Mangle, &f.host.Nat, &f.host.Filter, &f.host.Security} {
+	other := &f.host.Other
+	for _, t := range []**iptables.Table{&f.host.Raw, &f.host.Mangle, &f.host.Nat, &f.host.Filter, &f.host.Security,
+		&other.Raw, &other.Mangle, &other.Nat, &other.Filter, &other.Security} {
 		if *t != nil {
 			*t = (*t).Whole()
 			f.tables = append(f.tables, *t)
@@ -107,15 +114,7 @@ func (f *Follower) Follow(ctx context.Context, p packet.Packet, local bool, limi
 		w.end(start[0], packet.Deny, Place{}) // before any table (net/ipv6/ip6_input.c, ip6_rcv_core)
 		return w.ends, nil
 	}
-	at := start
-	if f.nft != nil {
-		at = w.stage(at, "prerouting", math.MinInt, nftables.PlaceConntrack, untracked)
-		at = w.stage(at, "prerouting", nftables.PlaceConntrack, math.MaxInt, tracked)
-	} else {
-		at = w.through(at, hook{f.host.Raw, "PREROUTING", untracked})
-		at = w.through(at, hook{f.host.Mangle, "PREROUTING", tracked})
-		at = w.rewritten(at)
-	}
+	at := w.stages("prerouting", start)
 	for _, x := range w.routed(at) {
 		w.arrive(x)
 	}
@@ -134,17 +133,18 @@ func untracked(s state) packet.Packet {
 // tracked is how it looks after conntrack.
 func tracked(s state) packet.Packet { return s.packet }
 
-// rewritten is nat PREROUTING: the chain only sees new, tracked connections.
-func (w *walk) rewritten(in flows) flows {
+// rewritten is nat PREROUTING: the chain only sees new, tracked connections, whose destination
+// nothing has decided yet.
+func (w *walk) rewritten(nat *iptables.Table, in flows) flows {
 	var seen, out flows
 	for _, x := range in {
-		if x.packet.State == packet.Untracked {
+		if x.packet.State == packet.Untracked || x.rewrittenBy.known() {
 			out.add(x)
 		} else {
 			seen.add(x)
 		}
 	}
-	for _, x := range w.through(seen, hook{w.host.Nat, "PREROUTING", tracked}) {
+	for _, x := range w.through(seen, hook{nat, "PREROUTING", tracked}) {
 		out.add(x)
 	}
 	return out
@@ -176,17 +176,9 @@ func (w *walk) routed(in flows) flows {
 
 // arrive takes packets through INPUT or FORWARD, to the end of their path.
 func (w *walk) arrive(x flow) {
-	if w.nft != nil {
-		w.nftArrive(x)
-		return
-	}
-	at := flows{x}
-	chain := string(x.packet.Hook)
-	for _, t := range []*iptables.Table{w.host.Mangle, w.host.Filter, w.host.Security} {
-		at = w.through(at, hook{t, chain, tracked})
-	}
+	at := w.stages(strings.ToLower(string(x.packet.Hook)), flows{x})
 	if x.packet.Hook == packet.Forward {
-		at = w.through(at, hook{w.host.Mangle, "POSTROUTING", tracked})
+		at = w.stages("postrouting", at)
 	}
 	for _, x := range at {
 		w.end(x, packet.Accept, Place{})

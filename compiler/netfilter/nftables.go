@@ -12,17 +12,6 @@ import (
 	"github.com/seawall/seawall/compiler/prove"
 )
 
-// stage takes flows through the base chains of a hook that are between two places.
-func (w *walk) stage(in flows, hook string, first, last int, sees func(state) packet.Packet) flows {
-	for _, b := range w.nft.At(hook) {
-		if b.Place < first || b.Place >= last || len(in) == 0 || w.only != nil && !w.only(b.Table) {
-			continue
-		}
-		in = w.base(in, b, sees)
-	}
-	return in
-}
-
 // base takes flows through a base chain and returns those that continue to the next one.
 // A chain of type nat sees tracked packets alone, and none whose destination has been
 // decided (net/netfilter/nf_nat_core.c, nf_nat_inet_fn).
@@ -174,28 +163,6 @@ func (w *walk) nftRewritten(at Place, to nftables.Destination, x flow) flow {
 	return x
 }
 
-// nftArrive takes packets through the base chains of input or forward, to the end of their
-// path.
-func (w *walk) nftArrive(x flow) {
-	hook := map[packet.Hook]string{packet.Input: "input", packet.Forward: "forward"}[x.packet.Hook]
-	at := flows{x}
-	for _, b := range w.nft.At(hook) {
-		if b.Hook.Type != "nat" && (w.only == nil || w.only(b.Table)) {
-			at = w.base(at, b, tracked)
-		}
-	}
-	if x.packet.Hook == packet.Forward {
-		for _, b := range w.nft.At("postrouting") {
-			if b.Hook.Type != "nat" && (w.only == nil || w.only(b.Table)) {
-				at = w.base(at, b, tracked)
-			}
-		}
-	}
-	for _, x := range at {
-		w.end(x, packet.Accept, Place{})
-	}
-}
-
 // everyInterface are the names of interfaces that the rules and the routes have.
 func (f *Follower) everyInterface(interfaces []string) []string {
 	patterns := slices.Clone(interfaces)
@@ -212,12 +179,20 @@ func (f *Follower) everyInterface(interfaces []string) []string {
 }
 
 // Forwarded takes one packet, with every source that it may have, through the base chains at
-// forward of some tables. The packet is as it is there, of a connection in any state.
+// forward of some tables of nft; only is nil for all of them. The packet is as it is there, of a connection in any state.
 func (f *Follower) Forwarded(ctx context.Context, p packet.Packet, only func(*nftables.Table) bool, limits prove.Limits) (Ends, error) {
 	p.Hook = packet.Forward
 	f.only = only
 	defer func() { f.only = nil }()
 	w := newWalk(f, ctx, limits)
-	w.nftArrive(flow{sources: f.all, state: state{packet: p}})
+	at := flows{{sources: f.all, state: state{packet: p}}}
+	for _, hook := range []string{"forward", "postrouting"} {
+		for _, s := range w.ofNFT(hook) {
+			at = s.take(at)
+		}
+	}
+	for _, x := range at {
+		w.end(x, packet.Accept, Place{})
+	}
 	return w.ends, w.err
 }

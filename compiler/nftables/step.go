@@ -314,3 +314,11 @@ func (t *Table) Dockers() bool { return t.dockers() }
 
 // IPTables reports whether a table is one that iptables-nft keeps its rules in.
 func (t *Table) IPTables() bool { return t.iptables() }
+
+// Leads reports whether a rule or a map of the table leads to a chain.
+func (t *Table) Leads(chain string) bool { return t.leadsTo(chain) }
+
+// Asks reports whether a rule of the table names a set or map.
+func (t *Table) Asks(set string) bool {
+	return t.uses(func(e *Expr) bool { return e.Kind == Named && e.Text == set })
+}

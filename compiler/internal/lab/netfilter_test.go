@@ -18,6 +18,7 @@ import (
 	"github.com/seawall/seawall/compiler/diagram"
 	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/netfilter"
+	"github.com/seawall/seawall/compiler/nftables"
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
 )
@@ -49,9 +50,10 @@ var walkWorlds = []walkWorld{
 }
 
 // The kernel does with the first packet of real connections what netfilter.Follow says,
-// on hosts whose rules in all tables are made up.
+// on hosts whose rules in all tables are made up, some of them with a table of nft beside
+// those of iptables.
 func TestFollowedAsByTheKernel(t *testing.T) {
-	Need(t)
+	Need(t, "nft")
 	top := NewTopology(t, "eth0")
 	top.LinkContainer()
 	top.Wan.Must("ip", "route", "add", "172.17.0.0/16", "via", "100.64.0.2")
@@ -77,13 +79,24 @@ func TestFollowedAsByTheKernel(t *testing.T) {
 		if out, err := top.Host.Run(strings.NewReader(text), b.Command(w.family, "-restore")); err != nil {
 			t.Fatalf("seed %d: %v\n%s\n%s", seed, err, out, text)
 		}
-		tries += w.compare(t, top, text, seed, seen)
+		beside := ""
+		if seed%3 == 0 {
+			beside = (&walkRules{rand.New(rand.NewPCG(seed, 8)), w, b}).nft()
+			if out, err := top.Host.Run(strings.NewReader(beside), "nft", "-f", "-"); err != nil {
+				t.Fatalf("seed %d: %v\n%s\n%s", seed, err, out, beside)
+			}
+			seen["beside nft"]++
+		}
+		tries += w.compare(t, top, text, beside, seed, seen)
+		if beside != "" {
+			top.Host.Must("nft", "delete", "table", "inet", "beside")
+		}
 		if out, err := top.Host.Run(strings.NewReader(emptyTables), b.Command(w.family, "-restore")); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
 	}
 	t.Logf("%d connections: %v", tries, seen)
-	if len(seen) < 4 || seen["decided"] < tries/2 {
+	if len(seen) < 5 || seen["decided"] < tries/2 {
 		t.Errorf("the made-up hosts do not show enough: %v", seen)
 	}
 }
@@ -94,13 +107,18 @@ const emptyTables = "*raw\n:PREROUTING ACCEPT\nCOMMIT\n*mangle\n:PREROUTING ACCE
 
 // compare tries connections from every client to the host and to the container, and
 // holds what they see against Follow; it returns how many.
-func (w walkWorld) compare(t *testing.T, top *Topology, text string, seed uint64, seen map[string]int) int {
+func (w walkWorld) compare(t *testing.T, top *Topology, text, beside string, seed uint64, seen map[string]int) int {
 	f, err := iptables.Parse([]byte(text), iptables.Options{Family: w.family})
 	if err != nil {
 		t.Fatalf("seed %d: %v\n%s", seed, err, text)
 	}
+	nft, err := nftables.Parse([]byte(beside), nftables.Options{})
+	if err != nil {
+		t.Fatalf("seed %d: %v\n%s", seed, err, beside)
+	}
+	text += beside
 	container := netip.MustParseAddr(w.container)
-	follower := netfilter.New(netfilter.Host{Family: w.family, Raw: f.Table("raw"), Mangle: f.Table("mangle"), Nat: f.Table("nat"), Filter: f.Table("filter"),
+	follower := netfilter.New(netfilter.Host{Family: w.family, Raw: f.Table("raw"), Mangle: f.Table("mangle"), Nat: f.Table("nat"), Filter: f.Table("filter"), NFT: nft,
 		Routes: []netfilter.Route{{To: netip.PrefixFrom(container, container.BitLen()), Interface: "docker0"}}}, "eth0")
 	type try struct {
 		from string
@@ -326,4 +344,49 @@ func (r *walkRules) dnat() string {
 		container = "[" + container + "]"
 	}
 	return "DNAT --to-destination " + r.pick(r.container, container+":"+r.port(), container+":"+r.port(), ":"+r.port(), container+":8080-8081")
+}
+
+// nft is a table of nft with chains before, between and after those of iptables.
+func (r *walkRules) nft() string {
+	var b strings.Builder
+	b.WriteString("table inet beside {\n")
+	for i, at := range []struct {
+		hook     string
+		priority int
+	}{{"prerouting", -310}, {"prerouting", -180}, {"prerouting", -120}, {"prerouting", -50}, {"input", -200}, {"input", 10}, {"forward", -160}, {"forward", -5}, {"forward", 20}, {"postrouting", 0}} {
+		if r.IntN(2) == 0 {
+			continue
+		}
+		fmt.Fprintf(&b, "\tchain c%d {\n\t\ttype filter hook %s priority %d; policy accept;\n", i, at.hook, at.priority)
+		for range 1 + r.IntN(2) {
+			fmt.Fprintf(&b, "\t\t%s %s\n", r.nftConditions(at.hook, at.priority), r.pick("drop", "accept", "meta mark set meta mark | 0x1", "meta mark set 0x10"))
+		}
+		b.WriteString("\t}\n")
+	}
+	b.WriteString("}\n")
+	return b.String()
+}
+
+// nftConditions are those of conditions, in the words of nft.
+func (r *walkRules) nftConditions(hook string, priority int) string {
+	family, text := "ip", `iifname "eth0" meta l4proto tcp`
+	if r.family == packet.IPv6 {
+		family = "ip6"
+	}
+	if hook == "postrouting" {
+		text = `oifname "docker0" meta l4proto tcp`
+	}
+	if r.IntN(3) > 0 {
+		text += " " + family + " saddr " + r.pick("", "!= ") + r.pick(r.sources...)
+	}
+	if r.IntN(2) == 0 {
+		text += " tcp dport " + r.pick("", "!= ") + r.port()
+	}
+	if priority > nftables.PlaceConntrack && r.IntN(3) == 0 {
+		text += " ct original proto-dst " + r.port()
+	}
+	if r.IntN(5) == 0 {
+		text += " meta mark & 0x1 == " + r.pick("0x0", "0x1")
+	}
+	return text
 }
