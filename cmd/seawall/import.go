@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/seawall/seawall/compiler/importer"
@@ -17,17 +18,24 @@ func importCommand() *cobra.Command {
 	var in []string
 	c := &cobra.Command{
 		Use:   "import FILE [FILE]",
-		Short: "Write a DOCKER-USER chain as a policy, proved against it",
-		Long: `Write an existing DOCKER-USER chain as a policy, to standard output. FILE is what iptables-save printed, a boot file, ufw's after.rules, or a
-file that Seawall wrote; with a second one both families are imported into one
-policy. SEAWALL-INPUT, where the file has it, is imported as well.
+		Short: "Write a DOCKER-USER chain, or a table of nftables, as a policy, proved against it",
+		Long: `Write existing rules as a policy, to standard output. FILE is what iptables-save printed, a boot file, ufw's after.rules, or a file that Seawall
+wrote: then the chain DOCKER-USER is imported and, where the file has it,
+SEAWALL-INPUT. With a second file both families are imported into one policy.
 
-Rules that match the container's port or address (--dport 80, -d 172.17.0.2) see
-packets after DNAT, and a policy names published ports. The nat table of the
-same file says which is which, so give the output of iptables-save as a whole,
-without -t filter.
+Or FILE is a file for nft -f, or what nft list ruleset printed, also with -j. It
+has both families. Seawall's table is imported, where it is there; if not, the base
+chains of the hook forward of every table that is neither Docker's nor iptables', in
+the order of their priorities, and DOCKER-USER as nft lists it. A chain of the hook
+input is imported if it closes published ports, where docker-proxy listens, and does
+nothing else. Otherwise it is the host's own, and a note says that it was left out.
 
-The policy is proved against the chains. Standard error states what is proved: that
+Rules that match the container's port or address (--dport 80, -d 172.17.0.2, or
+tcp dport 80) see packets after DNAT, and a policy names published ports. Docker's
+nat rules in the same file say which is which, so give the whole output of
+iptables-save, without -t filter, or of nft list ruleset.
+
+The policy is proved against the rules. Standard error states what is proved: that
 all packets are treated alike, or all connections, or those to published ports.
 Everything that differs is listed there, with an example and the line of the file;
 what the policy would open comes first. Exit 0 if every connection is treated alike,
@@ -36,7 +44,8 @@ otherwise.`,
 		Example: `  iptables-save > v4; ip6tables-save > v6
   seawall import v4 v6 > policy.hcl
   seawall import /etc/ufw/after.rules --in ens3
-  seawall import v4 --in eth0,eth1`,
+  seawall import v4 --in eth0,eth1
+  nft list ruleset | seawall import -`,
 		Args: between(1, 2, "a FILE, or one of each family"),
 		RunE: func(c *cobra.Command, args []string) error {
 			chains, err := readChains(c, r, args)
@@ -72,17 +81,23 @@ otherwise.`,
 // readChains reads the files, one of each family.
 func readChains(c *cobra.Command, r *rulesFlags, args []string) ([]importer.Chain, error) {
 	var chains []importer.Chain
+	nft := false
 	for _, name := range args {
 		list, err := r.read(c, name)
 		if err != nil {
 			return nil, err
 		}
 		for _, f := range list {
-			if len(chains) > 0 && chains[0].Family == f.Family() {
+			nft = nft || f.NFT != nil
+			if f.NFT != nil && !importer.HasRules(f.NFT, f.Family()) {
+				continue
+			}
+			if slices.ContainsFunc(chains, func(c importer.Chain) bool { return c.Family == f.Family() }) {
 				return nil, fmt.Errorf("%s is the second file for %v; name one file per family", f.Name, f.Family())
 			}
 			if f.NFT != nil {
-				return nil, fmt.Errorf("%s is a file of nft; import reads iptables' rules", f.Name)
+				chains = append(chains, importer.Chain{Family: f.Family(), Name: f.Name, NFT: f.NFT, Source: f.NFT.Source})
+				continue
 			}
 			if f.Table == nil && len(args) > 1 {
 				fmt.Fprintf(c.ErrOrStderr(), "Note: %s has no filter table; %v is not imported.\n", f.Name, f.Family())
@@ -95,7 +110,11 @@ func readChains(c *cobra.Command, r *rulesFlags, args []string) ([]importer.Chai
 				Nat: f.File.Table("nat"), Raw: f.File.Table("raw"), Source: f.File.Source})
 		}
 	}
-	if len(chains) == 0 {
+	switch {
+	case len(chains) > 0:
+	case nft:
+		return nil, fmt.Errorf("%s has no rules to import: no chain of the hook forward but Docker's and iptables', and no DOCKER-USER; use the output of nft list ruleset", strings.Join(args, " and "))
+	default:
 		return nil, fmt.Errorf("none of the files has a filter table, so there is no DOCKER-USER; use the output of iptables-save")
 	}
 	return chains, nil
@@ -114,32 +133,43 @@ func writeProved(w io.Writer, chains []importer.Chain, r *importer.Result) {
 	for _, note := range r.Notes {
 		fmt.Fprintf(w, "Note: %s.\n", note)
 	}
-	fmt.Fprintf(w, claims[r.Scope()], ofFamilies(chains)+" packets", bounds(r))
+	what := "the chain"
+	if chains[0].NFT != nil {
+		what = r.Title
+	}
+	fmt.Fprintf(w, claims[r.Scope()], what, ofFamilies(chains)+" packets", bounds(chains, r))
 	if r.Host {
 		fmt.Fprint(w, " Where the policy passes and the chain accepts, or the other way round, Docker's own rules decide alike.")
 	}
 	fmt.Fprintf(w, "%s\n", noOther(chains))
+	list := &missingList{Writer: w, rules: "chain"}
+	if chains[0].NFT != nil {
+		list.rules = "rules"
+	}
 	switch {
 	case r.Equal():
 	case r.Scope() == importer.NoScope:
-		writeMissing(w, r)
+		list.write(r)
 	default:
 		fmt.Fprintln(w, "\nThese packets are treated differently:")
-		writeMissing(w, r)
+		list.write(r)
 	}
 }
 
-// claims are what is proved in each scope, of packets and within bounds.
+// claims are what is proved in each scope: of what, over which packets, within which bounds.
 var claims = map[importer.Scope]string{
-	importer.AllPackets:     "The policy implements the chain: proved over all %s%s.",
-	importer.AllConnections: "The policy lets in the same connections as the chain: proved over all %s in the original direction of connections%s.",
-	importer.PublishedPorts: "The policy lets in the same connections to published ports as the chain: proved over all %s that open them%s.",
-	importer.NoScope:        "The policy implements part of the chain: proved over all %s%s, except for the following.",
+	importer.AllPackets:     "The policy implements %s: proved over all %s%s.",
+	importer.AllConnections: "The policy lets in the same connections as %s: proved over all %s in the original direction of connections%s.",
+	importer.PublishedPorts: "The policy lets in the same connections to published ports as %s: proved over all %s that open them%s.",
+	importer.NoScope:        "The policy implements part of %s: proved over all %s%s, except for the following.",
 }
 
 // bounds is what the claim is bound to.
-func bounds(r *importer.Result) string {
-	if r.Nat {
+func bounds(chains []importer.Chain, r *importer.Result) string {
+	switch {
+	case r.Nat && chains[0].NFT != nil:
+		return " that Docker's nat rules in the file allow"
+	case r.Nat:
 		return " that the nat table of the file allows"
 	}
 	return ""
@@ -172,13 +202,19 @@ var kinds = map[importer.Kind]string{
 	importer.Otherwise: "a different verdict",
 }
 
-func writeMissing(w io.Writer, r *importer.Result) {
+// missingList writes what differs.
+type missingList struct {
+	io.Writer
+	rules string // as verdicts call them
+}
+
+func (w *missingList) write(r *importer.Result) {
 	for i, d := range r.Missing {
 		if i == mostMissing {
 			fmt.Fprintf(w, "\nand %d more.\n", len(r.Missing)-i)
 			break
 		}
-		writeOneMissing(w, i+1, d)
+		w.one(i+1, d)
 	}
 	if len(r.Missing) > 0 && len(r.Lost) > 0 {
 		fmt.Fprintln(w)
@@ -192,7 +228,7 @@ func writeMissing(w io.Writer, r *importer.Result) {
 	}
 }
 
-func writeOneMissing(w io.Writer, n int, d *importer.Missing) {
+func (w *missingList) one(n int, d *importer.Missing) {
 	place := d.Place
 	if place != "" {
 		place += ": "
@@ -201,7 +237,7 @@ func writeOneMissing(w io.Writer, n int, d *importer.Missing) {
 	if d.Kind == importer.Undecided {
 		fmt.Fprintf(w, "   Seawall cannot evaluate \"%s\"%s%s\n", printable(d.Words), chainHint(d.Words), setHint(d.Words))
 	} else {
-		fmt.Fprintf(w, "   verdict: %s in the chain, %s in the policy\n", d.File, d.Policy)
+		fmt.Fprintf(w, "   verdict: %s in the %s, %s in the policy\n", d.File, w.rules, d.Policy)
 	}
 	if text := fieldsText(d.Fields); text != "" {
 		fmt.Fprintf(w, "   %s%s\n", text, more(d.More))

@@ -6,8 +6,6 @@ import (
 	"slices"
 
 	"github.com/seawall/seawall/compiler/diagram"
-	"github.com/seawall/seawall/compiler/dialect"
-	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/meaning"
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/schema"
@@ -50,9 +48,19 @@ type different struct {
 // mostBoxes is how many boxes are listed by their rules; of more, nobody reads the list.
 const mostBoxes = 400
 
-// policy is the verdict function of a document.
+// policy is the verdict function of a document. Where no rule can let packets past
+// those of Docker, its accept is a pass.
 func (r *reading) policy(doc *schema.Document, hook packet.Hook) diagram.Ref {
-	return meaning.NewReader(r.Store, r.space, doc, nil).Hook(hook)
+	f := meaning.NewReader(r.Store, r.space, doc, nil).Hook(hook)
+	if r.rules.finalAccept() {
+		return f
+	}
+	return r.Relabel(f, func(v uint32) uint32 {
+		if packet.Verdict(v) == packet.Accept {
+			return uint32(packet.Pass)
+		}
+		return v
+	})
 }
 
 // compare adds to a result where the policy and the chains of one family differ.
@@ -80,7 +88,10 @@ func (r *reading) differences(result *Result) ([]different, error) {
 		r.Disagree(want, said, func(a, b uint32) bool { return a == b }).Boxes(func(b *diagram.Box, pair diagram.Pair) {
 			x := different{hook: hook, box: *b, policy: packet.Verdict(pair.A), file: packet.Verdict(pair.B)}
 			if hook == packet.Input {
-				list = append(list, x.judged(x.policy, x.file))
+				r.arriving(x.box, func(part diagram.Box) {
+					x.box = part
+					list = append(list, x.judged(x.policy, x.file))
+				})
 				return
 			}
 			r.possible(translations, dropped, x.box, func(part diagram.Box) {
@@ -151,7 +162,6 @@ func (r *reading) group(result *Result, list []different) {
 		rule         string
 	}
 	groups := map[key]*Missing{}
-	own := ownChains(r.chain.Table)
 	slices.SortStableFunc(list, func(a, b different) int {
 		return cmp.Or(int(a.kind)-int(b.kind), int(about(a.box))-int(about(b.box)))
 	})
@@ -160,7 +170,7 @@ func (r *reading) group(result *Result, list []different) {
 		k := key{kind: x.kind, hook: x.hook, policy: x.policy, file: x.file, about: about(x.box)}
 		var m Missing
 		if i < mostBoxes {
-			m = r.because(own, example, x.kind == Undecided)
+			m = r.because(example, x.kind == Undecided)
 			k.rule = m.Place + m.Rule
 		}
 		if k.kind == Undecided {
@@ -209,8 +219,8 @@ func (r *reading) example(x different) packet.Packet {
 
 // because finds the rule of the chains that decides about a packet, or that cannot be
 // evaluated.
-func (r *reading) because(t *iptables.Table, p packet.Packet, undecided bool) Missing {
-	way := dialect.Trace(t, p)
+func (r *reading) because(p packet.Packet, undecided bool) Missing {
+	way := r.rules.way(p)
 	s := way.Unsure()
 	if !undecided {
 		s = nil
@@ -294,7 +304,7 @@ func (r *reading) compareLogs(result *Result) error {
 					}
 				}
 				if hook == packet.Input {
-					note(*b)
+					r.arriving(*b, note)
 					return
 				}
 				r.possible(translations, dropped, *b, note)
@@ -304,7 +314,7 @@ func (r *reading) compareLogs(result *Result) error {
 			continue
 		}
 		for _, rule := range l.rules {
-			result.Lost = append(result.Lost, Lost{r.chain.place(int(rule.Line)), rule.String(r.chainOf(rule)), why})
+			result.Lost = append(result.Lost, Lost{r.chain.place(rule.line), rule.text, why})
 		}
 	}
 	return nil
@@ -315,14 +325,4 @@ func logDifference(pair diagram.Pair, p packet.Packet) string {
 		return fmt.Sprintf("the policy does not log all that it logs: not %s", p)
 	}
 	return fmt.Sprintf("the policy logs more with this prefix, for example %s", p)
-}
-
-// chainOf is the name of the chain that a rule stands in.
-func (r *reading) chainOf(rule *iptables.Rule) string {
-	for _, c := range r.chain.Table.Chains {
-		if slices.Contains(c.Rules, rule) {
-			return c.Name
-		}
-	}
-	return iptables.DockerUser
 }

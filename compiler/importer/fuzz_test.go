@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/seawall/seawall/compiler"
 	"github.com/seawall/seawall/compiler/importer"
 	"github.com/seawall/seawall/compiler/internal/fuzzing"
 	"github.com/seawall/seawall/compiler/iptables"
@@ -71,6 +72,45 @@ func FuzzImportFamilies(f *testing.F) {
 			return
 		}
 		result, err := importer.Import(ctx, chains, []string{external}, prove.Limits{Steps: 20_000_000})
+		if err != nil {
+			return
+		}
+		if _, diags := schema.Parse("imported.hcl", result.Policy, schema.Options{}); diags.HasErrors() {
+			t.Fatalf("the policy does not load: %v\n%s", diags, result.Policy)
+		}
+	})
+}
+
+// The same for a file of nft, as text or as JSON.
+func FuzzImportTables(f *testing.F) {
+	for _, pattern := range []string{"../../testdata/import/nft/*.nft", "../../examples/*/compiled/seawall.nft", "../../testdata/captures/*.nft",
+		"../nftables/testdata/listings/*.json"} {
+		names, _ := filepath.Glob(pattern)
+		for _, name := range names {
+			if src, err := os.ReadFile(name); err == nil {
+				f.Add(src)
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, src []byte) {
+		ctx := fuzzing.Bound(t, len(src))
+		if !compiler.IsNFT(src) {
+			return
+		}
+		rules, err := compiler.ReadRules("rules", src, compiler.ReadOptions{})
+		if err != nil {
+			return
+		}
+		var chains []importer.Chain
+		for _, r := range rules {
+			if importer.HasRules(r.NFT, r.Family()) {
+				chains = append(chains, importer.Chain{Family: r.Family(), Name: "rules", NFT: r.NFT, Source: r.NFT.Source})
+			}
+		}
+		if len(chains) == 0 {
+			return
+		}
+		result, err := importer.Import(ctx, chains, []string{"eth0"}, prove.Limits{Steps: 20_000_000})
 		if err != nil {
 			return
 		}

@@ -20,6 +20,7 @@ type candidate struct {
 	established, related schema.Treatment
 	denyInvalid          bool
 	guarded              bool // sources that are treated apart everywhere are a guard's
+	forwards             []*forward
 	direct               bool // containers' own addresses are named where the chain knows them
 }
 
@@ -69,6 +70,9 @@ func (m *imported) candidates(given []string) ([]candidate, error) {
 	switch {
 	case len(given) > 0:
 		add(candidate{external: given, arrivals: given})
+		if c := m.within(given); len(c.internal) > 0 || len(c.arrivals) > len(given) {
+			add(c)
+		}
 	case len(judged) == 1:
 		add(candidate{external: judged, arrivals: judged})
 	case len(judged) == 0 && len(named) == 1:
@@ -94,7 +98,34 @@ func (m *imported) candidates(given []string) ([]candidate, error) {
 	if len(list) == 0 {
 		return nil, &InterfaceError{m.named()}
 	}
+	if forwards := m.forwards(); len(forwards) > 0 {
+		for _, c := range slices.Clone(list) {
+			c.forwards = forwards
+			list = append(list, c)
+		}
+	}
 	return list, nil
+}
+
+// within is the candidate for external interfaces of which some are patterns: what lies
+// within one and is treated in another way is internal, or read by itself.
+func (m *imported) within(given []string) candidate {
+	c := candidate{external: given, arrivals: slices.Clone(given)}
+	for i, a := range m.readings[0].space.Atoms {
+		name := pattern(a)
+		at := slices.IndexFunc(given, func(g string) bool {
+			prefix, isPrefix := strings.CutSuffix(g, "+")
+			return isPrefix && strings.HasPrefix(name, prefix)
+		})
+		switch {
+		case i == 0 || at < 0 || slices.Contains(given, name):
+		case !m.judges(i):
+			c.internal = append(c.internal, name)
+		case !m.alike(i, m.readings[0].atomOf(given[at])):
+			c.arrivals = append(c.arrivals, name)
+		}
+	}
+	return c
 }
 
 // arrivals are the interfaces that rules name and that look like ways in from outside,
@@ -119,9 +150,9 @@ func (m *imported) arrivals() (named, judged []string) {
 func (m *imported) named() []string {
 	var list []string
 	for _, r := range m.readings {
-		for _, c := range r.chain.Table.Chains {
-			for _, rule := range c.Rules {
-				if name := rule.In.Name; r.reached[rule] && name != "" && name != every && !slices.Contains(list, name) {
+		for _, rule := range r.rules.rules() {
+			for _, name := range rule.in {
+				if name != every && !slices.Contains(list, name) {
 					list = append(list, name)
 				}
 			}
@@ -151,9 +182,11 @@ func (m *imported) judges(atom int) bool {
 func (m *imported) alike(a, b int) bool {
 	x, y := pattern(m.readings[0].space.Atoms[a]), pattern(m.readings[0].space.Atoms[b])
 	for _, r := range m.readings {
-		f := r.sure[packet.Forward]
-		if r.Restrict(f, packet.In, diagram.Small(r.atomOf(x))) != r.Restrict(f, packet.In, diagram.Small(r.atomOf(y))) {
-			return false
+		for _, hook := range r.hooks {
+			f := r.sure[hook]
+			if r.Restrict(f, packet.In, diagram.Small(r.atomOf(x))) != r.Restrict(f, packet.In, diagram.Small(r.atomOf(y))) {
+				return false
+			}
 		}
 	}
 	return true
@@ -185,10 +218,31 @@ func (m *imported) bridgesFor(arrival string) []string {
 	return list
 }
 
-// states is what the chains say of packets of connections that there are, in the first
-// family.
+// states is what the chains say of packets of connections that there are: in the first
+// family, but for what shows in the second alone.
 func (m *imported) states() candidate {
-	r := m.readings[0]
+	c := m.readings[0].states()
+	for _, r := range m.readings[1:] {
+		f, other := m.readings[0], r.states()
+		if c.established == schema.Check && f.neutral(packet.Established) {
+			c.established = other.established
+		}
+		if c.related == schema.Check && f.neutral(packet.Related) {
+			c.related = other.related
+		}
+	}
+	return c
+}
+
+// neutral reports whether packets of connections pass as new ones do, so that it does
+// not show whether they are judged.
+func (r *reading) neutral(s packet.State) bool {
+	f := r.sure[packet.Forward]
+	known := r.Restrict(f, packet.Conntrack, packet.Class{State: s, DNAT: true}.Value())
+	return known == r.Restrict(f, packet.Conntrack, packet.Class{State: packet.New, DNAT: true}.Value()) && !r.closes(known)
+}
+
+func (r *reading) states() candidate {
 	f := r.sure[packet.Forward]
 	of := func(c packet.Class) diagram.Ref { return r.Restrict(f, packet.Conntrack, c.Value()) }
 	whole := func(c packet.Class, v packet.Verdict) bool {
@@ -218,6 +272,12 @@ func (r *reading) closes(f diagram.Ref) bool {
 		closed = closed || packet.Verdict(leaf&verdictBits)&^packet.Open != 0
 	})
 	return closed
+}
+
+// closesInput reports whether new connections to the host are denied.
+func (r *reading) closesInput() bool {
+	f, there := r.sure[packet.Input]
+	return there && r.closes(r.Restrict(f, packet.Conntrack, packet.Class{State: packet.New}.Value()))
 }
 
 // natKnown reports whether a nat table says what is published.

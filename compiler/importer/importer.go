@@ -1,5 +1,5 @@
-// Package importer turns the chain DOCKER-USER, as somebody once wrote it, into a
-// policy. It does not translate rule by rule: it asks what the chain means, writes a
+// Package importer turns the chain DOCKER-USER, as somebody once wrote it, or a table of
+// nftables into a policy. It does not translate rule by rule: it asks what the chain means, writes a
 // policy of that in each way that the language has, and has each proved against the
 // chain; the one with the fewest differences is taken, and they are listed. So nothing
 // depends on how well the policy was guessed.
@@ -13,6 +13,10 @@
 //	scopes.go    what the chain says of each port, address and interface
 //	cover.go     addresses as a person would write them
 //	names.go     names from the comments of rules
+//	rules.go     what is asked of rules, whatever dialect they are written in
+//	iptables.go  the rules of a table of iptables
+//	nftables.go  the rules of a file of nft
+//	nftnat.go    what is published, of a file of nft
 //	write.go     the text
 //	compare.go   the policy and the chain compared
 package importer
@@ -26,20 +30,24 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/nftables"
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
 	"github.com/seawall/seawall/schema"
 )
 
-// Chain is the tables of one family that are imported: filter, and as far as the file has
-// them nat and raw, which say which packets come to DOCKER-USER.
+// Chain is what is imported of one family: a filter table and, as far as the file has
+// them, nat and raw, which say which packets come to DOCKER-USER; or a file of nft.
 type Chain struct {
 	Family     packet.Family
 	Name       string // of the file
 	Table      *iptables.Table
 	Nat, Raw   *iptables.Table
-	Source     []byte // the file's text, for the comments in it; may be nil
+	NFT        *nftables.File // in place of the tables, for a file of nft
+	Source     []byte         // the file's text, for the comments in it; may be nil
 	linesCache []string
+	// withoutInput leaves the chains of the hook input out that are not Seawall's.
+	withoutInput bool
 }
 
 // lines are the file's.
@@ -63,10 +71,15 @@ type Result struct {
 	// Nat says that packets which the nat table of the file does not make were left out.
 	Nat bool
 	// Lost are rules that log packets which the policy does not log in the same way.
-	Lost []Lost
+	Lost     []Lost
+	lostLogs int // of them, those that are about what is logged
+	// closesInput says that chains of the hook input deny new connections.
+	closesInput bool
 	// Accepted counts kinds of packets that the chain accepts past Docker's own rules and
 	// the policy passes to them.
 	Accepted int
+	// Title names what was imported: DOCKER-USER, or tables of nft.
+	Title string
 	// Notes say what else the user should know.
 	Notes []string
 }
@@ -131,13 +144,45 @@ type imported struct {
 // The error is an *InterfaceError where they cannot be told, for a table that iptables
 // itself would refuse, a *prove.HardError, or the context's.
 func Import(ctx context.Context, chains []Chain, external []string, limits prove.Limits) (*Result, error) {
-	m, err := readAll(ctx, chains, external, limits)
-	if err != nil {
+	result, loose, err := importAll(ctx, chains, external, limits)
+	if !loose || err == nil && result.saysInput() {
+		return result, err
+	}
+	if err != nil && ctx.Err() != nil {
 		return nil, err
 	}
+	chains = slices.Clone(chains)
+	for i := range chains {
+		chains[i].withoutInput = true
+	}
+	result, _, err = importAll(ctx, chains, external, limits)
+	return result, err
+}
+
+// saysInput reports whether a policy says what the chains of the hook input say: all of it,
+// or where they close ports, all that is about connections to them.
+func (r *Result) saysInput() bool {
+	return r.lostLogs == 0 && !slices.ContainsFunc(r.Missing, func(x *Missing) bool {
+		return x.Hook == packet.Input && (!r.closesInput || x.Kind == Undecided || x.About <= InConnection)
+	})
+}
+
+// importAll is Import with one choice of chains; loose says that they need not be all.
+func importAll(ctx context.Context, chains []Chain, external []string, limits prove.Limits) (result *Result, loose bool, err error) {
+	m, err := readAll(ctx, chains, external, limits)
+	if err != nil {
+		return nil, false, err
+	}
+	loose = slices.ContainsFunc(m.readings, func(r *reading) bool { return r.rules.looseInput() })
+	result, err = m.best(external)
+	return result, loose, err
+}
+
+// best is the policy with the fewest differences, of all candidates.
+func (m *imported) best(external []string) (*Result, error) {
 	var result *Result
 	var unwritten error
-	err = m.try(func() error {
+	err := m.try(func() error {
 		list, err := m.candidates(external)
 		if err != nil {
 			return err
@@ -166,40 +211,60 @@ func Import(ctx context.Context, chains []Chain, external []string, limits prove
 	if err != nil {
 		return nil, err
 	}
+	result.lostLogs = len(result.Lost)
+	for _, r := range m.readings {
+		result.closesInput = result.closesInput || r.closesInput()
+		for _, x := range r.rules.beyond() {
+			if !slices.Contains(result.Lost, x) { // of the other family
+				result.Lost = append(result.Lost, x)
+			}
+		}
+	}
 	result.Notes = m.notes()
+	result.Title = m.title()
 	return result, nil
 }
 
 // notes say what the answer is bound to.
 func (m *imported) notes() []string {
 	var list []string
+	add := func(note string) {
+		if !slices.Contains(list, note) { // of the other family
+			list = append(list, note)
+		}
+	}
 	for _, r := range m.readings {
+		missing, others := r.rules.natWords()
 		switch rule := r.afterDNAT(); {
 		case rule == nil:
 		case !r.nat.known:
-			list = append(list, fmt.Sprintf("%s matches a destination after DNAT, and the file has no nat table, which says what is published to it. iptables-save without -t filter prints it", r.chain.place(int(rule.Line))))
+			add(fmt.Sprintf("%s matches a destination after DNAT, and %s", r.chain.place(rule.line), missing))
 		case !r.nat.exact:
-			list = append(list, fmt.Sprintf("%s matches a destination after DNAT, and the nat table of %s has rules that are not Docker's; a destination may be anything then", r.chain.place(int(rule.Line)), r.chain.Name))
+			add(fmt.Sprintf("%s matches a destination after DNAT, and %s; a destination may be anything then", r.chain.place(rule.line), others))
+		}
+		for _, note := range r.rules.notes() {
+			add(note)
 		}
 	}
 	return list
 }
 
-// afterDNAT is the first rule that asks for a destination as DNAT made it, or nil.
-func (r *reading) afterDNAT() *iptables.Rule {
-	for _, c := range r.chain.Table.Chains {
-		for _, rule := range c.Rules {
-			if !r.reached[rule] {
-				continue
-			}
-			asks := rule.Dest.Prefix.IsValid()
-			for _, m := range rule.Matches {
-				asks = asks || m.Option("--dport") != nil || m.Option("--dports") != nil || m.Option("--ports") != nil
-			}
-			if asks {
-				return rule
-			}
+// title names what the families' chains are.
+func (m *imported) title() string {
+	var list []string
+	for _, r := range m.readings {
+		if t := r.rules.title(); !slices.Contains(list, t) {
+			list = append(list, t)
 		}
+	}
+	return strings.Join(list, " and ")
+}
+
+// afterDNAT is the first rule that asks for a destination as DNAT made it, or nil.
+func (r *reading) afterDNAT() *rule {
+	list := r.rules.rules()
+	if i := slices.IndexFunc(list, func(x *rule) bool { return x.translated }); i >= 0 {
+		return list[i]
 	}
 	return nil
 }
@@ -233,14 +298,16 @@ func (e *invalidPolicy) Error() string {
 func readAll(ctx context.Context, chains []Chain, external []string, limits prove.Limits) (*imported, error) {
 	m := &imported{ctx: ctx}
 	patterns := slices.Clone(external)
+	var sets []ruleset
 	for _, c := range chains {
-		if c.Table.Chain(iptables.DockerUser) == nil {
-			return nil, fmt.Errorf("the %v file has no chain DOCKER-USER", c.Family)
+		if err := c.check(); err != nil {
+			return nil, err
 		}
-		patterns = append(patterns, c.Table.Patterns()...)
+		sets = append(sets, c.rules())
+		patterns = append(patterns, sets[len(sets)-1].patterns()...)
 	}
-	for _, c := range chains {
-		r, err := read(ctx, c, patterns, limits)
+	for i, c := range chains {
+		r, err := read(ctx, c, sets[i], patterns, limits)
 		if err != nil {
 			return nil, err
 		}
@@ -265,7 +332,7 @@ func (m *imported) attempt(c candidate) (*Result, error) {
 	for _, r := range m.readings {
 		families = append(families, r.chain.Family)
 	}
-	result := &Result{Policy: write(p, families)}
+	result := &Result{Policy: write(p, families, m.title())}
 	loaded, diags := schema.Load("-", schema.Options{Stdin: strings.NewReader(string(result.Policy))})
 	if diags.HasErrors() {
 		return nil, &invalidPolicy{diags, result.Policy}

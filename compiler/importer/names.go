@@ -4,7 +4,6 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/packet"
 )
 
@@ -23,41 +22,19 @@ func (m *imported) name(p *plan) {
 // container has it.
 func (m *imported) commentOf(first portRange) string {
 	for _, r := range m.readings {
-		ports := map[string]string{} // the values of options that are about it
-		text := iptablesPorts(first, ":")
-		ports["--ctorigdstport"] = text
-		if mapped := r.containerPort(first); mapped != "" {
-			ports["--dport"] = mapped
-		} else if !r.nat.known {
-			ports["--dport"] = text
+		mapped := r.containerPort(first)
+		if mapped == "" && !r.nat.known {
+			mapped = portText(first, ":")
 		}
-		for _, c := range r.chain.Table.Chains {
-			for _, rule := range c.Rules {
-				if !r.reached[rule] || rule.Protocol.Name != first.protocol.String() || !names(rule, ports) {
-					continue
-				}
-				if text := r.comment(rule); text != "" {
-					return text
-				}
-			}
+		if text := r.rules.comment(first, mapped); text != "" {
+			return text
 		}
 	}
 	return ""
 }
 
-// names reports whether a rule has one of some options with its value.
-func names(rule *iptables.Rule, values map[string]string) bool {
-	for _, m := range rule.Matches {
-		for _, o := range m.Options {
-			if v, asked := values[o.Name]; asked && !o.Not && len(o.Values) == 1 && o.Values[0] == v {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-func iptablesPorts(p portRange, sep string) string {
+// portText is ports with a sign between the first and the last.
+func portText(p portRange, sep string) string {
 	text, _, _ := strings.Cut(p.String(), "/")
 	return strings.ReplaceAll(text, "-", sep)
 }
@@ -66,7 +43,7 @@ func iptablesPorts(p portRange, sep string) string {
 func (r *reading) containerPort(p portRange) string {
 	for _, x := range r.nat.ports {
 		if x.protocol == p.protocol && x.port == p.first {
-			return iptablesPorts(portRange{packet.TCP, int(x.to.Port()), int(x.to.Port())}, ":")
+			return portText(portRange{packet.TCP, int(x.to.Port()), int(x.to.Port())}, ":")
 		}
 	}
 	return ""

@@ -7,7 +7,6 @@ import (
 
 	"github.com/seawall/seawall/compiler/diagram"
 	"github.com/seawall/seawall/compiler/docker"
-	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/packet"
 )
 
@@ -55,15 +54,13 @@ type published struct {
 	to       netip.AddrPort
 }
 
-func natOf(c Chain) *natTable {
-	n := &natTable{known: c.Nat != nil, exact: c.Nat != nil}
-	if c.Nat == nil {
-		return n
-	}
+// fill adds the ports that Docker opens. Rewrites are how many rules rewrite: it is
+// exact if they are these ports' alone.
+func (n *natTable) fill(ports []*docker.Port, rewrites int) {
 	read := 0
 	swarms := map[string]bool{} // ports, by whether Swarm's chain publishes them
 	twice := false
-	for _, p := range docker.Look(docker.Tables{Family: c.Family, Filter: c.Table, Nat: c.Nat, Raw: c.Raw}).Ports() {
+	for _, p := range ports {
 		protocol, ok := packet.ParseProtocol(p.Protocol)
 		if ok && p.Opened == docker.Routed && p.To.Port() != 0 {
 			n.routed = append(n.routed, published{protocol: protocol, bridge: p.Bridge, to: p.To})
@@ -83,41 +80,7 @@ func natOf(c Chain) *natTable {
 		}
 		n.ports = append(n.ports, x)
 	}
-	n.exact = !twice && read == rewriting(c.Nat)
-	return n
-}
-
-// rewriting counts the rules of a nat table that change a packet's destination on its way
-// from PREROUTING; one that is not plainly of Docker's form counts twice.
-func rewriting(t *iptables.Table) int {
-	n := 0
-	seen := map[*iptables.Chain]bool{}
-	var walk func(*iptables.Chain)
-	walk = func(c *iptables.Chain) {
-		if c == nil || seen[c] {
-			return
-		}
-		seen[c] = true
-		for _, r := range c.Rules {
-			switch r.Target.Name {
-			case "RETURN", "ACCEPT", "LOG", "":
-			case "DNAT":
-				n++
-				if r.Source.Prefix.IsValid() || r.Out.Name != "" || r.In.Name != "" && !r.In.Not || r.Unread != "" || len(r.Matches) > 1 ||
-					r.Dest.Not || r.Dest.Prefix.IsValid() && !r.Dest.Prefix.IsSingleIP() || c.Name != "DOCKER" && c.Name != "DOCKER-INGRESS" {
-					n++
-				}
-			default:
-				if next := t.Leads(r); next != nil {
-					walk(next)
-				} else {
-					n += 2
-				}
-			}
-		}
-	}
-	walk(t.Chain("PREROUTING"))
-	return n
+	n.exact = !twice && read == rewrites
 }
 
 // containers are all ports of containers that can be reached.
@@ -156,6 +119,24 @@ func (r *reading) translations() diagram.Ref {
 		items = append(items, diagram.Item{Box: &b, Target: diagram.Leaf(uint32(i + 1))})
 	}
 	return r.Build(append(items, diagram.Item{Box: &diagram.Box{}, Target: diagram.Leaf(0)}))
+}
+
+// arriving calls f for the parts of a box of packets to the host that can come about:
+// one that was not rewritten has one destination.
+func (r *reading) arriving(b diagram.Box, f func(diagram.Box)) {
+	plain := trackedClass(false)
+	if x, ok := b.And(diagram.Box{packet.Conntrack: plain.Complement(r.Max(packet.Conntrack))}); ok {
+		f(x)
+	}
+	x, ok := b.And(diagram.Box{packet.Conntrack: plain})
+	if !ok {
+		return
+	}
+	x[packet.OrigDest] = x[packet.OrigDest].Intersect(x[packet.Dest])
+	x[packet.Dest] = x[packet.OrigDest]
+	if !x.Empty() && len(portsAlike(x)) != 0 {
+		f(x)
+	}
 }
 
 // possible calls f for the parts of a box of forwarded packets that can come about.
@@ -253,12 +234,9 @@ func portsAlike(x diagram.Box) diagram.Set {
 // rawDrops is 1 where the raw table drops a packet in original direction before conntrack
 // sees it. There its destination is still the original one.
 func (r *reading) rawDrops() (diagram.Ref, error) {
-	if r.chain.Raw == nil || r.chain.Raw.Chain("PREROUTING") == nil {
-		return diagram.Leaf(0), nil
-	}
-	f, err := iptables.NewReader(r.Store, r.space, r.chain.Raw).Whole("PREROUTING")
-	if err != nil {
-		return 0, err
+	f, there, err := r.rules.dropped(r.Store, r.space)
+	if !there || err != nil {
+		return diagram.Leaf(0), err
 	}
 	f = r.Restrict(f, packet.Conntrack, packet.Class{State: packet.Invalid}.Value()) // conntrack comes later
 	f = r.Restrict(f, packet.Out, diagram.Value{})
@@ -281,22 +259,5 @@ func (r *reading) rawDrops() (diagram.Ref, error) {
 // tracksAll reports whether conntrack sees every packet: no rule of the file's raw table
 // takes one out. IPv6 has packets that the kernel itself does not track.
 func (r *reading) tracksAll() bool {
-	if !r.nat.exact || r.chain.Family == packet.IPv6 {
-		return false
-	}
-	if r.chain.Raw == nil {
-		return false // the file may have been cut
-	}
-	for _, c := range r.chain.Raw.Chains {
-		for _, rule := range c.Rules {
-			switch rule.Target.Name {
-			case "DROP", "ACCEPT", "RETURN", "LOG", "NFLOG", "":
-			default:
-				if r.chain.Raw.Leads(rule) == nil {
-					return false
-				}
-			}
-		}
-	}
-	return true
+	return r.nat.exact && r.chain.Family != packet.IPv6 && !r.rules.untracks()
 }

@@ -17,6 +17,7 @@ type plan struct {
 	unlisted schema.Verdict
 	proxy    bool
 	logLimit string
+	mark     uint32                     // accept_mark
 	guard    map[packet.Family]function // of the sources that it decides about
 	policies []*policy
 	forwards []*forward
@@ -45,9 +46,13 @@ func (p portRange) String() string {
 
 // plan reads the chains as a candidate would say them.
 func (m *imported) plan(c candidate) *plan {
-	p := &plan{candidate: c, guard: map[packet.Family]function{}, proxy: m.proxy(), logLimit: m.logLimit(), forwards: m.forwards()}
+	p := &plan{candidate: c, guard: map[packet.Family]function{}, proxy: m.proxy(), logLimit: m.logLimit(), forwards: c.forwards}
+	for _, r := range m.readings {
+		p.mark |= r.rules.acceptMark()
+	}
 	quiet := map[packet.Family]function{}
 	for i, r := range m.readings {
+		r.readAt(c)
 		quiet[r.chain.Family] = r.function(r.quiet(c.arrivals[0]))
 		o := quiet[r.chain.Family].most(packet.MaxAddress(r.chain.Family))
 		if i == 0 || o.verdict != schema.Pass {
@@ -124,6 +129,9 @@ func (p *plan) saysNothing(functions map[packet.Family]function) bool {
 	return true
 }
 
+// needless reports whether a part needs no policy: guard and unlisted say it.
+func (p *plan) needless(a addressPart) bool { return !a.named && p.saysNothing(a.functions) }
+
 // findPolicies makes policies of the places that guard and unlisted do not say. Ports
 // that say the same on the same interfaces are one policy.
 func (p *plan) findPolicies(m *imported, places []place) {
@@ -142,7 +150,7 @@ func (p *plan) findPolicies(m *imported, places []place) {
 	ins, parts := map[at][]int{}, map[at][]addressPart{}
 	said := map[at]bool{}
 	for _, x := range places {
-		if slices.ContainsFunc(x.parts, func(a addressPart) bool { return !p.saysNothing(a.functions) }) {
+		if slices.ContainsFunc(x.parts, func(a addressPart) bool { return !p.needless(a) }) {
 			said[at{x.protocol, x.span, p.scopeOr(x.in)}] = true
 		}
 	}
@@ -174,7 +182,7 @@ func (p *plan) findPolicies(m *imported, places []place) {
 		ports := joined(g.ports)
 		nested := p.scopeOf(g.in[0]) != ""
 		for i, x := range g.parts {
-			if p.saysNothing(x.functions) && !nested && (i == 0 || p.saysNothing(g.parts[0].functions)) {
+			if p.needless(x) && !nested && (i == 0 || p.needless(g.parts[0])) {
 				continue
 			}
 			p.policies = append(p.policies, &policy{ports: ports, in: g.in, addresses: x.addresses, functions: x.functions})
@@ -225,7 +233,7 @@ func (m *imported) forwards() []*forward {
 	var list []*forward
 	for _, r := range m.readings {
 		for i, from := range r.space.Atoms {
-			if i > 0 && r.everywhere(i) {
+			if i > 0 && r.rules.finalAccept() && r.everywhere(i) {
 				if slices.ContainsFunc(list, func(x *forward) bool { return x.from[0] == pattern(from) && x.to[0] == every }) {
 					continue
 				}
@@ -233,7 +241,7 @@ func (m *imported) forwards() []*forward {
 				continue
 			}
 			for o, to := range r.space.Atoms {
-				if i == 0 || o == 0 || i == o || !r.answers(o, i) {
+				if i == 0 || o == 0 || i == o || !r.answers(o, i) || !r.rules.finalAccept() && r.passes(i, 0) {
 					continue
 				}
 				list = m.addForwards(list, r, i, o, from, to)
@@ -264,7 +272,25 @@ func (r *reading) answers(in, out int) bool {
 	p.class, p.out = packet.Class{State: packet.Established, Reply: true}, out
 	f := r.restrict(r.sure[packet.Forward], p)
 	f = r.widest(r.widest(f, packet.OrigPort), packet.OrigDest)
-	return f.IsLeaf() && packet.Verdict(f.Bits()&verdictBits) == packet.Accept
+	return f.IsLeaf() && packet.Verdict(f.Bits()&verdictBits) == r.forwarded()
+}
+
+// forwarded is what a forward block says in the rules' dialect: where no accept is final,
+// that it passes.
+func (r *reading) forwarded() packet.Verdict {
+	if r.rules.finalAccept() {
+		return packet.Accept
+	}
+	return packet.Pass
+}
+
+// passes reports whether everything that comes in on one interface and leaves by another
+// passes, but for what has ports.
+func (r *reading) passes(in, out int) bool {
+	p := r.fresh(quietProtocol, in)
+	p.out = out
+	f := r.restrictOpen(r.sure[packet.Forward], p)
+	return f.IsLeaf() && packet.Verdict(f.Bits()&verdictBits) == packet.Pass
 }
 
 func (m *imported) addForwards(list []*forward, r *reading, i, o int, from, to packet.Atom) []*forward {
@@ -272,9 +298,14 @@ func (m *imported) addForwards(list []*forward, r *reading, i, o int, from, to p
 	p.out = o
 	f := r.restrictOpen(r.sure[packet.Forward], p)
 	family := r.chain.Family
+	other := r.notElsewhere(i)
 	for _, g := range r.Groups(r.Parts(f, packet.Dest)) {
-		accepted := orNone(r.function(g.Kid)[outcome{verdict: schema.Accept}])
-		if len(accepted) == 0 {
+		verdict := schema.Accept
+		if r.forwarded() == packet.Pass {
+			verdict = schema.Pass
+		}
+		accepted := orNone(r.function(g.Kid)[outcome{verdict: verdict}])
+		if len(accepted.Intersect(other)) == 0 {
 			continue
 		}
 		x := &forward{[]string{pattern(from)}, []string{pattern(to)}, map[packet.Family]diagram.Set{family: accepted}, map[packet.Family]diagram.Set{family: g.Spans}}
@@ -286,6 +317,22 @@ func (m *imported) addForwards(list []*forward, r *reading, i, o int, from, to p
 		list = append(list, x)
 	}
 	return list
+}
+
+// notElsewhere are the sources of which not everything passes that comes in on an
+// interface and leaves by one that no rule names: what passes there needs no forward.
+func (r *reading) notElsewhere(in int) diagram.Set {
+	all := diagram.Set{{Hi: r.Max(packet.Source)}}
+	if r.rules.finalAccept() {
+		return all
+	}
+	p := r.fresh(quietProtocol, in)
+	p.out = 0
+	f := r.restrictOpen(r.sure[packet.Forward], p)
+	for _, g := range r.Groups(r.Parts(f, packet.Dest)) {
+		all = all.Intersect(orNone(r.function(g.Kid)[outcome{verdict: schema.Pass}]))
+	}
+	return all.Complement(r.Max(packet.Source))
 }
 
 // pattern is an atom as a policy names it.

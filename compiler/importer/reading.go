@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/seawall/seawall/compiler/diagram"
-	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
 )
@@ -19,21 +17,22 @@ type reading struct {
 	*diagram.Store
 	space *packet.Space
 	chain Chain
-	// said is what DOCKER-USER and SEAWALL-INPUT say.
+	// through is the bridge that packets are read at, 0 for the usual one.
+	through int
+	// said is what the chains say.
 	said map[packet.Hook]diagram.Ref
 	// sure is the same without the rules that cannot be evaluated, by a verdict and,
 	// above it, the prefixes that are logged. A policy is written from it.
 	sure map[packet.Hook]diagram.Ref
 	// after is what FORWARD does with packets that DOCKER-USER returns; it is known
 	// where the file has Docker's own chains.
-	after   diagram.Ref
-	whole   bool
-	nat     *natTable
-	logs    []logged
-	hooks   []packet.Hook
-	unsure  []*iptables.Rule        // rules that cannot be evaluated
-	outs    map[string]bool         // the interfaces that -o of the chain names
-	reached map[*iptables.Rule]bool // the rules that the chains lead to
+	after diagram.Ref
+	whole bool
+	nat   *natTable
+	logs  []logged
+	hooks []packet.Hook
+	rules ruleset
+	outs  map[string]bool // the bridges by which packets leave that rules name
 }
 
 // logShift is where the bits of the prefixes begin in a leaf.
@@ -43,30 +42,24 @@ const logShift = 14
 const verdictBits = 1<<logShift - 1
 
 // read reads a family's tables.
-func read(ctx context.Context, c Chain, patterns []string, limits prove.Limits) (*reading, error) {
+func read(ctx context.Context, c Chain, rules ruleset, patterns []string, limits prove.Limits) (*reading, error) {
 	if limits.Steps == 0 {
 		limits.Steps = diagram.DefaultSteps
 	}
 	r := &reading{chain: c, said: map[packet.Hook]diagram.Ref{}, sure: map[packet.Hook]diagram.Ref{},
-		hooks: []packet.Hook{packet.Forward}, outs: map[string]bool{}}
-	r.reached = reachable(c.Table)
-	for rule := range r.reached {
-		if !rule.Out.Not && inside(rule.Out.Name) {
-			r.outs[rule.Out.Name] = true
+		rules: rules, hooks: rules.hooks(), outs: map[string]bool{}}
+	for _, rule := range rules.rules() {
+		for _, name := range rule.outs {
+			if inside(name) {
+				r.outs[name] = true
+			}
 		}
 	}
-	r.nat = natOf(c)
-	patterns = append(slices.Clone(patterns), c.Table.Patterns()...)
-	patterns = append(patterns, r.nat.bridges()...)
-	if c.Raw != nil {
-		patterns = append(patterns, c.Raw.Patterns()...)
-	}
-	r.space = packet.NewSpace(c.Family, patterns...)
+	r.nat = rules.nat()
+	patterns = append(slices.Clone(patterns), rules.patterns()...)
+	r.space = packet.NewSpace(c.Family, append(patterns, r.nat.bridges()...)...)
 	r.Store = r.space.Store()
 	r.Limit(ctx, limits.Steps)
-	if c.Table.Chain(iptables.SeawallInput) != nil {
-		r.hooks = packet.Hooks
-	}
 	err := r.try(r.build)
 	return r, err
 }
@@ -81,122 +74,35 @@ func (r *reading) try(f func() error) error {
 }
 
 func (r *reading) build() error {
-	own := ownChains(r.chain.Table)
-	certain := r.withoutUnsure(own)
+	unsure := r.unsure()
+	all, certain := r.rules.reader(r.Store, r.space, nil), r.rules.reader(r.Store, r.space, unsure)
 	for _, hook := range r.hooks {
 		var err error
-		if r.said[hook], err = r.call(own, hook); err != nil {
+		if r.said[hook], err = all(hook); err != nil {
 			return err
 		}
-		if r.sure[hook], err = r.call(certain, hook); err != nil {
+		if r.sure[hook], err = certain(hook); err != nil {
 			return err
 		}
 	}
-	if err := r.findLogs(certain); err != nil {
+	if err := r.findLogs(unsure); err != nil {
 		return err
 	}
-	return r.host()
-}
-
-func (r *reading) call(t *iptables.Table, hook packet.Hook) (diagram.Ref, error) {
-	return iptables.NewReader(r.Store, r.space, t).Call(hook)
-}
-
-// ownChains leaves the built-in chains out: what is imported is DOCKER-USER, and the
-// chains that it leads to.
-func ownChains(t *iptables.Table) *iptables.Table {
-	return mapped(t, func(c *iptables.Chain) *iptables.Chain {
-		if t.Builtin(c.Name) {
-			return nil
-		}
-		return c
-	})
-}
-
-// mapped is a table with other chains; nil leaves one out.
-func mapped(t *iptables.Table, change func(*iptables.Chain) *iptables.Chain) *iptables.Table {
-	out := &iptables.Table{Name: t.Name, Sets: t.Sets}
-	for _, c := range t.Chains {
-		if c = change(c); c != nil {
-			out.Add(c)
-		}
-	}
-	return out
-}
-
-// withRules is a table with other rules; nil leaves one out.
-func withRules(t *iptables.Table, change func(*iptables.Rule) *iptables.Rule) *iptables.Table {
-	return mapped(t, func(c *iptables.Chain) *iptables.Chain {
-		copied := *c
-		copied.Rules = nil
-		for _, rule := range c.Rules {
-			if rule = change(rule); rule != nil {
-				copied.Rules = append(copied.Rules, rule)
-			}
-		}
-		return &copied
-	})
-}
-
-// withoutUnsure leaves out the rules that cannot be evaluated. A LOG is none of them:
-// whatever its limit says, it decides nothing.
-func (r *reading) withoutUnsure(t *iptables.Table) *iptables.Table {
-	reached := reachable(t)
-	return withRules(t, func(rule *iptables.Rule) *iptables.Rule {
-		if isLog(rule) || evaluated(r.space, t, rule) {
-			return rule
-		}
-		if reached[rule] {
-			r.unsure = append(r.unsure, rule)
-		}
-		return nil
-	})
-}
-
-// reachable are the rules that DOCKER-USER and SEAWALL-INPUT lead to.
-func reachable(t *iptables.Table) map[*iptables.Rule]bool {
-	rules, seen := map[*iptables.Rule]bool{}, map[*iptables.Chain]bool{}
-	var walk func(*iptables.Chain)
-	walk = func(c *iptables.Chain) {
-		if c == nil || seen[c] {
-			return
-		}
-		seen[c] = true
-		for _, rule := range c.Rules {
-			rules[rule] = true
-			walk(t.Leads(rule))
-		}
-	}
-	for _, hook := range packet.Hooks {
-		walk(t.Chain(t.Root(hook)))
-	}
-	return rules
-}
-
-// host reads what the rest of FORWARD does, where DOCKER-USER is its first rule, as
-// Docker makes it, and every table is there that says what becomes of a packet.
-func (r *reading) host() error {
-	forward := r.chain.Table.Chain(string(packet.Forward))
-	if forward == nil || len(forward.Rules) < 2 || !isJump(forward.Rules[0]) || r.chain.Table.Chain("DOCKER") == nil {
-		return nil
-	}
-	emptied := mapped(r.chain.Table, func(c *iptables.Chain) *iptables.Chain {
-		if c.Name != iptables.DockerUser {
-			return c
-		}
-		return &iptables.Chain{Name: c.Name, Policy: c.Policy}
-	})
 	var err error
-	r.after, err = iptables.NewReader(r.Store, r.space, emptied).Whole(packet.Forward)
-	r.whole = err == nil
+	r.after, r.whole, err = r.rules.rest(r.Store, r.space)
 	return err
 }
 
-// isJump reports whether a rule leads every packet to DOCKER-USER and back.
-func isJump(rule *iptables.Rule) bool {
-	b := rule.Body
-	return b.Target.Name == iptables.DockerUser && !rule.Goes() && !rule.Source.Prefix.IsValid() && !b.Dest.Prefix.IsValid() &&
-		b.In.Name == "" && b.Out.Name == "" && b.Protocol.Name == "" && len(b.Matches) == 0 && b.Fragment == "" && len(b.Masks) == 0 && b.Unread == ""
+// unsure leaves out the rules that cannot be evaluated. One that logs is none of them:
+// whatever its limit says, it decides nothing.
+func (r *reading) unsure() changes {
+	left, evaluated := changes{}, r.rules.evaluates(r.space)
+	for _, rule := range r.rules.rules() {
+		if !evaluated(rule) {
+			left[rule] = omitted
+		}
+	}
+	return left
 }
 
 // packets are what a question fixes of a packet.
@@ -253,6 +159,13 @@ func (r *reading) widest(f diagram.Ref, property int) diagram.Ref {
 // bridge is an atom that containers are behind: docker0 where a rule can tell it, else
 // one that the chain names as a way out, else an interface that no rule names.
 func (r *reading) bridge() int {
+	if r.through > 0 {
+		return r.through
+	}
+	return r.usualBridge()
+}
+
+func (r *reading) usualBridge() int {
 	if at := r.space.AtomOf("docker0"); at > 0 {
 		return at
 	}
@@ -264,34 +177,22 @@ func (r *reading) bridge() int {
 	return 0
 }
 
+// readAt chooses the bridge for a candidate: the chain judges what leaves by one of its
+// bridges alone.
+func (r *reading) readAt(c candidate) {
+	r.through = 0
+	usual := diagram.Small(r.usualBridge())
+	if len(c.bridges) > 0 && !slices.ContainsFunc(c.bridges, func(name string) bool { return r.space.Interfaces(name).Has(usual) }) {
+		r.through = r.atomOf(c.bridges[0])
+	}
+}
+
 // quietDest is a container's address that no rule names by itself.
 func (r *reading) quietDest() netip.Addr {
 	if r.chain.Family == packet.IPv6 {
 		return netip.MustParseAddr("fd00:d0c6:e4::fa:fa")
 	}
 	return netip.MustParseAddr("172.17.250.250")
-}
-
-// comment is what people wrote about a rule: its own comment, or the line above it.
-func (r *reading) comment(rule *iptables.Rule) string {
-	for _, m := range rule.Matches {
-		if o := m.Option("--comment"); o != nil {
-			return o.Values[0]
-		}
-	}
-	lines := r.chain.lines()
-	for i := int(rule.Line) - 2; i >= 0 && i < len(lines); i-- {
-		text, isComment := strings.CutPrefix(lines[i], "# ")
-		switch {
-		case isComment && ofPolicy.MatchString(text): // Seawall's own, over several rules
-			return ofPolicy.FindStringSubmatch(text)[1]
-		case isComment && i == int(rule.Line)-2:
-			return text
-		case isComment, !strings.HasPrefix(lines[i], "-A"):
-			return ""
-		}
-	}
-	return ""
 }
 
 // place is a rule's file and line.

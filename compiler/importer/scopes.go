@@ -100,12 +100,13 @@ type place struct {
 type addressPart struct {
 	addresses []string
 	functions map[packet.Family]function
+	named     bool // INPUT decides there as well
 }
 
 func (p *place) key() string {
 	var b strings.Builder
 	for _, x := range p.parts {
-		fmt.Fprintf(&b, "%v", x.addresses)
+		fmt.Fprintf(&b, "%v%v", x.addresses, x.named)
 		for _, f := range packet.Families {
 			fmt.Fprintf(&b, "|%s", x.functions[f].key())
 		}
@@ -145,6 +146,11 @@ func (r *reading) portFunctions(c candidate, protocol packet.Protocol, pattern s
 		functions[port] = f
 		taken = append(taken, diagram.Span{Lo: port, Hi: port})
 	}
+	named := r.named(protocol, in)
+	base = r.Overlay(named, base)
+	for at, f := range functions {
+		functions[at] = r.Overlay(r.Restrict(named, packet.OrigPort, at), f)
+	}
 	others := diagram.Normal(slices.Clone(taken)).Complement(r.Max(packet.OrigPort))
 	var list []portFunction
 	for _, g := range r.Groups(r.Parts(base, packet.OrigPort)) {
@@ -156,6 +162,35 @@ func (r *reading) portFunctions(c candidate, protocol packet.Protocol, pattern s
 		list = append(list, portFunction{diagram.Set{x}, functions[x.Lo]})
 	}
 	return list
+}
+
+// namedBit marks a leaf where the chains of INPUT decide, so that a policy must name the
+// port: what unlisted says does not hold there.
+const namedBit = 1 << 26
+
+// named is where INPUT decides about new connections from some source, by original port
+// and address.
+func (r *reading) named(protocol packet.Protocol, in int) diagram.Ref {
+	var items []diagram.Item
+	if f, there := r.sure[packet.Input]; there {
+		p := r.fresh(protocol, in)
+		p.class.DNAT, p.out = false, 0
+		f = r.Relabel(f, func(b uint32) uint32 { return b & verdictBits &^ uint32(packet.Pass) })
+		r.Boxes(r.restrictBut(f, p), func(b *diagram.Box, closed uint32) {
+			x := diagram.Box{packet.OrigPort: b[packet.OrigPort].Intersect(b[packet.DestPort]), packet.OrigDest: b[packet.OrigDest].Intersect(b[packet.Dest])}
+			if closed != 0 && !x.Empty() {
+				items = append(items, diagram.Item{Box: &x, Target: diagram.Leaf(namedBit | diagram.Continue)})
+			}
+		})
+	}
+	f := r.Build(append(items, diagram.Item{Box: &diagram.Box{}, Target: diagram.Leaf(0)}))
+	return r.Relabel(f, func(b uint32) uint32 { return b&namedBit | diagram.Continue })
+}
+
+// isNamed reports whether a function over the sources is one of a port that INPUT decides
+// about.
+func (r *reading) isNamed(f diagram.Ref) bool {
+	return slices.ContainsFunc(r.Groups(r.Parts(f, packet.Source)), func(g diagram.Group) bool { return g.Kid.Bits()&namedBit != 0 })
 }
 
 // decides reports whether a policy decides about the packets of a published port: what
@@ -267,6 +302,9 @@ func (m *imported) placesOf(c candidate, in int, pattern string, protocol packet
 		if k+1 < len(starts) {
 			hi = starts[k+1].Prev()
 		}
+		if hi == (diagram.Value{}) {
+			continue // a policy names no port 0
+		}
 		p := place{protocol: protocol, span: diagram.Span{Lo: lo, Hi: hi}, in: in}
 		p.parts = m.addressParts(functions, lo)
 		list = append(list, p)
@@ -287,10 +325,11 @@ func (m *imported) addressParts(functions [][]portFunction, port diagram.Value) 
 			}
 			widest := r.widest(x.f, packet.OrigDest)
 			parts[0].functions[family] = r.function(widest)
+			parts[0].named = parts[0].named || r.isNamed(widest)
 			var own []addressPart
 			for _, g := range r.Groups(r.Parts(x.f, packet.OrigDest)) {
 				if g.Kid != widest {
-					own = append(own, addressPart{r.space.CIDRs(g.Spans), map[packet.Family]function{family: r.function(g.Kid)}})
+					own = append(own, addressPart{r.space.CIDRs(g.Spans), map[packet.Family]function{family: r.function(g.Kid)}, r.isNamed(g.Kid)})
 				}
 			}
 			others = append(others, own)
@@ -301,6 +340,7 @@ func (m *imported) addressParts(functions [][]portFunction, port diagram.Value) 
 		for family, f := range others[1][0].functions {
 			others[0][0].functions[family] = f
 		}
+		others[0][0].named = others[0][0].named || others[1][0].named
 		others[0][0].addresses = append(others[0][0].addresses, others[1][0].addresses...)
 		others = others[:1]
 	}

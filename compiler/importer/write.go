@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2/hclwrite"
 	"github.com/seawall/seawall/compiler/diagram"
+	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/schema"
 	"github.com/zclconf/go-cty/cty"
@@ -27,6 +28,7 @@ type writer struct {
 	blocks   map[*policy][]block
 	defaults map[*policy]schema.Verdict
 	taken    map[string]bool
+	title    string // of what is imported
 }
 
 // set is a list that several blocks use.
@@ -35,8 +37,8 @@ type set struct {
 	sources []string
 }
 
-func write(p *plan, families []packet.Family) []byte {
-	w := &writer{plan: p, families: families, blocks: map[*policy][]block{}, defaults: map[*policy]schema.Verdict{}, taken: map[string]bool{}}
+func write(p *plan, families []packet.Family, title string) []byte {
+	w := &writer{plan: p, title: title, families: families, blocks: map[*policy][]block{}, defaults: map[*policy]schema.Verdict{}, taken: map[string]bool{}}
 	w.guard = w.blocksOf(p.guard, map[packet.Family]diagram.Set{}, nil)
 	for _, x := range p.policies {
 		free := map[packet.Family]diagram.Set{}
@@ -135,12 +137,16 @@ func everybody(list []string) bool {
 	return len(list) == 2 && slices.Contains(list, "0.0.0.0/0") && slices.Contains(list, "::/0")
 }
 
-const header = `# Imported from DOCKER-USER.
-`
-
-const noProxy = `# Imported from DOCKER-USER. docker-proxy's way in, over the host's INPUT, is not in
-# that chain: userland_proxy = true closes it as well.
-`
+// header says what was imported.
+func (w *writer) header() string {
+	switch {
+	case w.plan.proxy:
+		return fmt.Sprintf("# Imported from %s.\n", w.title)
+	case w.title == iptables.DockerUser:
+		return "# Imported from DOCKER-USER. docker-proxy's way in, over the host's INPUT, is not in\n# that chain: userland_proxy = true closes it as well.\n"
+	}
+	return fmt.Sprintf("# Imported from %s.\n# docker-proxy's way in, over the hook input, is not closed there: userland_proxy = true\n# closes it as well.\n", w.title)
+}
 
 func (w *writer) write() []byte {
 	f := hclwrite.NewEmptyFile()
@@ -161,11 +167,7 @@ func (w *writer) write() []byte {
 		f.Body().AppendNewline()
 		w.policy(f.Body().AppendNewBlock("policy", []string{p.name}).Body(), p)
 	}
-	head := header
-	if !w.plan.proxy {
-		head = noProxy
-	}
-	return append([]byte(head), hclwrite.Format(f.Bytes())...)
+	return append([]byte(w.header()), hclwrite.Format(f.Bytes())...)
 }
 
 func (w *writer) host(body *hclwrite.Body) {
@@ -188,6 +190,9 @@ func (w *writer) host(body *hclwrite.Body) {
 	}
 	if !w.plan.proxy {
 		body.SetAttributeValue("userland_proxy", cty.False)
+	}
+	if w.plan.mark != 0 {
+		body.SetAttributeValue("accept_mark", cty.StringVal(fmt.Sprintf("0x%x", w.plan.mark)))
 	}
 	if w.logs() && w.plan.logLimit != "" && w.plan.logLimit != "10/minute" {
 		body.SetAttributeValue("log_limit", cty.StringVal(w.plan.logLimit))

@@ -139,7 +139,7 @@ func (r *reader) then(f, g diagram.Ref) diagram.Ref {
 }
 
 // base is the function of a base chain: what comes to its end, or returns, gets its
-// policy.
+// policy. What one that others call accepts is past their rules, as with the mark.
 func (r *reader) base(b base) diagram.Ref {
 	end := uint32(accepted)
 	h := b.chain.Hook
@@ -149,7 +149,11 @@ func (r *reader) base(b base) diagram.Ref {
 	case h.Policy == "drop":
 		end = uint32(packet.Deny)
 	}
+	past := r.rules.calls(b)
 	return r.Relabel(r.chain(b.table, b.chain), func(bits uint32) uint32 {
+		if past && bits&accepted != 0 {
+			bits = bits&^accepted | marked
+		}
 		if bits&returned != 0 {
 			bits = bits&^returned | end
 		}

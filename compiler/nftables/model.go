@@ -5,6 +5,7 @@
 //	statement.go what a rule does
 //	json.go      reading the output of nft -j; json_rule.go its rules
 //	print.go     tables as text
+//	part.go      some chains of a ruleset, for import
 //
 // Text is read by
 //

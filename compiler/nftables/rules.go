@@ -22,16 +22,22 @@ type Rules struct {
 	file   *File
 	family packet.Family
 	opt    RuleOptions
+	// Of a part of a ruleset: every chain carries the policy, and some are called by
+	// chains that are not in it.
+	whole  bool
+	called map[calledKey]bool
 }
 
 var _ dialect.Rules = (*Rules)(nil)
 
 // Rules returns what a file says of the packets of one family.
-func (f *File) Rules(family packet.Family, opt RuleOptions) *Rules { return &Rules{f, family, opt} }
+func (f *File) Rules(family packet.Family, opt RuleOptions) *Rules {
+	return &Rules{file: f, family: family, opt: opt}
+}
 
 // FinalAccept reports whether a rule can let a packet past Docker's rules: by the
-// mark, and not by an accept.
-func (r *Rules) FinalAccept() bool { return r.opt.AcceptMark != 0 }
+// mark, or by an accept in a chain that they call.
+func (r *Rules) FinalAccept() bool { return r.opt.AcceptMark != 0 || len(r.called) > 0 }
 
 // base is a base chain with its table.
 type base struct {
@@ -78,6 +84,9 @@ func (t *Table) own() bool {
 // In a ruleset without the table of Seawall every table carries the policy, but for
 // Docker's and those that iptables-nft keeps its rules in.
 func (r *Rules) judged(hook packet.Hook) (before, policy []base) {
+	if r.whole {
+		return nil, r.bases(hook)
+	}
 	all := slices.DeleteFunc(r.bases(hook), func(b base) bool { return b.table.passing() })
 	has := slices.ContainsFunc(r.file.Tables, (*Table).own)
 	if !has {
@@ -297,7 +306,7 @@ func (r *Rules) UpTo(line int) dialect.Rules {
 		}
 		part.Tables = append(part.Tables, &copied)
 	}
-	return &Rules{part, r.family, r.opt}
+	return &Rules{part, r.family, r.opt, r.whole, r.called}
 }
 
 // Reader returns a reader of the rules.

@@ -39,7 +39,10 @@ func (w *walker) base(b base, others bool) bool {
 	verdict, done := w.chain(b.table, b.chain)
 	if !done {
 		verdict = 0
-		w.way.Ended = "the end of chain " + b.chain.Name + ", policy " + b.chain.Hook.Policy
+		w.way.Ended = "the end of chain " + b.chain.Name
+		if !w.rules.calls(b) {
+			w.way.Ended += ", policy " + b.chain.Hook.Policy
+		}
 		if b.chain.Hook.Policy == "drop" {
 			verdict = packet.Deny
 		}
@@ -52,6 +55,7 @@ func (w *walker) base(b base, others bool) bool {
 		return true
 	}
 	w.way.Verdict = packet.Pass
+	w.marked = w.marked || done && w.rules.calls(b)
 	if w.marked && w.hook == packet.Forward {
 		w.way.Verdict = packet.Accept
 	}
