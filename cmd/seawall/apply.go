@@ -372,8 +372,21 @@ func (a *applying) loadNow(turn *host.Turn) error {
 		fresh.before = o.before
 		a.w = fresh // from here on the exit code says what became of the rules, also where nobody can read the words
 	}
-	if err := back.Loaded(); err != nil {
+	interrupted := false
+	err = back.Loaded(func() bool {
+		interrupted = interrupted || a.stopped()
+		return interrupted
+	})
+	if _, lost := errors.AsType[*host.NotRestoredError](err); lost {
+		return fmt.Errorf("the policy was not loaded: %w", err)
+	}
+	switch {
+	case err != nil && interrupted:
+		return a.ended(back, "Interrupted: the previous rules are back.")
+	case err != nil:
 		return errors.Join(fmt.Errorf("the policy was not loaded: %w", err), back.End())
+	case interrupted:
+		return a.notKept(turn, back, nil, "Interrupted: the previous rules are back.")
 	}
 	rules, err := a.by.Current()
 	why := ""
@@ -445,7 +458,7 @@ func (a *applying) takeBack(back *host.Rollback) error {
 	if err := back.Back(); errors.Is(err, host.ErrConfirmed) {
 		return err
 	} else if err != nil {
-		return fmt.Errorf("%w.\nWhat they were is in %s, and the next apply tries again", err, back.Dir)
+		return err
 	}
 	if notes := back.Notes(); notes != "" {
 		fmt.Fprintln(a.w, notes)

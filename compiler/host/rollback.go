@@ -2,11 +2,13 @@ package host
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,6 +23,8 @@ import (
 //
 //	new.sh       loads the new rules; afterwards the new or the previous rules are loaded
 //	back.sh      the way back, with its files (way_back.go, way_back_nft.go)
+//	pid          the process that runs new.sh, which leads its own process group
+//	well, badly  created when new.sh has ended
 //	here         removed by the process when seawall has ended
 //	go           created by seawall when all of that exists
 //	loaded       created by the process when new.sh is done
@@ -32,6 +36,7 @@ import (
 //	rolled-back  created by the process when back.sh is done, with its output
 type Rollback struct {
 	Dir   string
+	env   []string
 	alive *os.File   // the other end of its standard input, which closes when seawall ends
 	done  chan error // the end of the process
 }
@@ -41,10 +46,12 @@ type Rollback struct {
 // "back" is created. It counts its waits, so clock changes do not matter. The time
 // starts when seawall asks, or when seawall is gone. It notices that by the end of its
 // standard input, because a zombie process keeps its process ID. It removes the folder
-// if nobody else is left to do so.
-const watch = `dir=$1 seconds=$2
+// if nobody else is left to do so. A load that does not end within LIMIT seconds, or
+// before "back" is created, is killed.
+const watch = `dir=$1 seconds=$2 limit=$3
 # Create these files now: the disk may be full later.
 if ! mkdir -m 700 "$dir.new" || ! true >"$dir.new/here" || ! true >"$dir.new/said" || ! true >"$dir.new/said-new" || ! true >"$dir.new/notes" ||
+	! true >"$dir.new/pid" || ! true >"$dir.new/fine" || ! true >"$dir.new/bad" ||
 	! mv "$dir.new" "$dir" || ! cd "$dir"; then
 	rm -rf "$dir.new"
 	exit 1
@@ -56,6 +63,46 @@ exec 4<&0 </dev/null 2>/dev/null
 } 3>&- 2>/dev/null &
 listener=$!
 exec 4<&-
+
+# load: runs new.sh, and reports whether it has loaded the rules.
+load() {
+	apart=
+	if command -v setsid >/dev/null 2>&1; then
+		apart=setsid
+	fi
+	{
+		if $apart sh -c 'echo "$$" >pid; exec sh ./new.sh' >said-new 2>&1; then
+			mv fine well
+		else
+			mv bad badly
+		fi
+	} &
+	job=$! n=$((limit * 20))
+	while [ ! -e well ] && [ ! -e badly ]; do
+		alive=yes
+		kill -0 "$job" 2>/dev/null || alive=no
+		if [ -e well ] || [ -e badly ]; then
+			break
+		fi
+		if [ -e back ] || [ "$n" -le 0 ] || [ "$alive" = no ]; then
+			pid=$(cat pid)
+			kill -9 "-$pid" 2>/dev/null || kill -9 "$pid"
+			wait "$job"
+			if [ -e well ]; then
+				mv well badly
+			fi
+			if [ "$alive" = no ]; then
+				echo 'the process that loads them was stopped' >>said-new
+			else
+				echo 'the program that loads them did not end, and was stopped' >>said-new
+			fi
+			return 1
+		fi
+		sleep 0.05
+		n=$((n - 1))
+	done
+	[ -e well ]
+}
 
 back() {
 	for try in 1 2 3 4 5 6; do
@@ -82,7 +129,7 @@ done
 if [ ! -e go ]; then
 	finish
 fi
-if ! sh ./new.sh >said-new 2>&1; then
+if ! load; then
 	back
 	mv said-new failed
 	finish
@@ -105,11 +152,21 @@ fi
 finish
 `
 
+// loadLimit is how many seconds a load may take. Where the rules come back without a
+// confirmation, a load that hangs must not be in the way of that for long; the largest
+// that were measured took a minute.
+func loadLimit(wait time.Duration) int {
+	if wait == 0 {
+		return 600
+	}
+	return int(wait.Seconds()) + 120
+}
+
 // Prepare saves the current rules, checks that they would load again, and starts the process that
 // loads the file and rolls it back unless it is confirmed in time. With 0 it is kept unless
 // Back is called.
 func (t *Turn) Prepare(by Backend, fresh emit.File, wait time.Duration) (*Rollback, error) {
-	r := &Rollback{Dir: filepath.Join(t.dir, fmt.Sprint(folderPrefix, os.Getpid()))}
+	r := &Rollback{Dir: filepath.Join(t.dir, fmt.Sprint(folderPrefix, os.Getpid())), env: t.host.env}
 	if err := r.start(t, wait); err != nil {
 		return nil, fmt.Errorf("the process that loads the rules and can roll them back does not start: %w", err)
 	}
@@ -137,7 +194,7 @@ func (r *Rollback) fill(t *Turn, by Backend, fresh emit.File) error {
 
 // start starts the process, and waits until its folder exists.
 func (r *Rollback) start(t *Turn, wait time.Duration) error {
-	c := exec.Command("sh", "-c", watch, "seawall-apply", r.Dir, fmt.Sprint(int(wait.Seconds())))
+	c := exec.Command("sh", "-c", watch, "seawall-apply", r.Dir, fmt.Sprint(int(wait.Seconds())), fmt.Sprint(loadLimit(wait)))
 	c.Env, c.SysProcAttr, c.ExtraFiles = t.host.env, session(), []*os.File{t.lock}
 	stdin, alive, err := os.Pipe()
 	if err != nil {
@@ -168,18 +225,28 @@ func (r *Rollback) start(t *Turn, wait time.Duration) error {
 }
 
 // Loaded waits until the new rules are loaded. The error explains why they are not; the previous
-// rules are then in place.
-func (r *Rollback) Loaded() error {
-	for ended := false; ; {
+// rules are then in place, or it is a *NotRestoredError. Once interrupted returns true, the
+// load is stopped.
+func (r *Rollback) Loaded(interrupted func() bool) error {
+	for ended, asked := false, false; ; {
 		if r.has("loaded") {
 			return nil
 		}
 		if said, err := os.ReadFile(filepath.Join(r.Dir, "failed")); err == nil {
 			<-r.done
-			return errors.Join(errors.New(strings.TrimSpace(string(said))), r.broughtBack())
+			return errors.Join(reason(said), r.broughtBack())
 		}
 		if ended {
-			return errors.New("the process that loads the rules was stopped; compare the current rules with verify")
+			if err := r.broughtBack(); err != nil {
+				return err
+			}
+			return errors.New("the process that loads them was stopped; the previous rules are back")
+		}
+		if !asked && interrupted() {
+			if err := r.make("back"); err != nil {
+				return err
+			}
+			asked = true
 		}
 		select {
 		case <-r.done:
@@ -187,6 +254,14 @@ func (r *Rollback) Loaded() error {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// reason is why a load failed, as its program said it.
+func reason(said []byte) error {
+	if text := strings.TrimSpace(string(said)); text != "" {
+		return errors.New(text)
+	}
+	return errors.New("the program that loads the rules failed without a message")
 }
 
 func (r *Rollback) has(name string) bool {
@@ -237,16 +312,47 @@ func (r *Rollback) Back() error {
 	return r.broughtBack()
 }
 
-// broughtBack returns an error if the previous rules were not restored.
+// NotRestoredError says that the previous rules could not be restored. The folder has
+// them, and the next apply tries again.
+type NotRestoredError struct {
+	Dir string
+	Why string
+}
+
+func (e *NotRestoredError) Error() string {
+	return fmt.Sprintf("the previous rules were not restored: %s.\nWhat they were is in %s, and the next apply tries again", e.Why, e.Dir)
+}
+
+// broughtBack returns a *NotRestoredError if the previous rules were not restored. If the
+// process ended before it could, they are restored here.
 func (r *Rollback) broughtBack() error {
 	said, err := os.ReadFile(filepath.Join(r.Dir, "rolled-back"))
-	switch {
-	case err != nil:
-		return fmt.Errorf("the previous rules were not restored: %w", err)
-	case len(said) > 0:
-		return fmt.Errorf("the previous rules were not restored: %s", strings.TrimSpace(string(said)))
+	if err != nil {
+		said, err = r.back()
+	}
+	if text := strings.TrimSpace(string(said)); err != nil || text != "" {
+		return &NotRestoredError{r.Dir, cmp.Or(text, fmt.Sprint(err))}
 	}
 	return nil
+}
+
+// back is what the process does, where somebody has killed it: it stops the load if it
+// is still at work, and restores the previous rules.
+func (r *Rollback) back() (said []byte, err error) {
+	if text, err := os.ReadFile(filepath.Join(r.Dir, "pid")); err == nil && !r.has("well") && !r.has("badly") {
+		if pid, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil && pid > 1 {
+			killGroup(pid)
+		}
+	}
+	for try := range 3 {
+		time.Sleep(time.Duration(try) * time.Second)
+		c := exec.Command("sh", filepath.Join(r.Dir, "back.sh"))
+		c.Env = r.env
+		if said, err = c.CombinedOutput(); err == nil {
+			return nil, r.make("rolled-back")
+		}
+	}
+	return said, err
 }
 
 // Notes describes what was not restored exactly as before; "" for nothing.

@@ -12,3 +12,5 @@ import (
 func session() *syscall.SysProcAttr { return nil }
 
 func tryLock(*os.File) error { return errors.ErrUnsupported }
+
+func killGroup(int) {}

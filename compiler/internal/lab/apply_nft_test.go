@@ -340,3 +340,52 @@ func TestWatchTable(t *testing.T) {
 		t.Errorf("%v, holds %d, ran %d\n%s", err, holds, ran, said)
 	}
 }
+
+// The process that loads the table is killed when it has, or the program hangs then. The
+// previous table comes back, at once where seawall is there to notice, and says so.
+func TestApplyTableLosesItsGuard(t *testing.T) {
+	t.Parallel()
+	n := newTables(t)
+	second, first := policyFile(t, 2), policyFile(t, 1)
+	previous := n.loaded(first)
+	dir := t.TempDir()
+	n.nft = filepath.Join(dir, "nft")
+	for _, x := range []struct {
+		then, within string // after the table is loaded
+		interrupt    bool
+		code         int
+		says         string
+	}{
+		{`kill -9 $(ps -o ppid= -p $(ps -o ppid= -p $PPID))`, "0", false, 1, "Error: the policy was not loaded: the process that loads them was stopped; the previous rules are back"},
+		{`kill -9 $(ps -o ppid= -p $PPID)`, "0", false, 1, "Error: the policy was not loaded: the process that loads them was stopped"},
+		{`kill -9 $PPID`, "2s", false, 1, "Error: the policy was not loaded: "},
+		{`sleep 300`, "1s", true, 2, "Interrupted: the previous rules are back."},
+	} {
+		n.reset(previous)
+		text := "#!/bin/sh\ncase \"$*\" in '-f new.nft') ;; *) exec nft \"$@\" ;; esac\nnft \"$@\"\ntouch " + dir + "/hangs\n" + x.then + "\n"
+		if err := os.WriteFile(n.nft, []byte(text), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		c := n.seawall(n.args(second, x.within)...)
+		var said bytes.Buffer
+		c.Stdout, c.Stderr = &said, &said
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if x.interrupt {
+			for range 200 {
+				if time.Sleep(50 * time.Millisecond); fileExists(filepath.Join(dir, "hangs")) {
+					break
+				}
+			}
+			_ = c.Process.Signal(os.Interrupt)
+		}
+		_ = c.Wait() // the exit code is looked at
+		_ = os.Remove(filepath.Join(dir, "hangs"))
+		left, _ := filepath.Glob(filepath.Join(n.run, "apply-*"))
+		if code, now := c.ProcessState.ExitCode(), n.state(); code != x.code || now != previous || len(left) > 0 || !strings.Contains(said.String(), x.says) {
+			t.Errorf("%s: exit %d, left %v\n%s\n%s", x.then, code, left, said.Bytes(), now)
+		}
+		results.add("apply without its guard, nft", 1, 0)
+	}
+}
