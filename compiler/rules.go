@@ -62,6 +62,8 @@ type ReadOptions struct {
 // Seawall's.
 func ReadRules(name string, src []byte, opt ReadOptions) ([]*Rules, error) {
 	switch {
+	case bytes.HasPrefix(src, byteOrderMark):
+		return nil, &iptables.Error{Line: 1, Text: "", Detail: "the file begins with a byte order mark, which neither iptables-restore nor nft takes; sed -i '1s/^\\xef\\xbb\\xbf//' FILE removes it"}
 	case IsNFT(src):
 		return readNFT(name, src, opt)
 	case isScript(src):
@@ -73,6 +75,8 @@ func ReadRules(name string, src []byte, opt ReadOptions) ([]*Rules, error) {
 	}
 	return []*Rules{newRules(name, f, opt.Sets)}, nil
 }
+
+var byteOrderMark = []byte("\xef\xbb\xbf")
 
 func newRules(name string, f *iptables.File, sets ipset.Sets) *Rules {
 	r := &Rules{Name: name, File: f, Table: f.Table("filter")}
@@ -86,7 +90,7 @@ func newRules(name string, f *iptables.File, sets ipset.Sets) *Rules {
 // iptables begins with a letter or a brace.
 func IsNFT(src []byte) bool {
 	for line := range bytes.Lines(src) {
-		line = bytes.TrimSpace(line)
+		line = bytes.TrimLeft(bytes.TrimSpace(line), "; ")
 		switch {
 		case len(line) == 0 || line[0] == '#':
 			continue

@@ -22,7 +22,10 @@ func (p *parser) rule() *Rule {
 		if p.is("comment") {
 			p.next()
 			r.Comment = p.text("comment")
-			break
+			if p.tok.separates() || !p.table.iptables() {
+				break
+			}
+			continue // nft 1.1 lists it where iptables put it, and does not load that itself
 		}
 		if last {
 			p.fail("nothing can follow a statement that ends the rule")

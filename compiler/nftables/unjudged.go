@@ -3,6 +3,7 @@ package nftables
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/seawall/seawall/compiler/packet"
 )
@@ -10,13 +11,13 @@ import (
 // Unjudged returns, one per line, the rules and chain policies that affect packets but
 // are not part of the answer: those of other hooks that drop packets, hide them from
 // conntrack, redirect them or hand them to a program, and tables of other families.
-// Docker's own tables and iptables' are not listed. With a mark by which Docker accepts, so
+// Docker's own rules are not listed, nor is the filter table of iptables. With a mark by which Docker accepts, so
 // are the rules of other hooks that set it.
 func (f *File) Unjudged(opt RuleOptions) []string {
 	var list []string
 	judged := f.judgedChains(opt)
 	for _, t := range f.Tables {
-		if t.dockers() || t.iptables() || slices.Contains(t.Flags, "dormant") {
+		if t.dockers() || t.iptables() && t.Name == "filter" || slices.Contains(t.Flags, "dormant") {
 			continue
 		}
 		if t.passing() {
@@ -62,6 +63,15 @@ func (f *File) judgedChains(opt RuleOptions) map[*Chain]bool {
 	return list
 }
 
+// translates reports whether a statement is Docker's own translation of a published port,
+// or changes only the source.
+func (t *Table) translates(c *Chain, s *Foreign) bool {
+	is := func(word, target string) bool { // as nft -j lists targets of iptables
+		return strings.HasPrefix(s.Text, word) || strings.Contains(s.Text, `{"name":"`+target+`","type":"target"}`)
+	}
+	return is("masquerade", "MASQUERADE") || is("snat", "SNAT") || is("dnat", "DNAT") && t.iptables() && strings.HasPrefix(c.Name, "DOCKER")
+}
+
 // affecting are the rules that packets of a chain meet and that do more than let them
 // on.
 func (f *File) affecting(t *Table, c *Chain, opt RuleOptions, seen map[*Chain]bool) []*Rule {
@@ -74,7 +84,9 @@ func (f *File) affecting(t *Table, c *Chain, opt RuleOptions, seen map[*Chain]bo
 		affects := opt.AcceptMark != 0 && r.marks()
 		for _, s := range r.Statements {
 			switch s := s.(type) {
-			case *Foreign, *Reject:
+			case *Foreign:
+				affects = affects || !t.translates(c, s)
+			case *Reject:
 				affects = true
 			case *Note:
 				affects = affects || s.Text == "notrack"
