@@ -77,6 +77,7 @@ type conditions struct {
 	point   *diagram.Point // the packet in question, except for its source; nil for all packets
 	changed map[string]string
 	written map[*Table]map[string]bool // sets that rules write into
+	terse   bool                       // the elements of sets are not known
 	fields  map[fieldKey]*field
 	sets    map[setKey]*members
 	negated map[*members]diagram.Set
@@ -85,7 +86,7 @@ type conditions struct {
 }
 
 func newConditions(s *packet.Space, f *File) *conditions {
-	return &conditions{Space: s, changed: map[string]string{}, written: f.writes(), fields: map[fieldKey]*field{},
+	return &conditions{Space: s, changed: map[string]string{}, written: f.writes(), terse: f.terse(), fields: map[fieldKey]*field{},
 		sets: map[setKey]*members{}, negated: map[*members]diagram.Set{}, shared: map[string]*condition{}}
 }
 
@@ -317,7 +318,20 @@ func (c *conditions) elements(t *Table, e *Expr, parts int) ([]Element, bool) {
 }
 
 // mayChange reports whether a set's elements come and go without anybody loading a
-// file, or are not known: "nft -t list" leaves them out, and nothing in its output says so.
+// file, or are not known.
 func (c *conditions) mayChange(t *Table, s *Set) bool {
-	return len(s.Elements) == 0 || s.Unread != "" || s.Has("dynamic") || s.Has("timeout") || c.written[t][s.Name]
+	return c.terse || s.Unread != "" || s.Has("dynamic") || s.Has("timeout") || c.written[t][s.Name]
+}
+
+// terse reports whether no set of a file has elements: "nft -t list" leaves them out, and
+// nothing in its output says so.
+func (f *File) terse() bool {
+	for _, t := range f.Tables {
+		for _, s := range t.Sets {
+			if len(s.Elements) > 0 {
+				return false
+			}
+		}
+	}
+	return true
 }
