@@ -30,7 +30,6 @@ func smallDisk(n *Namespace, dir string, blocks int, script string) *exec.Cmd {
 func TestCompileOnAFullDisk(t *testing.T) {
 	t.Parallel()
 	Need(t, "unshare")
-	t.Parallel()
 	bin, dir := mustSeawall(t), t.TempDir()
 	first, second := policyFile(t, 1), policyFile(t, 2)
 	out := filepath.Join(dir, "out")

@@ -81,7 +81,8 @@ func stoppedCompiles(t *testing.T, bin, out string, policies []string, whole map
 			_ = c.Process.Signal(syscall.SIGINT)
 		}
 		_ = c.Wait() // the exit code is looked at
-		if code := c.ProcessState.ExitCode(); !kill && code != 0 && (code != 1 || said.String() != "Error: interrupted\n") {
+		// On a busy machine the signal may come before the program has begun: that is -1.
+		if code := c.ProcessState.ExitCode(); !kill && code != 0 && (code != -1 || said.Len() > 0) && (code != 1 || said.String() != "Error: interrupted\n") {
 			t.Errorf("Ctrl-C: exit %d, %q", code, said.String())
 		}
 		entries, err := os.ReadDir(out)
