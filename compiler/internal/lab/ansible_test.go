@@ -131,6 +131,7 @@ func TestAnsibleRole(t *testing.T) {
 	t.Parallel()
 	for _, b := range Backends {
 		t.Run(string(b), func(t *testing.T) {
+			oneBackEnd(t, b)
 			if b == Legacy && !*long {
 				t.Skip("both back ends only in the long run: a play takes ten seconds")
 			}

@@ -20,6 +20,7 @@ func TestApplyWithEveryFault(t *testing.T) {
 	t.Parallel()
 	for _, b := range Backends {
 		t.Run(string(b), func(t *testing.T) {
+			oneBackEnd(t, b)
 			t.Parallel()
 			for k, within := range []string{"0", "1s"} {
 				first, step := 1, 1

@@ -32,6 +32,7 @@ func TestApplyIsStopped(t *testing.T) {
 	}
 	for _, b := range Backends {
 		t.Run(string(b), func(t *testing.T) {
+			oneBackEnd(t, b)
 			t.Parallel()
 			s := newStops(t, b)
 			for i := range runs {

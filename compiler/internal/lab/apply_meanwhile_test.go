@@ -55,6 +55,7 @@ func TestApplyMeanwhile(t *testing.T) {
 	t.Parallel()
 	for _, b := range Backends {
 		t.Run(string(b), func(t *testing.T) {
+			oneBackEnd(t, b)
 			t.Parallel()
 			for _, x := range meanwhile {
 				w, _, state := faultWorld(t, b)
@@ -117,6 +118,7 @@ func TestARuleInBetween(t *testing.T) {
 	t.Parallel()
 	for _, b := range Backends {
 		t.Run(string(b), func(t *testing.T) {
+			oneBackEnd(t, b)
 			w, script, _ := faultWorld(t, b)
 			w.shell("$four -D FORWARD -j DOCKER-USER; $four -A FORWARD -i lan0 -j ACCEPT; $four -A FORWARD -j DOCKER-USER; $four -A FORWARD -i wan9 -j DROP")
 			four := b.Command(packet.IPv4, "")

@@ -27,6 +27,7 @@ func TestApplyBringsEveryRuleBack(t *testing.T) {
 	}
 	for _, b := range Backends {
 		t.Run(string(b), func(t *testing.T) {
+			oneBackEnd(t, b)
 			t.Parallel()
 			w, _, state := faultWorld(t, b)
 			n := map[int]int{}

@@ -43,6 +43,7 @@ func TestApply(t *testing.T) {
 	t.Parallel()
 	for _, b := range Backends {
 		t.Run(string(b), func(t *testing.T) {
+			oneBackEnd(t, b)
 			t.Parallel()
 			w, _, state := faultWorld(t, b)
 			scenario := "apply, " + string(b)
@@ -152,6 +153,7 @@ func TestApplyUnderTraffic(t *testing.T) {
 	}
 	for _, b := range Backends {
 		t.Run(string(b), func(t *testing.T) {
+			oneBackEnd(t, b)
 			scenario := "apply under traffic, " + string(b)
 			w := newWorld(t, b)
 			w.docker.Run("plain", []string{"-p", "8080:80", "-p", "5353:53/udp"}, "80/tcp", "53/udp")
@@ -190,6 +192,7 @@ func TestFromNothingToClosed(t *testing.T) {
 	t.Parallel()
 	for _, b := range Backends {
 		t.Run(string(b), func(t *testing.T) {
+			oneBackEnd(t, b)
 			t.Parallel()
 			scenario := "init to closed, " + string(b)
 			w := newWorld(t, b)

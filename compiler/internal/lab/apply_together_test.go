@@ -24,6 +24,7 @@ func TestApplyBesideOthers(t *testing.T) {
 	}
 	for _, b := range Backends {
 		t.Run(string(b), func(t *testing.T) {
+			oneBackEnd(t, b)
 			t.Parallel()
 			w, _, state := faultWorld(t, b)
 			dir := t.TempDir()

@@ -184,6 +184,7 @@ func TestEstablishedConnections(t *testing.T) {
 	t.Parallel()
 	for _, b := range Backends {
 		t.Run(string(b), func(t *testing.T) {
+			oneBackEnd(t, b)
 			t.Parallel()
 			w := newWorld(t, b)
 			w.containers()
@@ -269,6 +270,7 @@ func TestWithoutUserlandProxy(t *testing.T) {
 	t.Parallel()
 	for _, b := range Backends {
 		t.Run(string(b), func(t *testing.T) {
+			oneBackEnd(t, b)
 			t.Parallel()
 			w := newWorld(t, b, "--userland-proxy=false")
 			w.containers()

@@ -87,6 +87,15 @@ iptables-restore < %[1]s/iptables; ip6tables-restore < %[1]s/ip6tables
 cp %[3]s/testdata/captures/engine-20.10-two-networks.iptables-save v4; cp v4 now.save
 cp %[3]s/testdata/captures/engine-29-published-8080.ip6tables-save v6
 for f in v4 v6; do sed -i '0,/^-A FORWARD -j DOCKER-USER$/s//&\n-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 -j DROP/' $f; done
+cat >nft <<'NFT'
+table inet mine {
+	chain f {
+		type filter hook forward priority filter - 5; policy accept;
+		iifname "eth0" meta l4proto tcp ct direction original ct original proto-dst 8080 drop
+	}
+}
+NFT
+nft -f nft
 cp %[3]s/testdata/captures/engine-29-modes.inspect.json inspect.json; echo '[]' > known
 mkdir bin; ln -s %[4]s bin/seawall; PATH=$PWD/bin:$PATH; export PATH
 set +e

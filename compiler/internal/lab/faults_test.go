@@ -100,6 +100,7 @@ func TestFaultsOfTheScript(t *testing.T) {
 	t.Parallel()
 	for _, b := range Backends {
 		t.Run(string(b), func(t *testing.T) {
+			oneBackEnd(t, b)
 			t.Parallel()
 			w, path, state := faultWorld(t, b)
 			before := state()
@@ -184,6 +185,7 @@ func TestFaultsOfFlushing(t *testing.T) {
 	bin := mustSeawall(t)
 	for _, b := range Backends {
 		t.Run(string(b), func(t *testing.T) {
+			oneBackEnd(t, b)
 			t.Parallel()
 			w, _, _ := faultWorld(t, b)
 			policy := filepath.Join(t.TempDir(), "policy.hcl")

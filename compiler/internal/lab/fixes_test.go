@@ -184,6 +184,7 @@ func TestFixes(t *testing.T) {
 	Need(t)
 	for _, b := range Backends {
 		t.Run(string(b), func(t *testing.T) {
+			oneBackEnd(t, b)
 			t.Parallel()
 			n := NewNamespace(t, "fixes")
 			n.Must("ipset", "create", "bad", "hash:ip")

@@ -99,6 +99,7 @@ func TestApplyOnAFullDisk(t *testing.T) {
 	t.Parallel()
 	for _, b := range Backends {
 		t.Run(string(b), func(t *testing.T) {
+			oneBackEnd(t, b)
 			Need(t, "unshare")
 			t.Parallel()
 			w, _, state := faultWorld(t, b)

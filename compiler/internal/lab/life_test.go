@@ -176,6 +176,7 @@ func TestLifeBoot(t *testing.T) {
 	t.Parallel()
 	for _, b := range Backends {
 		t.Run(string(b), func(t *testing.T) {
+			oneBackEnd(t, b)
 			t.Parallel()
 			NeedDocker(t)
 			scenario := "(a) boot, " + string(b)
@@ -206,6 +207,7 @@ func TestLifeOfDocker(t *testing.T) {
 	t.Parallel()
 	for _, b := range Backends {
 		t.Run(string(b), func(t *testing.T) {
+			oneBackEnd(t, b)
 			t.Parallel()
 			scenario := "(b) Docker at work, " + string(b)
 			w := newWorld(t, b)
@@ -289,6 +291,7 @@ func TestLifeKilled(t *testing.T) {
 	t.Parallel()
 	for _, b := range Backends {
 		t.Run(string(b), func(t *testing.T) {
+			oneBackEnd(t, b)
 			if !*long && b == Legacy {
 				t.Skip("a short run takes one back end")
 			}

@@ -70,6 +70,19 @@ func reportName() string {
 	return os.Getenv("LAB_REPORT")
 }
 
+// oneBackEnd skips one of both back ends in a short run: which one, the name of the test
+// says, so that either is used by half of the tests.
+func oneBackEnd(t *testing.T, b Backend) {
+	t.Helper()
+	sum := 0
+	for _, c := range t.Name()[:strings.LastIndex(t.Name(), "/")] {
+		sum += int(c)
+	}
+	if !*long && b != Backends[sum%len(Backends)] {
+		t.Skip("a short run takes one back end of each test")
+	}
+}
+
 // waiting is how many tests run at a time, at least.
 const waiting = 4
 
