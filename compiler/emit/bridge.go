@@ -1,7 +1,6 @@
 package emit
 
 import (
-	"bytes"
 	"regexp"
 
 	"github.com/seawall/seawall/compiler/nftables"
@@ -35,9 +34,7 @@ var (
 
 const bridgeSed = `s/^(delete )?table inet seawall/&-next/; /^[[:blank:]]+type filter hook /s/ filter - 5;/ filter - 4;/`
 
-// WithoutBridge is a text for nft that deletes the bridge, whether or not it is there.
-func WithoutBridge() []byte {
-	var b bytes.Buffer
-	b.WriteString("table " + BridgeTable + "\ndelete table " + BridgeTable + "\n")
-	return b.Bytes()
+// Without is a text for nft that deletes a table, whether or not it is there.
+func Without(table string) []byte {
+	return []byte("table " + table + "\ndelete table " + table + "\n")
 }

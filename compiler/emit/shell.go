@@ -253,17 +253,14 @@ $2
 HEADS
 }
 
-{{if .Shared}}# replaced RULES KEPT: whether a load takes rules out of DOCKER-USER, which an earlier
+{{if .Shared}}# replaced KEPT: whether a load takes rules out of DOCKER-USER, which an earlier
 # policy put there.
 replaced() {
-	case "$1" in
-	*'-D DOCKER-USER '*) return 0 ;;
-	esac
-	others=$(printf '%s\n' "$2" | sed -n -e '/^-A DOCKER-USER -j SEAWALL-FORWARD$/d' -e '/^-A DOCKER-USER .*-[jg] SEAWALL-/p')
+	others=$(printf '%s\n' "$1" | sed -n -e '/^-A DOCKER-USER -j SEAWALL-FORWARD$/d' -e '/^-A DOCKER-USER .*-[jg] SEAWALL-/p')
 	[ -n "$others" ]
 }
 
-{{end}}# back COMMAND KEPT{{if .Shared}} RULES{{end}}: restores KEPT if anything has changed.
+{{end}}# back COMMAND KEPT: restores KEPT if anything has changed.
 back() {
 	now=$(kept "$1") || now=$(kept "$1") || return 1
 	if same "$2" "$now"; then
@@ -274,9 +271,8 @@ back() {
 	rules=$(printf '%s\n' "$2" | sed -e '/^-A FORWARD /d' -e '/^-A INPUT /d') ||
 		rules=$(printf '%s\n' "$2" | sed -e '/^-A FORWARD /d' -e '/^-A INPUT /d') || return 1
 	gone=$(fresh "$were" "$heads")
-{{if .Shared}}	loads=$("$3") || loads=$("$3") || return 1
-	moves=no
-	if ! replaced "$loads" "$2"; then
+{{if .Shared}}	moves=no
+	if ! replaced "$2"; then
 		# What others have put into DOCKER-USER meanwhile stays.
 		rules=$(printf '%s\n' "$rules" | sed -e '/^:DOCKER-USER /d' -e '/^-A DOCKER-USER /d') ||
 			rules=$(printf '%s\n' "$rules" | sed -e '/^:DOCKER-USER /d' -e '/^-A DOCKER-USER /d') || return 1
@@ -347,7 +343,7 @@ fi
 trap '' HUP INT TERM # what has begun is finished
 if ! load "$IPTABLES" rules_v4 "$chains_v4"; then
 	# Some failures occur after the kernel has taken the rules.
-	if back "$IPTABLES" "$before_v4"{{if .Shared}} rules_v4{{end}}; then
+	if back "$IPTABLES" "$before_v4"; then
 		say 'IPv4 could not be loaded; both families have their previous rules'
 	else
 		say 'IPv4 could not be loaded, nor rolled back: it may have the new rules; IPv6 has its previous rules'
@@ -355,9 +351,9 @@ if ! load "$IPTABLES" rules_v4 "$chains_v4"; then
 	exit 1
 fi
 if ! load "$IP6TABLES" rules_v6 "$chains_v6"; then
-	if ! back "$IP6TABLES" "$before_v6"{{if .Shared}} rules_v6{{end}}; then
+	if ! back "$IP6TABLES" "$before_v6"; then
 		say 'IPv6 could not be loaded, nor rolled back: it may have the new rules; IPv4 has the new rules'
-	elif back "$IPTABLES" "$before_v4"{{if .Shared}} rules_v4{{end}}; then
+	elif back "$IPTABLES" "$before_v4"; then
 		say 'IPv6 could not be loaded; both families have their previous rules'
 	else
 		say 'IPv6 could not be loaded and has its previous rules; IPv4 could not be rolled back and has the new ones'

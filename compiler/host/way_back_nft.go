@@ -46,13 +46,11 @@ if ! "$nft" -f unbridge.nft; then
 	exit 1
 fi
 `
-	// withoutTable removes the table whether or not it is there.
-	withoutTable = "table " + ownTable + "\ndelete table " + ownTable + "\n"
 )
 
 func (b byNFT) load(fresh emit.File) map[string][]byte {
 	return map[string][]byte{
-		"new.nft": fresh.Bytes, "bridge.nft": emit.Bridge(fresh.Bytes), "unbridge.nft": emit.WithoutBridge(),
+		"new.nft": fresh.Bytes, "bridge.nft": emit.Bridge(fresh.Bytes), "unbridge.nft": emit.Without(emit.BridgeTable),
 		"new.sh": []byte(newTable), "back.sh": []byte(backTable),
 	}
 }
@@ -73,5 +71,5 @@ func (b byNFT) keep(dir string) error {
 			}
 		}
 	}
-	return os.WriteFile(filepath.Join(dir, "back.nft"), append([]byte(withoutTable), text...), 0o600)
+	return os.WriteFile(filepath.Join(dir, "back.nft"), append(emit.Without(ownTable), text...), 0o600)
 }
