@@ -124,6 +124,10 @@ func (f *applyFlags) apply(c *cobra.Command, args []string) error {
 			return err
 		}
 	}
+	if f.format == iptablesBackend && loaded.Document.Host.Shared {
+		// Its way back restores DOCKER-USER as a whole, and bans made meanwhile with it.
+		return errors.New("docker_user = \"shared\" cannot be applied yet: rolling it back would undo what others changed in DOCKER-USER meanwhile. Use compile --format shell and run seawall.sh, or --format nftables")
+	}
 	opt := compiler.Options{Format: backends[f.format].file, Layout: lower.Layout(f.layout), Source: sourceName(loaded)}
 	out, err := compiler.Compile(c.Context(), loaded.Document, opt)
 	if err != nil {
