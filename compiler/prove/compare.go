@@ -23,6 +23,8 @@ type Difference struct {
 	Way          *dialect.Way  // of the example through the file
 	Lines        []*Line       // the policy's lines that say otherwise, the worst first
 	Example      packet.Packet // of the worst
+
+	stricter bool
 }
 
 // Line is the packets of a difference about which one line of the policy decides.
