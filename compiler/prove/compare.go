@@ -88,7 +88,7 @@ func Compare(ctx context.Context, doc *schema.Document, rules dialect.Rules, fam
 
 // Compare is the function Compare for a policy whose lists were read before.
 func (p *Policy) Compare(ctx context.Context, rules dialect.Rules, family packet.Family, limits Limits) (*Result, error) {
-	q := newQuestion(ctx, limits, family, append(meaning.Patterns(p.doc), rules.Patterns()...))
+	q := newQuestion(ctx, limits, family, append(meaning.Patterns(p.doc), rules.Patterns()...), meaning.IPSets(p.doc, family)...)
 	found := &differing{question: q, policy: p, rules: rules}
 	err := q.Try(func() error {
 		file := rules.Reader(q.Store, q.space)

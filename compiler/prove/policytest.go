@@ -49,7 +49,7 @@ func Tests(ctx context.Context, doc *schema.Document, limits Limits) ([]*TestRes
 		results[i] = &TestResult{Test: t}
 	}
 	for _, family := range packet.Families {
-		q := newQuestion(ctx, limits, family, meaning.Patterns(doc))
+		q := newQuestion(ctx, limits, family, meaning.Patterns(doc), meaning.IPSets(doc, family)...)
 		err := q.Try(func() error {
 			q.tests(doc, results)
 			return nil
