@@ -50,6 +50,18 @@ func (s *Sources) IPSets(v6 bool) []string {
 	return slices.Compact(list)
 }
 
+// Filled returns the first reference to a set that is filled at run time, or nil.
+func (s *Sources) Filled() *SetRef {
+	if s == nil || s.Any {
+		return nil
+	}
+	i := slices.IndexFunc(s.Sets, func(ref SetRef) bool { return ref.Set.Filled() })
+	if i < 0 {
+		return nil
+	}
+	return &s.Sets[i]
+}
+
 // IPSets returns the ipsets of a family that a policy's blocks name, in the order of
 // their names.
 func (d *Document) IPSets(v6 bool) []string {

@@ -12,9 +12,27 @@ const SetsFile = "ipset"
 // match no set. It has to be loaded before the rules: without its sets
 // iptables-restore loads none of them.
 func sets(c *Chains) []byte {
+	if len(c.V4.SetText)+len(c.V6.SetText) == 0 {
+		return nil
+	}
+	return setsText(c)
+}
+
+// setsToBoot is sets for a file of its own, which is loaded at boot: it also creates the
+// sets that others fill, where they are missing, for no rule loads without them. They come
+// last: one that is there with other options stops ipset restore, and then it is there
+// already. A script, which runs on a host where they are, leaves them alone.
+func setsToBoot(c *Chains) []byte {
 	if len(c.V4.SetText)+len(c.V6.SetText)+len(c.V4.Awaited)+len(c.V6.Awaited) == 0 {
 		return nil
 	}
+	b := bytes.NewBuffer(setsText(c))
+	awaited(b, c.V4.Awaited, "inet")
+	awaited(b, c.V6.Awaited, "inet6")
+	return b.Bytes()
+}
+
+func setsText(c *Chains) []byte {
 	var b bytes.Buffer
 	for _, line := range head(c) {
 		fmt.Fprintf(&b, "# %s\n", line)
@@ -22,14 +40,9 @@ func sets(c *Chains) []byte {
 	b.WriteString("# Load before the rules, at any time: ipset restore < FILE\n")
 	b.Write(c.V4.SetText)
 	b.Write(c.V6.SetText)
-	awaited(&b, c.V4.Awaited, "inet")
-	awaited(&b, c.V6.Awaited, "inet6")
 	return b.Bytes()
 }
 
-// awaited creates the sets that others fill where they are missing, for at boot no rule
-// loads without them. They come last: one that is there with other options stops ipset
-// restore, and then it is there already.
 func awaited(b *bytes.Buffer, names []string, family string) {
 	for _, name := range names {
 		fmt.Fprintf(b, "# others fill it; empty until they do\ncreate -exist %s hash:net family %s maxelem 1048576 timeout 0\n", name, family)
