@@ -139,7 +139,6 @@ var mutations = []mutation{
 		}
 		return replaced(lines, n, strings.Replace(lines[n], " --match-set ", " ! --match-set ", 1))
 	}},
-	{"change an ipset", swapText("--match-set bans ", "--match-set f2b ", "--match-set bans6 ", "--match-set f2b6 ")},
 	{"drop an ipset", func(_ *rand.Rand, lines []string, n int) []string {
 		return replaced(lines, n, ipsetOption.ReplaceAllString(lines[n], ""))
 	}},
