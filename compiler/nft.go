@@ -29,6 +29,12 @@ func FitsNFTables(doc *schema.Document) error {
 		}
 	}
 	for _, r := range blocks(doc) {
+		for _, list := range []*schema.Sources{r.Sources, r.Except} {
+			if ref := list.Filled(); ref != nil {
+				return &NFTablesError{"An ipset that nftables cannot match", "set." + ref.Set.Name + " is an ipset, and nft has no match of one. " +
+					"Let its owner close in a table of its own: CrowdSec's firewall bouncer does with \"mode: nftables\", and fail2ban with its nftables actions. A drop in any table is final. Or use one of the formats of iptables.", ref.Range}
+			}
+		}
 		if r.Verdict == schema.Accept && doc.Host.AcceptMark == 0 {
 			return needsMark("accept = true", r.Range)
 		}

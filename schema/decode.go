@@ -43,6 +43,8 @@ func (s *scope) decode(blocks map[string]hcl.Blocks) *Document {
 		}
 	}
 	s.add(overlaps(doc.Policies, s.loader.line)...)
+	s.familiesOfIPSets(doc)
+	s.opening(doc)
 	return doc
 }
 
@@ -139,21 +141,28 @@ func (s *scope) decodeSet(p *pending, content *hcl.BodyContent, ctx *hcl.EvalCon
 	set := &Set{Name: p.name, Range: p.at}
 	s.order = append(s.order, set)
 	attrs := content.Attributes
+	if attrs["ipset"] != nil || attrs["ipset6"] != nil {
+		if s.decodeIPSet(set, &body{scope: s, ctx: ctx, content: attrs}); set.Filled() {
+			return cty.CapsuleVal(setType, set)
+		}
+	}
 	sources, files := attrs["sources"], attrs["files"]
 	if sources == nil && files == nil {
-		s.add(mistake(p.at, "A set without sources", "A set needs sources or files, or both."))
+		s.add(mistake(p.at, "A set without sources", "A set needs sources or files, or both; or ipset, if somebody else fills it while the host runs."))
 	}
 	set.Sources = &Sources{Range: p.at}
 	if sources != nil {
 		if got := s.sources(sources.Expr, ctx); got != nil {
 			set.Sources = got
 		}
+		s.noIPSets(set.Sources, "Name it there, beside this set.")
 	}
 	if files != nil {
 		s.setFiles(set, files, ctx)
 	}
 	if a := attrs["except"]; a != nil {
 		set.Except = s.sources(a.Expr, ctx)
+		s.noIPSets(set.Except, "Write a deny block for it before the blocks that use this set.")
 	}
 	return cty.CapsuleVal(setType, set)
 }
@@ -205,6 +214,11 @@ func (s *scope) decodeRules(blocks hcl.Blocks, ctx *hcl.EvalContext) []*Rule {
 		}
 		if attr := a.content["except"]; attr != nil {
 			r.Except = s.sources(attr.Expr, ctx)
+		}
+		if b.Type == "deny" {
+			s.noIPSets(r.Except, "Who is in the ipset would not be denied here.")
+		} else {
+			s.noIPSets(r.Sources, "For sources that may get in, write a set with sources or files.")
 		}
 		if text, at, ok := a.text("log"); ok {
 			s.add(checkLog(text, at))
@@ -311,9 +325,11 @@ func (s *scope) decodeForward(b *hcl.Block) *Forward {
 	f.From, f.To = a.interfaces("from"), a.interfaces("to")
 	if attr := a.content["sources"]; attr != nil {
 		f.Sources = s.sources(attr.Expr, s.ctx)
+		s.noIPSets(f.Sources, "A forward block lets traffic through. Only an iptables rule before Seawall's can keep members out of it.")
 	}
 	if attr := a.content["destinations"]; attr != nil {
 		f.Destinations = s.sources(attr.Expr, s.ctx)
+		s.noIPSets(f.Destinations, "A forward block lets traffic through. Only an iptables rule before Seawall's can keep members out of it.")
 	}
 	return f
 }
@@ -338,9 +354,11 @@ func (s *scope) decodeTest(b *hcl.Block, host *Host) *Test {
 	}
 	if attr := a.content["allow"]; attr != nil {
 		t.Allow = s.sources(attr.Expr, s.ctx)
+		s.noIPSets(t.Allow, "A test names addresses. An allow in it holds for those that are not in the ipset, and a deny whether they are in it or not.")
 	}
 	if attr := a.content["deny"]; attr != nil {
 		t.Deny = s.sources(attr.Expr, s.ctx)
+		s.noIPSets(t.Deny, "A test names addresses. An allow in it holds for those that are not in the ipset, and a deny whether they are in it or not.")
 	}
 	s.testMeets(t, t.Allow)
 	s.testMeets(t, t.Deny)

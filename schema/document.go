@@ -156,12 +156,14 @@ type SetRef struct {
 	Range hcl.Range
 }
 
-// Set is a set block: the addresses of Sources without those of Except.
+// Set is a set block: the addresses of Sources without those of Except, or what
+// somebody else puts into the ipsets while the host runs.
 type Set struct {
-	Name    string
-	Sources *Sources
-	Except  *Sources // nil without except
-	Range   hcl.Range
+	Name          string
+	Sources       *Sources // empty where it is filled at run time
+	Except        *Sources // nil without except
+	IPSet, IPSet6 string   // for IPv4 and for IPv6; "" for none
+	Range         hcl.Range
 }
 
 // Rule is an allow or deny block.

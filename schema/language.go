@@ -59,10 +59,12 @@ var Language = []Block{
 		{"error_message", "string", "", "the message when it does not hold", required},
 	}},
 	{Name: "locals", Count: "any number", Doc: "Names for expressions, used as `local.NAME`. Every attribute is one."},
-	{Name: "set", Labelled: true, Count: "any number", Doc: "A list of sources with a name, used as `set.NAME`. At least one of `sources` and `files`.", Attributes: []Attribute{
+	{Name: "set", Labelled: true, Count: "any number", Doc: "A list of sources with a name, used as `set.NAME`. At least one of `sources` and `files`; or `ipset`, for a set that somebody else fills while the host runs. Such a set may only keep its members out: in the `sources` of `deny` and in the `except` of `allow`.", Attributes: []Attribute{
 		sourcesAttribute,
 		{"files", "list of strings", "", "files with one source per line and `#` comments, relative to the policy file", false},
 		exceptAttribute,
+		{"ipset", "string", "", "the ipset of IPv4 addresses that somebody else fills, such as `\"crowdsec-blacklists\"`; without it the set has no IPv4 address", false},
+		{"ipset6", "string", "", "the same for IPv6, such as `\"crowdsec6-blacklists\"`", false},
 	}},
 	{Name: "guard", Count: "at most 1", Doc: "Decides before every policy, for every port of a policy and for unlisted traffic. What it does not match continues to the policies.", Blocks: []string{"allow", "deny"}},
 	{Name: "policy", Labelled: true, Count: "any number", Doc: "Who may reach some published ports. Its blocks are tried in the order in which they are written, then its default applies. Where one policy's ports, addresses and interfaces lie inside another's, the narrower policy decides; any other overlap is an error.", Attributes: []Attribute{

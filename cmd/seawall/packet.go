@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/seawall/seawall/compiler/doctor"
+	"github.com/seawall/seawall/compiler/meaning"
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/schema"
 	"github.com/spf13/cobra"
@@ -19,6 +20,7 @@ type packetText struct {
 	from, to, in, out, chain, state, direction, protocol, destination string
 	tcpFlags, icmpType, mark                                          string
 	sport                                                             int
+	ipsets                                                            []string
 	snat, dnat                                                        bool
 
 	doc  *schema.Document
@@ -40,6 +42,7 @@ func (p *packetText) register(c *cobra.Command) {
 	f.StringVar(&p.tcpFlags, "tcp-flags", "", "the TCP `FLAGS` that are set, such as SYN,ACK, or NONE (default SYN for a new connection, otherwise ACK)")
 	f.StringVar(&p.icmpType, "icmp-type", "", "the `TYPE[/CODE]` of an ICMP packet (default an echo request)")
 	f.StringVar(&p.mark, "mark", "0", "the packet's mark")
+	f.StringArrayVar(&p.ipsets, "in-ipset", nil, "the source is in this ipset `NAME`, which others fill; may be repeated (default in none)")
 	f.BoolVar(&p.snat, "snat", false, "the connection's source was rewritten")
 	f.BoolVar(&p.dnat, "dnat", false, "the connection's destination was rewritten")
 	choices(c, "chain", "forward", "input")
@@ -74,6 +77,9 @@ func packetFlags(p packet.Packet) string {
 	}
 	if p.Mark != 0 {
 		text += fmt.Sprintf(" --mark %#x", p.Mark)
+	}
+	for _, name := range p.Members.Holding() {
+		text += " --in-ipset " + doctor.ShellWord(name)
 	}
 	if p.SNAT {
 		text += " --snat"
@@ -188,6 +194,13 @@ func (p *packetText) packet(doc *schema.Document) (packet.Packet, error) {
 	if out.Out == "" {
 		out.Out = leaving(doc.Host.Bridges)
 	}
+	known := meaning.IPSets(doc, out.Family())
+	for _, name := range p.ipsets {
+		if !slices.Contains(known, name) {
+			return out, fmt.Errorf("--in-ipset takes an ipset of IPv%d that the policy names and others fill, not %q", out.Family(), name)
+		}
+	}
+	out.Members = packet.MembershipsOf(known, func(name string) bool { return slices.Contains(p.ipsets, name) })
 	if err := p.words(&out); err != nil {
 		return out, err
 	}

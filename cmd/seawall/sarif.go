@@ -23,6 +23,7 @@ const (
 	ruleTest      = "test-failed"
 	ruleDiffers   = "differs"
 	ruleUndecided = "undecided"
+	ruleStricter  = "stricter"
 )
 
 const documentation = "https://github.com/seawall/seawall/blob/main/examples/docs/"
@@ -38,6 +39,8 @@ func sarifRules() []sarif.Rule {
 			Help: "The rules file treats these packets otherwise than the policy says. seawall explain shows the way of one of them through both."},
 		{ID: ruleUndecided, Title: "Rules that cannot be evaluated", Level: sarif.Error, URI: documentation + "commands/seawall-verify.md",
 			Help: "Whether the rules file implements the policy cannot be decided, for a rule depends on what is not in the packet or not known."},
+		{ID: ruleStricter, Title: "Rules that deny more than the policy", Level: sarif.Note, URI: documentation + "commands/seawall-verify.md",
+			Help: "The rules file denies packets that the policy allows, and opens nothing. --allow-stricter allows it, so that bans may come and go."},
 	}
 	for _, code := range lint.Codes() {
 		page, _ := lint.Page(code)
@@ -133,7 +136,8 @@ func ofTests(list []*prove.TestResult, files map[string]*hcl.File) []sarif.Resul
 }
 
 // verifySARIF is verify with SARIF as its answer.
-func verifySARIF(c *cobra.Command, loaded *schema.Loaded, files []string, flags *rulesFlags) error {
+func verifySARIF(c *cobra.Command, loaded *schema.Loaded, files []string, flags *rulesFlags, allow bool) error {
+	differs := false
 	var results []sarif.Result
 	for _, name := range files {
 		list, err := flags.read(c, name)
@@ -143,16 +147,23 @@ func verifySARIF(c *cobra.Command, loaded *schema.Loaded, files []string, flags 
 		for _, f := range list {
 			result, err := compiler.Verify(c.Context(), loaded.Document, f, prove.Limits{})
 			if hard, ok := errors.AsType[*prove.HardError](err); ok {
+				differs = true
 				results = append(results, undecided(f, fmt.Sprintf("It is undecided whether %s implements the policy: %v.", f.Name, hard)))
 				continue
 			}
 			if err != nil {
 				return fmt.Errorf("%s: %w", f.Name, err)
 			}
+			var stricter []*prove.Difference
+			if allow {
+				stricter, result.Differences = result.Split()
+			}
+			differs = differs || !result.Equal()
 			results = append(results, ofVerified(loaded, f, result.Result, result.Unknown)...)
+			results = append(results, ofStricter(f, stricter)...)
 		}
 	}
-	if err := printSARIF(c, results); err != nil || len(results) == 0 {
+	if err := printSARIF(c, results); err != nil || !differs {
 		return err
 	}
 	return exitCode(exitDiffers)

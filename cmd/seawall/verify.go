@@ -19,7 +19,7 @@ func verifyCommand() *cobra.Command {
 	p := &policyFlags{}
 	r := &rulesFlags{}
 	var files []string
-	format := ""
+	format, allow := "", false
 	c := &cobra.Command{
 		Use:   "verify [PATH] --rules FILE",
 		Short: "Decide whether a rules file implements a policy",
@@ -34,8 +34,12 @@ Where the two differ, each rule of the file that makes a difference, or the lack
 of one, is listed, the worst first: whom it lets in or keeps out of which ports,
 what the policy says and where, what the file says and which line, an example,
 and the command that shows its way through both. Exit 0 when they mean the same,
-2 when they differ or when that cannot be decided.`,
+2 when they differ or when that cannot be decided.
+
+` + allowStricter + `
+What is stricter is then summarized in a line, and the exit code is 0.`,
 		Example: `  iptables-save | seawall verify policy.hcl --rules -
+  iptables-save | seawall verify policy.hcl --rules - --allow-stricter
   seawall verify policy.hcl --rules /etc/sysconfig/iptables --rules /etc/sysconfig/ip6tables`,
 		Args: onePath,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -50,20 +54,21 @@ and the command that shows its way through both. Exit 0 when they mean the same,
 				return err
 			}
 			if format == "sarif" {
-				return verifySARIF(c, loaded, files, r)
+				return verifySARIF(c, loaded, files, r, allow)
 			}
-			return verify(c, loaded, policyPath(args), files, r)
+			return verify(c, loaded, policyPath(args), files, r, allow)
 		},
 	}
 	p.register(c)
 	c.Flags().StringArrayVar(&files, "rules", nil, "the rules `FILE`; may be given for each family")
 	r.register(c)
+	registerStricter(c, &allow)
 	c.Flags().StringVar(&format, "format", "text", "text or sarif")
 	choices(c, "format", "text", "sarif")
 	return c
 }
 
-func verify(c *cobra.Command, loaded *schema.Loaded, path string, files []string, flags *rulesFlags) error {
+func verify(c *cobra.Command, loaded *schema.Loaded, path string, files []string, flags *rulesFlags, allow bool) error {
 	differs := false
 	for _, name := range files {
 		list, err := flags.read(c, name)
@@ -85,11 +90,21 @@ func verify(c *cobra.Command, loaded *schema.Loaded, path string, files []string
 				continue
 			case err != nil:
 				return fmt.Errorf("%s: %w", f.Name, err)
+			}
+			var stricter []*prove.Difference
+			if allow {
+				stricter, result.Differences = result.Split()
+			}
+			switch {
 			case result.Result.Equal() && len(result.Unknown) > 0:
 				differs = true
 				printUnknown(c.OutOrStdout(), f, result.Unknown)
 			case result.Equal():
-				fmt.Fprintf(c.OutOrStdout(), "%s implements the policy, for %v.\n", f.Name, f.Family())
+				if len(stricter) == 0 {
+					fmt.Fprintf(c.OutOrStdout(), "%s implements the policy, for %v.\n", f.Name, f.Family())
+				} else {
+					fmt.Fprintf(c.OutOrStdout(), "%s opens nothing that the policy denies, for %v.\n", f.Name, f.Family())
+				}
 			default:
 				differs = true
 				printDifferences(c.OutOrStdout(), path, name, f, result.Result)
@@ -97,6 +112,9 @@ func verify(c *cobra.Command, loaded *schema.Loaded, path string, files []string
 					fmt.Fprintln(c.OutOrStdout(), "\nWhat is more, iptables-restore may refuse the file:")
 					printLines(c.OutOrStdout(), result.Unknown)
 				}
+			}
+			if len(stricter) > 0 {
+				fmt.Fprintf(c.OutOrStdout(), "Stricter than the policy: %s.\n", briefly(stricter))
 			}
 			printUnjudged(c.OutOrStdout(), result.Unjudged)
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/moby/moby/client"
 	"github.com/seawall/seawall/compiler/dialect"
 	"github.com/seawall/seawall/compiler/host"
+	"github.com/seawall/seawall/compiler/prove"
 	"github.com/seawall/seawall/schema"
 	"github.com/spf13/cobra"
 )
@@ -25,6 +26,7 @@ type watchFlags struct {
 	asJSON   bool
 	once     bool
 	docker   string
+	allow    bool // what is stricter than the policy
 }
 
 func watchCommand() *cobra.Command {
@@ -40,7 +42,8 @@ Drift that is gone after half a second, as while Docker writes its rules, is ign
 Each line of the log is an event, reported once per change:
 
   watching      seawall has started
-  holds         the rules implement the policy, at first or again
+  holds         the rules implement the policy, at first or again; with --allow-stricter,
+                in which way they are stricter
   drift         a difference between the rules and the policy
   persists      the drift is the same after the command ran
   ran           the command of --exec succeeded
@@ -56,6 +59,9 @@ With --format nftables the table inet seawall is compared, and also as soon as s
 changes or removes it: "nft flush ruleset", which Debian's nftables.service runs when it
 starts, stops and reloads, does.
 
+` + allowStricter + `
+Such rules are no drift.
+
 If the rules cannot be read, because another program holds the xtables lock, seawall
 tries again after a second, then less often. If the daemon is gone, seawall waits for
 it. Neither ends the watch. Missing root privileges, iptables or nft do, with exit 1; with
@@ -65,6 +71,7 @@ TERM, INT and HUP end the watch with exit 0. A running command gets the same sig
 and is killed after two seconds.`,
 		Example: `  seawall watch policy.hcl
   seawall watch policy.hcl --exec 'sh /etc/seawall/seawall.sh' --json
+  seawall watch policy.hcl --allow-stricter
   seawall watch policy.hcl --format nftables --exec 'nft -f /etc/seawall/seawall.nft'
   seawall watch policy.hcl --once`,
 		Args: onePath,
@@ -73,6 +80,7 @@ and is killed after two seconds.`,
 	f.register(c)
 	flags := c.Flags()
 	registerBackend(c, &f.format, "which rules are compared")
+	registerStricter(c, &f.allow)
 	flags.DurationVar(&f.interval, "interval", 30*time.Second, "the time between two comparisons")
 	flags.StringVar(&f.run, "exec", "", "a shell `COMMAND` to run on drift instead of exiting")
 	flags.BoolVar(&f.asJSON, "json", false, "log as JSON, one line per event")
@@ -165,10 +173,19 @@ func drifted(err error) error {
 // watcher is the watch that the flags ask for.
 func (f *watchFlags) watcher(out io.Writer, doc *schema.Document) *host.Watch {
 	now, by := host.ThisHost(), backends[f.format].of
+	stricter := "" // at the last look
 	w := &host.Watch{
 		Interval: f.interval,
-		Look:     func(ctx context.Context) ([]host.Drift, error) { return look(ctx, by(now.Within(ctx), doc), doc) },
-		Log:      func(e host.Event) { f.log(out, e) },
+		Look: func(ctx context.Context) (drift []host.Drift, err error) {
+			drift, stricter, err = f.look(ctx, by(now.Within(ctx), doc), doc)
+			return drift, err
+		},
+		Log: func(e host.Event) {
+			if e.Name == host.Holds && stricter != "" {
+				e.What = "stricter than the policy: " + stricter
+			}
+			f.log(out, e)
+		},
 	}
 	if f.run != "" {
 		w.Fixes, w.Fix = f.run, f.react
@@ -190,18 +207,23 @@ func (f *watchFlags) subscribe(ctx context.Context, w *host.Watch) error {
 	return api.Close()
 }
 
-// look compares once.
-func look(ctx context.Context, now host.Backend, doc *schema.Document) ([]host.Drift, error) {
+// look compares once. What is stricter than the policy is no drift where that is allowed,
+// and said in a line.
+func (f *watchFlags) look(ctx context.Context, now host.Backend, doc *schema.Document) (drift []host.Drift, stricter string, err error) {
 	list, err := liveDifferences(ctx, now, doc)
-	var drift []host.Drift
+	var allowed []*prove.Difference
 	for _, d := range list {
+		if f.allow && d.Stricter() {
+			allowed = append(allowed, d.Difference)
+			continue
+		}
 		drift = append(drift, host.Drift{
 			Family: d.Family,
 			What:   fmt.Sprintf("%s: the policy says %s, the kernel says %s", d, d.Policy, d.File),
 			Where:  lastStep(dialect.Trace(d.rules, d.Example)),
 		})
 	}
-	return drift, err
+	return drift, briefly(allowed), err
 }
 
 // react runs the command of --exec.

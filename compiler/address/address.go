@@ -68,6 +68,9 @@ func (r *Resolver) union(s *schema.Sources) Set {
 	}
 	all := normal(ranges)
 	for _, ref := range s.Sets {
+		if ref.Set.Filled() {
+			continue // who is in it is not known
+		}
 		all = Union(all, r.Set(ref.Set))
 	}
 	return all

@@ -3,7 +3,7 @@ package diagram
 import "encoding/binary"
 
 // MaxProperties is how many properties a space may have.
-const MaxProperties = 16
+const MaxProperties = 24
 
 // Box is a product: for each property, the set of values that belong to it.
 type Box [MaxProperties]Set

@@ -16,6 +16,9 @@ type Rules interface {
 	// Patterns returns the interface names that the rules use, as in a policy: eth0,
 	// or eth+ for a prefix.
 	Patterns() []string
+	// IPSets returns the ipsets that the rules match a source against, and whose contents
+	// are not known.
+	IPSets() []string
 	// Reader returns a reader of the rules in a space that tells their interfaces
 	// apart.
 	Reader(d *diagram.Store, s *packet.Space) Reader

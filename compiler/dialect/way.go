@@ -40,6 +40,6 @@ func (w *Way) Decider() *Step {
 
 // Trace follows one packet through rules, from its hook on, in a space of its own.
 func Trace(r Rules, p packet.Packet) *Way {
-	s := packet.NewSpace(p.Family(), append(r.Patterns(), p.In, p.Out)...)
+	s := packet.NewSpace(p.Family(), append(r.Patterns(), p.In, p.Out)...).WithMembers(p.Members.Names()...)
 	return r.Reader(s.Store(), s).Trace(p)
 }

@@ -74,7 +74,7 @@ func (f *Format) Compile(c *Chains) []File {
 	if f.WithSets {
 		return files
 	}
-	if text := sets(c); text != nil {
+	if text := setsToBoot(c); text != nil {
 		files = append(files, File{Name: SetsFile, Bytes: text, Sets: true})
 	}
 	return files

@@ -15,6 +15,24 @@ func sets(c *Chains) []byte {
 	if len(c.V4.SetText)+len(c.V6.SetText) == 0 {
 		return nil
 	}
+	return setsText(c)
+}
+
+// setsToBoot is sets for a file of its own, which is loaded at boot: it also creates the
+// sets that others fill, where they are missing, for no rule loads without them. They come
+// last: one that is there with other options stops ipset restore, and then it is there
+// already. A script, which runs on a host where they are, leaves them alone.
+func setsToBoot(c *Chains) []byte {
+	if len(c.V4.SetText)+len(c.V6.SetText)+len(c.V4.Awaited)+len(c.V6.Awaited) == 0 {
+		return nil
+	}
+	b := bytes.NewBuffer(setsText(c))
+	awaited(b, c.V4.Awaited, "inet")
+	awaited(b, c.V6.Awaited, "inet6")
+	return b.Bytes()
+}
+
+func setsText(c *Chains) []byte {
 	var b bytes.Buffer
 	for _, line := range head(c) {
 		fmt.Fprintf(&b, "# %s\n", line)
@@ -23,6 +41,12 @@ func sets(c *Chains) []byte {
 	b.Write(c.V4.SetText)
 	b.Write(c.V6.SetText)
 	return b.Bytes()
+}
+
+func awaited(b *bytes.Buffer, names []string, family string) {
+	for _, name := range names {
+		fmt.Fprintf(b, "# others fill it; empty until they do\ncreate -exist %s hash:net family %s maxelem 1048576 timeout 0\n", name, family)
+	}
 }
 
 // SetsOf returns the text for ipset restore that belongs to the files of a

@@ -67,7 +67,8 @@ type Table struct {
 	// are declared where their rules are.
 	Late    []Generator
 	Sets    ipset.Sets
-	SetText []byte // lines for ipset restore that create the sets of a generated table
+	SetText []byte   // lines for ipset restore that create the sets of a generated table
+	Awaited []string // ipsets that a generated table matches and others fill
 	byName  map[string]*Chain
 }
 

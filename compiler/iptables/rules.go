@@ -35,6 +35,33 @@ func (t *Table) Patterns() []string {
 	return names
 }
 
+// IPSets returns the ipsets that a table's rules match a source against, and whose
+// contents are not known.
+func (t *Table) IPSets() []string {
+	if t == nil {
+		return nil
+	}
+	seen := map[*Body]bool{}
+	var names []string
+	for _, c := range t.Chains {
+		for _, r := range c.Rules {
+			if len(r.Matches) == 0 || seen[r.Body] {
+				continue
+			}
+			seen[r.Body] = true
+			for _, m := range r.Matches {
+				if m.Name != "set" || len(m.Options) != 1 || len(m.Options[0].Values) != 2 || m.Options[0].Values[1] != "src" {
+					continue
+				}
+				if name := m.Options[0].Values[0]; t.Sets[name] == nil || t.Sets[name].Unknown != "" {
+					names = append(names, name)
+				}
+			}
+		}
+	}
+	return names
+}
+
 // UpTo returns the table with only the rules up to a line of its file.
 func (t *Table) UpTo(line int) dialect.Rules {
 	part := &Table{Name: t.Name, Sections: t.Sections, Sets: t.Sets}

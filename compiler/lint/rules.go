@@ -36,7 +36,9 @@ func (l *linter) reaches(p *schema.Policy, r *address.Resolver) []reach {
 			x.without = address.Without(x.named, r.Sources(rule.Except))
 		}
 		x.decides = address.Without(x.without, decided)
-		decided = address.Union(decided, x.without)
+		if rule.Except.Filled() == nil { // else some of them go on to the next block
+			decided = address.Union(decided, x.without)
+		}
 		list = append(list, x)
 	}
 	if l.doc.Guard != nil {
@@ -56,7 +58,7 @@ func (l *linter) reaches(p *schema.Policy, r *address.Resolver) []reach {
 func (l *linter) rules(p *schema.Policy) {
 	four, six := l.reaches(p, l.resolve[0]), l.reaches(p, l.resolve[1])
 	for i := range four {
-		if four[i].guard != (p == nil) {
+		if four[i].guard != (p == nil) || filled(four[i].rule) {
 			continue
 		}
 		if address.Empty(four[i].decides) && address.Empty(six[i].decides) {
@@ -70,6 +72,10 @@ func (l *linter) rules(p *schema.Policy) {
 		}
 	}
 }
+
+// filled reports whether a block names an ipset that others fill: what it decides about
+// is not known.
+func filled(r *schema.Rule) bool { return r.Sources.Filled() != nil || r.Except.Filled() != nil }
 
 func (l *linter) neverMatches(p *schema.Policy, four, six []reach, i int) {
 	rule := four[i].rule
@@ -118,6 +124,9 @@ func (l *linter) sameAsRest(p *schema.Policy, list []reach, i int) bool {
 	mine := verdict{list[i].rule.Verdict, list[i].rule.Log}
 	rest := list[i].decides
 	for _, later := range list[i+1:] {
+		if filled(later.rule) {
+			return false
+		}
 		if !address.Overlap(later.without, rest) {
 			continue
 		}

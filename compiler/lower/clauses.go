@@ -2,6 +2,7 @@ package lower
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/seawall/seawall/compiler/address"
 	"github.com/seawall/seawall/compiler/iptables"
@@ -22,6 +23,9 @@ type clause struct {
 	include, except address.Set
 	label           label
 	origin          string // for comments: "allow"
+	// ipsets are filled by others: the clause is about the members of these, and not
+	// about those of the others.
+	ipsets, exceptIPSets []string
 }
 
 // entry is one source match to be written, with its label. An entry whose
@@ -29,8 +33,12 @@ type clause struct {
 type entry struct {
 	source iptables.Source
 	set    setRef // in place of source
-	label  label
-	origin string
+	// members are the ipsets, filled by others, that must hold the source as well, and
+	// with "!" those that must not.
+	members string
+	goto_   string // the chain to go to, in place of a label
+	label   label
+	origin  string
 }
 
 // setRef names a set that has the source, or with not one that has it not.
@@ -39,7 +47,9 @@ type setRef struct {
 	not  bool
 }
 
-func (e entry) everybody() bool { return e.source == (iptables.Source{}) && e.set == (setRef{}) }
+func (e entry) everybody() bool {
+	return e.source == (iptables.Source{}) && e.set == (setRef{}) && e.members == ""
+}
 
 // sourceList writes ordered clauses and a last label as a list of entries of
 // which the first that matches decides. It is exact, and it is where negation
@@ -87,6 +97,10 @@ type sourceBuilder struct {
 
 func (b *sourceBuilder) clause(n int) {
 	c := b.clauses[n]
+	if c.byMembership() {
+		b.members(c)
+		return
+	}
 	matched := address.Without(c.include, c.except)
 	if b.decided != nil && address.Empty(address.Without(matched, b.decided)) || address.Empty(matched) {
 		return // never reached, or of the other family
@@ -136,6 +150,9 @@ func (b *sourceBuilder) carve(n, direct int) []entry {
 	if address.Empty(rest) {
 		return nil
 	}
+	if slices.ContainsFunc(b.clauses[n+1:], clause.byMembership) {
+		return nil
+	}
 	whole := len(b.cover(c.include))
 	var entries []entry
 	for _, later := range b.clauses[n+1:] {
@@ -175,7 +192,7 @@ func withFallthrough(entries []entry, l label) []entry {
 		// With several entries that say it, none is folded: "all but two" reads
 		// better as two exceptions and a rest than as one and a negation.
 		alone := n == 2 || entries[n-3].label != l
-		if alone && but.label == l && rest.everybody() && !but.source.Not && !but.set.not {
+		if alone && but.label == l && rest.everybody() && !but.source.Not && !but.set.not && but.members == "" && but.goto_ == "" {
 			if but.set.name != "" {
 				rest.set = setRef{but.set.name, true}
 			} else {

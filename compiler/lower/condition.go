@@ -22,6 +22,7 @@ type box struct {
 	origPorts schema.Ports
 	dir       string // ctdir
 	set       setRef
+	members   string // as of an entry
 }
 
 // action is a box with what happens in it.
@@ -53,6 +54,7 @@ func (l *lowering) body(a action) *iptables.Body {
 	if s := a.box.set; s.name != "" {
 		b.Matches = append(b.Matches, iptables.Match{Name: "set", Module: l.module("set"), Options: []iptables.Option{{Not: s.not, Name: "--match-set", Values: []string{s.name, "src"}}}})
 	}
+	b.Matches = append(b.Matches, l.memberMatches(a.box.members)...)
 	if a.target == "LOG" {
 		b.Matches = append(b.Matches, l.match("limit", "--limit", l.limit()))
 	}

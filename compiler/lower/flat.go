@@ -164,6 +164,8 @@ func (l *lowering) clauses(written []*schema.Rule) []clause {
 		if r.Except != nil {
 			c.except = l.resolve.Sources(r.Except)
 		}
+		v6 := l.family == packet.IPv6
+		c.ipsets, c.exceptIPSets = r.Sources.IPSets(v6), r.Except.IPSets(v6)
 		c.origin = blockName(r.Verdict) + l.place(r.Range)
 		list = append(list, c)
 	}
@@ -267,7 +269,11 @@ func mergePorts(ports []schema.Ports) []schema.Ports {
 
 // entry adds the rule of one entry in one box, and its log rule before it.
 func (l *lowering) entry(chain *iptables.Chain, b box, e entry) {
-	b.set = e.set
+	b.set, b.members = e.set, e.members
+	if e.goto_ != "" {
+		chain.Append(&iptables.Rule{Body: l.body(action{box: b, goto_: e.goto_, origin: e.origin})})
+		return
+	}
 	if e.label.log != "" {
 		a := action{box: b, target: "LOG", log: e.label.log, origin: e.origin}
 		chain.Append(&iptables.Rule{Source: e.source, Body: l.body(a)})

@@ -106,8 +106,7 @@ func (l *lowering) indexedInput() {
 		scopes.portsTo(chain, func(*schema.Policy) target { return target{entries: []entry{{label: c.label, origin: "guard"}}} })
 		leads[c.label] = chain
 	}
-	root := l.tree("guard", "guard"+l.place(g.Range), clauses, label{next: true}, "*", leads)
-	l.each(input, action{box: box{dir: "ORIGINAL"}, goto_: root.Name, origin: "guard"})
+	l.guardTrees(input, "guard"+l.place(g.Range), clauses, leads)
 	x.ports(next)
 }
 
@@ -117,6 +116,9 @@ func (l *lowering) largeGuard() bool {
 		return false
 	}
 	clauses := l.clauses(l.doc.Guard.Rules)
+	if l.memberCases(clauses) == nil {
+		return false
+	}
 	return long(clauses, l.opt.Sizes.Linear) || len(sourceList(l.resolve, clauses, label{next: true}, nil)) > l.opt.Sizes.Linear
 }
 
@@ -130,8 +132,7 @@ func (x *indexer) guard(chain *iptables.Chain) *iptables.Chain {
 	}
 	chain.Remark("guard" + x.place(g.Range))
 	next := x.table.Declare(iptables.SeawallPorts, "-")
-	root := x.tree("guard", "guard"+x.place(g.Range), x.clausesOf(g.Rules), label{next: true}, "*", map[label]*iptables.Chain{{next: true}: next})
-	x.each(chain, action{box: box{dir: "ORIGINAL"}, goto_: root.Name, origin: "guard"})
+	x.guardTrees(chain, "guard"+x.place(g.Range), x.clausesOf(g.Rules), map[label]*iptables.Chain{{next: true}: next})
 	return next
 }
 
@@ -177,6 +178,9 @@ func (x *indexer) target(p *schema.Policy) target {
 	last := label{verdict: p.Default}
 	if x.sets != nil {
 		return target{entries: x.entries("policy "+p.Name, clauses, last)}
+	}
+	if slices.ContainsFunc(clauses, clause.byMembership) {
+		return x.memberTarget(p.Name, "policy "+p.Name+x.place(p.Range), clauses, last, protocolClass(p))
 	}
 	if !long(clauses, x.opt.Sizes.Inline) {
 		if entries := sourceList(x.resolve, clauses, last, nil); len(entries) <= x.opt.Sizes.Inline {
@@ -405,7 +409,11 @@ func (s *search) cell(c *iptables.Chain, x cell, known bool) {
 				continue
 			}
 			for _, e := range t.entries {
-				b.set = e.set
+				b.set, b.members = e.set, e.members
+				if e.goto_ != "" {
+					c.Append(&iptables.Rule{Body: s.body(action{box: b, goto_: e.goto_})})
+					continue
+				}
 				if e.label.log != "" {
 					c.Append(&iptables.Rule{Source: e.source, Body: s.body(action{box: b, target: "LOG", log: e.label.log})})
 				}

@@ -31,17 +31,22 @@ func (l *lowering) entries(owner string, clauses []clause, last label) []entry {
 	var list []entry
 	var decided address.Set
 	for _, c := range clauses {
+		list = append(list, l.setMembers(owner, c)...)
 		matched := address.Without(c.include, c.except)
 		if address.Empty(address.Without(matched, decided)) {
 			continue // never reached, or of the other family
 		}
+		members := noneOf(c.exceptIPSets)
 		if direct := l.few(matched); direct != nil {
 			for _, s := range direct {
-				list = append(list, entry{source: s, label: c.label, origin: c.origin})
+				list = append(list, entry{source: s, members: members, label: c.label, origin: c.origin})
 			}
 		} else {
 			comment := fmt.Sprintf("%s: %s", owner, c.origin)
-			list = append(list, entry{set: setRef{name: l.sets.set(l, c.include, c.except, comment)}, label: c.label, origin: c.origin})
+			list = append(list, entry{set: setRef{name: l.sets.set(l, c.include, c.except, comment)}, members: members, label: c.label, origin: c.origin})
+		}
+		if members != "" {
+			continue
 		}
 		decided = address.Union(decided, matched)
 		if decided.Equal(l.resolve.Every()) {
@@ -52,6 +57,23 @@ func (l *lowering) entries(owner string, clauses []clause, last label) []entry {
 		return list
 	}
 	return append(list, entry{label: last, origin: "default"})
+}
+
+// setMembers writes the part of a clause that is about members of ipsets that others
+// fill.
+func (l *lowering) setMembers(owner string, c clause) []entry {
+	var list []entry
+	direct := l.few(address.Without(l.resolve.Every(), c.except))
+	for _, name := range c.ipsets {
+		for _, s := range direct {
+			list = append(list, entry{source: s, members: name, label: c.label, origin: c.origin})
+		}
+		if direct == nil && !address.Empty(address.Without(l.resolve.Every(), c.except)) {
+			excepted := l.sets.set(l, c.except, nil, fmt.Sprintf("%s: %s, except", owner, c.origin))
+			list = append(list, entry{set: setRef{excepted, true}, members: name, label: c.label, origin: c.origin})
+		}
+	}
+	return list
 }
 
 // few returns a set as source matches when they are few enough to be rules.

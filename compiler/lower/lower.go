@@ -26,6 +26,7 @@
 //	auto.go       which of them is picked
 //	ipset.go      long lists as ipsets, behind the same search
 //	indexed.go    a search for the port, then a tree of sources (tree.go)
+//	members.go    ipsets that others fill
 //	clauses.go    a policy's ordered sources to few, exact -s and ! -s
 //	condition.go  the options that bind a rule to a port, a state, a verdict
 package lower
@@ -142,11 +143,15 @@ func (l *lowering) lower(layout Layout) *iptables.Table {
 	return l.table
 }
 
+// awaited are the ipsets that others fill and the rules match.
+func (l *lowering) awaited() []string { return l.doc.IPSets(l.family == packet.IPv6) }
+
 func newLowering(doc *schema.Document, family packet.Family, opt Options) *lowering {
 	opt.Sizes = opt.Sizes.orDefaults()
 	l := &lowering{doc: doc, outside: doc.Host.Outside(), family: family, opt: opt, resolve: address.NewResolver(family), table: &iptables.Table{Name: "filter"},
 		nested: map[*schema.Policy]bool{}, bodies: map[bodyKey]*iptables.Body{}, treesByKey: map[string]*iptables.Chain{}, treeIDs: map[string]bool{}}
 	l.policies = l.narrowFirst()
+	l.table.Awaited = l.awaited()
 	return l
 }
 

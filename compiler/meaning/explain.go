@@ -31,7 +31,7 @@ type Way struct {
 
 // Explain takes one packet through the steps of a policy.
 func Explain(doc *schema.Document, p packet.Packet) *Way {
-	s := packet.NewSpace(p.Family(), append(Patterns(doc), p.In, p.Out)...)
+	s := packet.NewSpace(p.Family(), append(Patterns(doc), p.In, p.Out)...).WithMembers(IPSets(doc, p.Family())...)
 	return NewReader(s.Store(), s, doc, nil).Explain(p)
 }
 
@@ -232,8 +232,16 @@ func (e *explainer) answers(host *schema.Host) {
 // rules takes the packet through allow and deny blocks.
 func (e *explainer) rules(step int, owner string, list []*schema.Rule) {
 	for _, rule := range list {
-		sources := e.reader.sourceSet(rule.Sources)
-		if !sources.Has(e.point[packet.Source]) || rule.Except != nil && e.reader.sourceSet(rule.Except).Has(e.point[packet.Source]) {
+		in, by := e.holds(rule.Sources)
+		if rule.Except != nil && in {
+			if out, of := e.holds(rule.Except); out {
+				if of != "" {
+					e.say(step, "%s: its block at %s:%d does not match members of the ipset %s (filled at run time)", owner, rule.Range.Filename, rule.Range.Start.Line, of)
+				}
+				continue
+			}
+		}
+		if !in {
 			continue
 		}
 		kind := "allow"
@@ -241,9 +249,27 @@ func (e *explainer) rules(step int, owner string, list []*schema.Rule) {
 			kind = "deny"
 		}
 		e.way.Log = rule.Log
-		e.decide(step, rule.Verdict, owner+", "+kind, rule.Range, "%s: its %s block at %s:%d matches %s", owner, kind, rule.Range.Filename, rule.Range.Start.Line, e.p.Source)
+		what := e.p.Source.String()
+		if by != "" {
+			what = fmt.Sprintf("members of the ipset %s (filled at run time)", by)
+		}
+		e.decide(step, rule.Verdict, owner+", "+kind, rule.Range, "%s: its %s block at %s:%d matches %s", owner, kind, rule.Range.Filename, rule.Range.Start.Line, what)
 		return
 	}
+}
+
+// holds reports whether sources have the packet's, and by membership in which ipset if
+// not by its address.
+func (e *explainer) holds(s *schema.Sources) (in bool, ipset string) {
+	if e.reader.sourceSet(s).Has(e.point[packet.Source]) {
+		return true, ""
+	}
+	for _, name := range e.reader.ipsets(s) {
+		if e.p.Members.Has(name) {
+			return true, name
+		}
+	}
+	return false, ""
 }
 
 // policy returns the policy whose scope contains the packet; of nested ones the

@@ -60,6 +60,10 @@ func Patterns(doc *schema.Document) []string {
 	return names
 }
 
+// IPSets are the ipsets of a family that a policy mentions and somebody else fills. The
+// space of whatever a policy is compared in must have them as members.
+func IPSets(doc *schema.Document, f packet.Family) []string { return doc.IPSets(f == packet.IPv6) }
+
 // Hook is the verdict function of the document at a hook.
 func (r *Reader) Hook(hook packet.Hook) diagram.Ref {
 	r.items = nil
@@ -272,7 +276,58 @@ type listKey struct {
 	last  diagram.Ref
 }
 
+// layered cuts the rules where one names an ipset that is filled at run time: those up
+// to it decide by the source's address alone, and it by membership as well.
 func (r *Reader) layered(written []*schema.Rule, tcp bool, hook packet.Hook, last diagram.Ref) diagram.Ref {
+	at := slices.IndexFunc(written, func(rule *schema.Rule) bool { return len(r.ipsets(rule.Sources))+len(r.ipsets(rule.Except)) > 0 })
+	if at < 0 {
+		return r.byAddress(written, tcp, hook, last)
+	}
+	target := leaf(verdictOf(written[at].Verdict, tcp, hook))
+	rest := r.Overlay(r.byMembership(written[at], target), r.layered(written[at+1:], tcp, hook, last))
+	if at == 0 {
+		return rest
+	}
+	return r.Overlay(r.byAddress(written[:at], tcp, hook, diagram.Leaf(diagram.Continue)), rest)
+}
+
+// byMembership decides for the members of the ipsets among a rule's sources, but for
+// those that it excepts, and goes on for the members of those in its except.
+func (r *Reader) byMembership(rule *schema.Rule, target diagram.Ref) diagram.Ref {
+	goesOn := diagram.Leaf(diagram.Continue)
+	only := func(set diagram.Set) diagram.Ref {
+		return r.Layers([]diagram.Set{set.OrAll(r.Max(packet.Source))}, []diagram.Ref{target}, goesOn)
+	}
+	f, members := only(r.lists.without(rule.Sources, rule.Except)), only(r.lists.without(nil, rule.Except))
+	for _, name := range slices.Backward(r.ipsets(rule.Sources)) {
+		f = r.member(name, f, members)
+	}
+	for _, name := range slices.Backward(r.ipsets(rule.Except)) {
+		f = r.member(name, f, goesOn)
+	}
+	return f
+}
+
+// member is one function for sources that an ipset does not hold, and another for those
+// that it holds. Both may ask only for ipsets that come after it.
+func (r *Reader) member(name string, not, in diagram.Ref) diagram.Ref {
+	property, _ := r.space.Member(name)
+	return r.Make(property, []diagram.Value{diagram.Small(0), diagram.Small(1)}, []diagram.Ref{not, in})
+}
+
+// ipsets returns the ipsets that sources name, of those that the space knows.
+func (r *Reader) ipsets(s *schema.Sources) []string {
+	var list []string
+	for _, name := range s.IPSets(r.space.Family == packet.IPv6) {
+		if _, ok := r.space.Member(name); ok {
+			list = append(list, name)
+		}
+	}
+	return list
+}
+
+// byAddress is layered for rules that name no such ipset.
+func (r *Reader) byAddress(written []*schema.Rule, tcp bool, hook packet.Hook, last diagram.Ref) diagram.Ref {
 	sets, targets := make([]diagram.Set, len(written)), make([]diagram.Ref, len(written))
 	for i, rule := range written {
 		sets[i] = r.lists.without(rule.Sources, rule.Except).OrAll(r.Max(packet.Source))

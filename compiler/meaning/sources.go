@@ -49,6 +49,9 @@ func (r *Lists) union(s *schema.Sources) diagram.Set {
 		}
 	}
 	for _, named := range s.Sets {
+		if named.Set.Filled() {
+			continue // who is in it is not a matter of addresses
+		}
 		inner := r.block(named.Set)
 		if inner == nil {
 			return nil

@@ -293,6 +293,9 @@ func (r *Rules) Text(line int) string {
 // in is a rule's text with its chain.
 func (r *Rule) in(c *Chain) string { return c.Name + ": " + r.String() }
 
+// IPSets returns none: nft has no match of an ipset.
+func (r *Rules) IPSets() []string { return nil }
+
 // UpTo returns the rules up to a line.
 func (r *Rules) UpTo(line int) dialect.Rules {
 	part := &File{Flushes: r.file.Flushes}

@@ -5,6 +5,7 @@
 //	protocol.go  IANA's numbers, and the names that iptables reads and prints
 //	class.go     conntrack's states, directions and NAT
 //	verdict.go   what can become of a packet
+//	member.go    ipsets that are filled at run time
 //	property.go  the properties that diagrams ask for, and their order
 //	space.go     the packets of one family, with interfaces told apart by name
 //	packet.go    one packet

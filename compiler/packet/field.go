@@ -27,7 +27,7 @@ func (s *Space) Fields(b *diagram.Box) []Field {
 			list = append(list, Field{propertyNames[p], s.propertyWords(p, b[p])})
 		}
 	}
-	return list
+	return append(list, s.memberFields(b)...)
 }
 
 func (s *Space) propertyWords(property int, set diagram.Set) []string {

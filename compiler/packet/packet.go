@@ -3,6 +3,7 @@ package packet
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"github.com/seawall/seawall/compiler/diagram"
 )
@@ -37,6 +38,9 @@ type Packet struct {
 	Mark       uint32
 	OrigDst    netip.Addr // where the connection was sent, before DNAT
 	OrigPort   int
+	// Members are the ipsets filled at run time of which it is known whether they hold
+	// the source.
+	Members Memberships
 }
 
 // Family returns the packet's address family.
@@ -69,14 +73,18 @@ func (p Packet) String() string {
 	if p.Hook == Forward {
 		text += fmt.Sprintf(", out %s", p.Out)
 	}
-	return text + ", " + p.Class().String()
+	text += ", " + p.Class().String()
+	if in := p.Members.Holding(); len(in) > 0 {
+		text += ", a member of the ipset " + strings.Join(in, " and of ")
+	}
+	return text
 }
 
 func markByte(mark uint32, i int) diagram.Value { return diagram.Small(int(mark >> (8 * i) & 255)) }
 
 // Point returns the packet as a point of a space.
 func (s *Space) Point(p Packet) *diagram.Point {
-	return &diagram.Point{
+	at := &diagram.Point{
 		Conntrack: p.Class().Value(), Proto: diagram.Small(int(p.Protocol)),
 		In: diagram.Small(s.AtomOf(p.In)), Out: diagram.Small(s.AtomOf(p.Out)),
 		SourcePort: diagram.Small(p.Sport), DestPort: diagram.Small(p.Dport),
@@ -85,6 +93,12 @@ func (s *Space) Point(p Packet) *diagram.Point {
 		OrigPort: diagram.Small(p.OrigPort), OrigDest: diagram.OfAddr(p.OrigDst),
 		Dest: diagram.OfAddr(p.Dest), Source: diagram.OfAddr(p.Source),
 	}
+	for i, name := range s.Members {
+		if p.Members.Has(name) {
+			at[FirstMember+i] = diagram.Small(1)
+		}
+	}
+	return at
 }
 
 // TCP flags, by the bits of the header.
@@ -144,6 +158,10 @@ func (s *Space) Example(hook Hook, b *diagram.Box) Packet {
 		OrigPort: number(OrigPort, 443, 80, 8080),
 		OrigDst:  address(OrigDest, "198.51.100.2", "2001:db8::2"),
 		Source:   address(Source, "203.0.113.9", "2001:db8:ffff::9"),
+		Members: MembershipsOf(s.Members, func(name string) bool {
+			property, _ := s.Member(name)
+			return number(property, 0) == 1
+		}),
 	}
 	if hook == Forward {
 		p.Out = s.Atoms[pick(Out, s.others()...).Lo].Sample

@@ -4,7 +4,7 @@ import "github.com/seawall/seawall/compiler/diagram"
 
 // The properties of a packet that a rule can match on, in the order of the diagrams.
 // To add one, add a line here, its name and its largest value below, and a field of
-// Packet.
+// Packet; diagram.MaxProperties bounds their number.
 const (
 	Conntrack  = iota // an index into Classes
 	Proto             // the packet's own protocol
@@ -21,8 +21,11 @@ const (
 	OrigPort // the original destination port; of other protocols, that key of conntrack's
 	OrigDest // the original destination address
 	Dest     // the destination after DNAT
-	Source   // last: nearly all of a large file is sources
-	properties
+	// FirstMember is whether the first of the space's ipsets holds the source, and so on
+	// for MaxMembers of them.
+	FirstMember
+	Source     = FirstMember + MaxMembers // last: nearly all of a large file is sources
+	properties = Source + 1
 )
 
 // propertyNames are the names of the properties in a difference.
@@ -37,6 +40,10 @@ var propertyNames = [properties]string{
 func (s *Space) max() []diagram.Value {
 	list := make([]diagram.Value, properties)
 	for p := range list {
+		if isMember(p) {
+			list[p] = diagram.Small(1)
+			continue
+		}
 		switch p {
 		case Conntrack:
 			list[p] = diagram.Small(len(Classes) - 1)

@@ -13,6 +13,9 @@ import (
 type Space struct {
 	Family Family
 	Atoms  []Atom
+	// Members are the ipsets whose contents are unknown, and in which membership is a
+	// property of a packet.
+	Members []string
 }
 
 // Atom is a class of interface names that no pattern tells apart: one name, the

@@ -72,7 +72,10 @@ type part struct {
 // that iptables itself would refuse, a *HardError for a question beyond the
 // limits, or the context's.
 func Changes(ctx context.Context, before, after Side, family packet.Family, limits Limits) ([]*Change, error) {
-	q := newQuestion(ctx, limits, family, append(before.patterns(), after.patterns()...))
+	if before.Policy != nil && after.Policy != nil && len(ipsets(before, after, family)) > packet.MaxMembers {
+		return nil, &HardError{Err: fmt.Errorf("together they name more than %d ipsets that are filled at run time", packet.MaxMembers)}
+	}
+	q := newQuestion(ctx, limits, family, append(before.patterns(), after.patterns()...), ipsets(before, after, family)...)
 	collected := &changes{q: q, externals: externals(q, before, after), index: map[string]*Change{}}
 	err := q.Try(func() error {
 		lists := meaning.NewLists(family)
@@ -110,6 +113,21 @@ func (s Side) patterns() []string {
 		return meaning.Patterns(s.Policy)
 	}
 	return s.Rules.Patterns()
+}
+
+// ipsets are those in which membership is unknown, and the same for both sides: those
+// of a policy, or where there is none, all that rules match and nobody knows.
+func ipsets(before, after Side, family packet.Family) []string {
+	var list []string
+	for _, s := range []Side{before, after} {
+		if s.Policy != nil {
+			list = append(list, meaning.IPSets(s.Policy, family)...)
+		} else if before.Policy == nil && after.Policy == nil {
+			list = append(list, s.Rules.IPSets()...)
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
 }
 
 // reader returns the verdict functions of a side by hook, as they compare with the

@@ -23,6 +23,8 @@ type Difference struct {
 	Way          *dialect.Way  // of the example through the file
 	Lines        []*Line       // the policy's lines that say otherwise, the worst first
 	Example      packet.Packet // of the worst
+
+	stricter bool
 }
 
 // Line is the packets of a difference about which one line of the policy decides.
@@ -86,7 +88,7 @@ func Compare(ctx context.Context, doc *schema.Document, rules dialect.Rules, fam
 
 // Compare is the function Compare for a policy whose lists were read before.
 func (p *Policy) Compare(ctx context.Context, rules dialect.Rules, family packet.Family, limits Limits) (*Result, error) {
-	q := newQuestion(ctx, limits, family, append(meaning.Patterns(p.doc), rules.Patterns()...))
+	q := newQuestion(ctx, limits, family, append(meaning.Patterns(p.doc), rules.Patterns()...), meaning.IPSets(p.doc, family)...)
 	found := &differing{question: q, policy: p, rules: rules}
 	err := q.Try(func() error {
 		file := rules.Reader(q.Store, q.space)

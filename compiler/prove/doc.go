@@ -4,6 +4,7 @@
 // wrong.
 //
 //	compare.go   does a table implement a policy?
+//	stricter.go  differences that open nothing
 //	limit.go     questions that take too long, and the rule that makes them hard
 //	changes.go   what changes for whom between two sides
 //	scopes.go    which policy's scope a packet is in

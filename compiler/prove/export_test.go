@@ -20,7 +20,7 @@ type Functions struct {
 // NewFunctions builds both functions.
 func NewFunctions(doc *schema.Document, t dialect.Rules, family packet.Family, extra ...string) (*Functions, error) {
 	patterns := append(meaning.Patterns(doc), t.Patterns()...)
-	q := newQuestion(context.Background(), Limits{}, family, append(patterns, extra...))
+	q := newQuestion(context.Background(), Limits{}, family, append(patterns, extra...), meaning.IPSets(doc, family)...)
 	f := &Functions{q: q, policy: map[packet.Hook]diagram.Ref{}, file: map[packet.Hook]diagram.Ref{}}
 	err := q.Try(func() error {
 		file := t.Reader(q.Store, q.space)

@@ -27,7 +27,10 @@ var (
 		`["+"]`: {`["eth0"]`, `["eth+", "docker0"]`, `["+"]`}}
 )
 
-type generator struct{ t *rapid.T }
+type generator struct {
+	t     *rapid.T
+	plain bool // no ipsets that others fill, which nft cannot match
+}
 
 func (g generator) of(label string, list []string) string {
 	return rapid.SampledFrom(list).Draw(g.t, label)
@@ -55,6 +58,15 @@ func (g generator) sources() string {
 	return g.list("source", sourcePool, 3)
 }
 
+// filled draws ipsets that others fill into a list of sources, where they are allowed.
+func (g generator) filled(sources string) string {
+	if g.plain || !g.chance("filled", 30) || sources == "any" {
+		return sources
+	}
+	names := []string{"set.r", "set.r4", "set.r6"}
+	return fmt.Sprintf("[%s, %s]", g.of("filled by others", names), sources)
+}
+
 func (g generator) rules() string {
 	var b strings.Builder
 	for range rapid.IntRange(0, 4).Draw(g.t, "rules") {
@@ -62,9 +74,15 @@ func (g generator) rules() string {
 		if g.chance("deny", 50) {
 			kind, flag = "deny", "reject"
 		}
-		fmt.Fprintf(&b, "  %s {\n    sources = %s\n", kind, g.sources())
+		sources, except := g.sources(), g.sources()
+		if kind == "deny" {
+			sources = g.filled(sources)
+		} else {
+			except = g.filled(except)
+		}
+		fmt.Fprintf(&b, "  %s {\n    sources = %s\n", kind, sources)
 		if g.chance("except", 35) {
-			fmt.Fprintf(&b, "    except = %s\n", g.sources())
+			fmt.Fprintf(&b, "    except = %s\n", except)
 		}
 		if g.chance("log", 20) {
 			b.WriteString("    log = \"x y\"\n")
@@ -117,16 +135,26 @@ func (g generator) host(external string) string {
 
 // document draws a policy that is valid: a block that would collide with those
 // before it is left out.
-func document(t *rapid.T) (*schema.Document, string) {
-	g := generator{t}
+func document(t *rapid.T) (*schema.Document, string) { return generator{t: t}.document() }
+
+// plainDocument is document without ipsets that others fill.
+func plainDocument(t *rapid.T) (*schema.Document, string) {
+	return generator{t: t, plain: true}.document()
+}
+
+func (g generator) document() (*schema.Document, string) {
+	t := g.t
 	external := g.of("external", externalPool)
 	text := g.host(external)
 	if load(text) == nil {
 		t.Skip("internal leaves no external interface")
 	}
 	text += fmt.Sprintf("set \"s\" {\n  sources = %s\n  except = %s\n}\n", g.list("set", sourcePool, 3), g.list("set except", sourcePool, 2))
+	text += "set \"r\" {\n  ipset = \"bans\"\n  ipset6 = \"bans6\"\n}\nset \"r4\" { ipset = \"f2b\" }\nset \"r6\" { ipset6 = \"f2b6\" }\n"
 	if g.chance("guard", 30) {
-		text += "guard {\n" + g.rules() + "}\n"
+		if more := text + "guard {\n" + g.rules() + "}\n"; load(more) != nil {
+			text = more
+		}
 	}
 	if g.chance("forward", 25) {
 		text += fmt.Sprintf("forward \"f\" {\n  from = %q\n  to = %q\n", g.of("from", []string{"eth0", "eth1", "lan0", "lan+"}), g.of("to", []string{"eth0", "lan0", "wan+"}))
@@ -155,7 +183,7 @@ func load(text string) *schema.Document {
 	loaded, diags := schema.Load("-", schema.Options{Stdin: strings.NewReader(text)})
 	if diags.HasErrors() {
 		for _, d := range diags {
-			if d.Summary != "Two policies claim the same port" && d.Summary != "No external interface is left" && !strings.Contains(d.Detail, "The host's internal") {
+			if d.Summary != "Two policies claim the same port" && d.Summary != "No external interface is left" && d.Summary != "A set that could open something" && !strings.Contains(d.Detail, "The host's internal") {
 				panic(d.Error() + "\n" + text)
 			}
 		}
@@ -305,6 +333,7 @@ func (c *corners) packet(t *rapid.T) packet.Packet {
 	if pick("hook", 3) == 0 {
 		p.Hook, p.Out = packet.Input, ""
 	}
+	p.Members = packet.MembershipsOf([]string{"bans", "bans6", "f2b", "f2b6"}, func(string) bool { return pick("member", 3) == 0 })
 	if p.Known() {
 		p.Reply = p.State != packet.New && pick("reply", 4) == 0
 		p.SNAT, p.DNAT = pick("snat", 2) == 0, pick("dnat", 2) == 0

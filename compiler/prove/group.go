@@ -91,7 +91,8 @@ type grouping struct {
 // put puts a box to the difference that it belongs to. Boxes come with the worst first,
 // so the first of each gives its measure and its example.
 func (g *grouping) put(x *part, s Severity) {
-	like := fmt.Sprint(effectOf(x.old, x.new), "\x00", coarse(x.old), "\x00", x.new)
+	closes := stricter(x.old, x.new)
+	like := fmt.Sprint(effectOf(x.old, x.new), "\x00", coarse(x.old), "\x00", x.new, closes)
 	if found := g.index[like]; g.left <= 0 && found != nil {
 		found.Lines[0].add(x)
 		return
@@ -99,10 +100,10 @@ func (g *grouping) put(x *part, s Severity) {
 	g.left--
 	example := g.space.Example(x.hook, &x.box)
 	way, said := g.file.Trace(example), g.lines.Explain(example)
-	name := fmt.Sprint(effectOf(x.old, x.new), "\x00", x.new, "\x00", decider(way, x.new))
+	name := fmt.Sprint(effectOf(x.old, x.new), "\x00", x.new, closes, "\x00", decider(way, x.new))
 	found := g.index[name]
 	if found == nil {
-		found = &Difference{Severity: s, Family: g.space.Family, Hook: x.hook, Policy: x.old, File: x.new, Way: way, Example: example}
+		found = &Difference{Severity: s, Family: g.space.Family, Hook: x.hook, Policy: x.old, File: x.new, Way: way, Example: example, stricter: closes}
 		g.index[name] = found
 		g.list = append(g.list, found)
 	}

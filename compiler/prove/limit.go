@@ -44,11 +44,11 @@ type question struct {
 	steps int64
 }
 
-func newQuestion(ctx context.Context, limits Limits, f packet.Family, patterns []string) *question {
+func newQuestion(ctx context.Context, limits Limits, f packet.Family, patterns []string, ipsets ...string) *question {
 	if limits.Steps == 0 {
 		limits.Steps = diagram.DefaultSteps
 	}
-	s := packet.NewSpace(f, patterns...)
+	s := packet.NewSpace(f, patterns...).WithMembers(ipsets...)
 	q := &question{s.Store(), ctx, s, limits.Steps}
 	q.Limit(ctx, limits.Steps)
 	return q
@@ -80,7 +80,7 @@ func (q *question) hardest(t dialect.Rules) int {
 	lines := t.Lines()
 	tooHard := func(n int) bool {
 		part := t.UpTo(lines[n])
-		small := newQuestion(q.ctx, Limits{Steps: q.steps / 8}, q.space.Family, t.Patterns())
+		small := newQuestion(q.ctx, Limits{Steps: q.steps / 8}, q.space.Family, t.Patterns(), q.space.Members...)
 		err := small.Try(func() error {
 			r := part.Reader(small.Store, small.space)
 			for _, hook := range packet.Hooks {

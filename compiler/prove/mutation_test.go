@@ -60,6 +60,7 @@ var (
 	portOption      = regexp.MustCompile(`--ctorigdstport (\d+)(?::(\d+))?`)
 	prefixOption    = regexp.MustCompile(`-s ([0-9a-f.:]+)/(\d+)`)
 	interfaceOption = regexp.MustCompile(` -[io] \S+`)
+	ipsetOption     = regexp.MustCompile(` -m set (! )?--match-set \S+ src`)
 	rejectOption    = regexp.MustCompile(` --reject-with \S+`)
 )
 
@@ -131,6 +132,15 @@ var mutations = []mutation{
 			return replaced(lines, n, strings.Replace(lines[n], " ! -s ", " -s ", 1))
 		}
 		return replaced(lines, n, strings.Replace(lines[n], " -s ", " ! -s ", 1))
+	}},
+	{"negate an ipset", func(_ *rand.Rand, lines []string, n int) []string {
+		if strings.Contains(lines[n], " ! --match-set ") {
+			return replaced(lines, n, strings.Replace(lines[n], " ! --match-set ", " --match-set ", 1))
+		}
+		return replaced(lines, n, strings.Replace(lines[n], " --match-set ", " ! --match-set ", 1))
+	}},
+	{"drop an ipset", func(_ *rand.Rand, lines []string, n int) []string {
+		return replaced(lines, n, ipsetOption.ReplaceAllString(lines[n], ""))
 	}},
 	{"change a direction", swapText("--ctdir ORIGINAL", "--ctdir REPLY")},
 	{"drop a direction", func(_ *rand.Rand, lines []string, n int) []string {

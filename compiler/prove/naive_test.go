@@ -132,11 +132,28 @@ func naiveVerdict(v schema.Verdict, p packet.Packet) packet.Verdict {
 
 func firstRule(list []*schema.Rule, p packet.Packet) (packet.Verdict, bool) {
 	for _, r := range list {
-		if inSources(r.Sources, p.Source) && (r.Except == nil || !inSources(r.Except, p.Source)) {
+		if matches(r.Sources, p) && (r.Except == nil || !matches(r.Except, p)) {
 			return naiveVerdict(r.Verdict, p), true
 		}
 	}
 	return 0, false
+}
+
+// matches: the source is in the list, or in an ipset that it names and that others fill.
+func matches(s *schema.Sources, p packet.Packet) bool {
+	if inSources(s, p.Source) {
+		return true
+	}
+	for _, ref := range s.Sets {
+		name := ref.Set.IPSet
+		if p.Family() == packet.IPv6 {
+			name = ref.Set.IPSet6
+		}
+		if name != "" && p.Members.Has(name) {
+			return true
+		}
+	}
+	return false
 }
 
 func inSources(s *schema.Sources, a netip.Addr) bool {
@@ -151,6 +168,9 @@ func inSources(s *schema.Sources, a netip.Addr) bool {
 		}
 	}
 	for _, ref := range s.Sets {
+		if ref.Set.IPSet+ref.Set.IPSet6 != "" {
+			continue
+		}
 		if inSources(ref.Set.Sources, a) && (ref.Set.Except == nil || !inSources(ref.Set.Except, a)) {
 			return true
 		}
@@ -348,7 +368,12 @@ func naiveMatch(sets ipset.Sets, r *iptables.Rule, p packet.Packet) bool {
 		switch m.Name {
 		case "comment", "limit": // a limit stands with LOG alone
 		case "set":
-			if o := m.Options[0]; naiveSet(sets[o.Values[0]], p.Source) == o.Not {
+			o := m.Options[0]
+			in := p.Members.Has(o.Values[0])
+			if strings.HasPrefix(o.Values[0], "SEAWALL-") {
+				in = naiveSet(sets[o.Values[0]], p.Source)
+			}
+			if in == o.Not {
 				return false
 			}
 		case "conntrack":

@@ -27,7 +27,7 @@ func TestProofOfNFTables(t *testing.T) {
 	atLeast(t, 100)
 	packets := 0
 	rapid.Check(t, func(t *rapid.T) {
-		doc, text := document(t)
+		doc, text := plainDocument(t)
 		if compiler.FitsNFTables(doc) != nil || rapid.Bool().Draw(t, "mark") {
 			doc.Host.AcceptMark = 0x10
 		}

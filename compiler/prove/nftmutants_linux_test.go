@@ -122,7 +122,7 @@ func TestMutantsOfNFTables(t *testing.T) {
 	atLeast(t, 15)
 	refused, caught, same, told := 0, 0, 0, map[string]int{}
 	rapid.Check(t, func(t *rapid.T) {
-		doc, _ := document(t)
+		doc, _ := plainDocument(t)
 		if compiler.FitsNFTables(doc) != nil {
 			doc.Host.AcceptMark = 0x10
 		}

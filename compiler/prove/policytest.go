@@ -40,7 +40,8 @@ func (f TestFailure) String() string {
 // Tests proves the test blocks of a policy: each for every address of its
 // sources, every port and every address of the host that it names, and every
 // interface of its external. A test speaks of new connections to published
-// ports.
+// ports. Of ipsets that others fill, an allow is about sources that none of them holds,
+// and a deny about all.
 //
 // The error is a *HardError for a policy beyond the limits, or the context's.
 func Tests(ctx context.Context, doc *schema.Document, limits Limits) ([]*TestResult, error) {
@@ -49,7 +50,7 @@ func Tests(ctx context.Context, doc *schema.Document, limits Limits) ([]*TestRes
 		results[i] = &TestResult{Test: t}
 	}
 	for _, family := range packet.Families {
-		q := newQuestion(ctx, limits, family, meaning.Patterns(doc))
+		q := newQuestion(ctx, limits, family, meaning.Patterns(doc), meaning.IPSets(doc, family)...)
 		err := q.Try(func() error {
 			q.tests(doc, results)
 			return nil
@@ -102,6 +103,11 @@ func (c testCase) check(wanted string, sources diagram.Set, given bool, good fun
 		packet.OrigPort:  diagram.Range(int(c.to.Ports.First), int(c.to.Ports.Last)),
 		packet.Source:    sources.OrAll(c.Max(packet.Source)),
 	}
+	if wanted == "allow" { // whom others ban is not who the test is about
+		for i := range c.space.Members {
+			b[packet.FirstMember+i] = packet.Outside
+		}
+	}
 	if c.to.Address.IsValid() {
 		b[packet.OrigDest] = diagram.One(diagram.OfAddr(c.to.Address))
 	}
@@ -121,6 +127,11 @@ func (c testCase) fail(wanted string, part *diagram.Box, v packet.Verdict) {
 	way := meaning.Explain(c.doc, example)
 	shown := *part
 	shown[packet.Conntrack] = nil
+	if wanted == "allow" {
+		for i := range c.space.Members {
+			shown[packet.FirstMember+i] = nil
+		}
+	}
 	words := &describer{question: c.question}
 	c.result.Failures = append(c.result.Failures, TestFailure{Wanted: wanted, Family: c.space.Family, Clause: words.clause(shown), Verdict: v,
 		Rule: way.Rule, At: way.At, Example: example})

@@ -34,7 +34,7 @@ type ReachPart struct {
 func ReachOf(ctx context.Context, doc *schema.Document, p *schema.Policy, limits Limits) ([]Reach, error) {
 	var list []Reach
 	for _, family := range packet.Families {
-		q := newQuestion(ctx, limits, family, meaning.Patterns(doc))
+		q := newQuestion(ctx, limits, family, meaning.Patterns(doc), meaning.IPSets(doc, family)...)
 		err := q.Try(func() error {
 			if to, ok := q.firstOf(doc, p); ok {
 				f := meaning.NewReader(q.Store, q.space, doc, nil).Hook(packet.Forward)
@@ -100,7 +100,7 @@ func At(ctx context.Context, t dialect.Rules, p packet.Packet, limits Limits) (p
 
 // onePacket asks rules about one packet.
 func onePacket(ctx context.Context, t dialect.Rules, p packet.Packet, family packet.Family, limits Limits, ask func(*question, dialect.Reader) error) error {
-	q := newQuestion(ctx, limits, family, append(t.Patterns(), p.In, p.Out))
+	q := newQuestion(ctx, limits, family, append(t.Patterns(), p.In, p.Out), p.Members.Names()...)
 	err := q.Try(func() error {
 		r := t.Reader(q.Store, q.space)
 		r.Focus(p)

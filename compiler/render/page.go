@@ -125,7 +125,13 @@ func Make(ctx context.Context, doc *schema.Document, inputs []string, limits pro
 		p.Forwards = append(p.Forwards, Forward{f.Name, names(f.From), names(f.To), sources(f.Sources), sources(f.Destinations)})
 	}
 	for _, s := range doc.Sets {
-		p.Sets = append(p.Sets, Set{s.Name, sources(s.Sources), sources(s.Except)})
+		list := sources(s.Sources)
+		for _, name := range []string{s.IPSet, s.IPSet6} {
+			if name != "" {
+				list = append(list, Source{Text: "the ipset " + name + " (filled at run time)"})
+			}
+		}
+		p.Sets = append(p.Sets, Set{s.Name, list, sources(s.Except)})
 	}
 	return p, nil
 }

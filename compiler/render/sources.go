@@ -30,7 +30,11 @@ func sources(s *schema.Sources) Sources {
 	}
 	var out Sources
 	for _, named := range s.Sets {
-		out = append(out, Source{Text: "set " + named.Set.Name, Set: named.Set.Name})
+		text := "set " + named.Set.Name
+		if named.Set.Filled() {
+			text += " (filled at run time)"
+		}
+		out = append(out, Source{Text: text, Set: named.Set.Name})
 	}
 	for i := range s.Lists {
 		l := &s.Lists[i]

@@ -10,8 +10,9 @@ import (
 )
 
 // set matches an address against an ipset (libxt_set.c; net/netfilter/xt_set.c). It
-// is evaluated for one address against a set whose entries are known and that no
-// rule of the table changes; counters and --return-nomatch are not evaluated.
+// is evaluated for one address against a set whose entries are known, or for the source
+// against one that is a member of the space, and that no rule of the table changes;
+// counters and --return-nomatch are not evaluated.
 func init() {
 	match := Option{Name: "match-set", Value: Own, Values: 2, Not: true, Valid: validSet, Kept: keptAsIs}
 	old := match
@@ -63,6 +64,12 @@ func set(r *Reader, u *Use) Cases {
 	g := u.Options[0]
 	p, ok := map[string]int{"src": packet.Source, "dst": packet.Dest}[g.Values[1]]
 	s := r.Sets[g.Values[0]]
+	if member, known := r.Member(g.Values[0]); known && p == packet.Source && ok {
+		if by := r.Changed(SetThing(g.Values[0])); by != "" {
+			return Unsure(u.String() + " (" + by + ")")
+		}
+		return property(member, r.Not(g.Not, member, packet.Inside))
+	}
 	switch {
 	case !ok, s == nil:
 		return Unsure(u.String())
