@@ -66,6 +66,9 @@ findings.`,
 				return err
 			}
 			if len(found) > 0 {
+				if note := host.Facts.SystemNote(); note != "" {
+					fmt.Fprintf(c.OutOrStdout(), "\nNote: %s\n", note)
+				}
 				return exitCode(exitDiffers)
 			}
 			for _, n := range doctor.Notes(c.Context(), host, prove.Limits{}) {

@@ -12,6 +12,7 @@
 //	rerouted.go SD015 in the raw, mangle and nat tables
 //	facts.go   SD011 to SD016: facts about the host other than its rules
 //	nftables.go SD001, SD002, SD013 and SD017 where Docker uses its nftables backend
+//	ufw.go     SD018: what ufw's files do at its next start
 //	notes.go   notes for the owner of a healthy host
 //	traffic.go how a finding affects packets, computed by the evaluator
 //	fix.go     fixes, proved before they are printed
@@ -66,6 +67,7 @@ var Codes = []struct{ Code, Title, Why string }{
 	{"SD015", "A foreign rule changes what Docker's rules do", "Docker flushes its own chains when it starts, and expects to find only its own rules there."},
 	{"SD016", "firewalld is active, and DOCKER-USER has rules", "When firewalld reloads, Docker recreates its chains with its own rules ahead of the jump to DOCKER-USER."},
 	{"SD017", "A table of the host cuts replies or connections of containers", "A drop in any base chain of nftables is final, whatever Docker's own tables accept."},
+	{"SD018", "ufw's files do not load the policy as it is loaded now", "ufw reset moves them aside, before.init has to be executable, and with MANAGE_BUILTINS=yes each reload flushes Docker's chains as well."},
 }
 
 // Run examines a host. A healthy one has no findings.

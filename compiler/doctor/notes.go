@@ -32,7 +32,11 @@ func Notes(ctx context.Context, h *Host, limits prove.Limits) []string {
 			unknown = append(unknown, why)
 		}
 	}
-	return append(append(list, h.Facts.firewalls()...), unknown...)
+	list = append(append(list, h.Facts.firewalls()...), unknown...)
+	if note := h.Facts.SystemNote(); note != "" {
+		list = append(list, note)
+	}
+	return list
 }
 
 // policy explains what FORWARD's policy means for routed traffic and for containers.
