@@ -70,8 +70,7 @@ IPTABLES, IP6TABLES, IPSET and NFT name other commands, as for seawall.sh.`,
 		Example: `  seawall apply policy.hcl
   seawall apply policy.hcl --dry-run
   seawall apply policy.hcl --format nftables --persist /etc/seawall
-  seawall apply policy.hcl --yes --confirm-within 0 --persist /etc/sysconfig
-  seawall apply policy.hcl --persist auto`,
+  seawall apply policy.hcl --yes --confirm-within 0 --persist /etc/sysconfig`,
 		Args: onePath,
 		RunE: func(c *cobra.Command, args []string) error { return f.apply(c, args) },
 	}

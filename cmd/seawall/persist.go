@@ -40,6 +40,11 @@ func (a *applying) bootFiles(opt compiler.Options) ([]bootFile, error) {
 	if err != nil {
 		return nil, err
 	}
+	return a.bootFilesOf(target, opt)
+}
+
+// bootFilesOf makes the boot files of a system, spliced into those of the folder.
+func (a *applying) bootFilesOf(target *system.System, opt compiler.Options) ([]bootFile, error) {
 	if !isFolder(a.persist) {
 		return nil, fmt.Errorf("--persist takes the folder of the boot files; %s is not a folder", a.persist)
 	}
@@ -82,11 +87,19 @@ func (a *applying) persistTarget() (*system.System, error) {
 		return target, nil
 	}
 	s := thisSystem(false)
-	if s.Format.NFT {
-		return nil, fmt.Errorf("this is %s, where nothing loads rules of iptables at boot. Use --format nftables --persist %s, or name a folder", s.Title, auto)
+	if err := loadsChains(s); err != nil {
+		return nil, err
 	}
 	a.persist = s.Folder
 	return s, nil
+}
+
+// loadsChains returns an error for a system that loads no rules of iptables at boot.
+func loadsChains(s *system.System) error {
+	if !s.Format.NFT {
+		return nil
+	}
+	return fmt.Errorf("this is %s, where nothing loads rules of iptables at boot. Use --format nftables --persist %s, or name a folder", s.Title, auto)
 }
 
 // tableFiles are the table itself, and, on a host with systemd, the unit that loads it at
