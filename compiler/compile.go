@@ -41,6 +41,9 @@ type Options struct {
 	Source   string         // what the files say they were made from
 	// Base4 and Base6 are boot files to splice the chains into; nil for none.
 	Base4, Base6 []byte
+	// BaseHook is the program to splice the calls of the rules into, of a format that
+	// has one; nil for none.
+	BaseHook []byte
 	// Force lets a splice take out rules that others put into DOCKER-USER.
 	Force  bool
 	Limits prove.Limits // of the proof
@@ -85,6 +88,14 @@ func (e *LostRulesError) Error() string {
 	return fmt.Sprintf("line %d is a rule that Seawall did not write, and would be lost: %s", e.Lines[0].Number, e.Lines[0].Text)
 }
 
+// UFWDockerError is the error for a file of ufw's with a block of ufw-docker, which
+// fills DOCKER-USER as well.
+type UFWDockerError struct{ First, Last int } // its lines
+
+func (e *UFWDockerError) Error() string {
+	return fmt.Sprintf("lines %d to %d are the block of ufw-docker, which fills DOCKER-USER as well", e.First, e.Last)
+}
+
 // Compile lowers a document, emits the files of a format, and proves each of
 // them. With an error there are no files: it is an *Unproved, a
 // *prove.HardError, the context's, or says what is wrong with a base file.
@@ -116,6 +127,9 @@ func Emit(doc *schema.Document, opt Options) (*Output, error) {
 		chains.NFT = nil
 		return out, nil
 	}
+	if err := FitsShared(doc, opt.format()); err != nil {
+		return nil, err
+	}
 	chains.V4, chains.V6, chains.Layout = lower.Both(doc, lowering)
 	out := &Output{Chains: chains, Files: opt.format().Compile(chains)}
 	if err := out.splice(opt); err != nil {
@@ -144,17 +158,21 @@ func (o *Options) base(f packet.Family) []byte {
 // splice puts the chains into base files where there are any.
 func (o *Output) splice(opt Options) error {
 	for i, f := range o.Files {
-		if f.Sets || !opt.format().Splices || opt.base(f.Families[0]) == nil {
+		if f.Hook && opt.BaseHook != nil {
+			spliced, err := opt.format().SpliceHook(opt.BaseHook, o.Chains)
+			if err != nil {
+				return &BaseError{File: f.Name, Err: err}
+			}
+			o.Files[i] = spliced
+		}
+		if len(f.Families) == 0 || opt.format().Splice == nil || opt.base(f.Families[0]) == nil {
 			continue
 		}
 		family := f.Families[0]
-		if _, err := iptables.Parse(opt.base(family), iptables.Options{Family: family}); err != nil {
-			return &BaseError{File: f.Name, Err: lineEnds(err)}
+		if err := opt.checkBase(family, o.Chains); err != nil {
+			return &BaseError{File: f.Name, Err: err}
 		}
-		if lost := emit.Lost(opt.base(family), o.Chains); lost != nil && !opt.Force {
-			return &BaseError{File: f.Name, Err: &LostRulesError{lost}}
-		}
-		spliced, notes, err := emit.Splice(opt.base(family), o.Chains, family)
+		spliced, notes, err := opt.format().Splice(opt.base(family), o.Chains, family)
 		if err != nil {
 			return &BaseError{File: f.Name, Err: err}
 		}
@@ -162,6 +180,25 @@ func (o *Output) splice(opt Options) error {
 			o.Notes = append(o.Notes, fmt.Sprintf("the base for %s: %s", f.Name, n))
 		}
 		o.Files[i] = spliced
+	}
+	return nil
+}
+
+// checkBase returns an error for a base file that does not load, or in which others have
+// rules that a splice would take out.
+func (o *Options) checkBase(family packet.Family, c *emit.Chains) error {
+	base := o.base(family)
+	if _, err := iptables.Parse(base, iptables.Options{Family: family, NoFlush: o.format().Loaded != nil}); err != nil {
+		return lineEnds(err)
+	}
+	if o.Force {
+		return nil
+	}
+	if first, last := emit.UFWDocker(base); first > 0 {
+		return &UFWDockerError{first, last}
+	}
+	if lost := emit.Lost(base, c); lost != nil {
+		return &LostRulesError{lost}
 	}
 	return nil
 }
@@ -189,7 +226,7 @@ func (o *Output) prove(ctx context.Context, policy *prove.Policy, opt Options) e
 	for _, f := range o.Files {
 		for _, family := range f.Families {
 			progress.Report(ctx, "proving", fmt.Sprintf("%s, %v, %d kB", f.Name, family, len(f.Bytes)>>10))
-			rules, err := readBack(f, family, sets, opt.format().Splices, policy.AcceptMark())
+			rules, err := readBack(f, family, sets, o.Chains, opt.format(), policy.AcceptMark())
 			if err != nil {
 				return fmt.Errorf("%s cannot be read back: %w", f.Name, err)
 			}
@@ -205,9 +242,10 @@ func (o *Output) prove(ctx context.Context, policy *prove.Policy, opt Options) e
 	return nil
 }
 
-// readBack returns the rules of one family that a file loads; flush says
-// that it is a boot file, which replaces what is there.
-func readBack(f emit.File, family packet.Family, sets ipset.Sets, flush bool, mark uint32) (dialect.Rules, error) {
+// readBack returns the rules of one family that the kernel holds once a file is loaded.
+// A file that can be spliced is a boot file, which replaces what is there, unless it is
+// a part of something larger.
+func readBack(f emit.File, family packet.Family, sets ipset.Sets, c *emit.Chains, format *emit.Format, mark uint32) (dialect.Rules, error) {
 	if f.NFT {
 		file, err := nftables.Parse(f.Bytes, nftables.Options{ChainsOnly: true})
 		if err != nil {
@@ -219,7 +257,11 @@ func readBack(f emit.File, family packet.Family, sets ipset.Sets, flush bool, ma
 	if err != nil {
 		return nil, err
 	}
-	file, err := iptables.Parse(text, iptables.Options{Family: family, ChainsOnly: true, Flush: flush})
+	opt := iptables.Options{Family: family, ChainsOnly: true, Flush: format.Splice != nil && !format.Reloads}
+	if format.Loaded != nil {
+		text, opt.Flush, opt.NoFlush = format.Loaded(c, text, family), false, true
+	}
+	file, err := iptables.Parse(text, opt)
 	if err != nil {
 		return nil, err
 	}

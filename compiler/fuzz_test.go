@@ -44,7 +44,7 @@ func FuzzTexts(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name, description, log, line, external string) {
 		files := compileTexts(t, dir, name, description, log, line, external)
 		for _, file := range files {
-			if file.Executable {
+			if file.Executable || file.Hook {
 				continue
 			}
 			grammar := rule
@@ -109,7 +109,7 @@ func compileTexts(t testing.TB, dir, name, description, log, line, external stri
 func scripts(t testing.TB, files []emit.File) string {
 	t.Helper()
 	for _, f := range files {
-		if !f.Executable {
+		if !f.Executable && !f.Hook {
 			continue
 		}
 		var kept []string

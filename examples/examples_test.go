@@ -167,8 +167,10 @@ func TestScriptsAreShellcheckClean(t *testing.T) {
 		t.Skip("this test needs shellcheck")
 	}
 	scripts, _ := filepath.Glob("*/compiled/seawall.sh")
-	more, _ := filepath.Glob("*/compiled/*/seawall.sh")
-	scripts = append(scripts, more...)
+	for _, pattern := range []string{"*/compiled/*/seawall.sh", "*/compiled/before.init", "systems/*/before.init"} {
+		more, _ := filepath.Glob(pattern)
+		scripts = append(scripts, more...)
+	}
 	scripts = append(scripts, setScript(t))
 	if len(scripts) < 10 {
 		t.Fatalf("only %d scripts", len(scripts))

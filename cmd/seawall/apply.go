@@ -82,7 +82,7 @@ IPTABLES, IP6TABLES, IPSET and NFT name other commands, as for seawall.sh.`,
 	flags.BoolVar(&f.force, "force", false, "remove other people's rules from DOCKER-USER without asking")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "show what would change, and load nothing")
 	flags.DurationVar(&f.within, "confirm-within", 60*time.Second, "how long to wait for a confirmation; 0 keeps the policy without one")
-	flags.StringVar(&f.persist, "persist", "", "once it is kept, write the boot files iptables and ip6tables (rules.v4 and rules.v6 in a folder named iptables) into `DIR`: only Seawall's chains in them are replaced. With --format nftables: seawall.nft, and a systemd unit that loads it")
+	flags.StringVar(&f.persist, "persist", "", "once it is kept, write the boot files iptables and ip6tables (rules.v4 and rules.v6 in a folder named iptables) into `DIR`: only Seawall's chains in them are replaced. With --format nftables: seawall.nft, and a systemd unit that loads it. auto is what this host's system loads at boot")
 	flags.StringVar(&f.run, "run-dir", defaultRunDir, "the `DIR` for the lock, the previous rules, and a record of the rules that were loaded")
 	return c
 }
@@ -138,6 +138,7 @@ func (f *applyFlags) apply(c *cobra.Command, args []string) error {
 	if err := a.checkDocker(); err != nil {
 		return err
 	}
+	a.warnOfFirewalld()
 	if a.boot, err = a.bootFiles(opt); err != nil {
 		return err
 	}

@@ -83,3 +83,10 @@ func (a *applying) checkDocker() error {
 	}
 	return errors.New("this host's Docker runs with its nftables firewall backend, which has no chain DOCKER-USER. Use --format nftables; or --format iptables, to have that chain called by iptables all the same")
 }
+
+// warnOfFirewalld says that rules in DOCKER-USER do not hold beside firewalld.
+func (a *applying) warnOfFirewalld() {
+	if a.format == iptablesBackend && host.Firewalld() {
+		fmt.Fprintln(a.c.ErrOrStderr(), "Warning: firewalld runs here. When it reloads, Docker puts its own rules before DOCKER-USER, and what the policy denies gets in. A table of its own holds: --format nftables")
+	}
+}

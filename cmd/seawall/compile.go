@@ -10,15 +10,18 @@ import (
 	"strings"
 
 	"github.com/seawall/seawall/compiler"
+	"github.com/seawall/seawall/compiler/doctor"
 	"github.com/seawall/seawall/compiler/emit"
 	"github.com/seawall/seawall/compiler/lower"
 	"github.com/seawall/seawall/compiler/packet"
+	"github.com/seawall/seawall/compiler/system"
 	"github.com/spf13/cobra"
 )
 
 type compileFlags struct {
 	policyFlags
 	format   string
+	system   string // --for
 	layout   string
 	family   int
 	debian   bool // the base has netfilter-persistent's names
@@ -47,6 +50,12 @@ written.
   shell       seawall.sh, a script that loads both families, at any time
   nftables    seawall.nft for nft -f: a table of its own with both families, at
               any time; it needs neither iptables nor DOCKER-USER
+  ufw         after.rules, after6.rules and before.init of ufw, each with a marked
+              block of Seawall's, loaded at boot and by ufw reload
+
+--for SYSTEM chooses the format, the names of the files and what loads them at boot,
+and prints the commands that switch it on, and what people get wrong there. Nothing
+outside --out-dir is written.
 
 The layout is the arrangement of iptables' rules. All layouts have the same meaning.
 
@@ -66,6 +75,7 @@ Comments name the policy that rules come from.
 		Example: `  seawall compile policy.hcl
   seawall compile policy.hcl --format restore --family 6
   seawall compile policy.hcl --out-dir /etc/sysconfig --base /etc/sysconfig/iptables
+  seawall compile policy.hcl --for ufw --base /etc/ufw --out-dir /etc/ufw
   seawall compile --check --out-dir build`,
 		Args: onePath,
 		RunE: func(c *cobra.Command, args []string) error { return f.run(c, args) },
@@ -73,15 +83,17 @@ Comments name the policy that rules come from.
 	f.register(c)
 	flags := c.Flags()
 	flags.StringVar(&f.format, "format", emit.Names()[0], emit.NamesInWords())
+	flags.StringVar(&f.system, "for", "", "the `SYSTEM` that loads the files: "+system.NamesInWords())
 	registerLayout(c, &f.layout)
 	flags.BoolVar(&f.force, "force", false, "replace files that Seawall did not generate, and other people's rules in DOCKER-USER of a base")
 	flags.IntVar(&f.family, "family", 4, "the address family to write to standard output: 4 or 6")
 	flags.StringVar(&f.outDir, "out-dir", "", "write every file of the format to `DIR`")
-	flags.StringVar(&f.base, "base", "", "splice into this boot `FILE`, or into both boot files in this folder (iptables and ip6tables, or Debian's rules.v4 and rules.v6)")
+	flags.StringVar(&f.base, "base", "", "splice into this boot `FILE`, or into the files in this folder (iptables and ip6tables, Debian's rules.v4 and rules.v6, or those of --for)")
 	flags.BoolVar(&f.check, "check", false, "write nothing; exit 2 when a file would change")
 	flags.StringVar(&f.comments, "comments", string(lower.Names), "names, lines or rules: what comments say about where rules come from")
 	choices(c, "comments", commentNames()...)
 	choices(c, "format", emit.Names()...)
+	choices(c, "for", system.Names()...)
 	choices(c, "family", "4", "6")
 	return c
 }
@@ -105,18 +117,44 @@ func choices(c *cobra.Command, flag string, values ...string) {
 	_ = c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 }
 
+// checkFor applies --for to the format.
+func (f *compileFlags) checkFor(c *cobra.Command) error {
+	if f.system == "" {
+		return nil
+	}
+	s := system.ByName(f.system)
+	if s == nil {
+		return fmt.Errorf("--for is %s, not %q", system.NamesInWords(), f.system)
+	}
+	if c.Flags().Changed("format") && f.format != s.Format.Name {
+		return fmt.Errorf("--for %s writes --format %s, not %s; leave one of the two out", s.Name, s.Format.Name, f.format)
+	}
+	f.format = s.Format.Name
+	return nil
+}
+
+// into returns the format of the files: a system may have its own of one name.
+func (f *compileFlags) into() *emit.Format {
+	if s := system.ByName(f.system); s != nil {
+		return s.Format
+	}
+	return emit.ByName(f.format)
+}
+
 func (f *compileFlags) checkFlags() error {
 	switch {
 	case emit.ByName(f.format) == nil:
 		return fmt.Errorf("--format is %s, not %q", emit.NamesInWords(), f.format)
 	case f.family != 4 && f.family != 6:
 		return fmt.Errorf("--family is 4 or 6, not %d", f.family)
+	case emit.ByName(f.format).NoSets && f.layout == string(lower.IPSet):
+		return fmt.Errorf("--layout ipset is not for --format %s: nothing loads the sets before its rules. Use --layout indexed, or leave it out", f.format)
 	case emit.ByName(f.format).NFT && f.layout != string(lower.Auto):
 		return fmt.Errorf("--layout is for the formats of iptables; --format %s has only one", f.format)
 	case f.check && f.outDir == "":
 		return fmt.Errorf("--check compares with the files of a folder: name it with --out-dir")
-	case f.base != "" && !emit.ByName(f.format).Splices:
-		return fmt.Errorf("--base is for boot files, --format sysconfig; the files of --format %s leave what is there alone", f.format)
+	case f.base != "" && emit.ByName(f.format).Splice == nil:
+		return fmt.Errorf("--base is for boot files, --format sysconfig or ufw; the files of --format %s leave what is there alone", f.format)
 	}
 	if !slices.Contains(commentNames(), f.comments) {
 		return fmt.Errorf("--comments is names, lines or rules, not %q", f.comments)
@@ -133,14 +171,14 @@ func commentNames() []string {
 }
 
 func (f *compileFlags) run(c *cobra.Command, args []string) error {
-	if err := f.checkFlags(); err != nil {
+	if err := errors.Join(f.checkFor(c), f.checkFlags()); err != nil {
 		return err
 	}
 	loaded, err := f.load(c, args)
 	if err != nil {
 		return err
 	}
-	opt := compiler.Options{Format: emit.ByName(f.format), Layout: lower.Layout(f.layout), Comments: lower.Comments(f.comments), Source: sourceName(loaded), Force: f.force}
+	opt := compiler.Options{Format: f.into(), Layout: lower.Layout(f.layout), Comments: lower.Comments(f.comments), Source: sourceName(loaded), Force: f.force}
 	if err := f.readBase(c, &opt); err != nil {
 		return err
 	}
@@ -149,24 +187,35 @@ func (f *compileFlags) run(c *cobra.Command, args []string) error {
 			return err
 		}
 	}
+	if err := fitsShared(c, loaded, opt.Format); err != nil {
+		return err
+	}
 	loaded.Files = nil // the parsed bodies are many times as large as what is needed from here
 	out, err := compiler.Compile(c.Context(), loaded.Document, opt)
 	if err != nil {
 		return f.unproved(err)
 	}
+	f.sayMoved(c, &opt)
 	for _, n := range out.Notes {
 		fmt.Fprintf(c.ErrOrStderr(), "Note: %s\n", n)
 	}
 	for i := range out.Files {
 		out.Files[i].Name = f.bootName(out.Files[i].Name)
 	}
+	if s := system.ByName(f.system); s != nil && s.Boot != nil {
+		out.Files = append(out.Files, s.Boot()...)
+	}
 	if f.only != 0 {
 		f.leaveOut(c, out)
 	}
 	if f.outDir == "" {
-		return f.print(c, out)
+		if err := f.print(c, out); err != nil {
+			return err
+		}
+		f.saySystem(c, policyPath(args))
+		return nil
 	}
-	return f.write(c, out)
+	return f.write(c, out, policyPath(args))
 }
 
 // debianNames are the names that Debian's netfilter-persistent has for boot files.
@@ -187,6 +236,9 @@ func debianFolder(dir string) bool {
 
 // bootName returns the name of a boot file for the system of the base.
 func (f *compileFlags) bootName(name string) string {
+	if s := system.ByName(f.system); s != nil {
+		return s.FileName(name)
+	}
 	if debian, ok := debianNames[name]; ok && f.debian {
 		return debian
 	}
@@ -233,6 +285,9 @@ func (f *compileFlags) readBase(c *cobra.Command, opt *compiler.Options) error {
 	if err != nil {
 		return cannotRead(f.base, err, takesBase)
 	}
+	if !info.IsDir() && f.into().Hook != "" {
+		return fmt.Errorf("--base takes the folder of %s's files, such as %s: %s belongs to them", f.format, system.UFW.Folder, f.into().Hook)
+	}
 	if !info.IsDir() {
 		text, err := readFile(f.base)
 		if err != nil {
@@ -251,8 +306,12 @@ func (f *compileFlags) readBase(c *cobra.Command, opt *compiler.Options) error {
 		return nil
 	}
 	f.debian = debianFolder(f.base)
-	for i, base := range []*[]byte{&opt.Base4, &opt.Base6} {
-		path := filepath.Join(f.base, f.bootName([]string{"iptables", "ip6tables"}[i]))
+	bases, names := []*[]byte{&opt.Base4, &opt.Base6}, opt.Format.Names[:]
+	if opt.Format.Hook != "" {
+		bases, names = append(bases, &opt.BaseHook), append(slices.Clone(names), opt.Format.Hook)
+	}
+	for i, base := range bases {
+		path := filepath.Join(f.base, f.bootName(names[i]))
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 			fmt.Fprintf(c.ErrOrStderr(), "Note: %s does not exist, so a whole file is written in its place.\n", path)
 			continue
@@ -267,6 +326,20 @@ func (f *compileFlags) readBase(c *cobra.Command, opt *compiler.Options) error {
 		*base = append([]byte{}, text...)
 	}
 	return nil
+}
+
+// sayMoved says that ufw reset has moved the rules away: it writes fresh files of rules,
+// leaves before.init, and the kernel's rules stay until the next boot.
+func (f *compileFlags) sayMoved(c *cobra.Command, opt *compiler.Options) {
+	if !emit.HasBlock(opt.BaseHook) {
+		return
+	}
+	for i, base := range [][]byte{opt.Base4, opt.Base6} {
+		if base != nil && !emit.HasBlock(base) {
+			fmt.Fprintf(c.ErrOrStderr(), "Note: %s has Seawall's block, and %s has not: ufw reset moves the file aside, with the rules. They stay loaded only until the next boot.\n",
+				filepath.Join(f.base, opt.Format.Hook), filepath.Join(f.base, opt.Format.Names[i]))
+		}
+	}
 }
 
 // lostRules lists the rules that a splice would remove, each with its line, and
@@ -298,14 +371,25 @@ const maxLost = 10
 func (f *compileFlags) unproved(err error) error {
 	base, isBase := errors.AsType[*compiler.BaseError](err)
 	lost, isLost := errors.AsType[*compiler.LostRulesError](err)
-	if !isBase || !isLost {
+	if !isBase {
 		return unproved(err)
 	}
 	name := f.base
 	if f.only == 0 {
-		name = filepath.Join(f.base, base.File)
+		name = filepath.Join(f.base, f.bootName(base.File))
+	}
+	if block, ok := errors.AsType[*compiler.UFWDockerError](err); ok {
+		return ufwDocker(block, name)
+	}
+	if !isLost {
+		return unproved(err)
 	}
 	return lostRules(lost, name+":")
+}
+
+// ufwDocker explains that two tools cannot fill one chain.
+func ufwDocker(e *compiler.UFWDockerError, name string) error {
+	return fmt.Errorf("%s: %w, so nothing was written.\n\nseawall import %s shows what its rules say as a policy. With --force the block is replaced. The rules of ufw route then no longer apply to containers: what they allow belongs in the policy", name, e, doctor.ShellWord(name))
 }
 
 // unproved explains why nothing was written.
@@ -335,7 +419,7 @@ func (f *compileFlags) print(c *cobra.Command, out *compiler.Output) error {
 		return fmt.Errorf("the rules match ipsets, which are in a separate file (%s) and cannot go to standard output with them. Write both with --out-dir DIR, or choose another --layout", out.Files[sets].Name)
 	}
 	for _, file := range out.Files {
-		if len(file.Families) > 1 || file.Families[0] == packet.Family(f.family) {
+		if len(file.Families) > 1 || len(file.Families) == 1 && file.Families[0] == packet.Family(f.family) {
 			_, err := write(c, byteForm).Write(file.Bytes)
 			return err
 		}
@@ -343,7 +427,7 @@ func (f *compileFlags) print(c *cobra.Command, out *compiler.Output) error {
 	return nil
 }
 
-func (f *compileFlags) write(c *cobra.Command, out *compiler.Output) error {
+func (f *compileFlags) write(c *cobra.Command, out *compiler.Output, policy string) error {
 	if f.check {
 		names, err := emit.Changed(f.outDir, out.Files)
 		if err != nil {
@@ -370,12 +454,28 @@ func (f *compileFlags) write(c *cobra.Command, out *compiler.Output) error {
 		fmt.Fprintf(c.OutOrStdout(), "wrote %s\n", filepath.Join(f.outDir, n))
 	}
 	f.saySwitchOn(c, out)
+	f.saySystem(c, policy)
 	return nil
+}
+
+// saySystem prints what is left to do on the system of --for: writing the files into
+// their folder, unless they are there, the commands that switch them on, and the trap.
+func (f *compileFlags) saySystem(c *cobra.Command, policy string) {
+	s := system.ByName(f.system)
+	if s == nil {
+		return
+	}
+	w := c.ErrOrStderr()
+	fmt.Fprintf(w, "\nOn %s, as root:\n", s.Title)
+	for _, line := range s.Commands(doctor.ShellWord(policy), filepath.ToSlash(filepath.Clean(f.outDir))) {
+		fmt.Fprintf(w, "  %s\n", line)
+	}
+	fmt.Fprintf(w, "Note: %s\n", s.Trap)
 }
 
 // saySwitchOn says what a host needs beside the files.
 func (f *compileFlags) saySwitchOn(c *cobra.Command, out *compiler.Output) {
-	format := emit.ByName(f.format)
+	format := f.into()
 	if format.SwitchOn == nil {
 		return
 	}

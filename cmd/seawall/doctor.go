@@ -71,6 +71,9 @@ be read is noted. Exit 0 when nothing is wrong, 2 with findings.`,
 				for _, what := range host.Facts.NotSeen() {
 					fmt.Fprintf(c.OutOrStdout(), "Note: %s\n", what)
 				}
+				if note := host.Facts.SystemNote(); note != "" {
+					fmt.Fprintf(c.OutOrStdout(), "\nNote: %s\n", note)
+				}
 				return exitCode(exitDiffers)
 			}
 			for _, n := range doctor.Notes(c.Context(), host, prove.Limits{}) {

@@ -18,6 +18,7 @@ import (
 	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/nftables"
 	"github.com/seawall/seawall/compiler/packet"
+	"github.com/seawall/seawall/compiler/system"
 	"github.com/spf13/cobra"
 )
 
@@ -64,7 +65,18 @@ func (h *hostFlags) read(c *cobra.Command) (*doctor.Host, error) {
 	for i := range host.Families {
 		host.Families[i].Known = known
 	}
+	if facts := &host.Facts; facts.Live {
+		facts.System = thisSystem(known != nil && known.Nftables)
+	}
 	return host, nil
+}
+
+// thisSystem is what loads rules at boot here; nftables says that Docker has no
+// DOCKER-USER.
+func thisSystem(nftables bool) *system.System {
+	facts := host.SystemFacts()
+	facts.NFTables = nftables
+	return system.Of(facts)
 }
 
 func (h *hostFlags) saved(c *cobra.Command) (*doctor.Host, error) {
@@ -204,6 +216,7 @@ func liveFacts(f *doctor.Facts) error {
 	for _, name := range []string{"firewalld", "ufw"} {
 		f.Active[name] = exec.Command("systemctl", "is-active", "--quiet", name).Run() == nil
 	}
+	f.UFW = host.UFW()
 	f.NoIPTables = !host.ThisHost().HasIPTables()
 	f.Applied = host.Applied(defaultRunDir)
 	unit, err := host.ReadUnit(host.UnitFolder)

@@ -10,6 +10,7 @@ import (
 	"github.com/seawall/seawall/compiler"
 	"github.com/seawall/seawall/compiler/emit"
 	"github.com/seawall/seawall/compiler/host"
+	"github.com/seawall/seawall/compiler/system"
 )
 
 // bootFile is a file that --persist writes.
@@ -18,29 +19,46 @@ type bootFile struct {
 	emit.File
 }
 
+// auto is the value of --persist that stands for the folder of this host's system.
+const auto = "auto"
+
 // bootFiles makes what --persist writes, before anything is loaded.
 func (a *applying) bootFiles(opt compiler.Options) ([]bootFile, error) {
 	switch {
 	case a.persist == "":
 		return nil, nil
 	case a.format == nftablesBackend:
+		if a.persist == auto {
+			if thisSystem(true) == system.NixOS {
+				return nil, errors.New("NixOS makes /etc from its configuration, so nothing else can write there. seawall compile --for nixos writes a module for it")
+			}
+			a.persist = system.NFTables.Folder
+		}
 		return a.tableFiles()
 	}
-	// Debian's netfilter-persistent has other names than RHEL's iptables-services.
-	names := map[string]string{"iptables": "iptables", "ip6tables": "ip6tables", "ipset": "ipset"}
-	if filepath.Base(filepath.Clean(a.persist)) == "iptables" {
-		names = debianNames
+	target, err := a.persistTarget()
+	if err != nil {
+		return nil, err
 	}
+	return a.bootFilesOf(target, opt)
+}
+
+// bootFilesOf makes the boot files of a system, spliced into those of the folder.
+func (a *applying) bootFilesOf(target *system.System, opt compiler.Options) ([]bootFile, error) {
 	if !isFolder(a.persist) {
 		return nil, fmt.Errorf("--persist takes the folder of the boot files; %s is not a folder", a.persist)
 	}
-	opt.Format, opt.Force = emit.Sysconfig, a.force
-	for name, base := range map[string]*[]byte{"iptables": &opt.Base4, "ip6tables": &opt.Base6} {
-		path := filepath.Join(a.persist, names[name])
+	opt.Format, opt.Force = target.Format, a.force
+	bases := []*[]byte{&opt.Base4, &opt.Base6, &opt.BaseHook}
+	for i, name := range []string{opt.Format.Names[0], opt.Format.Names[1], opt.Format.Hook} {
+		if name == "" {
+			continue
+		}
+		path := filepath.Join(a.persist, target.FileName(name))
 		text, err := readFile(path)
 		switch {
 		case err == nil:
-			*base = bytes.Clone(text)
+			*bases[i] = bytes.Clone(text)
 		case !errors.Is(err, fs.ErrNotExist):
 			return nil, cannotRead(path, err, takesPersist)
 		}
@@ -51,10 +69,37 @@ func (a *applying) bootFiles(opt compiler.Options) ([]bootFile, error) {
 	}
 	var list []bootFile
 	for _, f := range out.Files {
-		f.Name = names[f.Name]
+		f.Name = target.FileName(f.Name)
 		list = append(list, bootFile{a.persist, f})
 	}
 	return list, nil
+}
+
+// persistTarget returns the format and the names of the boot files: those of the system
+// of this host, or those of the folder, whose name says whether it is RHEL's
+// iptables-services or Debian's netfilter-persistent that loads them.
+func (a *applying) persistTarget() (*system.System, error) {
+	if a.persist != auto {
+		target := &system.System{Format: emit.Sysconfig}
+		if filepath.Base(filepath.Clean(a.persist)) == "iptables" {
+			target.Names = debianNames
+		}
+		return target, nil
+	}
+	s := thisSystem(false)
+	if err := loadsChains(s); err != nil {
+		return nil, err
+	}
+	a.persist = s.Folder
+	return s, nil
+}
+
+// loadsChains returns an error for a system that loads no rules of iptables at boot.
+func loadsChains(s *system.System) error {
+	if !s.Format.NFT {
+		return nil
+	}
+	return fmt.Errorf("this is %s, where nothing loads rules of iptables at boot. Use --format nftables --persist %s, or name a folder", s.Title, auto)
 }
 
 // tableFiles are the table itself, and, on a host with systemd, the unit that loads it at

@@ -14,6 +14,7 @@
 //	nftables.go SD001, SD002, SD013 and SD017: tables of nft, Docker's and others
 //	seawall.go SD018: the table inet seawall
 //	suits.go   which format suits a host
+//	ufw.go     SD019: what ufw's files do at its next start
 //	notes.go   notes for the owner of a healthy host
 //	traffic.go how a finding affects packets, computed by the evaluator
 //	fix.go     fixes, proved before they are printed
@@ -70,6 +71,7 @@ var Codes = []struct{ Code, Title, Why string }{
 	{"SD016", "firewalld is active, and DOCKER-USER has rules", "When firewalld reloads, Docker recreates its chains with its own rules ahead of the jump to DOCKER-USER."},
 	{"SD017", "A table of the host cuts replies or connections of containers", "A drop in any base chain of nftables is final, whatever Docker's own rules accept."},
 	{"SD018", "Seawall's table is missing, incomplete, or not the one that its unit loads", "nft flush ruleset, which Debian's nftables.service runs when it starts and stops, deletes the table inet seawall; a part of it can be deleted too. What the policy denies then gets in."},
+	{"SD019", "ufw's files do not load the policy as it is loaded now", "ufw reset moves them aside, before.init has to be executable, and with MANAGE_BUILTINS=yes each reload flushes Docker's chains as well."},
 }
 
 // Run examines a host. A healthy one has no findings.

@@ -17,6 +17,7 @@ import (
 	"github.com/seawall/seawall/compiler/lower"
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
+	"github.com/seawall/seawall/compiler/system"
 	"github.com/seawall/seawall/schema"
 )
 
@@ -680,6 +681,35 @@ func TestFirewalls(t *testing.T) {
 		notes := strings.Join(Notes(context.Background(), host, prove.Limits{}), "\n")
 		if codes != test.codes || !strings.Contains(notes, test.note) {
 			t.Errorf("%s: %q, notes:\n%s", test.active, codes, notes)
+		}
+	}
+}
+
+// What ufw's files do at its next start, which the rules do not show.
+func TestUFWFiles(t *testing.T) {
+	block, none := []byte("# seawall: begin\n# seawall: end\n"), []byte("*filter\nCOMMIT\n")
+	good := system.UFWFiles{Hook: block, Executable: true, Rules: [2][]byte{block, block}}
+	for _, test := range []struct {
+		change func(*system.UFWFiles)
+		says   string
+	}{
+		{func(*system.UFWFiles) {}, ""},
+		{func(u *system.UFWFiles) { *u = system.UFWFiles{} }, ""},
+		{func(u *system.UFWFiles) { u.Rules[0] = none }, "ufw no longer loads Seawall's rules: /etc/ufw/after.rules lost the block"},
+		{func(u *system.UFWFiles) { u.Rules = [2][]byte{} }, "/etc/ufw/after.rules and /etc/ufw/after6.rules lost the block"},
+		{func(u *system.UFWFiles) { u.Executable = false }, "/etc/ufw/before.init does not make the jumps to them"},
+		{func(u *system.UFWFiles) { u.Builtins = true }, "ufw flushes the built-in chains at each reload"},
+	} {
+		host := look(t, capture(t, "engine-29-published-8080.iptables-save"), packet.IPv4)
+		files := good
+		test.change(&files)
+		host.Facts = Facts{Live: true, Forwarding: map[int]bool{4: true}, UFW: &files, System: system.UFW}
+		found := Run(context.Background(), host, prove.Limits{})
+		if test.says == "" && len(found) > 0 || test.says != "" && (len(found) != 1 || found[0].Code != "SD018" || !strings.Contains(found[0].Summary, test.says)) {
+			t.Errorf("want %q, got:\n%s", test.says, Text(found))
+		}
+		if notes := strings.Join(Notes(context.Background(), host, prove.Limits{}), "\n"); !strings.HasSuffix(notes, "this is a host with ufw. The files for its next boot: seawall compile --for ufw.") {
+			t.Errorf("the notes are:\n%s", notes)
 		}
 	}
 }

@@ -8,21 +8,24 @@ import (
 	"github.com/seawall/seawall/compiler/docker"
 	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/nftables"
+	"github.com/seawall/seawall/compiler/system"
 )
 
 // Facts holds what is known about a live host apart from its rules. The zero Facts, used for a
 // saved host, knows nothing.
 type Facts struct {
 	Live         bool
-	DaemonJSON   []byte          // /etc/docker/daemon.json, nil if it does not exist
-	Forwarding   map[int]bool    // net.ipv4.ip_forward and net.ipv6.conf.all.forwarding, by family
-	OtherBackend string          // a backend other than the one in use that also has rules: "legacy" or "nf_tables"
-	Active       map[string]bool // running services: firewalld, ufw
-	Daemon       bool            // the Docker daemon answers
-	NoIPTables   bool            // the host does not have the command iptables
-	Unit         *Unit           // Seawall's unit of systemd, nil if there is none
-	Applied      bool            // apply has loaded a table since the last boot, and kept it
-	Unseen       []string        // what of the host's rules could not be read, and what to do about it
+	DaemonJSON   []byte           // /etc/docker/daemon.json, nil if it does not exist
+	Forwarding   map[int]bool     // net.ipv4.ip_forward and net.ipv6.conf.all.forwarding, by family
+	OtherBackend string           // a backend other than the one in use that also has rules: "legacy" or "nf_tables"
+	Active       map[string]bool  // running services: firewalld, ufw
+	Daemon       bool             // the Docker daemon answers
+	NoIPTables   bool             // the host does not have the command iptables
+	Unit         *Unit            // Seawall's unit of systemd, nil if there is none
+	Applied      bool             // apply has loaded a table since the last boot, and kept it
+	Unseen       []string         // what of the host's rules could not be read, and what to do about it
+	System       *system.System   // what loads rules at boot; nil if unknown
+	UFW          *system.UFWFiles // nil unless ufw is enabled
 }
 
 // Unit is Seawall's unit of systemd, which loads a table of nft.
@@ -30,6 +33,14 @@ type Unit struct {
 	Path string         // of the file that it loads
 	File *nftables.File // that file; nil if it cannot be read
 	Why  string         // why it cannot
+}
+
+// SystemNote says which system the host is; "" if that is unknown.
+func (f *Facts) SystemNote() string {
+	if f.System == nil {
+		return ""
+	}
+	return fmt.Sprintf("this is %s. The files for its next boot: seawall compile --for %s.", f.System.Title, f.System.Name)
 }
 
 func (d *doctor) facts() {
@@ -55,11 +66,14 @@ func (d *doctor) facts() {
 			Traffic: []string{"whatever the rules of that backend drop"},
 			Advice:  fmt.Sprintf("review them with iptables-%s-save, then move or flush them", map[string]string{"legacy": "legacy", "nf_tables": "nft"}[f.OtherBackend])})
 	}
+	if f.UFW != nil {
+		d.ufw(f.UFW)
+	}
 	if f.Active["firewalld"] && d.hasRules() && !(d.hasSeawall() && d.seawallChains()) {
 		d.add(Finding{Code: "SD016", Summary: "firewalld is active, and DOCKER-USER rules do not survive its reloads",
 			Detail:  "When firewalld reloads, Docker recreates its chains with its own rules ahead of the jump to DOCKER-USER; with older engines the jump then stays last. Zones and rich rules cannot replace these rules: firewalld accepts packets rewritten by DNAT before it consults its zones.",
 			Traffic: []string{"new connections to published ports after a reload: whatever DOCKER-USER denies gets in, for half a second or permanently"},
-			Advice:  "load the policy as a table of its own, which firewalld and Docker leave alone: seawall apply --format nftables. Until then, load the rules again after each reload and run doctor; seawall watch does both"})
+			Advice:  "load the policy as a table of its own, which firewalld and Docker leave alone: seawall apply --format nftables --persist /etc/seawall. Until then, load the rules again after each reload and run doctor; seawall watch does both"})
 	}
 }
 

@@ -35,7 +35,11 @@ func Notes(ctx context.Context, h *Host, limits prove.Limits) []string {
 	}
 	list = append(list, d.seawallNotes()...)
 	list = append(list, d.suits()...)
-	return slices.Concat(list, h.Facts.firewalls(), h.Facts.NotSeen(), unknown)
+	list = slices.Concat(list, h.Facts.firewalls(), h.Facts.NotSeen(), unknown)
+	if note := h.Facts.SystemNote(); note != "" {
+		list = append(list, note)
+	}
+	return list
 }
 
 // policy explains what FORWARD's policy means for routed traffic and for containers.

@@ -27,7 +27,13 @@ const (
 // What the file itself has of Seawall's chains (declarations, -N, rules, plain
 // jumps) is replaced; the notes name those lines for the user.
 func Splice(base []byte, c *Chains, f packet.Family) (File, []string, error) {
-	s := &splicer{chains: c, table: c.Table(f), lines: lines(base), end: "\n", generated: Generated(base)}
+	return splice(base, c, f, bootNames, false)
+}
+
+// splice is Splice into a file that has one of two names; reloads says that it is also
+// loaded with --noflush.
+func splice(base []byte, c *Chains, f packet.Family, names [2]string, reloads bool) (File, []string, error) {
+	s := &splicer{chains: c, table: c.Table(f), lines: lines(base), end: "\n", generated: Generated(base), reloads: reloads}
 	if slices.ContainsFunc(s.lines, func(l string) bool { return !strings.HasPrefix(l, "#") && strings.HasSuffix(l, "\r\n") }) {
 		s.end = "\r\n"
 		s.note("the file has CRLF line endings, which iptables-restore refuses; they were kept")
@@ -35,9 +41,9 @@ func Splice(base []byte, c *Chains, f packet.Family) (File, []string, error) {
 	if len(base) > 0 && base[len(base)-1] != '\n' {
 		s.note("the file's last line has no newline, which iptables-legacy-restore refuses; it was kept so")
 	}
-	name := "iptables"
+	name := names[0]
 	if f == packet.IPv6 {
-		name = "ip6tables"
+		name = names[1]
 	}
 	out, err := s.run()
 	return File{Name: name, Bytes: out, Families: []packet.Family{f}, Base: base}, s.notes, err
@@ -106,6 +112,9 @@ type splicer struct {
 	// generated reports whether Seawall generated the whole file, so that its own
 	// lines are outside the marks.
 	generated bool
+	// reloads says that the file is also loaded with --noflush, while Docker runs, and
+	// forward that the jump from FORWARD is in it all the same.
+	reloads, forward bool
 }
 
 func (s *splicer) note(format string, args ...any) {
@@ -129,8 +138,10 @@ func (s *splicer) run() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, l := range s.own {
-		s.note("line %d was %s: %s", l.Number, map[bool]string{false: "replaced", true: "removed"}[l.Block], l.Text)
+	s.noteOwn()
+	if s.reloads {
+		s.forward = declaresBuiltin(kept)
+		s.noteAgain(kept)
 	}
 	first, commit := filterTable(kept)
 	if commit < 0 {
@@ -151,6 +162,13 @@ func (s *splicer) run() ([]byte, error) {
 		out.WriteString(line)
 	}
 	return []byte(out.String()), nil
+}
+
+// noteOwn notes the lines that withoutOwn has dropped and that Seawall did not write.
+func (s *splicer) noteOwn() {
+	for _, l := range s.own {
+		s.note("line %d was %s: %s", l.Number, map[bool]string{false: "replaced", true: "removed"}[l.Block], l.Text)
+	}
 }
 
 // withoutOwn drops the lines that are Seawall's: its blocks of an earlier
@@ -180,7 +198,7 @@ func (s *splicer) withoutOwn() ([]string, error) {
 		case strings.HasPrefix(text, "*"):
 			table = strings.TrimSpace(text[1:])
 		case s.chains.Shared && table == "filter" && s.sharedRule(text, &known):
-		case table == "filter" && ownLine(text):
+		case table == "filter" && (ownLine(text) || s.generated && text == flushInput):
 			if !returns && !(s.generated && known.line(text)) {
 				s.own = append(s.own, Line{i + 1, text, false})
 			}
@@ -281,7 +299,27 @@ func (s *splicer) marked(out *strings.Builder, fill func()) {
 
 func (s *splicer) writeJumps(out *strings.Builder, verb string) {
 	for _, j := range jumps(s.chains) {
+		if s.reloads && !s.forward && fromForward(j) {
+			continue
+		}
 		s.line(out, verb+" "+j)
+	}
+}
+
+// declaresBuiltin reports whether a file declares a built-in chain, of any table: then it
+// is one that replaces tables as a whole.
+func declaresBuiltin(list []string) bool {
+	return slices.ContainsFunc(list, func(line string) bool {
+		name, ok := strings.CutPrefix(line, ":")
+		name, _, _ = strings.Cut(name, " ")
+		return ok && isBuiltin(name)
+	})
+}
+
+// writeFlush makes INPUT the file's.
+func (s *splicer) writeFlush(out *strings.Builder) {
+	if s.reloads {
+		s.line(out, flushInput)
 	}
 }
 
@@ -294,6 +332,7 @@ func (s *splicer) block(out *strings.Builder, withJumps bool) {
 		var b bytes.Buffer
 		declarations(&b, s.chains, s.table)
 		s.text(out, b.Bytes())
+		s.writeFlush(out)
 		if withJumps {
 			s.writeJumps(out, "-A")
 		}
@@ -324,11 +363,14 @@ func (s *splicer) appended(kept []string) []byte {
 	s.marked(&out, func() {
 		s.line(&out, "*filter")
 		for _, name := range []string{"INPUT", "FORWARD", "OUTPUT"} {
-			s.line(&out, ":"+name+" ACCEPT [0:0]")
+			if !s.reloads || s.forward {
+				s.line(&out, ":"+name+" ACCEPT [0:0]")
+			}
 		}
 		var b bytes.Buffer
 		declarations(&b, s.chains, s.table)
 		s.text(&out, b.Bytes())
+		s.writeFlush(&out)
 		s.writeJumps(&out, "-A")
 		b.Reset()
 		iptables.PrintRules(&b, s.table)

@@ -7,6 +7,7 @@
 //	shell.go     a script, and reading one back
 //	base.go      splicing into an existing boot file
 //	nftables.go  a table for nft
+//	ufw.go       a block in each of ufw's files
 //	sets.go      the ipsets that rules of any format may match
 //	write.go     files on a disk, and whose they are
 //	replace_*.go replacing one file atomically
@@ -30,6 +31,7 @@ type File struct {
 	Families []packet.Family
 	NFT      bool // its rules are nftables'
 	Sets     bool // it is for ipset restore, and has no rules
+	Hook     bool // it is a program of the host that has no rules, and runs only where it is executable
 	// Base is the file that this one was spliced from; nil for a whole one.
 	Base []byte
 }

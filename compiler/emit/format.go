@@ -16,8 +16,21 @@ type Format struct {
 	Order   int    // among the formats; the first is the default
 	// Files are the files of the format, IPv4 before IPv6.
 	Files func(*Chains) []File
-	// Splices reports whether the files can be spliced into others that are there.
-	Splices bool
+	// Splice splices the rules of a family into a file that is there; nil where the files
+	// leave alone what is there. Names are the files' names, IPv4's first.
+	Splice func(base []byte, c *Chains, f packet.Family) (File, []string, error)
+	Names  [2]string
+	// Hook is the name of a program of the host that calls the rules, "" for none, and
+	// SpliceHook splices into it.
+	Hook       string
+	SpliceHook func(base []byte, c *Chains) (File, error)
+	// Loaded is what the kernel holds once a file is loaded that is a part of something
+	// larger: it is proved beside the file itself. Nil where the file is all there is.
+	Loaded func(c *Chains, text []byte, f packet.Family) []byte
+	// Reloads says that the files are also loaded with --noflush, while Docker runs.
+	Reloads bool
+	// NoSets says that nothing loads ipsets before the files.
+	NoSets bool
 	// WithSets reports whether the files bring their ipsets along; those of other formats
 	// are a file beside them.
 	WithSets bool

@@ -26,7 +26,7 @@ type inPlace struct {
 	mode    fs.FileMode
 }
 
-func prepare(path string, content []byte, mode fs.FileMode) (pending, error) {
+func prepare(path string, content []byte, mode fs.FileMode, _ bool) (pending, error) {
 	return inPlace{path, content, mode}, nil
 }
 

@@ -19,7 +19,7 @@ import (
 // place first, under a name with a dot in front; one that an earlier run was
 // killed at is removed.
 func Replace(path string, content []byte, mode fs.FileMode) error {
-	file, err := prepare(path, content, mode)
+	file, err := prepare(path, content, mode, false)
 	if err != nil {
 		return err
 	}
@@ -28,8 +28,9 @@ func Replace(path string, content []byte, mode fs.FileMode) error {
 }
 
 // prepare writes and syncs the file that is to replace another, so that nothing but
-// the rename is left to do: a disk that is full is full now.
-func prepare(path string, content []byte, mode fs.FileMode) (pending, error) {
+// the rename is left to do: a disk that is full is full now. Whoever may read a file
+// that runs may run it.
+func prepare(path string, content []byte, mode fs.FileMode, runs bool) (pending, error) {
 	if err := CheckRegular(path); err != nil {
 		return nil, err
 	}
@@ -50,6 +51,9 @@ func prepare(path string, content []byte, mode fs.FileMode) (pending, error) {
 	_, err = file.Write(content)
 	if err == nil {
 		err = keepOwner(file.File, path)
+	}
+	if err == nil && runs {
+		err = makeRunnable(file.File)
 	}
 	if err == nil {
 		err = file.Sync()
@@ -77,6 +81,16 @@ func keepOwner(file *os.File, path string) error {
 		return err
 	}
 	return file.Chmod(info.Mode()) // chown takes the set-user-ID bits away
+}
+
+// makeRunnable lets those run a file who may read it.
+func makeRunnable(file *os.File) error {
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	m := info.Mode()
+	return file.Chmod(m | m&0o444>>2)
 }
 
 // stale is the age at which a file that was to replace another is no longer

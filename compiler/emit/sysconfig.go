@@ -10,10 +10,13 @@ import (
 
 // Sysconfig is a boot file: a whole filter table.
 var Sysconfig = register(Format{
-	Name: "sysconfig", Order: 1, Splices: true,
+	Name: "sysconfig", Order: 1, Names: bootNames, Splice: Splice,
 	Summary: "iptables and ip6tables for /etc/sysconfig, loaded at boot",
-	Files:   func(c *Chains) []File { return perFamily(c, "iptables", "ip6tables", sysconfig) },
+	Files:   func(c *Chains) []File { return perFamily(c, bootNames[0], bootNames[1], sysconfig) },
 })
+
+// bootNames are the names of boot files in /etc/sysconfig.
+var bootNames = [2]string{"iptables", "ip6tables"}
 
 // sysconfig is a whole filter table for a boot-time load, which flushes what is
 // there. Docker starts later, keeps DOCKER-USER, and has one jump to it (NETFILTER.md

@@ -2,12 +2,18 @@ package emit
 
 import "strings"
 
-// UnitName is the unit of systemd that loads seawall.nft.
-const UnitName = "seawall.service"
+// UnitName is the unit of systemd that loads seawall.nft, DropInName a file for
+// nftables.service.
+const (
+	UnitName   = "seawall.service"
+	DropInName = "seawall.conf"
+)
 
 // Units are the unit of systemd that loads a table with nft, and a file for
 // nftables.service: its reload flushes the whole ruleset, which the unit does not
-// notice. Its start and stop do as well, which PartOf is for. Both paths are absolute.
+// notice. Its start and stop do as well, which PartOf is for. firewalld leaves the table
+// alone at each start, stop and reload, so it needs nothing but the order at boot. Both
+// paths are absolute.
 //
 // The unit's reload takes the three steps of Bridge, so that no packet passes between
 // the old and the new table.
@@ -23,7 +29,7 @@ func Units(path, nft string) []File {
 Description=Seawall: who may reach which published port
 DefaultDependencies=no
 Wants=network-pre.target
-Before=network-pre.target docker.service shutdown.target
+Before=network-pre.target firewalld.service docker.service shutdown.target
 After=local-fs.target nftables.service iptables.service netfilter-persistent.service
 PartOf=nftables.service
 Conflicts=shutdown.target
@@ -37,7 +43,7 @@ ExecStart=` + load + "\nExecReload=" + strings.Join(reload, "\nExecReload=") + `
 WantedBy=sysinit.target
 RequiredBy=docker.service
 `)},
-		{Name: "seawall.conf", Bytes: []byte("# " + generatedBy + "a policy; DO NOT EDIT.\n[Service]\nExecReload=" + load + "\n")},
+		{Name: DropInName, Bytes: []byte("# " + generatedBy + "a policy; DO NOT EDIT.\n[Service]\nExecReload=" + load + "\n")},
 	}
 }
 

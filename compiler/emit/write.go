@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 )
@@ -15,7 +16,7 @@ import (
 func Changed(dir string, files []File) ([]string, error) {
 	var names []string
 	for _, f := range files {
-		same, err := holds(filepath.Join(dir, f.Name), f.Bytes)
+		same, err := f.holds(filepath.Join(dir, f.Name))
 		if err != nil {
 			return nil, err
 		}
@@ -26,15 +27,18 @@ func Changed(dir string, files []File) ([]string, error) {
 	return names, nil
 }
 
-// holds reports whether a file is there with these bytes.
-func holds(name string, want []byte) (bool, error) {
+// holds reports whether a file is there with these bytes, and a hook is executable.
+func (f *File) holds(name string) (bool, error) {
 	info, err := statRegular(name)
-	if info == nil || info.Size() != int64(len(want)) {
+	if info == nil || info.Size() != int64(len(f.Bytes)) || f.Hook && !canRun(info.Mode()) {
 		return false, err
 	}
 	got, err := os.ReadFile(name)
-	return bytes.Equal(got, want), err
+	return bytes.Equal(got, f.Bytes), err
 }
+
+// canRun reports whether the owner may run a file. Windows has no such mode.
+func canRun(m fs.FileMode) bool { return m&0o100 != 0 || runtime.GOOS == "windows" }
 
 // statRegular describes a regular file, or what a symbolic link leads to; nil when
 // nothing is there. Anything else is an error: a pipe is waited for without end, a
@@ -131,7 +135,7 @@ func CheckForeign(dir string, files []File) error {
 			continue
 		}
 		foreign.Paths = append(foreign.Paths, path)
-		if Generated(there) && !hasBlock(there) {
+		if Generated(there) && !HasBlock(there) {
 			foreign.Edited = append(foreign.Edited, path)
 		}
 	}
@@ -147,7 +151,9 @@ func (f *File) mayReplace(there []byte) bool {
 		return true
 	case f.Base != nil && bytes.Equal(there, f.Base):
 		return true
-	case hasBlock(there):
+	case f.Hook:
+		return f.Base != nil && sameOutside(f.Bytes, there) || Generated(there) && !HasBlock(there)
+	case HasBlock(there):
 		return f.Base != nil && keepsOthers(f.Bytes, there)
 	}
 	return Generated(there) && !edited(there)
@@ -165,9 +171,9 @@ func edited(text []byte) bool {
 	return slices.ContainsFunc(list, func(l string) bool { return !known.line(l) })
 }
 
-// hasBlock reports whether Seawall's part of a file is between marks: then the
+// HasBlock reports whether Seawall's part of a file is between marks: then the
 // rest is somebody's, also when its first line says that Seawall generated it.
-func hasBlock(text []byte) bool {
+func HasBlock(text []byte) bool {
 	return bytes.HasPrefix(text, []byte(beginMark)) || bytes.Contains(text, []byte("\n"+beginMark))
 }
 
@@ -189,6 +195,13 @@ func keepsOthers(text, old []byte) bool {
 		rest = rest[at+1:]
 	}
 	return true
+}
+
+// sameOutside reports whether two texts are the same but for Seawall's blocks.
+func sameOutside(a, b []byte) bool {
+	one, err1 := withoutBlock(a)
+	other, err2 := withoutBlock(b)
+	return err1 == nil && err2 == nil && slices.Equal(one, other)
 }
 
 // withTables are the lines that are not empty, each after the name of its table.
@@ -247,7 +260,7 @@ func Write(dir string, files []File) (names []string, err error) {
 		if !slices.Contains(names, f.Name) {
 			continue
 		}
-		p, err := prepare(filepath.Join(dir, f.Name), f.Bytes, f.mode())
+		p, err := prepare(filepath.Join(dir, f.Name), f.Bytes, f.mode(), f.Hook)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", f.Name, err)
 		}
@@ -264,8 +277,11 @@ func Write(dir string, files []File) (names []string, err error) {
 // mode is that of a new file: boot files are root's alone where distributions keep
 // them.
 func (f *File) mode() fs.FileMode {
-	if f.Executable {
+	switch {
+	case f.Executable:
 		return 0o755
+	case f.Hook:
+		return 0o750
 	}
 	return 0o600
 }

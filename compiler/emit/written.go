@@ -22,7 +22,7 @@ type written struct {
 func (w *written) line(text string) bool {
 	text = strings.TrimRight(text, " \t\r\n")
 	switch {
-	case text == "" || strings.HasPrefix(text, "#"), text == "*filter", text == "COMMIT":
+	case text == "" || strings.HasPrefix(text, "#"), text == "*filter", text == "COMMIT", text == flushInput:
 		return true
 	case strings.HasPrefix(text, ":"):
 		name, rest, _ := strings.Cut(text[1:], " ")

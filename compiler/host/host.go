@@ -13,6 +13,7 @@
 //	watch.go     comparing the kernel's rules with a policy repeatedly
 //	events.go    Docker's events
 //	monitor.go   what nft monitor reports
+//	system.go    what its system is recognised by, and ufw's files
 //	routes_*.go  the interfaces of the default routes
 package host
 

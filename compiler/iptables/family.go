@@ -3,6 +3,7 @@ package iptables
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/seawall/seawall/compiler/packet"
@@ -21,6 +22,7 @@ func (e *AmbiguousError) Error() string {
 // Comments and free text are ignored, because people write them. The error is an
 // *Error or an *AmbiguousError.
 func Read(name string, src []byte, opt Options) (*File, error) {
+	opt.NoFlush = opt.NoFlush || ufwLoads(name)
 	if opt.Family != 0 {
 		return Parse(src, opt)
 	}
@@ -44,6 +46,13 @@ func Read(name string, src []byte, opt Options) (*File, error) {
 		return nil, &AmbiguousError{name}
 	}
 	return Parse(src, opt)
+}
+
+// ufwLoads reports whether a file has the name of one that ufw loads, which it does
+// with --noflush.
+func ufwLoads(name string) bool {
+	base, isRules := strings.CutSuffix(path.Base(strings.ReplaceAll(name, "\\", "/")), ".rules")
+	return isRules && slices.Contains([]string{"before", "after", "user"}, strings.TrimSuffix(base, "6"))
 }
 
 // familyOfName returns the family that the name of a file suggests: names that

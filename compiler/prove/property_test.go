@@ -26,7 +26,11 @@ func TestProof(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		doc, text := document(t)
 		format := rapid.SampledFrom(iptablesFormats()).Draw(t, "format")
-		layout := rapid.SampledFrom([]lower.Layout{lower.Flat, lower.Indexed, lower.IPSet}).Draw(t, "layout")
+		layouts := []lower.Layout{lower.Flat, lower.Indexed, lower.IPSet}
+		if format.NoSets {
+			layouts = layouts[:2]
+		}
+		layout := rapid.SampledFrom(layouts).Draw(t, "layout")
 		out, err := compiler.Compile(context.Background(), doc, compiler.Options{Format: format, Layout: layout, Source: "policy.hcl",
 			Sizes: lower.Sizes{Leaf: rapid.IntRange(1, 3).Draw(t, "leaf"), Inline: rapid.IntRange(1, 3).Draw(t, "inline"), Linear: rapid.IntRange(1, 16).Draw(t, "linear")}})
 		if err != nil {

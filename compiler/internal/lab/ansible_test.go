@@ -44,7 +44,7 @@ func newFleet(t *testing.T, b Backend) *fleet {
 		if err := os.MkdirAll(filepath.Join(f.dir, name, "etc"), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		inventory += fmt.Sprintf("%s ansible_connection=local ansible_python_interpreter=%s seawall_boot_v4=%s seawall_boot_v6=%s seawall_script=%s\n",
+		inventory += fmt.Sprintf("%s ansible_connection=local ansible_python_interpreter=%s seawall_boot_v4=%s seawall_boot_v6=%s seawall_system=rhel seawall_script=%s\n",
 			name, python, f.path(name, "iptables"), f.path(name, "ip6tables"), filepath.Join(f.dir, name, "etc", "seawall", "seawall.sh"))
 	}
 	// The controller's own Python is outside.

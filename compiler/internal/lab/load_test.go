@@ -23,8 +23,9 @@ import (
 
 var families = []packet.Family{packet.IPv4, packet.IPv6}
 
-// chainFormats are the formats of iptables; that of nft has scenarios of its own.
-var chainFormats = slices.DeleteFunc(slices.Clone(emit.Formats()), func(f *emit.Format) bool { return f.NFT })
+// chainFormats are the formats of iptables that are all there is; that of nft has
+// scenarios of its own, and a part of another program's files needs that program.
+var chainFormats = slices.DeleteFunc(slices.Clone(emit.Formats()), func(f *emit.Format) bool { return f.NFT || f.Hook != "" })
 
 // compiledFolders are the compiled files of every example.
 func compiledFolders(t *testing.T) []string {

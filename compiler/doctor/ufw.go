@@ -1,0 +1,30 @@
+package doctor
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/seawall/seawall/compiler/system"
+)
+
+// ufw finds what ufw's files will do to the policy at its next start, which the rules in
+// the kernel do not show.
+func (d *doctor) ufw(u *system.UFWFiles) {
+	const again = "write them again: seawall compile POLICY --for ufw --base /etc/ufw --out-dir /etc/ufw; then ufw reload"
+	if moved := u.Moved(); len(moved) > 0 {
+		d.add(Finding{Code: "SD019", Summary: "ufw no longer loads Seawall's rules: " + strings.Join(moved, " and ") + " lost the block",
+			Detail:  "ufw reset moves its files of rules aside and writes fresh ones. before.init and the rules in the kernel stay, so nothing changes until the next boot.",
+			Traffic: []string{"every port that the policy denies, after the next boot: let in"}, Advice: again})
+	}
+	if u.Uncalled() {
+		hook := system.UFW.Path(system.UFW.Format.Hook)
+		d.add(Finding{Code: "SD019", Summary: fmt.Sprintf("ufw loads Seawall's rules, but %s does not make the jumps to them", hook),
+			Detail:  "ufw runs that file only where it is executable, and it needs Seawall's block: without the jump in INPUT, clients reach docker-proxy past the policy.",
+			Traffic: []string{"clients that come in through docker-proxy, after the next boot: let in wherever ufw allows the port"}, Advice: again})
+	}
+	if u.Builtins && d.runsDocker() {
+		d.add(Finding{Code: "SD019", Summary: "ufw flushes the built-in chains at each reload",
+			Detail:  "/etc/default/ufw has MANAGE_BUILTINS=yes. Each start, stop and reload of ufw then flushes every chain of the filter and nat tables, Docker's included.",
+			Traffic: []string{"after a reload, until Docker restarts: no port is published except through docker-proxy, and networks are not isolated"}, Advice: "set MANAGE_BUILTINS=no in /etc/default/ufw, then " + restart})
+	}
+}

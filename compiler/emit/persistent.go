@@ -1,0 +1,90 @@
+package emit
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"github.com/seawall/seawall/compiler/iptables"
+	"github.com/seawall/seawall/compiler/packet"
+)
+
+// Persistent is a boot file for Debian's netfilter-persistent, which can also be loaded
+// with --noflush while Docker runs (NETFILTER.md section 10). It has no option of its own:
+// it is sysconfig, for that system.
+var Persistent = &Format{
+	Name: Sysconfig.Name, Names: persistentNames, Splice: splicePersistent, Reloads: true,
+	Files: func(c *Chains) []File { return perFamily(c, persistentNames[0], persistentNames[1], persistent) },
+}
+
+var persistentNames = [2]string{"rules.v4", "rules.v6"}
+
+// flushInput makes the file the owner of INPUT: a load with --noflush would otherwise add
+// the jump to SEAWALL-INPUT once more each time.
+const flushInput = "-F INPUT"
+
+// persistent is a part of a filter table, without FORWARD, whose rules are Docker's: it
+// makes the jump to DOCKER-USER when it starts, and a load with --noflush keeps that. A
+// file that declares a built-in chain would be one that replaces the whole table.
+func persistent(c *Chains, f packet.Family) []byte {
+	t := c.Table(f)
+	var b bytes.Buffer
+	b.Grow(1<<12 + iptables.Size(t))
+	for _, line := range head(c) {
+		fmt.Fprintf(&b, "# %s\n", line)
+	}
+	b.WriteString("*filter\n")
+	iptables.PrintDeclarations(&b, t)
+	b.WriteString(flushInput + "\n")
+	for _, j := range jumps(c) {
+		if !fromForward(j) {
+			fmt.Fprintf(&b, "-A %s\n", j)
+		}
+	}
+	iptables.PrintRules(&b, t)
+	b.WriteString("COMMIT\n")
+	return b.Bytes()
+}
+
+func fromForward(jump string) bool { return strings.HasPrefix(jump, "FORWARD ") }
+
+// splicePersistent is Splice for such a file. One that Seawall generated as a whole has
+// nothing to keep.
+func splicePersistent(base []byte, c *Chains, f packet.Family) (File, []string, error) {
+	if Generated(base) && !HasBlock(base) && !edited(base) {
+		file := perFamily(c, persistentNames[0], persistentNames[1], persistent)[(f-packet.IPv4)/2]
+		file.Base = base
+		return file, nil, nil
+	}
+	return splice(base, c, f, persistentNames, true)
+}
+
+// noteAgain notes the rules of the base that each load with --noflush adds once more.
+func (s *splicer) noteAgain(kept []string) {
+	table, count, first := "", 0, ""
+	for _, line := range kept {
+		text := strings.TrimRight(line, "\r\n")
+		fields := withoutCounters(text)
+		switch {
+		case strings.HasPrefix(text, "*"):
+			table = text[1:]
+		case len(fields) < 2 || fields[0] != "-A" && fields[0] != "-I":
+		case table == "filter" && fields[1] == "INPUT", !isBuiltin(fields[1]):
+		default:
+			if count++; count == 1 {
+				first = text
+			}
+		}
+	}
+	if count > 0 {
+		s.note("each reload of netfilter-persistent with IPTABLES_RESTORE_NOFLUSH adds the rules of built-in chains other than INPUT again; the file has %d, the first is %s", count, first)
+	}
+	if s.forward {
+		s.note("it declares built-in chains, so the jump to DOCKER-USER is in it as well; each such reload adds the jump once more, which changes no verdict")
+	}
+}
+
+// isBuiltin reports whether a chain is one of the kernel's, in some table.
+func isBuiltin(chain string) bool {
+	return isHook(chain) || chain == "PREROUTING" || chain == "POSTROUTING"
+}
