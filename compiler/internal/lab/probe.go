@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -43,15 +44,24 @@ func (p Probe) String() string {
 	return fmt.Sprintf("%s → %s/%s", p.From, netip.AddrPortFrom(p.To, uint16(p.Port)), p.Network)
 }
 
+var lastPort atomic.Uint32
+
+// freshPort is a source port that no probe has used for the last 50,000. Left to the
+// kernel, a probe over UDP now and then gets the port of one that an earlier policy let
+// in, and belongs to that connection: with established = "keep" it passes, and rightly.
+func freshPort() int {
+	return 10_000 + int(lastPort.Add(1)%50_000)
+}
+
 // Probe makes one try from a namespace.
 func (n *Namespace) Probe(p Probe) Outcome {
 	outcome := Silent
 	err := n.Do(func() error {
 		var local net.Addr = &net.TCPAddr{IP: p.From.AsSlice()}
 		if p.Network == "udp" {
-			local = &net.UDPAddr{IP: p.From.AsSlice()}
+			local = &net.UDPAddr{IP: p.From.AsSlice(), Port: freshPort()}
 		}
-		d := net.Dialer{LocalAddr: local, Timeout: patience, Control: func(_, _ string, c syscall.RawConn) error { return nil }}
+		d := net.Dialer{LocalAddr: local, Timeout: patience}
 		conn, err := d.Dial(p.Network, netip.AddrPortFrom(p.To, uint16(p.Port)).String())
 		if err != nil {
 			outcome = failed(err)
