@@ -95,7 +95,7 @@ func (d *Docker) hold() {
 		removeCgroups(d.cgroup())
 	})
 	// The holder is in its namespaces once it is sleep.
-	for range 200 {
+	for range 2000 {
 		if name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", d.holder.Process.Pid)); string(name) == "sleep\n" {
 			return
 		}
