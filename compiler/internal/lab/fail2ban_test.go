@@ -83,23 +83,27 @@ func (h *managed) holdsBan(event string, p Probe, do func()) {
 	h.until("the banned client is refused", func() bool { return h.top.Far.Probe(p) == Refused })
 }
 
-// sharedFiles puts the policy on the host in chains of its own, to which DOCKER-USER
-// jumps, and returns what loads it.
+// sharedFiles puts the policy on the host, in files that leave DOCKER-USER alone but for a
+// jump, and returns what loads them: iptables-restore, and the commands that each file
+// says are needed after a boot.
 func (h *managed) sharedFiles() func() {
 	h.t.Helper()
-	files := h.files(emit.Restore)
-	for _, name := range []string{"rules.v4", "rules.v6"} {
-		h.write("/etc/seawall/"+name, strings.ReplaceAll(files[name], "DOCKER-USER", "SEAWALL-FORWARD"), 0o644)
+	script := "set -e\n"
+	for name, text := range h.files(emit.Restore) {
+		if !strings.HasPrefix(name, "rules.") {
+			continue
+		}
+		restore := map[string]string{"rules.v4": "iptables-restore", "rules.v6": "ip6tables-restore"}[name]
+		h.write("/etc/seawall/"+name, text, 0o644)
+		script += restore + " --noflush </etc/seawall/" + name + "\n"
+		commands := regexp.MustCompile("(?m)^#   (ip.*\n)").FindAllStringSubmatch(text, -1)
+		if len(commands) < 3 {
+			h.t.Fatalf("%s names %d commands:\n%s", name, len(commands), text)
+		}
+		for _, c := range commands {
+			script += c[1]
+		}
 	}
-	const script = `set -e
-for t in iptables ip6tables; do
-	$t -w -n -L DOCKER-USER >/dev/null 2>&1 || $t -w -N DOCKER-USER
-	$t-restore -w --noflush </etc/seawall/rules.$([ $t = iptables ] && echo v4 || echo v6)
-	$t -w -C DOCKER-USER -j SEAWALL-FORWARD 2>/dev/null || $t -w -I DOCKER-USER -j SEAWALL-FORWARD
-	$t -w -C INPUT -j SEAWALL-INPUT 2>/dev/null || $t -w -I INPUT -j SEAWALL-INPUT
-	$t -w -C FORWARD -j DOCKER-USER 2>/dev/null || $t -w -I FORWARD -j DOCKER-USER
-done
-`
 	h.write("/etc/seawall/load", script, 0o755)
 	return func() { h.must("sh", "/etc/seawall/load") }
 }

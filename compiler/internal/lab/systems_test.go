@@ -47,9 +47,13 @@ func newManaged(t *testing.T, system, packages string, e Engine, b Backend, o ma
 	packages = systemPackages(t, packages)
 	NeedDocker(t)
 	e.iptables = "" // a host has one version of iptables
-	h := &managed{world: &world{t: t, backend: b, top: NewTopology(t, "eth0", "eth1")}, system: system, options: o, doc: lifePolicy(1)}
+	text := lifeText(1)
+	if o.bans != nil {
+		text = strings.Replace(text, "host {\n", "host {\n  docker_user = \"shared\"\n", 1)
+	}
+	h := &managed{world: &world{t: t, backend: b, top: NewTopology(t, "eth0", "eth1")}, system: system, options: o, doc: parsePolicy(text)}
 	h.policy = filepath.Join(t.TempDir(), "policy.hcl")
-	if err := os.WriteFile(h.policy, []byte(lifeText(1)), 0o600); err != nil {
+	if err := os.WriteFile(h.policy, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	h.top.Clients(friend, stranger, friend6, stranger6)
