@@ -177,36 +177,37 @@ func iptablesService(t *testing.T, s service, e Engine, b Backend) {
 		return
 	}
 	flushes := func(script string) bool { return b == Legacy && script != loadFile }
-	for event, script := range map[string]string{"reload": s.reload, "restart": s.restart} {
-		repeated := func() {
+	repeated := func(script string) func() {
+		return func() {
 			for range 20 {
 				run(script)
 			}
 		}
-		if flushes(script) {
-			h.opens(event, repeated)
-		} else {
-			h.shut(event, repeated)
+	}
+	for _, x := range []struct{ event, script string }{{"reload", s.reload}, {"restart", s.restart}} {
+		if flushes(x.script) {
+			h.opens(x.event, repeated(x.script))
+			break // those who got in have connections, and the next event would meet them
 		}
-		h.loses(event)
-		h.closed("restart of Docker after a "+event, h.restartDocker)
+		h.shut(x.event, repeated(x.script))
+		h.loses(x.event)
+		h.closed("restart of Docker after a "+x.event, h.restartDocker)
 	}
 	// A table of nft stays. Where the rules of nat are flushed, a port that no policy names
 	// is open through docker-proxy until Docker is restarted.
+	h = newManaged(t, s.name+" with a table of nft", "nftables", e, b, managedOptions{table: true, chains: true})
+	h.sysconfig(s.four, s.six)
 	h.tableUnit()
-	h.unit(emit.UnitName, "ExecStart")
-	h.options = managedOptions{table: true, chains: true}
-	h.system += " with a table of nft"
-	for event, script := range map[string]string{"reload": s.reload, "restart": s.restart} {
+	h.boot(func() {
+		run(loadFile)
+		h.unit(emit.UnitName, "ExecStart")
+	})
+	for _, x := range []struct{ event, script string }{{"reload", s.reload}, {"restart", s.restart}} {
 		var but []string
-		if flushes(script) {
+		if flushes(x.script) {
 			but = []string{notNamed}
 		}
-		h.shut(event, func() {
-			for range 20 {
-				run(script)
-			}
-		}, but...)
-		h.closed("restart of Docker after a "+event, h.restartDocker, but...)
+		h.shut(x.event, repeated(x.script), but...)
+		h.closed("restart of Docker after a "+x.event, h.restartDocker, but...)
 	}
 }
