@@ -32,6 +32,7 @@ type Docker struct {
 	dir     string
 	daemon  *exec.Cmd
 	flags   []string
+	root    string // the folder of the programs that its root has beyond the machine's, "" for the machine's own root
 }
 
 // NeedDocker skips a test, or under CI fails it, where there is no engine.
@@ -49,11 +50,17 @@ func StartDocker(t testing.TB, top *Topology, b Backend, flags ...string) *Docke
 // StartEngine starts an engine, and imports the echo image.
 func StartEngine(t testing.TB, top *Topology, e Engine, b Backend, flags ...string) *Docker {
 	t.Helper()
-	d := &Docker{t: t, top: top, engine: e, backend: b, flags: flags, dir: shortDir(t)}
+	d := newDocker(t, top, e, b, flags...)
 	d.hold()
-	d.pathOfBackend()
 	d.StartDaemon()
 	d.importEcho()
+	return d
+}
+
+func newDocker(t testing.TB, top *Topology, e Engine, b Backend, flags ...string) *Docker {
+	t.Helper()
+	d := &Docker{t: t, top: top, engine: e, backend: b, flags: flags, dir: shortDir(t)}
+	d.pathOfBackend()
 	return d
 }
 
@@ -71,7 +78,11 @@ func shortDir(t testing.TB) string {
 // hold starts the first process of the engine's namespaces.
 func (d *Docker) hold() {
 	d.t.Helper()
-	d.holder = exec.Command("sh", "-c", "mount --make-rprivate / && mount -t proc proc /proc && exec sleep infinity")
+	script := "mount --make-rprivate / && mount -t proc proc /proc && exec sleep infinity"
+	if d.root != "" {
+		script = ownRoot
+	}
+	d.holder = exec.Command("sh", "-c", script, "hold", d.dir, d.root)
 	d.holder.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
 	started := make(chan error)
 	keeper <- func() { started <- inNetwork(d.top.Host.Path(), d.holder.Start) }
@@ -84,7 +95,7 @@ func (d *Docker) hold() {
 		removeCgroups(d.cgroup())
 	})
 	// The holder is in its namespaces once it is sleep.
-	for range 200 {
+	for range 2000 {
 		if name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", d.holder.Process.Pid)); string(name) == "sleep\n" {
 			return
 		}

@@ -320,7 +320,12 @@ func (w *world) bridged() bool {
 // second, so that some arrive in every moment of a load.
 func (w *world) flood(from string) *stream {
 	w.t.Helper()
-	p := lifeProbe(from)
+	return w.floodOf(lifeProbe(from), 100*time.Microsecond)
+}
+
+// floodOf is a flood of one probe, with a pause between two tries.
+func (w *world) floodOf(p Probe, pause time.Duration) *stream {
+	w.t.Helper()
 	domain, local, to := unix.AF_INET, unix.Sockaddr(&unix.SockaddrInet4{Addr: as4(p.From)}), unix.Sockaddr(&unix.SockaddrInet4{Addr: as4(p.To), Port: p.Port})
 	if p.From.Is6() {
 		domain, local, to = unix.AF_INET6, &unix.SockaddrInet6{Addr: p.From.As16()}, &unix.SockaddrInet6{Addr: p.To.As16(), Port: p.Port}
@@ -369,7 +374,7 @@ func (w *world) flood(from string) *stream {
 					end(waiting[0])
 					waiting = waiting[1:]
 				}
-				time.Sleep(100 * time.Microsecond)
+				time.Sleep(pause)
 			}
 		})
 	})
