@@ -112,9 +112,8 @@ type splicer struct {
 	// generated reports whether Seawall generated the whole file, so that its own
 	// lines are outside the marks.
 	generated bool
-	// reloads says that the file is also loaded with --noflush, while Docker runs, and
-	// forward that the jump from FORWARD is in it all the same.
-	reloads, forward bool
+	// reloads says that the file is also loaded with --noflush, while Docker runs.
+	reloads bool
 }
 
 func (s *splicer) note(format string, args ...any) {
@@ -140,7 +139,7 @@ func (s *splicer) run() ([]byte, error) {
 	}
 	s.noteOwn()
 	if s.reloads {
-		s.forward = declaresBuiltin(kept)
+		kept = s.withoutForward(kept)
 		s.noteAgain(kept)
 	}
 	first, commit := filterTable(kept)
@@ -299,21 +298,11 @@ func (s *splicer) marked(out *strings.Builder, fill func()) {
 
 func (s *splicer) writeJumps(out *strings.Builder, verb string) {
 	for _, j := range jumps(s.chains) {
-		if s.reloads && !s.forward && fromForward(j) {
+		if s.reloads && fromForward(j) {
 			continue
 		}
 		s.line(out, verb+" "+j)
 	}
-}
-
-// declaresBuiltin reports whether a file declares a built-in chain, of any table: then it
-// is one that replaces tables as a whole.
-func declaresBuiltin(list []string) bool {
-	return slices.ContainsFunc(list, func(line string) bool {
-		name, ok := strings.CutPrefix(line, ":")
-		name, _, _ = strings.Cut(name, " ")
-		return ok && isBuiltin(name)
-	})
 }
 
 // writeFlush makes INPUT the file's.
@@ -363,7 +352,7 @@ func (s *splicer) appended(kept []string) []byte {
 	s.marked(&out, func() {
 		s.line(&out, "*filter")
 		for _, name := range []string{"INPUT", "FORWARD", "OUTPUT"} {
-			if !s.reloads || s.forward {
+			if !s.reloads {
 				s.line(&out, ":"+name+" ACCEPT [0:0]")
 			}
 		}

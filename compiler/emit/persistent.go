@@ -3,6 +3,7 @@ package emit
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/seawall/seawall/compiler/iptables"
@@ -13,7 +14,7 @@ import (
 // with --noflush while Docker runs (NETFILTER.md section 10). It has no option of its own:
 // it is sysconfig, for that system.
 var Persistent = &Format{
-	Name: Sysconfig.Name, Names: persistentNames, Splice: splicePersistent, Reloads: true,
+	Name: Sysconfig.Name, Names: persistentNames, Splice: splicePersistent, Reloads: true, Loaded: persistentLoaded,
 	Files: func(c *Chains) []File { return perFamily(c, persistentNames[0], persistentNames[1], persistent) },
 }
 
@@ -25,7 +26,8 @@ const flushInput = "-F INPUT"
 
 // persistent is a part of a filter table, without FORWARD, whose rules are Docker's: it
 // makes the jump to DOCKER-USER when it starts, and a load with --noflush keeps that. A
-// file that declares a built-in chain would be one that replaces the whole table.
+// jump in the file would be there once more after each load, for no command of a file
+// depends on what is there.
 func persistent(c *Chains, f packet.Family) []byte {
 	t := c.Table(f)
 	var b bytes.Buffer
@@ -79,9 +81,30 @@ func (s *splicer) noteAgain(kept []string) {
 	if count > 0 {
 		s.note("each reload of netfilter-persistent with IPTABLES_RESTORE_NOFLUSH adds the rules of built-in chains other than INPUT again; the file has %d, the first is %s", count, first)
 	}
-	if s.forward {
-		s.note("it declares built-in chains, so the jump to DOCKER-USER is in it as well; each such reload adds the jump once more, which changes no verdict")
-	}
+}
+
+// withoutForward drops the line that sets FORWARD's policy to ACCEPT: each reload would,
+// where Docker has set it to DROP.
+func (s *splicer) withoutForward(list []string) []string {
+	table := ""
+	return slices.DeleteFunc(slices.Clone(list), func(line string) bool {
+		text := strings.TrimRight(line, "\r\n")
+		if strings.HasPrefix(text, "*") {
+			table = strings.TrimSpace(text[1:])
+		}
+		sets := table == "filter" && strings.HasPrefix(text, ":FORWARD ACCEPT")
+		if sets {
+			s.note("%s was removed: each reload would set the policy of FORWARD, which is Docker's to set", text)
+		}
+		return sets
+	})
+}
+
+// persistentLoaded is what is in the filter table once Docker has made its jump, and a
+// file has been loaded beside it.
+func persistentLoaded(_ *Chains, text []byte, _ packet.Family) []byte {
+	jump := fmt.Sprintf("*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:%[1]s - [0:0]\n-F INPUT\n-F FORWARD\n-A FORWARD -j %[1]s\nCOMMIT\n", iptables.DockerUser)
+	return append([]byte(jump), text...)
 }
 
 // isBuiltin reports whether a chain is one of the kernel's, in some table.

@@ -25,7 +25,8 @@ type Options struct {
 	// NoFlush is for a file loaded with --noflush: existing rules stay. Without
 	// it, the first section of a table empties the table. A file that declares no
 	// built-in chain is always read as if NoFlush were set, because nobody empties
-	// the whole filter table with such a file.
+	// the whole filter table with such a file. So is one that flushes a built-in
+	// chain itself, which a load that empties the table makes pointless.
 	NoFlush bool
 	// Flush is for a file known to be loaded without --noflush, such as a boot
 	// file, whatever it declares.
@@ -43,7 +44,7 @@ type Options struct {
 // refuse; nothing is skipped.
 func Parse(src []byte, opt Options) (*File, error) {
 	p := &parser{Options: opt, file: &File{Source: src, Family: opt.Family}, bodies: map[string]*Body{}, announced: map[string]bool{}, missing: map[string]bool{}}
-	p.NoFlush = !p.Flush && (p.NoFlush || !declaresBuiltin(src))
+	p.NoFlush = !p.Flush && (p.NoFlush || !declaresBuiltin(src) || flushesBuiltin(src))
 	p.file.NoFlush, p.file.before, p.line = p.NoFlush, opt.Before, opt.Before
 	if !opt.ChainsOnly {
 		p.text = string(src)
@@ -140,6 +141,20 @@ type parser struct {
 	missing   map[string]bool // targets of the table's rules that are neither a chain nor an extension
 	slab      []Rule          // memory for rules, many at a time
 	last      *Chain          // of the last canonical line, in this table
+}
+
+// flushesBuiltin reports whether a file has a line such as "-F INPUT".
+func flushesBuiltin(src []byte) bool {
+	if !bytes.Contains(src, []byte("\n-F ")) {
+		return false // long files have no such line
+	}
+	for line := range bytes.Lines(src) {
+		name, ok := bytes.CutPrefix(line, []byte("-F "))
+		if ok && builtinNames[string(bytes.TrimSpace(name))] {
+			return true
+		}
+	}
+	return false
 }
 
 // declaresBuiltin reports whether a file has a line such as ":INPUT ACCEPT" or

@@ -31,7 +31,7 @@ func firewalldHolds(t *testing.T, e Engine, b Backend, backend string) {
 		h.startBus()
 		h.startFirewalld()
 	}})
-	h.tableUnit()
+	h.install("firewalld")
 	h.unit(emit.UnitName, "ExecStart")
 	for _, option := range []string{"--reload", "--complete-reload"} {
 		h.shut(option, func() {

@@ -27,11 +27,13 @@ const ownRules = `*filter
 COMMIT
 `
 
+// ownRules4 are those of IPv4.
+func ownRules4() string { return strings.Replace(ownRules, "-A INPUT -p ipv6-icmp -j ACCEPT\n", "", 1) }
+
 // bootFiles are the host's own rules with the policy spliced in, one file a family.
 func (h *managed) bootFiles() (four, six string) {
 	h.t.Helper()
-	out, err := compiler.Compile(context.Background(), h.doc, compiler.Options{Format: emit.Sysconfig, Source: "policy.hcl",
-		Base4: []byte(strings.Replace(ownRules, "-A INPUT -p ipv6-icmp -j ACCEPT\n", "", 1)), Base6: []byte(ownRules)})
+	out, err := compiler.Compile(context.Background(), h.doc, compiler.Options{Format: emit.Sysconfig, Source: "policy.hcl", Base4: []byte(ownRules4()), Base6: []byte(ownRules)})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -45,17 +47,16 @@ func (h *managed) bootFiles() (four, six string) {
 	return four, six
 }
 
-// netfilter-persistent, with files that it can load at any moment: it flushes nothing
-// (IPTABLES_RESTORE_NOFLUSH), the built-in chain INPUT is the file's, and FORWARD is
-// Docker's alone.
+// netfilter-persistent, with the host's own rules in the same files.
 func TestNetfilterPersistent(t *testing.T) {
 	t.Parallel()
 	onEachHost(t, func(t *testing.T, e Engine, b Backend) {
 		h := newManaged(t, "netfilter-persistent", "iptables-persistent", e, b, managedOptions{})
 		const defaults = "/etc/default/netfilter-persistent"
 		shipped := h.read(defaults)
-		h.write(defaults, shipped+"IPTABLES_RESTORE_NOFLUSH=yes\nIP6TABLES_RESTORE_NOFLUSH=yes\nIPTABLES_SKIP_SAVE=yes\nIP6TABLES_SKIP_SAVE=yes\n", 0o644)
-		h.persistentFiles()
+		h.write("/etc/iptables/rules.v4", ownRules4(), 0o640)
+		h.write("/etc/iptables/rules.v6", ownRules, 0o640)
+		h.install("debian")
 		h.boot(func() { h.unit("netfilter-persistent.service", "ExecStart") })
 		h.must("iptables", "-P", "FORWARD", "DROP") // as Docker does where it switches forwarding on
 		h.closed("reload", func() {
@@ -94,16 +95,6 @@ func TestNetfilterPersistent(t *testing.T) {
 	})
 }
 
-// persistentFiles puts the policy on the host: files that may be loaded without a flush.
-func (h *managed) persistentFiles() {
-	h.t.Helper()
-	four, six := h.bootFiles()
-	for path, text := range map[string]string{"/etc/iptables/rules.v4": four, "/etc/iptables/rules.v6": six} {
-		h.write(path, text, 0o640)
-		h.edit(path, ":FORWARD ACCEPT [0:0]\n", "", "-A FORWARD -j DOCKER-USER\n", "", "-A INPUT -j SEAWALL-INPUT\n", "-F INPUT\n-A INPUT -j SEAWALL-INPUT\n")
-	}
-}
-
 // sysconfig puts the policy on the host: files that are loaded with a flush.
 func (h *managed) sysconfig(path4, path6 string) {
 	h.t.Helper()
@@ -125,7 +116,7 @@ func (h *managed) loses(event string) {
 // scripts do what the distribution's do, and no more; what they flush are the tables that
 // the kernel lists in /proc, where those of iptables-nft are not.
 type service struct {
-	name, four, six string
+	name, system, four, six string
 	reload, restart string // of one family: $1 is iptables or ip6tables, $2 its file
 }
 
@@ -143,9 +134,20 @@ done | $1-restore
 )
 
 var services = []service{
-	{"iptables-services of RHEL", "/etc/sysconfig/iptables", "/etc/sysconfig/ip6tables", loadFile, openTables + flushTables + loadFile},
-	{"iptables of Arch", "/etc/iptables/iptables.rules", "/etc/iptables/ip6tables.rules", loadFile, loadEmpty + loadFile},
-	{"iptables of Alpine", "/etc/iptables/rules-save", "/etc/iptables/rules6-save", flushTables + loadFile, openTables + flushTables + loadFile},
+	{"iptables-services of RHEL", "rhel", "/etc/sysconfig/iptables", "/etc/sysconfig/ip6tables", loadFile, openTables + flushTables + loadFile},
+	{"iptables of Arch", "arch", "/etc/iptables/iptables.rules", "/etc/iptables/ip6tables.rules", loadFile, loadEmpty + loadFile},
+	{"iptables of Alpine", "alpine", "/etc/iptables/rules-save", "/etc/iptables/rules6-save", flushTables + loadFile, openTables + flushTables + loadFile},
+}
+
+// serviceFiles puts the host's own rules into a service's files, and the policy beside them.
+func (h *managed) serviceFiles(s service) {
+	h.t.Helper()
+	h.write(s.four, ownRules4(), 0o600)
+	h.write(s.six, ownRules, 0o600)
+	for _, name := range []string{"iptables", "ip6tables"} {
+		h.write("/etc/conf.d/"+name, "SAVE_ON_STOP=\"yes\"\n", 0o644)
+	}
+	h.install(s.system)
 }
 
 // Services that load a file with a flush: a boot is closed. A reload or restart takes
@@ -163,7 +165,7 @@ func TestIPTablesServices(t *testing.T) {
 
 func iptablesService(t *testing.T, s service, e Engine, b Backend) {
 	h := newManaged(t, s.name, "nftables", e, b, managedOptions{})
-	h.sysconfig(s.four, s.six)
+	h.serviceFiles(s)
 	run := func(script string) {
 		h.t.Helper()
 		h.must("sh", "-c", script, "service", "iptables", s.four)
@@ -196,8 +198,8 @@ func iptablesService(t *testing.T, s service, e Engine, b Backend) {
 	// A table of nft stays. Where the rules of nat are flushed, a port that no policy names
 	// is open through docker-proxy until Docker is restarted.
 	h = newManaged(t, s.name+" with a table of nft", "nftables", e, b, managedOptions{table: true, chains: true})
-	h.sysconfig(s.four, s.six)
-	h.tableUnit()
+	h.serviceFiles(s)
+	h.install("nftables")
 	h.boot(func() {
 		run(loadFile)
 		h.unit(emit.UnitName, "ExecStart")

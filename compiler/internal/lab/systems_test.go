@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/seawall/seawall/compiler/emit"
 	"github.com/seawall/seawall/compiler/packet"
+	"github.com/seawall/seawall/compiler/system"
 	"github.com/seawall/seawall/schema"
 )
 
@@ -230,9 +231,14 @@ func (h *managed) files(format *emit.Format) map[string]string {
 // "ExecStop", as its file and its drop-ins say.
 func (h *managed) unit(name, key string) {
 	h.t.Helper()
-	for _, command := range h.commands(name, key) {
+	commands := h.commands(name, key)
+	if key == "ExecStart" {
+		commands = slices.Concat(h.commands(name, "ExecStartPre"), commands, h.commands(name, "ExecStartPost"))
+	}
+	for _, command := range commands {
+		command, mayFail := strings.CutPrefix(command, "-")
 		// systemd writes $$ for $.
-		if out, err := h.try("sh", "-c", strings.ReplaceAll(command, "$$", "$")); err != nil {
+		if out, err := h.try("sh", "-c", strings.ReplaceAll(command, "$$", "$")); err != nil && !mayFail {
 			h.t.Fatalf("%s, %s: %s: %v\n%s", name, key, command, err, out)
 		}
 	}
@@ -271,17 +277,26 @@ func (h *managed) commands(name, key string) []string {
 	return commands
 }
 
-// tableUnit puts the table of nft and its unit on the host, as apply --persist does.
-func (h *managed) tableUnit() {
+// install writes the policy's files for a system into its folder, as seawall compile --for
+// says, and runs the commands that it prints. Nobody starts anything by them: the lab has
+// no systemd, and no OpenRC.
+func (h *managed) install(name string) {
 	h.t.Helper()
-	const path = "/etc/seawall/seawall.nft"
-	h.write(path, h.files(emit.NFTables)["seawall.nft"], 0o644)
-	for _, f := range emit.Units(path, "/usr/sbin/nft") {
-		at := "/etc/systemd/system/" + f.Name
-		if f.Name != emit.UnitName {
-			at = "/etc/systemd/system/nftables.service.d/" + f.Name
-		}
-		h.write(at, string(f.Bytes), 0o644)
+	s := system.ByName(name)
+	for _, manager := range []string{"systemctl", "rc-update"} {
+		h.write("/usr/local/sbin/"+manager, "#!/bin/sh\nexit 0\n", 0o755)
+	}
+	h.must("mkdir", "-p", s.Folder, "/etc/systemd/system", "/etc/conf.d")
+	folder := h.docker.inside(s.Folder)
+	args := []string{"compile", h.policy, "--for", name, "--out-dir", folder}
+	if s.Splices() {
+		args = append(args, "--base", folder)
+	}
+	if out, err := exec.Command(mustSeawall(h.t), args...).CombinedOutput(); err != nil {
+		h.t.Fatalf("seawall %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	for _, command := range s.SwitchOn {
+		h.must("sh", "-c", command)
 	}
 }
 

@@ -3,11 +3,8 @@
 package lab
 
 import (
-	"os"
 	"strings"
 	"testing"
-
-	"github.com/seawall/seawall/compiler/emit"
 )
 
 // ufw, with the policy in its own files.
@@ -16,7 +13,7 @@ func TestUFW(t *testing.T) {
 	onEachHost(t, func(t *testing.T, e Engine, b Backend) {
 		h := newManaged(t, "ufw", "ufw", e, b, managedOptions{})
 		h.installUFW()
-		h.ufwFiles()
+		h.install("ufw")
 		h.must("ufw", "--force", "enable")
 		// Seawall's pass is no accept: ufw's own policy denies what comes to docker-proxy.
 		h.must("ufw", "allow", "8080/tcp")
@@ -59,29 +56,5 @@ func (h *managed) installUFW() {
 			at = "/usr/share/ufw/iptables/" + name
 		}
 		h.write("/etc/ufw/"+name, h.read(at), 0o640)
-	}
-}
-
-// ufwFiles puts the policy on the host: a block of its own at the end of after.rules and
-// after6.rules, which ufw replaces in one commit at each reload, and the jump, which has
-// to be in INPUT itself, in before.init.
-func (h *managed) ufwFiles() {
-	h.t.Helper()
-	files := h.files(emit.Restore)
-	for name, rules := range map[string]string{"after.rules": "rules.v4", "after6.rules": "rules.v6"} {
-		path := "/etc/ufw/" + name
-		h.write(path, h.read(path)+"\n"+files[rules], 0o640)
-	}
-	h.edit("/etc/ufw/before.init", "\nset -e\n", `
-set -e
-if [ "$1" = start ]; then
-	for t in iptables ip6tables; do
-		"$t" -n -L SEAWALL-INPUT >/dev/null 2>&1 || "$t" -N SEAWALL-INPUT
-		"$t" -C INPUT -j SEAWALL-INPUT 2>/dev/null || "$t" -I INPUT -j SEAWALL-INPUT
-	done
-fi
-`)
-	if err := os.Chmod(h.docker.inside("/etc/ufw/before.init"), 0o750); err != nil {
-		h.t.Fatal(err)
 	}
 }
