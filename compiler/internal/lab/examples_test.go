@@ -74,6 +74,10 @@ func runExample(t *testing.T, bin, line string) {
 		t.Fatal(err)
 	}
 	foreign := filepath.Join(root, "compiler/internal/lab/testdata/foreign")
+	endless, limit := strings.HasPrefix(line, "seawall watch") && !strings.Contains(line, "--once"), 20
+	if endless {
+		limit = 4
+	}
 	script := fmt.Sprintf(`set -e
 mkdir -p /etc/sysconfig /etc/ufw
 mount -t tmpfs tmpfs /etc/sysconfig; mount -t tmpfs tmpfs /etc/ufw; mount -t tmpfs tmpfs /run
@@ -100,12 +104,12 @@ nft -f nft
 cp %[3]s/testdata/captures/engine-29-modes.inspect.json inspect.json; echo '[]' > known
 mkdir bin; ln -s %[4]s bin/seawall; PATH=$PWD/bin:$PATH; export PATH
 set +e
-timeout 20 sh -c "$EXAMPLE" </dev/null >said 2>&1
+timeout %[5]d sh -c "$EXAMPLE" </dev/null >said 2>&1
 code=$?
 cat said >&2
 echo "exit $code"
 echo "-- files"; cat /etc/sysconfig/iptables /etc/sysconfig/ip6tables /etc/ufw/after.rules
-`, foreign, dir, root, bin)
+`, foreign, dir, root, bin, limit)
 	c := exec.Command("unshare", "--mount", "--net", "sh", "-c", script)
 	c.Env = append(os.Environ(), "EXAMPLE="+line, "DOCKER_HOST=unix:///nowhere", "NO_COLOR=1")
 	var said strings.Builder
@@ -135,7 +139,7 @@ echo "-- files"; cat /etc/sysconfig/iptables /etc/sysconfig/ip6tables /etc/ufw/a
 			return
 		}
 	}
-	if strings.HasPrefix(line, "seawall watch") && !strings.Contains(line, "--once") {
+	if endless {
 		return // it goes on until it is stopped
 	}
 	if status != "exit 0" && status != "exit 2" || strings.Contains(said.String(), "goroutine") {

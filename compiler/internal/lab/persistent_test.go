@@ -175,7 +175,6 @@ func iptablesService(t *testing.T, s service, e Engine, b Backend) {
 	if !*long {
 		h.shut("reload", func() { run(s.reload) })
 		h.loses("reload")
-		h.closed("restart of Docker after a reload", h.restartDocker)
 		return
 	}
 	flushes := func(script string) bool { return b == Legacy && script != loadFile }

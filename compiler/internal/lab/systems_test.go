@@ -321,9 +321,12 @@ type tally map[string][2]int
 // What gets in over the ways that are named is no mistake of Seawall's.
 func (h *managed) under(event string, do func(), but ...string) tally {
 	h.t.Helper()
-	streams := map[string]*stream{}
+	streams, pause := map[string]*stream{}, 4*time.Millisecond
+	if *long {
+		pause = 500 * time.Microsecond
+	}
 	for name, p := range strangers {
-		streams[name] = h.floodOf(p, 500*time.Microsecond)
+		streams[name] = h.floodOf(p, pause)
 	}
 	time.Sleep(200 * time.Millisecond)
 	started := time.Now()
