@@ -15,6 +15,7 @@
 //	seawall.go SD018: the table inet seawall
 //	suits.go   which format suits a host
 //	ufw.go     SD019: what ufw's files do at its next start
+//	neighbours.go other software with rules on Docker hosts, as notes
 //	notes.go   notes for the owner of a healthy host
 //	traffic.go how a finding affects packets, computed by the evaluator
 //	fix.go     fixes, proved before they are printed

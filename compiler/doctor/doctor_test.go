@@ -705,7 +705,7 @@ func TestUFWFiles(t *testing.T) {
 		test.change(&files)
 		host.Facts = Facts{Live: true, Forwarding: map[int]bool{4: true}, UFW: &files, System: system.UFW}
 		found := Run(context.Background(), host, prove.Limits{})
-		if test.says == "" && len(found) > 0 || test.says != "" && (len(found) != 1 || found[0].Code != "SD018" || !strings.Contains(found[0].Summary, test.says)) {
+		if test.says == "" && len(found) > 0 || test.says != "" && (len(found) != 1 || found[0].Code != "SD019" || !strings.Contains(found[0].Summary, test.says)) {
 			t.Errorf("want %q, got:\n%s", test.says, Text(found))
 		}
 		if notes := strings.Join(Notes(context.Background(), host, prove.Limits{}), "\n"); !strings.HasSuffix(notes, "this is a host with ufw. The files for its next boot: seawall compile --for ufw.") {

@@ -103,7 +103,7 @@ func (s *splicer) withoutForward(list []string) []string {
 // persistentLoaded is what is in the filter table once Docker has made its jump, and a
 // file has been loaded beside it.
 func persistentLoaded(_ *Chains, text []byte, _ packet.Family) []byte {
-	jump := fmt.Sprintf("*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:%[1]s - [0:0]\n-F INPUT\n-F FORWARD\n-A FORWARD -j %[1]s\nCOMMIT\n", iptables.DockerUser)
+	jump := fmt.Sprintf("*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:%[1]s - [0:0]\n-F INPUT\n-F FORWARD\n-F OUTPUT\n-A FORWARD -j %[1]s\nCOMMIT\n", iptables.DockerUser)
 	return append([]byte(jump), text...)
 }
 

@@ -36,7 +36,9 @@ func (l *linter) guardDecidesAll() bool {
 	for _, r := range l.resolve {
 		var all address.Set
 		for _, x := range l.reaches(nil, r) {
-			all = address.Union(all, x.without)
+			if x.rule.Except.Filled() == nil { // else some of them go on to the policies
+				all = address.Union(all, x.without)
+			}
 		}
 		if all == nil || !all.Equal(r.Every()) {
 			return false

@@ -21,7 +21,7 @@ func TestImportClaims(t *testing.T) {
 	atLeast(t, 100)
 	scopes := map[importer.Scope]int{}
 	rapid.Check(t, func(t *rapid.T) {
-		doc, text := document(t)
+		doc, text := plainDocument(t)
 		if compiler.FitsNFTables(doc) != nil {
 			doc.Host.AcceptMark = 0x10
 		}

@@ -10,7 +10,8 @@ const folder = "/etc/seawall"
 // NFTables is any host with nft and systemd; also one whose Docker has no DOCKER-USER.
 var NFTables = register(withUnit(System{
 	Name: "nftables", Title: "any host with nft and systemd", Order: 100,
-	Trap: "nft flush ruleset deletes the table, and Docker's rules with it: nftables.service does that at its start, stop and reload. The unit and the drop-in load the table again.",
+	Trap: "nft flush ruleset deletes Docker's rules: nftables.service does that at its start, stop and reload, and Docker has to be restarted then. With the drop-in the table stays. " +
+		"/etc/nftables.conf leaves Docker's rules alone if the lines table inet filter and delete table inet filter stand in place of flush ruleset.",
 	Is:   func(*Facts) bool { return true },
 }))
 
