@@ -45,7 +45,7 @@ func setsText(c *Chains) []byte {
 
 func awaited(b *bytes.Buffer, names []string, family string) {
 	for _, name := range names {
-		fmt.Fprintf(b, "# others fill it; empty until they do\ncreate -exist %s hash:net family %s maxelem 1048576 timeout 0\n", name, family)
+		fmt.Fprintf(b, "# others fill it; empty until they do. Delete this line if its owner creates it with other options.\ncreate -exist %s hash:net family %s maxelem 1048576 timeout 0\n", name, family)
 	}
 }
 
