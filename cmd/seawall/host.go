@@ -216,7 +216,7 @@ func liveFacts(f *doctor.Facts) error {
 	for _, name := range []string{"firewalld", "ufw"} {
 		f.Active[name] = exec.Command("systemctl", "is-active", "--quiet", name).Run() == nil
 	}
-	f.UFW = host.UFW()
+	f.UFW, f.Persistent = host.UFW(), host.Persistent()
 	f.NoIPTables = !host.ThisHost().HasIPTables()
 	f.Applied = host.Applied(defaultRunDir)
 	unit, err := host.ReadUnit(host.UnitFolder)

@@ -14,6 +14,7 @@
 //	nftables.go SD001, SD002, SD013 and SD017: tables of nft, Docker's and others
 //	seawall.go SD018: the table inet seawall
 //	suits.go   which format suits a host
+//	persistent.go SD020: what netfilter-persistent's files do at its next start
 //	ufw.go     SD019: what ufw's files do at its next start
 //	neighbours.go other software with rules on Docker hosts, as notes
 //	notes.go   notes for the owner of a healthy host
@@ -73,6 +74,7 @@ var Codes = []struct{ Code, Title, Why string }{
 	{"SD017", "A table of the host cuts replies or connections of containers", "A drop in any base chain of nftables is final, whatever Docker's own rules accept."},
 	{"SD018", "Seawall's table is missing, incomplete, or not the one that its unit loads", "nft flush ruleset, which Debian's nftables.service runs when it starts and stops, deletes the table inet seawall; a part of it can be deleted too. What the policy denies then gets in."},
 	{"SD019", "ufw's files do not load the policy as it is loaded now", "ufw reset moves them aside, before.init has to be executable, and with MANAGE_BUILTINS=yes each reload flushes Docker's chains as well."},
+	{"SD020", "netfilter-persistent deletes or duplicates Docker's rules", "It loads its files with a flush unless told otherwise, and its save writes into them whatever the kernel holds at that moment."},
 }
 
 // Run examines a host. A healthy one has no findings.

@@ -685,6 +685,33 @@ func TestFirewalls(t *testing.T) {
 	}
 }
 
+// What netfilter-persistent's files do at its next start.
+func TestPersistentFiles(t *testing.T) {
+	ours := []byte("# seawall: begin\n-F INPUT\n# seawall: end\n")
+	const four, six = "IPTABLES_RESTORE_NOFLUSH=yes\n", "export IP6TABLES_RESTORE_NOFLUSH='yes'\n"
+	healthy := capture(t, "engine-29-published-8080.iptables-save")
+	for _, test := range []struct {
+		defaults string
+		rules    [2][]byte
+		says     string
+	}{
+		{four + six, [2][]byte{ours, ours}, ""},
+		{"", [2][]byte{}, ""},
+		{"", [2][]byte{[]byte("*filter\nCOMMIT\n"), nil}, ""},
+		{"# " + four + six, [2][]byte{ours, ours}, "netfilter-persistent loads /etc/iptables/rules.v4 with a flush"},
+		{four + six + "IPTABLES_RESTORE_NOFLUSH=no\n", [2][]byte{ours, ours}, "loads /etc/iptables/rules.v4 with a flush"},
+		{"", [2][]byte{ours, ours}, "loads /etc/iptables/rules.v4 and /etc/iptables/rules.v6 with a flush"},
+		{four + six, [2][]byte{[]byte(healthy), ours}, "Docker's own rules were saved into /etc/iptables/rules.v4"},
+	} {
+		host := look(t, healthy, packet.IPv4)
+		host.Facts = Facts{Live: true, Forwarding: map[int]bool{4: true}, Persistent: &system.PersistentFiles{Defaults: []byte(test.defaults), Rules: test.rules}}
+		found := Run(context.Background(), host, prove.Limits{})
+		if test.says == "" && len(found) > 0 || test.says != "" && (len(found) != 1 || found[0].Code != "SD020" || !strings.Contains(found[0].Summary, test.says)) {
+			t.Errorf("%q: want %q, got:\n%s", test.defaults, test.says, Text(found))
+		}
+	}
+}
+
 // What ufw's files do at its next start, which the rules do not show.
 func TestUFWFiles(t *testing.T) {
 	block, none := []byte("# seawall: begin\n# seawall: end\n"), []byte("*filter\nCOMMIT\n")

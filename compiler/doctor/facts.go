@@ -15,17 +15,18 @@ import (
 // saved host, knows nothing.
 type Facts struct {
 	Live         bool
-	DaemonJSON   []byte           // /etc/docker/daemon.json, nil if it does not exist
-	Forwarding   map[int]bool     // net.ipv4.ip_forward and net.ipv6.conf.all.forwarding, by family
-	OtherBackend string           // a backend other than the one in use that also has rules: "legacy" or "nf_tables"
-	Active       map[string]bool  // running services: firewalld, ufw
-	Daemon       bool             // the Docker daemon answers
-	NoIPTables   bool             // the host does not have the command iptables
-	Unit         *Unit            // Seawall's unit of systemd, nil if there is none
-	Applied      bool             // apply has loaded a table since the last boot, and kept it
-	Unseen       []string         // what of the host's rules could not be read, and what to do about it
-	System       *system.System   // what loads rules at boot; nil if unknown
-	UFW          *system.UFWFiles // nil unless ufw is enabled
+	DaemonJSON   []byte                  // /etc/docker/daemon.json, nil if it does not exist
+	Forwarding   map[int]bool            // net.ipv4.ip_forward and net.ipv6.conf.all.forwarding, by family
+	OtherBackend string                  // a backend other than the one in use that also has rules: "legacy" or "nf_tables"
+	Active       map[string]bool         // running services: firewalld, ufw
+	Daemon       bool                    // the Docker daemon answers
+	NoIPTables   bool                    // the host does not have the command iptables
+	Unit         *Unit                   // Seawall's unit of systemd, nil if there is none
+	Applied      bool                    // apply has loaded a table since the last boot, and kept it
+	Unseen       []string                // what of the host's rules could not be read, and what to do about it
+	System       *system.System          // what loads rules at boot; nil if unknown
+	UFW          *system.UFWFiles        // nil unless ufw is enabled
+	Persistent   *system.PersistentFiles // nil unless netfilter-persistent loads rules at boot
 }
 
 // Unit is Seawall's unit of systemd, which loads a table of nft.
@@ -68,6 +69,9 @@ func (d *doctor) facts() {
 	}
 	if f.UFW != nil {
 		d.ufw(f.UFW)
+	}
+	if f.Persistent != nil && d.runsDocker() {
+		d.persistent(f.Persistent)
 	}
 	if f.Active["firewalld"] && d.hasRules() && !(d.hasSeawall() && d.seawallChains()) {
 		d.add(Finding{Code: "SD016", Summary: "firewalld is active, and DOCKER-USER rules do not survive its reloads",

@@ -24,6 +24,11 @@ var persistentNames = [2]string{"rules.v4", "rules.v6"}
 // the jump to SEAWALL-INPUT once more each time.
 const flushInput = "-F INPUT"
 
+// OwnReload reports whether a file has Seawall's rules as Persistent writes them.
+func OwnReload(text []byte) bool {
+	return (Generated(text) || HasBlock(text)) && bytes.Contains(text, []byte("\n"+flushInput+"\n"))
+}
+
 // persistent is a part of a filter table, without FORWARD, whose rules are Docker's: it
 // makes the jump to DOCKER-USER when it starts, and a load with --noflush keeps that. A
 // jump in the file would be there once more after each load, for no command of a file

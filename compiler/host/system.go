@@ -67,6 +67,19 @@ func UFW() *system.UFWFiles {
 	return u
 }
 
+// Persistent reads netfilter-persistent's files; nil where it loads nothing at boot.
+func Persistent() *system.PersistentFiles {
+	if !starts("netfilter-persistent") {
+		return nil
+	}
+	p := &system.PersistentFiles{}
+	p.Defaults, _ = os.ReadFile("/etc/default/netfilter-persistent")
+	for i, name := range system.Debian.Format.Names {
+		p.Rules[i], _ = os.ReadFile(system.Debian.Path(name))
+	}
+	return p
+}
+
 // manages reports whether ufw's defaults say MANAGE_BUILTINS=yes; the last line counts,
 // and ufw compares the word as it is.
 func manages(defaults []byte) bool {

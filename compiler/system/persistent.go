@@ -1,0 +1,59 @@
+package system
+
+import (
+	"bytes"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/seawall/seawall/compiler/emit"
+)
+
+// PersistentFiles are what netfilter-persistent loads when it starts, and at each reload.
+type PersistentFiles struct {
+	Defaults []byte    // /etc/default/netfilter-persistent
+	Rules    [2][]byte // rules.v4 and rules.v6, nil for none
+}
+
+// Flushes returns the paths of the files with Seawall's rules that a reload loads with a
+// flush, which deletes Docker's chains.
+func (p *PersistentFiles) Flushes() []string {
+	return p.paths(func(i int) bool {
+		return emit.OwnReload(p.Rules[i]) && !p.says([]string{"IPTABLES", "IP6TABLES"}[i]+"_RESTORE_NOFLUSH")
+	})
+}
+
+// Saved returns the paths of the files with rules that Docker makes, as
+// netfilter-persistent save leaves them.
+func (p *PersistentFiles) Saved() []string {
+	return p.paths(func(i int) bool { return dockersRule.Match(p.Rules[i]) })
+}
+
+// dockersRule is a rule of one of Docker's own chains, but not of DOCKER-USER.
+var dockersRule = regexp.MustCompile(`(?m)^(\[\d+:\d+\] )?-A (DOCKER|DOCKER-FORWARD|DOCKER-CT|DOCKER-BRIDGE|DOCKER-ISOLATION-STAGE-[12]) `)
+
+func (p *PersistentFiles) paths(is func(int) bool) []string {
+	var list []string
+	for i, name := range Debian.Format.Names {
+		if is(i) {
+			list = append(list, Debian.Path(name))
+		}
+	}
+	return list
+}
+
+// says reports whether a variable of the defaults, which are a shell script, is yes; the
+// last line counts.
+func (p *PersistentFiles) says(name string) bool {
+	value := ""
+	for line := range bytes.Lines(p.Defaults) {
+		words := strings.Fields(string(line))
+		words = slices.DeleteFunc(words, func(w string) bool { return w == "export" })
+		if len(words) > 0 {
+			if v, ok := strings.CutPrefix(words[0], name+"="); ok {
+				value = strings.Trim(v, `"'`)
+			}
+		}
+	}
+	return value == "yes"
+}
