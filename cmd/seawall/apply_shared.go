@@ -25,21 +25,30 @@ func (e *openedError) Error() string {
 			text += fmt.Sprintf("  and %d more\n", len(e.list)-i)
 			break
 		}
-		text += fmt.Sprintf("  %s: the policy says %s, with this rule it is %s\n    %s\n", d, d.Policy, d.File, ruleOf(d))
+		text += fmt.Sprintf("  %s: the policy says %s, this rule %s\n    %s\n", d, d.Policy, d.File, ruleOf(d))
 	}
 	return text + "Delete them with iptables -D or ip6tables -D, or say the same in the policy"
 }
 
-// ruleOf is the rule that makes a difference.
+// ruleOf is the rule that makes a difference. Of those that cannot be evaluated it is the
+// first that does more than drop.
 func ruleOf(d *prove.Difference) string {
 	s := d.Way.Decider()
 	if d.Undecided() {
 		s = d.Way.Unsure()
+		if i := slices.IndexFunc(d.Way.Steps, mayOpen); i >= 0 {
+			s = &d.Way.Steps[i]
+		}
 	}
 	if s == nil {
 		return d.Way.Ended
 	}
 	return s.Rule
+}
+
+// mayOpen reports whether a rule cannot be evaluated, and does more than drop.
+func mayOpen(s dialect.Step) bool {
+	return s.Unsure != "" && !strings.Contains(s.Rule, " -j DROP") && !strings.Contains(s.Rule, " -j REJECT")
 }
 
 // beside proves that with the rules of others the kernel will let nothing through that the
