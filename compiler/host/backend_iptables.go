@@ -80,12 +80,13 @@ func (b byIPTables) Foreign(t *Turn, fresh emit.File) ([]Rule, error) {
 		if err != nil {
 			return nil, err
 		}
+		mayBeOwn := own && !slices.Contains(rules, theJump) // of a shared chain others have all rules
 		known := linesOf(string(script.Rules(f)))
 		if text, err := os.ReadFile(filepath.Join(t.dir, memory(f))); err == nil {
 			known = append(known, linesOf(string(text))...)
 		}
 		for _, r := range rules {
-			if !slices.Contains(known, r) && !(own && iptables.LooksOwn(r, f)) {
+			if !slices.Contains(known, r) && !leadsToOwn.MatchString(r) && !(mayBeOwn && iptables.LooksOwn(r, f)) {
 				list = append(list, Rule{f, r})
 			}
 		}

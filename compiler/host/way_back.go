@@ -301,6 +301,7 @@ $ahead
 		*"
 $line
 "*) place=$at ;;
+		*) ;;
 		esac
 	done <<STATE
 $1

@@ -7,10 +7,13 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -212,6 +215,7 @@ func TestApplyShared(t *testing.T) {
 					t.Errorf("%s: the rules were\n%s\nand are\n%s", end, before, now)
 				}
 			}
+			s.killedWithGuard(before)
 			// Rules of others may deny, and not open.
 			s.shell("$four -w -I DOCKER-USER -s 1.2.3.4 -j ACCEPT")
 			opened := s.rules()
@@ -221,12 +225,104 @@ func TestApplyShared(t *testing.T) {
 				t.Errorf("refused, and the rules are\n%s", now)
 			}
 			s.shell("$four -w -D DOCKER-USER -s 1.2.3.4 -j ACCEPT")
-			// One that opens while it waits is not proved, and is not Seawall's to delete.
+			// A jump that no packet reaches is moved, although Seawall's chains are right.
 			s.shell("$four -w -I DOCKER-USER -j RETURN")
 			s.apply("a jump out of reach", sharedText(2), "", 0, "Loaded, and proved in the kernel.", "--yes", "--confirm-within", "0")
 			s.wantUser("a jump out of reach", jumpOfSeawall, "-j RETURN", jumpOfBans)
+			s.openedMeanwhile()
 		})
 	}
+}
+
+// killedWithGuard kills seawall, and the process that would restore the previous rules: the
+// next apply does.
+func (s *shared) killedWithGuard(before string) {
+	s.t.Helper()
+	s.unkept("killed with its guard", sharedText(3), "kill", func() {
+		folders, _ := filepath.Glob("/proc/[0-9]*/cmdline") // the pattern is right
+		for _, f := range folders {
+			if text, err := os.ReadFile(f); err == nil && strings.Contains(string(text), "seawall-apply\x00"+s.run) {
+				if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(f))); err == nil {
+					_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended
+				}
+			}
+		}
+		s.ban("192.0.2.77")
+	})
+	s.wantVerdict("its guard was killed", "172.20.3.7", packet.Pass)
+	s.apply("the next apply", sharedText(2), "", 0, "An earlier apply was interrupted before it was confirmed: the previous rules were restored.\nThe kernel holds this policy already.", "--yes")
+	s.wantVerdict("banned before it was settled", "192.0.2.77", packet.Unreachable)
+	s.unban("192.0.2.77")
+	if now := s.rules(); now != before {
+		s.t.Errorf("settled: the rules were\n%s\nand are\n%s", before, now)
+	}
+}
+
+// openedMeanwhile: somebody opens something at the moment of the load.
+func (s *shared) openedMeanwhile() {
+	s.t.Helper()
+	four := s.backend.Command(packet.IPv4, "")
+	path, err := exec.LookPath(four)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	dir := s.t.TempDir()
+	opens := fmt.Sprintf("#!/bin/sh\n%[1]s-restore \"$@\" || exit\ncase $* in *--test*) ;; *) %[1]s -w -C DOCKER-USER -s 1.2.3.4 -j ACCEPT 2>/dev/null || %[1]s -w -I DOCKER-USER -s 1.2.3.4 -j ACCEPT ;; esac\n", path)
+	for name, text := range map[string]string{"opens": "#!/bin/sh\nexec " + path + " \"$@\"\n", "opens-restore": opens, "opens-save": "#!/bin/sh\nexec " + path + "-save \"$@\"\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	c := s.seawallOn("apply", s.file(sharedText(3)), "--run-dir", s.run, "--yes", "--confirm-within", "0")
+	c.Env = append(c.Env, "IPTABLES="+filepath.Join(dir, "opens"))
+	out, _ := c.CombinedOutput() // the exit code is looked at
+	if c.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), "because of another rule in DOCKER-USER: -A DOCKER-USER -s 1.2.3.4/32 -j ACCEPT") {
+		s.t.Errorf("opened during the load: exit %d\n%s", c.ProcessState.ExitCode(), out)
+	}
+	s.wantUser("opened during the load", "-s 1.2.3.4/32 -j ACCEPT", jumpOfSeawall, "-j RETURN", jumpOfBans)
+	s.wantVerdict("opened during the load", "172.20.3.7", packet.Deny)
+	s.wantVerdict("opened during the load", "172.20.2.7", packet.Pass)
+}
+
+// closingRules are rules that people and tools write, as ones that drop: so they may stand
+// beside any policy.
+func closingRules(t *testing.T) []string {
+	var list []string
+	for _, r := range foreignRules(t) {
+		if before, _, ok := strings.Cut(r, " -j "); ok {
+			r = before
+		}
+		if !strings.HasPrefix(r, "-j ") {
+			list = append(list, r+" -j DROP")
+		}
+	}
+	return list
+}
+
+// loadable are those of some rules that iptables takes.
+func (s *shared) loadable(rules []string) []string {
+	s.t.Helper()
+	four := s.backend.Command(packet.IPv4, "")
+	s.shell("$four -w -N TRIAL; ipset create one hash:net; ipset create two hash:ip timeout 600")
+	var list []string
+	for _, r := range rules {
+		if _, err := s.top.Host.Run(nil, four, append([]string{"-w", "-A", "TRIAL"}, strings.Fields(r)...)...); err == nil {
+			list = append(list, r)
+		}
+	}
+	s.shell("$four -w -F TRIAL; $four -w -X TRIAL")
+	if len(list) < 40 {
+		s.t.Fatalf("only %d rules of others load", len(list))
+	}
+	if !*long {
+		list = list[:40]
+	}
+	return list
+}
+
+func (s *shared) insert(at int, rule string) {
+	s.t.Helper()
+	s.top.Host.Must(s.backend.Command(packet.IPv4, ""), append([]string{"-w", "-I", "DOCKER-USER", strconv.Itoa(at)}, strings.Fields(rule)...)...)
 }
 
 // From a DOCKER-USER that was Seawall's as a whole to a shared one, and back.
@@ -237,29 +333,45 @@ func TestApplyBecomesShared(t *testing.T) {
 			oneBackEnd(t, b)
 			t.Parallel()
 			s := newShared(t, b)
+			with := strings.NewReplacer(`policy "other" {`, `policy "it's $(other)" {
+  deny {
+    sources = ["10.9.0.0/16"]
+    reject  = true
+    log     = "it's $(a) log"
+  }
+`)
+			whole1, shared1, shared2 := with.Replace(lifeText(1)), with.Replace(sharedText(1)), with.Replace(sharedText(2))
+			closing := s.loadable(closingRules(t))
 			layouts := []string{"flat", "indexed"}
 			if !*long {
 				layouts = layouts[:1]
 			}
 			for _, layout := range layouts {
-				s.apply(layout+" as a whole", lifeText(1), "", 0, "Loaded, and proved in the kernel.", "--yes", "--force", "--confirm-within", "0", "--layout", layout)
+				s.apply(layout+" as a whole", whole1, "", 0, "Loaded, and proved in the kernel.", "--yes", "--force", "--confirm-within", "0", "--layout", layout)
 				whole := strings.Split(s.user(), "\n")
 				s.shell(firstBan + fmt.Sprintf(oneBan, "10.8.0.1") + "; $four -w -I DOCKER-USER 3 -s 192.0.2.1 -j DROP; $four -w -A DOCKER-USER -s 192.0.2.2 -j DROP")
+				for i, r := range closing {
+					s.insert(1+i%8, r)
+				}
 				before := s.rules()
-				s.unkept(layout, sharedText(2), "no", func() {
-					s.wantUser(layout, jumpOfSeawall, jumpOfBans, "-s 192.0.2.1/32 -j DROP", "-s 192.0.2.2/32 -j DROP")
+				others := slices.DeleteFunc(strings.Split(s.user(), "\n"), func(r string) bool { return slices.Contains(whole, r) })
+				s.unkept(layout, shared2, "no", func() {
+					s.wantUser(layout, append([]string{jumpOfSeawall}, others...)...)
 				})
 				if now := s.rules(); now != before {
 					t.Errorf("%s: the rules were\n%s\nand are\n%s", layout, before, now)
 				}
-				s.unkept(layout+", a ban meanwhile", sharedText(2), "kill", func() {
+				for _, r := range closing {
+					s.top.Host.Must(b.Command(packet.IPv4, ""), append([]string{"-w", "-D", "DOCKER-USER"}, strings.Fields(r)...)...)
+				}
+				s.unkept(layout+", a ban meanwhile", shared2, "kill", func() {
 					s.shell("$four -w -I DOCKER-USER -s 192.0.2.3 -j DROP; $four -w -D DOCKER-USER -s 192.0.2.1 -j DROP")
 				})
 				s.wantUser(layout+", a ban meanwhile", slices.Concat([]string{"-s 192.0.2.3/32 -j DROP", jumpOfBans}, whole, []string{"-s 192.0.2.2/32 -j DROP"})...)
-				s.apply(layout+", the same policy", sharedText(1), "", 0, "Loaded, and proved in the kernel.", "--yes", "--confirm-within", "0")
+				s.apply(layout+", the same policy", shared1, "", 0, "Loaded, and proved in the kernel.", "--yes", "--confirm-within", "0")
 				s.wantUser(layout+", the same policy", jumpOfSeawall, "-s 192.0.2.3/32 -j DROP", jumpOfBans, "-s 192.0.2.2/32 -j DROP")
-				s.apply(layout+", bans in the way of the whole", lifeText(1), "", 1, "  IPv4: -A DOCKER-USER -p tcp -j f2b-x\n", "--yes", "--confirm-within", "0")
-				s.apply(layout+", back to the whole", lifeText(1), "", 0, "Loaded, and proved in the kernel.", "--yes", "--force", "--confirm-within", "0", "--layout", layout)
+				s.apply(layout+", bans in the way of the whole", whole1, "", 1, "  IPv4: -A DOCKER-USER -p tcp -j f2b-x\n", "--yes", "--confirm-within", "0")
+				s.apply(layout+", back to the whole", whole1, "", 0, "Loaded, and proved in the kernel.", "--yes", "--force", "--confirm-within", "0", "--layout", layout)
 				s.wantUser(layout+", back to the whole", whole...)
 				if strings.Contains(s.rules(), "SEAWALL-FORWARD") {
 					t.Errorf("%s: SEAWALL-FORWARD is left behind", layout)
@@ -269,8 +381,8 @@ func TestApplyBecomesShared(t *testing.T) {
 			// What looks like an earlier policy's and is not recorded stays, unless the user says so.
 			whole := strings.Split(s.user(), "\n")
 			s.run = t.TempDir()
-			s.apply("no record", sharedText(1), "", 0, "look like an earlier policy's and are not recorded as such stay.", "--dry-run")
-			s.apply("no record, --force", sharedText(1), "", 0, "Rules of an earlier policy in DOCKER-USER, which this removes:\n", "--yes", "--force", "--confirm-within", "0")
+			s.apply("no record", shared1, "", 0, "look like an earlier policy's and are not recorded as such stay.", "--dry-run")
+			s.apply("no record, --force", shared1, "", 0, "Rules of an earlier policy in DOCKER-USER, which this removes:\n", "--yes", "--force", "--confirm-within", "0")
 			s.wantUser("no record, --force", jumpOfSeawall)
 			if len(whole) < 4 {
 				t.Errorf("the whole chain had only %q", whole)
