@@ -284,6 +284,18 @@ func (s *shared) openedMeanwhile() {
 	s.wantVerdict("opened during the load", "172.20.2.7", packet.Pass)
 }
 
+// logged is a policy whose rules have words that a shell would read.
+const logged = `
+policy "logged" {
+  ports = [9000]
+  deny {
+    sources = ["10.9.0.0/16"]
+    reject  = true
+    log     = "it's a \"log\""
+  }
+}
+`
+
 // closingRules are rules that people and tools write, as ones that drop: so they may stand
 // beside any policy.
 func closingRules(t *testing.T) []string {
@@ -303,14 +315,14 @@ func closingRules(t *testing.T) []string {
 func (s *shared) loadable(rules []string) []string {
 	s.t.Helper()
 	four := s.backend.Command(packet.IPv4, "")
-	s.shell("$four -w -N TRIAL; ipset create one hash:net; ipset create two hash:ip timeout 600")
+	s.shell("$four -w -N TRIAL; $four -w -I FORWARD -j TRIAL; ipset create one hash:net; ipset create two hash:ip timeout 600")
 	var list []string
 	for _, r := range rules {
 		if _, err := s.top.Host.Run(nil, four, append([]string{"-w", "-A", "TRIAL"}, strings.Fields(r)...)...); err == nil {
 			list = append(list, r)
 		}
 	}
-	s.shell("$four -w -F TRIAL; $four -w -X TRIAL")
+	s.shell("$four -w -D FORWARD -j TRIAL; $four -w -F TRIAL; $four -w -X TRIAL")
 	if len(list) < 40 {
 		s.t.Fatalf("only %d rules of others load", len(list))
 	}
@@ -333,14 +345,7 @@ func TestApplyBecomesShared(t *testing.T) {
 			oneBackEnd(t, b)
 			t.Parallel()
 			s := newShared(t, b)
-			with := strings.NewReplacer(`policy "other" {`, `policy "it's $(other)" {
-  deny {
-    sources = ["10.9.0.0/16"]
-    reject  = true
-    log     = "it's $(a) log"
-  }
-`)
-			whole1, shared1, shared2 := with.Replace(lifeText(1)), with.Replace(sharedText(1)), with.Replace(sharedText(2))
+			whole1, shared1, shared2 := lifeText(1)+logged, sharedText(1)+logged, sharedText(2)+logged
 			closing := s.loadable(closingRules(t))
 			layouts := []string{"flat", "indexed"}
 			if !*long {
