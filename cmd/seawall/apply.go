@@ -57,6 +57,9 @@ interrupted before its confirmation, and says so.
 
 The chain DOCKER-USER belongs to Seawall as a whole. Rules in it that are not
 known to be Seawall's are listed, and removed only after a "yes" or with --force.
+With docker_user = "shared" the rules of others stay in it, also when a policy is rolled
+back, and may ban; apply refuses to load where one of them lets more through than the
+policy.
 
 With --format nftables the policy is loaded with nft as the table inet seawall, both
 families in one transaction; no other table is touched. It holds whatever Docker and
@@ -79,7 +82,7 @@ IPTABLES, IP6TABLES, IPSET and NFT name other commands, as for seawall.sh.`,
 	registerBackend(c, &f.format, "how the rules are loaded")
 	registerLayout(c, &f.layout)
 	flags.BoolVar(&f.yes, "yes", false, "do not ask before loading")
-	flags.BoolVar(&f.force, "force", false, "remove other people's rules from DOCKER-USER without asking")
+	flags.BoolVar(&f.force, "force", false, "remove other people's rules from DOCKER-USER without asking; with docker_user = \"shared\" only those that look like an earlier policy's")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "show what would change, and load nothing")
 	flags.DurationVar(&f.within, "confirm-within", 60*time.Second, "how long to wait for a confirmation; 0 keeps the policy without one")
 	flags.StringVar(&f.persist, "persist", "", "once it is kept, write the boot files iptables and ip6tables (rules.v4 and rules.v6 in a folder named iptables) into `DIR`: only Seawall's chains in them are replaced. With --format nftables: seawall.nft, and a systemd unit that loads it. auto is what this host's system loads at boot")
@@ -103,6 +106,11 @@ type applying struct {
 	boot    []bootFile // for --persist
 	lines   <-chan string
 	signals <-chan os.Signal
+
+	// Where DOCKER-USER is shared: the back end once more, and what the rules of others deny
+	// that the policy allows.
+	sharing  *host.Sharing
+	stricter []*prove.Difference
 }
 
 func (f *applyFlags) apply(c *cobra.Command, args []string) error {
@@ -124,10 +132,6 @@ func (f *applyFlags) apply(c *cobra.Command, args []string) error {
 			return err
 		}
 	}
-	if f.format == iptablesBackend && loaded.Document.Host.Shared {
-		// Its way back restores DOCKER-USER as a whole, and bans made meanwhile with it.
-		return errors.New("docker_user = \"shared\" cannot be applied yet: rolling it back would undo what others changed in DOCKER-USER meanwhile. Use compile --format shell and run seawall.sh, or --format nftables")
-	}
 	opt := compiler.Options{Format: backends[f.format].file, Layout: lower.Layout(f.layout), Source: sourceName(loaded)}
 	out, err := compiler.Compile(c.Context(), loaded.Document, opt)
 	if err != nil {
@@ -135,15 +139,16 @@ func (f *applyFlags) apply(c *cobra.Command, args []string) error {
 	}
 	a := &applying{applyFlags: f, c: c, w: c.OutOrStdout(), path: policyPath(args), host: host.ThisHost(), doc: loaded.Document, fresh: out.Files[0]}
 	a.by = backends[f.format].of(a.host, a.doc)
+	a.sharedBackend()
 	if err := a.checkDocker(); err != nil {
 		return err
 	}
 	a.warnOfFirewalld()
-	if a.boot, err = a.bootFiles(opt); err != nil {
+	if a.boot, err = a.bootFiles(loaded, opt); err != nil {
 		return err
 	}
 	if f.dryRun {
-		report, err := against(c.Context(), a.by, a.doc)
+		report, err := a.against()
 		if err != nil {
 			return err
 		}
@@ -178,16 +183,16 @@ func (a *applying) turn() error {
 	if turn.Settled != "" {
 		fmt.Fprintln(a.w, turn.Settled)
 	}
-	report, err := against(a.c.Context(), a.by, a.doc)
+	report, err := a.against()
 	if err != nil {
 		return err
 	}
 	if report.Same() {
-		same, err := a.by.Same(a.fresh)
+		holds, same, err := a.holdsAlready()
 		if err != nil {
 			return err
 		}
-		if same || !a.c.Flags().Changed("layout") {
+		if holds {
 			fmt.Fprintln(a.w, "The kernel holds this policy already.")
 			return a.remember(turn, same)
 		}
@@ -228,6 +233,13 @@ func (a *applying) announce(report *diff.Report, foreign []host.Rule) error {
 	text := report.Shorten(mostChanges, backends[a.format].diff(a.path))
 	if report.Same() {
 		text = "The kernel holds this policy already, in another layout.\n"
+	}
+	if a.sharing != nil {
+		notes, err := a.sharedNotes()
+		if err != nil {
+			return err
+		}
+		text += notes
 	}
 	if len(foreign) > 0 {
 		text += "Rules in " + backends[a.format].place + " that are not known to be Seawall's, and that this removes:\n" + listed(foreign)
@@ -272,17 +284,20 @@ func (a *applying) remember(turn *host.Turn, own bool) error {
 	return nil
 }
 
-// against returns what a policy changes in the rules that the kernel holds.
-func against(ctx context.Context, now host.Backend, doc *schema.Document) (*diff.Report, error) {
-	rules, err := now.Rules()
+// against returns what the policy changes in the rules that the kernel holds.
+func (a *applying) against() (*diff.Report, error) {
+	if err := a.lookBeside(); err != nil {
+		return nil, err
+	}
+	rules, err := a.current()
 	if err != nil {
 		return nil, err
 	}
 	sides := diff.Sides{}
 	for family, t := range rules {
-		sides[family] = [2]prove.Side{{Rules: t}, {Policy: doc}}
+		sides[family] = [2]prove.Side{{Rules: t}, {Policy: a.doc}}
 	}
-	return diff.Meaning(ctx, sides, prove.Limits{})
+	return diff.Meaning(a.c.Context(), sides, prove.Limits{})
 }
 
 // answers returns lines as they are typed; it is closed when there are no more.
@@ -396,7 +411,7 @@ func (a *applying) loadNow(turn *host.Turn) error {
 	rules, err := a.by.Current()
 	why := ""
 	if err == nil {
-		why, err = held(a.c.Context(), a.by, a.doc)
+		why, err = a.held(a.c.Context())
 	}
 	if err != nil {
 		why = err.Error()
@@ -507,6 +522,10 @@ func liveDifferences(ctx context.Context, now host.Backend, doc *schema.Document
 	if err != nil {
 		return nil, err
 	}
+	return differences(ctx, rules, doc)
+}
+
+func differences(ctx context.Context, rules map[packet.Family]dialect.Rules, doc *schema.Document) ([]liveDifference, error) {
 	var list []liveDifference
 	for _, family := range packet.Families {
 		result, err := prove.Compare(ctx, doc, rules[family], family, prove.Limits{})
@@ -520,11 +539,19 @@ func liveDifferences(ctx context.Context, now host.Backend, doc *schema.Document
 	return list, nil
 }
 
-// held says how the kernel's rules differ from a policy, "" when they do not.
-func held(ctx context.Context, now host.Backend, doc *schema.Document) (string, error) {
-	list, err := liveDifferences(ctx, now, doc)
-	if err != nil || len(list) == 0 {
-		return "", err
+// held says how the kernel's rules differ from the policy, "" when they do not.
+func (a *applying) held(ctx context.Context) (string, error) {
+	if a.sharing != nil {
+		return a.sharedHeld(ctx)
 	}
-	return fmt.Sprintf("%s: the policy says %s, the kernel %s", list[0], list[0].Policy, list[0].File), nil
+	list, err := liveDifferences(ctx, a.by, a.doc)
+	return worstOf(list), err
+}
+
+// worstOf says the worst of the differences.
+func worstOf(list []liveDifference) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s: the policy says %s, the kernel %s", list[0], list[0].Policy, list[0].File)
 }

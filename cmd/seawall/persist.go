@@ -11,6 +11,7 @@ import (
 	"github.com/seawall/seawall/compiler/emit"
 	"github.com/seawall/seawall/compiler/host"
 	"github.com/seawall/seawall/compiler/system"
+	"github.com/seawall/seawall/schema"
 )
 
 // bootFile is a file that --persist writes.
@@ -23,7 +24,7 @@ type bootFile struct {
 const auto = "auto"
 
 // bootFiles makes what --persist writes, before anything is loaded.
-func (a *applying) bootFiles(opt compiler.Options) ([]bootFile, error) {
+func (a *applying) bootFiles(loaded *schema.Loaded, opt compiler.Options) ([]bootFile, error) {
 	switch {
 	case a.persist == "":
 		return nil, nil
@@ -38,6 +39,13 @@ func (a *applying) bootFiles(opt compiler.Options) ([]bootFile, error) {
 	}
 	target, err := a.persistTarget()
 	if err != nil {
+		return nil, err
+	}
+	if target.Names[emit.Sysconfig.Names[0]] == debianNames[emit.Sysconfig.Names[0]] {
+		if err := fitsShared(a.c, loaded, emit.Persistent); err != nil {
+			return nil, err // its reload would end the bans
+		}
+	} else if err := fitsShared(a.c, loaded, target.Format); err != nil {
 		return nil, err
 	}
 	return a.bootFilesOf(target, opt)

@@ -2,6 +2,7 @@ package emit
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -169,7 +170,8 @@ load() {
 	now=$(state "$command") || return 1
 	rules=$("$rules_of") || return 1
 	old=$(leftover "$now" "$chains")
-	text=$(
+{{if .Guarded}}	drop=$(sed -e 's/^-A /-D /' "drop-${rules_of#rules_v}") || return 1
+{{end}}	text=$(
 		echo '*filter'
 {{if .Shared}}		case "
 $now" in
@@ -179,7 +181,10 @@ $now" in
 		esac
 {{end}}		printf '%s\n' "$rules"
 		jump "$now" FORWARD DOCKER-USER{{if .Shared}}
-		join "$now"{{end}}
+		join "$now"{{end}}{{if .Guarded}}
+		if [ -n "$drop" ]; then
+			printf '%s\n' "$drop"
+		fi{{end}}
 		{{if .ToHost}}jump "$now" INPUT SEAWALL-INPUT{{else}}nojump "$now" INPUT SEAWALL-INPUT{{end}}
 		for chain in $old; do
 			printf -- '-F %s\n' "$chain"
@@ -192,7 +197,7 @@ $now" in
 	printf '%s\n' "$text" | "$command-restore" -w 10 --noflush "$@"
 }
 
-# kept COMMAND: everything that a load may change, as iptables-save prints it, and
+{{if not .Guarded}}# kept COMMAND: everything that a load may change, as iptables-save prints it, and
 # the other rules of the chains that hold the jumps.
 kept() {
 	all=$("$1-save" -t filter) || return 1
@@ -310,7 +315,7 @@ back() {
 	return 1
 }
 
-for command in "$IPTABLES" "$IP6TABLES"; do
+{{end}}for command in "$IPTABLES" "$IP6TABLES"; do
 	for name in "$command" "$command-restore" "$command-save"; do
 		if ! command -v "$name" >/dev/null 2>&1; then
 			say "$name is not installed; nothing was changed"
@@ -336,7 +341,16 @@ trap tidy EXIT
 	exit 1
 fi
 
-if ! before_v4=$(kept "$IPTABLES") || ! before_v6=$(kept "$IP6TABLES"); then
+{{if .Guarded}}trap '' HUP INT TERM # what has begun is finished
+if ! load "$IPTABLES" rules_v4 "$chains_v4"; then
+	say 'IPv4 could not be loaded'
+	exit 1
+fi
+if ! load "$IP6TABLES" rules_v6 "$chains_v6"; then
+	say 'IPv6 could not be loaded'
+	exit 1
+fi
+{{else}}if ! before_v4=$(kept "$IPTABLES") || ! before_v6=$(kept "$IP6TABLES"); then
 	say 'the current rules cannot be read; nothing was changed'
 	exit 1
 fi
@@ -360,7 +374,7 @@ if ! load "$IP6TABLES" rules_v6 "$chains_v6"; then
 	fi
 	exit 1
 fi
-`))
+{{end}}`))
 
 // Jumps is a function of shell scripts: the lines that take jumps out of a chain
 // and put them where they stood.
@@ -412,6 +426,7 @@ var Shell = register(Format{
 type parts struct {
 	Made                   string
 	ToHost, Shared         bool
+	Guarded                bool
 	EndV4, EndV6, EndSets  string
 	Jumps                  string
 	RulesV4, RulesV6, Sets string
@@ -433,6 +448,18 @@ func (p parts) script() []byte {
 		panic("emit: the script's template: " + err.Error()) // its fields are all above
 	}
 	return b.Bytes()
+}
+
+// Guarded returns the script for a shared DOCKER-USER as apply runs it: what apply has
+// for the way back stands in for the script's own. In the commit that loads the rules of
+// a family it also takes those in the file drop-4 or drop-6 out of DOCKER-USER.
+func Guarded(src []byte) ([]byte, error) {
+	p, ok := partsOf(string(src))
+	if !ok || !p.Shared {
+		return nil, errors.New("the script is not one for a shared DOCKER-USER")
+	}
+	p.Guarded = true
+	return p.script(), nil
 }
 
 func heredoc(t *iptables.Table) string {

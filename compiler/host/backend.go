@@ -18,11 +18,13 @@ type Backend interface {
 	Foreign(t *Turn, fresh emit.File) ([]Rule, error)
 	// Same reports whether the current rules are those of a file, rule by rule.
 	Same(fresh emit.File) (bool, error)
+	// Placed reports whether the current rules, whatever they say, are where a file puts them.
+	Placed() (bool, error)
 	// Current describes the current rules for Turn.Remember.
 	Current() (Record, error)
 
 	// load returns the scripts of a rollback, and what they read: new.sh and back.sh.
-	load(fresh emit.File) map[string][]byte
+	load(fresh emit.File) (map[string][]byte, error)
 	// keep saves the current rules to a folder, for back.sh.
 	keep(dir string) error
 }

@@ -35,8 +35,20 @@ func (b byIPTables) Rules() (map[packet.Family]dialect.Rules, error) {
 	return all, nil
 }
 
-func (b byIPTables) load(fresh emit.File) map[string][]byte {
-	return map[string][]byte{"new.sh": fresh.Bytes, "back.sh": []byte(back)}
+func (b byIPTables) load(fresh emit.File) (map[string][]byte, error) {
+	return map[string][]byte{"new.sh": fresh.Bytes, "back.sh": []byte(back)}, nil
+}
+
+// Placed reports whether Seawall's rules are in DOCKER-USER itself, and not in a chain beside
+// those of others.
+func (b byIPTables) Placed() (bool, error) {
+	for _, f := range packet.Families {
+		src, err := b.output(command(f)+"-save", "-t", "filter")
+		if err != nil || slices.Contains(ownLines(src).chains, iptables.SeawallForward) {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // current returns the rules of DOCKER-USER, and whether Seawall also has a chain of its own.
@@ -68,12 +80,13 @@ func (b byIPTables) Foreign(t *Turn, fresh emit.File) ([]Rule, error) {
 		if err != nil {
 			return nil, err
 		}
+		mayBeOwn := own && !slices.Contains(rules, theJump) // of a shared chain others have all rules
 		known := linesOf(string(script.Rules(f)))
 		if text, err := os.ReadFile(filepath.Join(t.dir, memory(f))); err == nil {
 			known = append(known, linesOf(string(text))...)
 		}
 		for _, r := range rules {
-			if !slices.Contains(known, r) && !(own && iptables.LooksOwn(r, f)) {
+			if !slices.Contains(known, r) && !leadsToOwn.MatchString(r) && !(mayBeOwn && iptables.LooksOwn(r, f)) {
 				list = append(list, Rule{f, r})
 			}
 		}
@@ -111,17 +124,22 @@ func (b byIPTables) Same(fresh emit.File) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		var want []string
-		for _, line := range linesOf(string(script.Rules(f))) {
-			if strings.HasPrefix(line, "-A ") {
-				want = append(want, line)
-			}
-		}
-		if !slices.Equal(byChain(want), byChain(ownLines(src).rules)) {
+		if !slices.Equal(byChain(rulesOf(script, f)), byChain(ownLines(src).rules)) {
 			return false, nil
 		}
 	}
 	return true, nil
+}
+
+// rulesOf are the rules of one family that a script loads.
+func rulesOf(script *emit.Script, f packet.Family) []string {
+	var list []string
+	for _, line := range linesOf(string(script.Rules(f))) {
+		if strings.HasPrefix(line, "-A ") {
+			list = append(list, line)
+		}
+	}
+	return list
 }
 
 // byChain groups rules by chain: iptables-save prints the chains in an order of its own.

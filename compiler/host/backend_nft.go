@@ -37,6 +37,9 @@ func nftCommand() string {
 	return "nft"
 }
 
+// Placed is true: there is one place for the table.
+func (b byNFT) Placed() (bool, error) { return true, nil }
+
 // listed is the table as nft lists it, or nil if there is none, and what is listed of
 // the bridge as well.
 func (b byNFT) listed() (own, bridge []byte, err error) {

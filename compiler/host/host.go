@@ -5,7 +5,8 @@
 //	ruleset.go   reading all tables of nft, and the other back end of iptables
 //	unit.go      the unit of systemd that loads a table
 //	backend.go   what apply and watch ask of the program that holds the rules;
-//	             backend_iptables.go and backend_nft.go are the two
+//	             backend_iptables.go and backend_nft.go are the two; sharing.go is
+//	             iptables with a DOCKER-USER that others use as well
 //	turn.go      one apply at a time
 //	rollback.go  a load that is rolled back if nobody confirms it
 //	way_back.go  how the previous rules are saved, and the script that restores them;

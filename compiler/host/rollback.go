@@ -178,7 +178,11 @@ func (t *Turn) Prepare(by Backend, fresh emit.File, wait time.Duration) (*Rollba
 
 // fill writes the folder, and tests the way back.
 func (r *Rollback) fill(t *Turn, by Backend, fresh emit.File) error {
-	for name, text := range by.load(fresh) {
+	files, err := by.load(fresh)
+	if err != nil {
+		return err
+	}
+	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(r.Dir, name), text, 0o700); err != nil {
 			return err
 		}

@@ -23,6 +23,11 @@ import (
 //	                    the positions of the jumps to these chains
 //	needs-4, needs-6    foreign chains that DOCKER-USER jumps to
 //	set-N, set-N.name   each set that the rules match
+//	drop-N, ours-N, others-N, ahead-N, put-N, joined-N
+//	                    instead of the lines of a shared DOCKER-USER (sharing.go): Seawall's
+//	                    rules that the load removes, all of Seawall's, those of others, those
+//	                    of others before Seawall's first, the commands that put Seawall's
+//	                    back among them, and whether the jump is all that there is
 //	notes               written by the script: what was not restored exactly, and why
 const back = `#!/bin/sh
 # Restores what iptables-save and ipset save printed before "seawall apply":
@@ -51,7 +56,7 @@ moved() {
 # state COMMAND: the current chains, and the rules in those with the jumps.
 state() {
 	all=$("$1" -w 10 -S) || return 1
-	printf '%s\n' "$all" | sed -n -e '/^-N /p' -e '/^-A FORWARD /p' -e '/^-A INPUT /p'
+	printf '%s\n' "$all" | sed -n -e '/^-N /p' -e '/^-A FORWARD /p' -e '/^-A INPUT /p' -e '/^-A DOCKER-USER /p'
 }
 
 # has STATE CHAIN: whether the chain exists.
@@ -66,7 +71,7 @@ $1
 	return 1
 }
 
-` + emit.Jumps + `
+` + emit.Jumps + rejoin + `
 # leftover STATE CHAINS: chains that did not exist before.
 leftover() {
 	while read -r verb chain; do
@@ -93,13 +98,20 @@ text() {
 	if [ -n "$rules" ]; then
 		printf '%s\n' "$rules"
 	fi
-	jumps "$now" FORWARD DOCKER-USER "$forward"
+	if [ -n "$user" ]; then
+		printf '%s\n' "$user"
+	fi
+	[ "$stays" = yes ] || jumps "$now" FORWARD DOCKER-USER "$forward"
 	jumps "$now" INPUT SEAWALL-INPUT "$input"
 	for chain in $gone; do
-		printf -- '-F %s\n' "$chain"
+		if [ "$chain" != DOCKER-USER ] || [ "$shared" = no ]; then
+			printf -- '-F %s\n' "$chain"
+		fi
 	done
 	for chain in $gone; do
-		if [ "$chain" = DOCKER-USER ] && [ "$docker" = yes ]; then
+		if [ "$chain" = DOCKER-USER ] && [ "$stays" = yes ]; then
+			continue
+		elif [ "$chain" = DOCKER-USER ] && [ "$docker" = yes ]; then
 			printf -- '-I FORWARD -j DOCKER-USER\n' # Docker was started since, and uses this chain first
 		elif [ -z "$1" ]; then
 			printf -- '-X %s\n' "$chain"
@@ -128,10 +140,27 @@ load() {
 		esac
 	fi
 	gone=$(leftover "$now" "$chains")
+	user='' stays=no shared=no
+	if [ -e "ours-$family" ]; then
+		shared=yes
+		user=$(rejoin "$now") || return 1
+		case " $chains " in
+		*" DOCKER-USER "*) ;;
+		*)
+			if [ "$docker" = yes ] || others "$now"; then
+				stays=yes # and so does the jump to it
+			fi
+			;;
+		esac
+	fi
 	if text '' | "$command-restore" -w 10 --noflush "$@"; then
 		return 0
 	fi
-	# Other rules may jump to a chain by now.
+	# Other rules may jump to a chain by now, or be in a shared DOCKER-USER.
+	case " $chains " in
+	*" DOCKER-USER "*) ;;
+	*) stays=$shared ;;
+	esac
 	[ -n "$gone" ] && text leave | "$command-restore" -w 10 --noflush "$@" || return 1
 	note "IPv$family: a chain that did not exist before is in use by other rules. It stays, but empty:" $gone
 }
@@ -204,6 +233,101 @@ fi
 exit 0
 `
 
+// rejoin are the functions for a DOCKER-USER that is shared.
+const rejoin = `
+# ours LINE: whether a rule leads to one of Seawall's chains.
+ours() {
+	case $1 in
+	*' -j SEAWALL-'* | *' -g SEAWALL-'*) ;;
+	*) return 1 ;;
+	esac
+	case ${1##* -[jg] SEAWALL-} in
+	*' '* | *'"') return 1 ;; # words of a comment
+	*) return 0 ;;
+	esac
+}
+
+# others STATE: whether others have rules in DOCKER-USER.
+others() {
+	while IFS= read -r line; do
+		case $line in
+		'-A DOCKER-USER '*) ours "$line" || return 0 ;;
+		*) ;;
+		esac
+	done <<STATE
+$1
+STATE
+	return 1
+}
+
+# rejoin STATE: lines that take Seawall's rules out of a shared DOCKER-USER, and put the
+# previous ones back. The rules of others stay. If those are as before, each of Seawall's
+# goes back to where it was; otherwise all go to where Seawall's jump is now, or behind
+# the last rule that was before them.
+rejoin() {
+	first=$(sed -n -e 1p "drop-$family") || return 1
+	before=$(cat "others-$family") || return 1
+	ahead=$(cat "ahead-$family") || return 1
+	joined=$(cat "joined-$family") || return 1
+	if ! has "$1" DOCKER-USER; then
+		case " $chains " in
+		*" DOCKER-USER "*) printf -- '-N DOCKER-USER\n' ;;
+		*) return 0 ;;
+		esac
+	fi
+	same='' own='' place=0 at=0 there=no
+	while IFS= read -r line; do
+		case $line in
+		'-A DOCKER-USER '*) ;;
+		*) continue ;;
+		esac
+		if [ "$line" = "$first" ]; then
+			there=yes # they were not removed
+		fi
+		if ours "$line"; then
+			if [ -z "$own" ]; then
+				place=$at
+			fi
+			own="${own:+$own
+}-D ${line#-A }"
+			continue
+		fi
+		at=$((at + 1))
+		same="${same:+$same
+}$line"
+		case "
+$ahead
+" in
+		*"
+$line
+"*) place=$at ;;
+		*) ;;
+		esac
+	done <<STATE
+$1
+STATE
+	if [ "$there" = yes ]; then
+		[ "$action" = --test ] || return 0
+		sed -e 's/^-A /-D /' "drop-$family" || return 1
+		same=$before
+	fi
+	if [ "$joined" = yes ] && [ "$own" = '-D DOCKER-USER -j SEAWALL-FORWARD' ]; then
+		return 0
+	fi
+	if [ -n "$own" ]; then
+		printf '%s\n' "$own"
+	fi
+	if [ "$same" = "$before" ]; then
+		cat "put-$family"
+		return
+	fi
+	while IFS= read -r line; do
+		place=$((place + 1))
+		printf -- '-I DOCKER-USER %s %s\n' "$place" "${line#-A DOCKER-USER }"
+	done <"ours-$family"
+}
+`
+
 // keep saves the kernel's current rules and sets to the folder, byte for byte.
 func (b byIPTables) keep(dir string) error {
 	var sets []string
@@ -216,21 +340,34 @@ func (b byIPTables) keep(dir string) error {
 		if err != nil {
 			return err
 		}
-		sets = append(sets, asked(file.Table("filter"))...)
-		p := ownLines(src)
-		if bytes.Contains(src, []byte("\n:DOCKER ")) {
-			p.chains = append(p.chains, "DOCKER")
-		}
-		for name, text := range map[string]string{
-			"rules": strings.Join(append(p.declared, p.rules...), "\n") + "\n", "chains": strings.Join(p.chains, " ") + "\n",
-			"needs": strings.Join(leadsTo(file.Table("filter")), " ") + "\n",
-			"jumps": jumpsIn(src, "FORWARD", iptables.DockerUser) + jumpsIn(src, "INPUT", iptables.SeawallInput),
-		} {
-			if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s-%d", name, f)), []byte(text), 0o600); err != nil {
-				return err
-			}
+		t := file.Table("filter")
+		sets = append(sets, asked(t, append(ownChains(t), iptables.DockerUser)...)...)
+		if err := b.write(dir, f, src, ownLines(src), leadsTo(t)); err != nil {
+			return err
 		}
 	}
+	return b.keepSets(dir, sets)
+}
+
+// write writes the files of one family that every way back has.
+func (b byIPTables) write(dir string, f packet.Family, src []byte, p printed, needs []string) error {
+	if bytes.Contains(src, []byte("\n:DOCKER ")) {
+		p.chains = append(p.chains, "DOCKER")
+	}
+	for name, text := range map[string]string{
+		"rules": strings.Join(append(p.declared, p.rules...), "\n") + "\n", "chains": strings.Join(p.chains, " ") + "\n",
+		"needs": strings.Join(needs, " ") + "\n",
+		"jumps": jumpsIn(src, "FORWARD", iptables.DockerUser) + jumpsIn(src, "INPUT", iptables.SeawallInput),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s-%d", name, f)), []byte(text), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keepSets saves the sets that the rules match.
+func (b byIPTables) keepSets(dir string, sets []string) error {
 	slices.Sort(sets)
 	for i, name := range slices.Compact(sets) {
 		text, err := b.output(ipsetCommand(), "save", name)
@@ -262,14 +399,14 @@ func leadsTo(t *iptables.Table) []string {
 	return slices.Compact(names)
 }
 
-// asked are the sets that Seawall's chains match.
-func asked(t *iptables.Table) []string {
+// asked are the sets that some chains match.
+func asked(t *iptables.Table, chains ...string) []string {
 	if t == nil {
 		return nil
 	}
 	var names []string
 	for _, c := range t.Chains {
-		if !iptables.Owned(c.Name) {
+		if !slices.Contains(chains, c.Name) {
 			continue
 		}
 		for _, r := range c.Rules {

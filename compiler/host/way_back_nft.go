@@ -48,11 +48,11 @@ fi
 `
 )
 
-func (b byNFT) load(fresh emit.File) map[string][]byte {
+func (b byNFT) load(fresh emit.File) (map[string][]byte, error) {
 	return map[string][]byte{
 		"new.nft": fresh.Bytes, "bridge.nft": emit.Bridge(fresh.Bytes), "unbridge.nft": emit.Without(emit.BridgeTable),
 		"new.sh": []byte(newTable), "back.sh": []byte(backTable),
-	}
+	}, nil
 }
 
 func (b byNFT) keep(dir string) error {
