@@ -54,6 +54,8 @@ type Output struct {
 	Files  []emit.File
 	Notes  []string
 	Chains *emit.Chains
+	// alone are the files of a shared DOCKER-USER that were spliced into others, without those.
+	alone []emit.File
 }
 
 // Unproved is the error for files that do not implement their policy: a mistake
@@ -179,6 +181,9 @@ func (o *Output) splice(opt Options) error {
 		for _, n := range notes {
 			o.Notes = append(o.Notes, fmt.Sprintf("the base for %s: %s", f.Name, n))
 		}
+		if o.Chains.Shared {
+			o.alone = append(o.alone, f)
+		}
 		o.Files[i] = spliced
 	}
 	return nil
@@ -224,19 +229,33 @@ func (o *Output) prove(ctx context.Context, policy *prove.Policy, opt Options) e
 		return fmt.Errorf("the ipset file cannot be read back: %w", err)
 	}
 	for _, f := range o.Files {
-		for _, family := range f.Families {
-			progress.Report(ctx, "proving", fmt.Sprintf("%s, %v, %d kB", f.Name, family, len(f.Bytes)>>10))
-			rules, err := readBack(f, family, sets, o.Chains, opt.format(), policy.AcceptMark())
-			if err != nil {
-				return fmt.Errorf("%s cannot be read back: %w", f.Name, err)
-			}
-			result, err := policy.Compare(ctx, rules, family, opt.Limits)
-			if err != nil {
-				return fmt.Errorf("%s: %w", f.Name, err)
-			}
-			if !result.Equal() {
-				return &Unproved{File: f.Name, Differences: result.Differences, Base: opt.base(family) != nil}
-			}
+		if err := o.proveFile(ctx, policy, f, sets, opt, o.Chains.Shared && f.Base != nil); err != nil {
+			return err
+		}
+	}
+	for _, f := range o.alone {
+		if err := o.proveFile(ctx, policy, f, sets, opt, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// proveFile compares a file with the policy. In a shared DOCKER-USER the base may have rules
+// of others, which may deny more.
+func (o *Output) proveFile(ctx context.Context, policy *prove.Policy, f emit.File, sets ipset.Sets, opt Options, stricter bool) error {
+	for _, family := range f.Families {
+		progress.Report(ctx, "proving", fmt.Sprintf("%s, %v, %d kB", f.Name, family, len(f.Bytes)>>10))
+		rules, err := readBack(f, family, sets, o.Chains, opt.format(), policy.AcceptMark())
+		if err != nil {
+			return fmt.Errorf("%s cannot be read back: %w", f.Name, err)
+		}
+		result, err := policy.Compare(ctx, rules, family, opt.Limits)
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.Name, err)
+		}
+		if !result.Equal() && !(stricter && result.Stricter()) {
+			return &Unproved{File: f.Name, Differences: result.Differences, Base: opt.base(family) != nil}
 		}
 	}
 	return nil

@@ -12,7 +12,7 @@ var NFTables = register(withUnit(System{
 	Name: "nftables", Title: "any host with nft and systemd", Order: 100,
 	Trap: "nft flush ruleset deletes Docker's rules: nftables.service does that at its start, stop and reload, and Docker has to be restarted then. With the drop-in the table stays. " +
 		"/etc/nftables.conf leaves Docker's rules alone if the lines table inet filter and delete table inet filter stand in place of flush ruleset.",
-	Is:   func(*Facts) bool { return true },
+	Is: func(*Facts) bool { return true },
 }))
 
 // withUnit completes a system whose rules are a table that a unit of systemd loads.

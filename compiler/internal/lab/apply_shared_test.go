@@ -191,6 +191,7 @@ func TestApplyShared(t *testing.T) {
 			s.ban("10.8.0.1")
 			s.ban("172.20.1.7")
 			s.apply("the same again", sharedText(1), "", 0, "The kernel holds this policy already.", "--yes")
+			s.persists(sharedText(1))
 			s.apply("another, kept", sharedText(2), "yes\nyes\n", 0, "Kept.", "--confirm-within", "30s")
 			s.wantUser("another, kept", jumpOfBans, jumpOfSeawall)
 			s.wantVerdict("another, kept", "10.8.0.1", packet.Unreachable)
@@ -231,6 +232,25 @@ func TestApplyShared(t *testing.T) {
 			s.wantUser("a jump out of reach", jumpOfSeawall, "-j RETURN", jumpOfBans)
 			s.openedMeanwhile()
 		})
+	}
+}
+
+// persists writes the boot files of the policy that is loaded: what others have in them stays.
+func (s *shared) persists(text string) {
+	s.t.Helper()
+	boot := s.t.TempDir()
+	path, theirs := filepath.Join(boot, "iptables"), "-A DOCKER-USER -s 198.51.100.9/32 -j DROP\n"
+	if err := os.WriteFile(path, []byte("*filter\n:FORWARD ACCEPT [0:0]\n:DOCKER-USER - [0:0]\n"+theirs+"COMMIT\n"), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	s.apply("the boot files", text, "", 0, "wrote "+path, "--yes", "--persist", boot)
+	written, err := os.ReadFile(path)
+	if err != nil || strings.Count(string(written), theirs) != 1 || strings.Count(string(written), "-A DOCKER-USER "+jumpOfSeawall+"\n") != 1 {
+		s.t.Errorf("the boot file: %v\n%s", err, written)
+	}
+	restore := s.backend.Command(packet.IPv4, "-restore")
+	if said, err := s.top.Host.Run(strings.NewReader(string(written)), restore, "--test"); err != nil {
+		s.t.Errorf("%s does not take the boot file: %s", restore, said)
 	}
 }
 

@@ -3,10 +3,13 @@
 package lab
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -49,6 +52,7 @@ func TestFail2ban(t *testing.T) {
 		if *long {
 			h.holdsBan("restart of Docker", p, h.restartDocker)
 		}
+		h.appliesBesideBans(p)
 		h.must("fail2ban-client", "set", "lab", "unbanip", banned)
 		h.want(h.scenario("an unban"), "after the unban", h.top.Far.Probe(p), Open)
 		if !*long {
@@ -127,5 +131,81 @@ func (h *managed) misbehaves(client string) {
 	defer func() { _ = f.Close() }()
 	if _, err := f.WriteString(time.Now().Format("2006-01-02 15:04:05") + " refused " + client + "\n"); err != nil {
 		h.t.Fatal(err)
+	}
+}
+
+// appliesBesideBans applies one policy after the other while fail2ban bans and unbans:
+// each of its bans is effective, each end of one as well, and the kernel holds the policy.
+func (h *managed) appliesBesideBans(p Probe) {
+	h.t.Helper()
+	text, err := os.ReadFile(h.policy)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	n := 4
+	if *long {
+		n = 50
+	}
+	for i := range n {
+		h.write("/etc/seawall/next.hcl", fmt.Sprintf("%s\npolicy \"next\" {\n  ports = [%d]\n}\n", text, 30000+i), 0o644)
+		verb := []string{"unbanip", "banip"}[i%2]
+		var client error
+		var said string
+		var wait sync.WaitGroup
+		wait.Go(func() {
+			time.Sleep(time.Duration(i*37%400) * time.Millisecond)
+			said, client = h.try("fail2ban-client", "set", "lab", verb, banned)
+			for j := range 5 {
+				if client == nil {
+					said, client = h.try("fail2ban-client", "set", "lab", verb, fmt.Sprintf("203.0.113.%d", 5*i+j+1))
+				}
+			}
+		})
+		out, err := h.try(mustSeawall(h.t), "apply", "/etc/seawall/next.hcl", "--yes", "--confirm-within", "0", "--run-dir", "/run/seawall")
+		wait.Wait()
+		if err != nil || client != nil {
+			h.t.Fatalf("%s: apply: %v\n%s\nfail2ban-client: %v\n%s", h.scenario("apply"), err, out, client, said)
+		}
+		at := h.scenario(fmt.Sprintf("apply %d, %s", i, verb))
+		want := map[string]Outcome{"banip": Refused, "unbanip": Open}[verb]
+		h.until(at+" is effective", func() bool { return h.top.Far.Probe(p) == want })
+		h.verifies(at, "/etc/seawall/next.hcl", verb == "banip")
+		h.bannedAre(at)
+	}
+}
+
+// verifies runs verify on what the kernel holds: with a ban it is stricter than the
+// policy, and without one too, for fail2ban's other clients are.
+func (h *managed) verifies(at, policy string, ban bool) {
+	h.t.Helper()
+	rules := h.backend.Save(h.top.Host, packet.IPv4, "filter")
+	for args, want := range map[string]int{"": 2, "--allow-stricter": 0} {
+		c := h.docker.system(mustSeawall(h.t), strings.Fields("verify "+policy+" --rules - "+args)...)
+		c.Stdin = strings.NewReader(rules)
+		out, _ := c.CombinedOutput() // its exit code is what counts
+		if got := c.ProcessState.ExitCode(); got != want && (ban || want == 0) {
+			h.t.Errorf("%s: verify %s: exit %d, want %d\n%s\n%s", at, args, got, want, out, rules)
+		}
+	}
+}
+
+// bannedAre demands that fail2ban and the kernel know of the same bans, and that nobody
+// else's rule is in its chain.
+func (h *managed) bannedAre(at string) {
+	h.t.Helper()
+	list := strings.Fields(h.must("fail2ban-client", "get", "lab", "banip"))
+	var rules []string
+	for line := range strings.Lines(h.must("iptables", "-S", "f2b-lab")) {
+		if fields := strings.Fields(line); fields[0] == "-A" && fields[2] == "-s" {
+			rules = append(rules, strings.TrimSuffix(fields[3], "/32"))
+		}
+	}
+	slices.Sort(list)
+	slices.Sort(rules)
+	if diff := cmp.Diff(list, rules); diff != "" {
+		h.t.Errorf("%s: fail2ban and the kernel have other bans:\n%s", at, diff)
+	}
+	if n := strings.Count(h.must("iptables", "-S", "DOCKER-USER"), "-j f2b-lab\n"); n != 1 {
+		h.t.Errorf("%s: %d jumps to fail2ban's chain", at, n)
 	}
 }

@@ -117,7 +117,7 @@ func (h *managed) loses(event string) {
 // the kernel lists in /proc, where those of iptables-nft are not.
 type service struct {
 	name, system, four, six string
-	reload, restart string // of one family: $1 is iptables or ip6tables, $2 its file
+	reload, restart         string // of one family: $1 is iptables or ip6tables, $2 its file
 }
 
 const (
