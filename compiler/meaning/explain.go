@@ -268,7 +268,7 @@ func (e *explainer) policy() *schema.Policy {
 func (e *explainer) invalid() *schema.Policy {
 	for _, p := range e.reader.NarrowFirst() {
 		for _, b := range e.reader.Scope(p) {
-			if b = invalidIn(b); b.Has(e.point) {
+			if b = InvalidIn(b); b.Has(e.point) {
 				return p
 			}
 		}

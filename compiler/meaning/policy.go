@@ -108,7 +108,7 @@ func (r *Reader) toHost() diagram.Ref {
 	r.relatedErrors()
 	for _, p := range r.doc.Policies { // 4
 		for _, b := range r.Scope(p) {
-			r.then(invalidIn(b), leaf(packet.Deny))
+			r.then(InvalidIn(b), leaf(packet.Deny))
 		}
 	}
 	r.then(diagram.Box{packet.Conntrack: packet.ClassSet(func(c packet.Class) bool { return !c.Known() })}, leaf(packet.Pass))

@@ -28,9 +28,9 @@ func (r *Reader) Scope(p *schema.Policy) []diagram.Box {
 	return boxes
 }
 
-// invalidIn is the INVALID packets of a scope. They have no original destination, so
+// InvalidIn returns the INVALID packets of a scope. They have no original destination, so
 // their own one counts.
-func invalidIn(scope diagram.Box) diagram.Box {
+func InvalidIn(scope diagram.Box) diagram.Box {
 	b := scope
 	b[packet.Conntrack] = packet.ClassSet(func(c packet.Class) bool { return c.State == packet.Invalid })
 	b[packet.Dest], b[packet.DestPort] = scope[packet.OrigDest], scope[packet.OrigPort]

@@ -74,7 +74,7 @@ func leftOut(text string, words ...string) string {
 	return strings.Join(kept, "\n")
 }
 
-// pickedUp is a listener on the host with connections of a client that the rules of now
+// pickedUp is a listener on the host with connections of a client that the current rules
 // deny.
 type pickedUp struct {
 	t       *testing.T
