@@ -53,8 +53,8 @@ func isJump(text string) bool {
 // ruleForm is a rule as package lower makes them, after its chain. Its groups are
 // the interface, the protocol, the connection's state or direction, and the target.
 var ruleForm = regexp.MustCompile(`^(?:(?:! )?-s [0-9a-f.:]+/[0-9]+ )?(?:-d [0-9a-f.:]+/[0-9]+ )?(?:-i ([^ ]+) )?(?:-o [^ ]+ )?(?:-p (tcp|udp|sctp|icmp|ipv6-icmp) )?` +
-	`(?:-m conntrack (--ctstate (?:RELATED|ESTABLISHED) )?(?:--ctorigdst [0-9a-f.:/]+ )?(?:--ctorigdstport [0-9:]+ )?(--ctdir (?:ORIGINAL|REPLY) )?)?` +
-	`(?:-m set (?:! )?--match-set SEAWALL-s[^ ]+ src )?(?:-m limit --limit [0-9]+/[a-z]+ )?(?:-m comment --comment (?:"(?:[^"\\]|\\.)*"|[^ "]+) )?` +
+	`(?:-m conntrack (--ctstate (?:RELATED|ESTABLISHED|INVALID) )?(?:--ctorigdst [0-9a-f.:/]+ )?(?:--ctorigdstport [0-9:]+ )?(--ctdir (?:ORIGINAL|REPLY) )?)?` +
+	`(?:-m (?:tcp|udp|sctp) --dport [0-9:]+ )?(?:-m set (?:! )?--match-set SEAWALL-s[^ ]+ src )?(?:-m limit --limit [0-9]+/[a-z]+ )?(?:-m comment --comment (?:"(?:[^"\\]|\\.)*"|[^ "]+) )?` +
 	`(-j RETURN|-j ACCEPT|-j DROP|-j REJECT --reject-with [a-z0-9-]+|-j LOG --log-prefix (?:"(?:[^"\\]|\\.)*"|[^ "]+)|-[gj] SEAWALL-[^ ]+)$`)
 
 // rule is line for a rule of one of Seawall's chains. In the two that hooks call,

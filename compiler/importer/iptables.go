@@ -24,13 +24,13 @@ type tableRules struct {
 
 func newTableRules(c *Chain) *tableRules {
 	t := &tableRules{chain: c, own: ownChains(c.Table), ordered: map[*iptables.Rule]*rule{}}
-	reached := reachable(c.Table)
+	reached, forwarded := reachable(c.Table, packet.Hooks...), reachable(c.Table, packet.Forward)
 	for _, chain := range t.own.Chains {
 		for _, r := range chain.Rules {
 			if !reached[r] {
 				continue
 			}
-			x := &rule{line: int(r.Line), text: r.String(chain.Name), translated: asksDestination(r), of: r}
+			x := &rule{line: int(r.Line), text: r.String(chain.Name), translated: forwarded[r] && asksDestination(r), of: r}
 			if name := r.In.Name; name != "" && name != every {
 				x.in = []string{name}
 			}
@@ -137,8 +137,9 @@ func withRules(t *iptables.Table, change func(*iptables.Rule) *iptables.Rule) *i
 	})
 }
 
-// reachable are the rules that DOCKER-USER and SEAWALL-INPUT lead to.
-func reachable(t *iptables.Table) map[*iptables.Rule]bool {
+// reachable are the rules that the chains of some hooks lead to, DOCKER-USER and
+// SEAWALL-INPUT.
+func reachable(t *iptables.Table, hooks ...packet.Hook) map[*iptables.Rule]bool {
 	rules, seen := map[*iptables.Rule]bool{}, map[*iptables.Chain]bool{}
 	var walk func(*iptables.Chain)
 	walk = func(c *iptables.Chain) {
@@ -151,7 +152,7 @@ func reachable(t *iptables.Table) map[*iptables.Rule]bool {
 			walk(t.Leads(rule))
 		}
 	}
-	for _, hook := range packet.Hooks {
+	for _, hook := range hooks {
 		walk(t.Chain(t.Root(hook)))
 	}
 	return rules

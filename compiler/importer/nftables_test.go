@@ -35,7 +35,7 @@ var foreign = map[string]importer.Scope{
 	"08-rate-limit":        importer.NoScope,
 	"09-two-chains":        importer.AllConnections,
 	"10-host-input":        importer.AllPackets,
-	"11-proxy":             importer.AllPackets,
+	"11-proxy":             importer.AllConnections, // it lets INVALID packets to the port in
 	"12-container-address": importer.PublishedPorts,
 	"13-one-address":       importer.AllPackets,
 }

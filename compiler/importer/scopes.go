@@ -168,8 +168,8 @@ func (r *reading) portFunctions(c candidate, protocol packet.Protocol, pattern s
 // port: what unlisted says does not hold there.
 const namedBit = 1 << 26
 
-// named is where INPUT decides about new connections from some source, by original port
-// and address.
+// named is where INPUT decides about new connections from some source or about INVALID
+// packets, by original port and address.
 func (r *reading) named(protocol packet.Protocol, in int) diagram.Ref {
 	var items []diagram.Item
 	if f, there := r.sure[packet.Input]; there {
@@ -182,9 +182,25 @@ func (r *reading) named(protocol packet.Protocol, in int) diagram.Ref {
 				items = append(items, diagram.Item{Box: &x, Target: diagram.Leaf(namedBit | diagram.Continue)})
 			}
 		})
+		p.class = packet.Class{State: packet.Invalid}
+		items = append(items, r.invalid(r.restrictBut(f, p))...)
 	}
 	f := r.Build(append(items, diagram.Item{Box: &diagram.Box{}, Target: diagram.Leaf(0)}))
 	return r.Relabel(f, func(b uint32) uint32 { return b&namedBit | diagram.Continue })
+}
+
+// invalid is where INVALID packets are closed for their port: f is about those of a protocol
+// on an interface. No policy names port 0, so what is closed there as well is not.
+func (r *reading) invalid(f diagram.Ref) []diagram.Item {
+	var items []diagram.Item
+	none := r.Restrict(f, packet.DestPort, diagram.Value{})
+	r.Disagree(f, none, func(a, b uint32) bool { return a == b }).Boxes(func(b *diagram.Box, closed diagram.Pair) {
+		if closed.A != 0 && closed.B == 0 {
+			x := diagram.Box{packet.OrigPort: b[packet.DestPort], packet.OrigDest: b[packet.Dest]}
+			items = append(items, diagram.Item{Box: &x, Target: diagram.Leaf(namedBit | diagram.Continue)})
+		}
+	})
+	return items
 }
 
 // isNamed reports whether a function over the sources is one of a port that INPUT decides

@@ -18,6 +18,7 @@ const (
 	SeawallPorts   = "SEAWALL-PORTS" // with a large guard, where that continues
 	// With bridges, where DOCKER-USER continues for packets that leave by one.
 	SeawallBridges = "SEAWALL-BRIDGES"
+	SeawallInvalid = "SEAWALL-INVALID" // where SEAWALL-INPUT continues for INVALID packets
 	OwnedPrefix    = "SEAWALL-"
 	SetPrefix      = "SEAWALL-s" // of ipset names, followed by the family and a digest
 )

@@ -21,6 +21,7 @@ type box struct {
 	origDst   netip.Prefix
 	origPorts schema.Ports
 	dir       string // ctdir
+	own       bool   // origDst and origPorts are the packet's own, which has no original ones
 	set       setRef
 	members   string // as of an entry
 }
@@ -48,8 +49,14 @@ func (l *lowering) body(a action) *iptables.Body {
 	}
 	b := &iptables.Body{In: iptables.Interface{Name: a.box.in}, Out: iptables.Interface{Name: a.box.out},
 		Protocol: iptables.Protocol{Name: a.box.protocol}, Dest: iptables.Source{Prefix: a.box.dest}}
+	if a.box.own {
+		b.Dest = iptables.Source{Prefix: a.box.origDst}
+	}
 	if m := l.conntrack(a.box); len(m.Options) > 0 {
 		b.Matches = append(b.Matches, m)
+	}
+	if a.box.own && a.box.origPorts.First > 0 {
+		b.Matches = append(b.Matches, l.match(a.box.protocol, "--dport", portsText(a.box.origPorts)))
 	}
 	if s := a.box.set; s.name != "" {
 		b.Matches = append(b.Matches, iptables.Match{Name: "set", Module: l.module("set"), Options: []iptables.Option{{Not: s.not, Name: "--match-set", Values: []string{s.name, "src"}}}})
@@ -78,24 +85,28 @@ func (l *lowering) conntrack(b box) iptables.Match {
 	if b.state != "" {
 		add("--ctstate", b.state)
 	}
-	if b.origDst.IsValid() {
+	if b.origDst.IsValid() && !b.own {
 		if b.origDst.IsSingleIP() {
 			add("--ctorigdst", b.origDst.Addr().String())
 		} else {
 			add("--ctorigdst", b.origDst.String())
 		}
 	}
-	switch p := b.origPorts; {
-	case p.First == 0:
-	case p.First == p.Last:
-		add("--ctorigdstport", strconv.Itoa(int(p.First)))
-	default:
-		add("--ctorigdstport", fmt.Sprintf("%d:%d", p.First, p.Last))
+	if b.origPorts.First > 0 && !b.own {
+		add("--ctorigdstport", portsText(b.origPorts))
 	}
 	if b.dir != "" {
 		add("--ctdir", b.dir)
 	}
 	return m
+}
+
+// portsText is a range of ports as a rule has it.
+func portsText(p schema.Ports) string {
+	if p.First == p.Last {
+		return strconv.Itoa(int(p.First))
+	}
+	return fmt.Sprintf("%d:%d", p.First, p.Last)
 }
 
 // module is the match of a name, which is there.

@@ -85,6 +85,7 @@ func (l *lowering) toHost() {
 	l.keep(input, schema.Keep, schema.Accepted)
 	kept := markOf(input)
 	policies(input)
+	l.invalid(input)
 	if len(input.Rules) == kept.rules {
 		mark.dropTo(kept, input)
 	}
@@ -106,6 +107,7 @@ func (l *lowering) toHostGuarded(input *iptables.Chain, policies func(*iptables.
 	host.Remark("guard" + l.place(g.Range))
 	l.guardEntries(host, box{}, asPass(l.clauses(g.Rules)))
 	policies(host)
+	l.invalid(input)
 }
 
 // asPass turns accept into pass.

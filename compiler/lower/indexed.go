@@ -47,11 +47,12 @@ type indexer struct {
 	letter   string // of the port chains
 	fallback schema.Verdict
 	asPass   bool // accept is pass
+	own      bool // the packets have no original destination: their own one counts
 }
 
 func (l *lowering) indexedForward() {
 	chain := l.table.Declare(l.root(), "-")
-	x := &indexer{l, "F", l.doc.Host.Unlisted, false}
+	x := &indexer{lowering: l, letter: "F", fallback: l.doc.Host.Unlisted}
 	l.byState(chain)
 	l.forwards(chain)
 	l.internal(chain)
@@ -79,12 +80,13 @@ func (l *lowering) indexedForward() {
 // policies name, and lets the rest pass.
 func (l *lowering) indexedInput() {
 	input := l.table.Declare(iptables.SeawallInput, "-")
-	x := &indexer{l, "H", schema.Pass, true}
+	x := &indexer{lowering: l, letter: "H", fallback: schema.Pass, asPass: true}
 	g := l.doc.Guard
 	if g == nil {
 		l.internal(input)
 		l.keep(input, schema.Keep, schema.Accepted)
 		x.ports(input)
+		l.invalid(input)
 		return
 	}
 	clauses := x.clausesOf(g.Rules)
@@ -102,12 +104,13 @@ func (l *lowering) indexedInput() {
 		}
 		chain := l.table.Declare(fmt.Sprintf("%s-%d", iptables.SeawallHost, n), "-")
 		chain.Remark(fmt.Sprintf("guard, %s, for the ports that policies name%s", c.label.verdict, l.place(g.Range)))
-		scopes := &indexer{l, fmt.Sprintf("I%d", n), schema.Pass, true}
+		scopes := &indexer{lowering: l, letter: fmt.Sprintf("I%d", n), fallback: schema.Pass, asPass: true}
 		scopes.portsTo(chain, func(*schema.Policy) target { return target{entries: []entry{{label: c.label, origin: "guard"}}} })
 		leads[c.label] = chain
 	}
 	l.guardTrees(input, "guard"+l.place(g.Range), clauses, leads)
 	x.ports(next)
+	l.invalid(input)
 }
 
 // largeGuard reports whether the guard is better a tree than rules.
@@ -227,7 +230,11 @@ func (x *indexer) portsTo(chain *iptables.Chain, lead func(*schema.Policy) targe
 		}
 		return
 	}
-	chain.Remark("by interface, protocol and original port")
+	if x.own {
+		chain.Remark("by interface, protocol and port")
+	} else {
+		chain.Remark("by interface, protocol and original port")
+	}
 	known := map[string]string{}
 	for _, in := range x.interfaces() {
 		for _, protocol := range []schema.Protocol{schema.TCP, schema.UDP, schema.SCTP} {
@@ -241,8 +248,11 @@ func (x *indexer) portsTo(chain *iptables.Chain, lead func(*schema.Policy) targe
 				known[key] = s.chain(cells, int(cells[0].first), int(cells[len(cells)-1].last), x.depths.search).Name
 				x.searches = append(x.searches, s)
 			}
-			b := box{in: named(in), protocol: protocol.String(), dir: "ORIGINAL",
+			b := box{in: named(in), protocol: protocol.String(), dir: "ORIGINAL", own: x.own,
 				origPorts: schema.Ports{Protocol: protocol, First: cells[0].first, Last: cells[len(cells)-1].last}}
+			if x.own {
+				b.dir = ""
+			}
 			chain.Append(&iptables.Rule{Body: x.body(action{box: b, goto_: known[key], origin: "ports"})})
 		}
 	}
@@ -372,7 +382,7 @@ func (s *search) chain(cells []cell, lo, hi, depth int) *iptables.Chain {
 		cut := len(cells) - (len(cells)+parts-1)/parts
 		mid := cells[cut]
 		child := s.chain(cells[cut:], int(mid.first), hi, depth-1)
-		b := box{origPorts: schema.Ports{First: mid.first, Last: uint16(hi)}}
+		b := s.box(mid.first, uint16(hi))
 		c.Append(&iptables.Rule{Body: s.body(action{box: b, goto_: child.Name})})
 		cells, hi = cells[:cut], int(mid.first)-1
 	}
@@ -390,16 +400,29 @@ func (s *search) chain(cells []cell, lo, hi, depth int) *iptables.Chain {
 	return c
 }
 
+// box binds a rule to ports: with an option of the protocol, where they are the packet's own.
+func (s *search) box(first, last uint16) box {
+	b := box{own: s.own, origPorts: schema.Ports{First: first, Last: last}}
+	if s.own {
+		b.protocol = s.protocol.String()
+	}
+	return b
+}
+
 // costly reports whether a cell needs several rules, each of which would ask for
 // the port again.
 func (s *search) costly(c cell) bool { return len(c.policies) > 1 || s.lead(c.policies[0]).cost() > 1 }
 
 // cell writes the rules of one range of ports; known when no other can come here.
 func (s *search) cell(c *iptables.Chain, x cell, known bool) {
-	for _, p := range x.policies {
-		b := box{}
+	policies := x.policies
+	if wide := len(policies) - 1; s.own && s.everyAddress(policies[wide]) {
+		policies = policies[wide:] // the others say the same
+	}
+	for _, p := range policies {
+		b := box{own: s.own}
 		if !known {
-			b.origPorts = schema.Ports{First: x.first, Last: x.last}
+			b = s.box(x.first, x.last)
 		}
 		for _, a := range prefixesOrAll(s.resolve.Of(p.AddressSet)) {
 			b.origDst = a

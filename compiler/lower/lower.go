@@ -21,6 +21,8 @@
 // Rules of policies are bound to --ctdir ORIGINAL, so answers and packets that
 // conntrack does not know run past them to the last two steps.
 //
+// At INPUT, INVALID packets to ports of policies are dropped last (invalid.go).
+//
 //	host.go       what the host block says, before all else
 //	flat.go       one rule after the other, each complete in itself
 //	auto.go       which of them is picked

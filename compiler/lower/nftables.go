@@ -19,7 +19,8 @@ import (
 //	                 comes from outside goes on to
 //	forward_outside  ports, ICMP errors, answers, guard, unlisted
 //	input            what comes from outside goes on to
-//	input_outside    ports
+//	input_outside    ports, and INVALID packets to
+//	input_invalid    the same ports, which are dropped (nftinvalid.go)
 //	policy_NAME      guard, then the policy's sources (nftsources.go)
 //
 // Ports are verdict maps or, when they are few, rules (nftports.go). A rule's accept
@@ -198,6 +199,7 @@ func (n *nft) input(ports []group) {
 	outside.Notes = []string{"from outside to the host itself, where docker-proxy listens"}
 	n.nftKeep(outside, schema.Keep, schema.Accepted)
 	n.portRules(outside, ports)
+	n.nftInvalid(outside, ports)
 	add(c, append(interfaces("iifname", n.outside), goTo(outside.Name))...)
 }
 

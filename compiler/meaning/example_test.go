@@ -45,3 +45,34 @@ policy "admin" {
 	// 8. policy admin: no block matches 203.0.113.9; it has no default, so it is denied
 	// deny: policy admin, default, line 5
 }
+
+// A packet that conntrack takes for none of a connection's, to a port of a policy: DNAT
+// leaves it to docker-proxy on the host, and whatever its source is, it is denied.
+func ExampleExplain_invalid() {
+	loaded, diags := schema.Parse("policy.hcl", []byte(`host {
+  external = ["eth0"]
+  unlisted = "allow"
+}
+policy "web" {
+  ports = [8080]
+  allow { sources = any }
+}
+`), schema.Options{})
+	if diags.HasErrors() {
+		log.Fatal(diags)
+	}
+	for _, port := range []int{8080, 22} {
+		way := meaning.Explain(loaded.Document, packet.Packet{
+			Hook: packet.Input, In: "eth0", Protocol: packet.TCP, State: packet.Invalid,
+			Source: netip.MustParseAddr("203.0.113.9"), Sport: 40000,
+			Dest: netip.MustParseAddr("198.51.100.2"), Dport: port,
+		})
+		last := way.Steps[len(way.Steps)-1]
+		fmt.Printf("%d. %s\n%s: %s, line %d\n", last.Number, last.Said, way.Verdict, way.Rule, way.At.Start.Line)
+	}
+	// Output:
+	// 4. the packet is INVALID to conntrack, and policy web names its port
+	// deny: policy web, ports, line 5
+	// 4. conntrack does not know the packet (INVALID): it continues to the host's own rules
+	// pass: host, line 1
+}

@@ -125,6 +125,10 @@ func (e *explainer) toHost() {
 	if e.outside(); e.decided() {
 		return
 	}
+	if p := e.invalid(); p != nil {
+		e.decide(4, schema.Deny, "policy "+p.Name+", ports", p.Range, "the packet is INVALID to conntrack, and policy %s names its port", p.Name)
+		return
+	}
 	if !e.p.Known() {
 		e.decide(4, schema.Pass, "host", host.Range, "conntrack does not know the packet (%s): it continues to the host's own rules", e.p.State)
 		return
@@ -278,6 +282,19 @@ func (e *explainer) policy() *schema.Policy {
 	for _, p := range e.reader.NarrowFirst() {
 		for _, b := range e.reader.Scope(p) {
 			if b.Has(e.point) {
+				return p
+			}
+		}
+	}
+	return nil
+}
+
+// invalid returns the narrowest policy whose scope contains an INVALID packet, by its
+// own destination.
+func (e *explainer) invalid() *schema.Policy {
+	for _, p := range e.reader.NarrowFirst() {
+		for _, b := range e.reader.Scope(p) {
+			if b = InvalidIn(b); b.Has(e.point) {
 				return p
 			}
 		}

@@ -103,13 +103,18 @@ func (r *Reader) forwarded() diagram.Ref {
 }
 
 // toHost is the same for chain INPUT: steps 2 to 8 for the ports that policies
-// name; all else passes.
+// name; all else passes. What is INVALID there is denied.
 func (r *Reader) toHost() diagram.Ref {
 	if !r.doc.Host.UserlandProxy {
 		return leaf(packet.Pass)
 	}
 	r.inside()
 	r.relatedErrors()
+	for _, p := range r.doc.Policies { // 4
+		for _, b := range r.Scope(p) {
+			r.then(InvalidIn(b), leaf(packet.Deny))
+		}
+	}
 	r.then(diagram.Box{packet.Conntrack: packet.ClassSet(func(c packet.Class) bool { return !c.Known() })}, leaf(packet.Pass))
 	r.answers()
 	for _, p := range r.NarrowFirst() {

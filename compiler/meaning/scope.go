@@ -28,6 +28,16 @@ func (r *Reader) Scope(p *schema.Policy) []diagram.Box {
 	return boxes
 }
 
+// InvalidIn returns the INVALID packets of a scope. They have no original destination, so
+// their own one counts.
+func InvalidIn(scope diagram.Box) diagram.Box {
+	b := scope
+	b[packet.Conntrack] = packet.ClassSet(func(c packet.Class) bool { return c.State == packet.Invalid })
+	b[packet.Dest], b[packet.DestPort] = scope[packet.OrigDest], scope[packet.OrigPort]
+	b[packet.OrigDest], b[packet.OrigPort] = nil, nil
+	return b
+}
+
 func portsOf(p *schema.Policy, proto schema.Protocol) diagram.Set {
 	var spans []diagram.Span
 	for _, r := range p.Ports {

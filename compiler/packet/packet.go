@@ -170,6 +170,10 @@ func (s *Space) Example(hook Hook, b *diagram.Box) Packet {
 	} else {
 		p.Dest = pick(Dest, diagram.OfAddr(p.OrigDst)).Addr(s.Family == IPv6)
 		p.Dport = number(DestPort, p.OrigPort)
+		if !c.Known() { // its own destination is all that it has
+			p.OrigDst = pick(OrigDest, diagram.OfAddr(p.Dest)).Addr(s.Family == IPv6)
+			p.OrigPort = number(OrigPort, p.Dport)
+		}
 	}
 	return p
 }

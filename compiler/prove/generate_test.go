@@ -297,9 +297,12 @@ func (c *corners) ofTable(t *iptables.Table) {
 			if p := r.Source.Prefix; p.IsValid() && c.ours(p.Addr()) {
 				c.sources = around(c.sources, p.Addr(), lastOf(p))
 			}
+			if p := r.Dest.Prefix; p.IsValid() && c.ours(p.Addr()) {
+				c.addresses = around(c.addresses, p.Addr(), lastOf(p))
+			}
 			for _, m := range r.Matches {
 				for _, o := range m.Options {
-					if o.Name == "--ctorigdstport" {
+					if o.Name == "--ctorigdstport" || o.Name == "--dport" {
 						var lo, hi int
 						if n, _ := fmt.Sscanf(o.Values[0], "%d:%d", &lo, &hi); n == 1 {
 							hi = lo
@@ -332,6 +335,7 @@ func (c *corners) packet(t *rapid.T) packet.Packet {
 		Sport: 40000, Dport: 80}
 	if pick("hook", 3) == 0 {
 		p.Hook, p.Out = packet.Input, ""
+		p.Dest, p.Dport = c.addresses[pick("own address", len(c.addresses))], c.ports[pick("own port", len(c.ports))]
 	}
 	p.Members = packet.MembershipsOf([]string{"bans", "bans6", "f2b", "f2b6"}, func(string) bool { return pick("member", 3) == 0 })
 	if p.Known() {

@@ -57,8 +57,9 @@ func swapText(words ...string) func(*rand.Rand, []string, int) []string {
 }
 
 var (
-	portOption      = regexp.MustCompile(`--ctorigdstport (\d+)(?::(\d+))?`)
+	portOption      = regexp.MustCompile(`--(?:ctorigdstport|dport) (\d+)(?::(\d+))?`)
 	prefixOption    = regexp.MustCompile(`-s ([0-9a-f.:]+)/(\d+)`)
+	destOption      = regexp.MustCompile(` -d \S+`)
 	interfaceOption = regexp.MustCompile(` -[io] \S+`)
 	ipsetOption     = regexp.MustCompile(` -m set (! )?--match-set \S+ src`)
 	rejectOption    = regexp.MustCompile(` --reject-with \S+`)
@@ -117,6 +118,9 @@ var mutations = []mutation{
 	}},
 	{"change a state", swapText("--ctstate RELATED,ESTABLISHED", "--ctstate RELATED", "--ctstate ESTABLISHED", "--ctstate INVALID", "--ctstate NEW", "--ctstate UNTRACKED")},
 	{"change a protocol", swapText("-p tcp ", "-p udp ", "-p sctp ", "")},
+	{"change a destination", func(_ *rand.Rand, lines []string, n int) []string {
+		return replaced(lines, n, destOption.ReplaceAllString(lines[n], ""))
+	}},
 	{"change a target", func(r *rand.Rand, lines []string, n int) []string {
 		line := rejectOption.ReplaceAllString(lines[n], "")
 		for _, target := range []string{"-j RETURN", "-j DROP", "-j ACCEPT", "-j REJECT"} {
@@ -310,6 +314,7 @@ func (c *corners) random(r *rand.Rand) packet.Packet {
 		OrigDst: c.addresses[r.IntN(len(c.addresses))], OrigPort: c.ports[r.IntN(len(c.ports))], Sport: 40000, Dport: 80}
 	if r.IntN(3) == 0 {
 		p.Hook, p.Out = packet.Input, ""
+		p.Dest, p.Dport = c.addresses[r.IntN(len(c.addresses))], c.ports[r.IntN(len(c.ports))]
 	}
 	if p.Known() {
 		p.Reply = p.State != packet.New && r.IntN(4) == 0

@@ -77,7 +77,17 @@ func naivePolicy(doc *schema.Document, p packet.Packet) packet.Verdict {
 
 func naiveToHost(doc *schema.Document, p packet.Packet) packet.Verdict {
 	host := doc.Host
-	if !host.UserlandProxy || !onAny(host.External, p.In) || onAny(host.Internal, p.In) || icmpError(p) || !p.Known() || p.Reply {
+	if !host.UserlandProxy || !onAny(host.External, p.In) || onAny(host.Internal, p.In) || icmpError(p) {
+		return packet.Pass
+	}
+	if p.State == packet.Invalid { // 4
+		own := p
+		own.OrigDst, own.OrigPort = p.Dest, p.Dport
+		if slices.ContainsFunc(doc.Policies, func(policy *schema.Policy) bool { return holds(policy, own) }) {
+			return packet.Deny
+		}
+	}
+	if !p.Known() || p.Reply {
 		return packet.Pass
 	}
 	if (host.Established == schema.Keep || host.Established == schema.Accepted) && p.State == packet.Established {
@@ -367,6 +377,12 @@ func naiveMatch(sets ipset.Sets, r *iptables.Rule, p packet.Packet) bool {
 	for _, m := range r.Matches {
 		switch m.Name {
 		case "comment", "limit": // a limit stands with LOG alone
+		case "tcp", "udp", "sctp": // of the rule's own protocol, or iptables refuses it
+			if o := m.Options[0]; len(m.Options) != 1 || o.Name != "--dport" {
+				panic("an option that the naive evaluator does not know: " + o.Name)
+			} else if naivePorts(o.Values[0], p.Dport) == o.Not {
+				return false
+			}
 		case "set":
 			o := m.Options[0]
 			in := p.Members.Has(o.Values[0])
@@ -401,6 +417,17 @@ func naiveSet(s *ipset.Set, a netip.Addr) bool {
 	return in
 }
 
+// naivePorts reports whether a port is in P or P:Q.
+func naivePorts(text string, port int) bool {
+	lo, hi, ok := strings.Cut(text, ":")
+	if !ok {
+		hi = lo
+	}
+	a, _ := strconv.Atoi(lo)
+	b, _ := strconv.Atoi(hi)
+	return a <= port && port <= b
+}
+
 func naiveConntrack(m iptables.Match, p packet.Packet) bool {
 	hasState := false
 	for _, o := range m.Options {
@@ -424,13 +451,7 @@ func naiveConntrack(m iptables.Match, p packet.Packet) bool {
 		case "--ctdir":
 			hit = (v == "REPLY") == p.Reply
 		case "--ctorigdstport":
-			lo, hi, ok := strings.Cut(v, ":")
-			if !ok {
-				hi = lo
-			}
-			a, _ := strconv.Atoi(lo)
-			b, _ := strconv.Atoi(hi)
-			hit = a <= p.OrigPort && p.OrigPort <= b
+			hit = naivePorts(v, p.OrigPort)
 		case "--ctorigdst":
 			if !strings.Contains(v, "/") {
 				hit = netip.MustParseAddr(v) == p.OrigDst

@@ -21,7 +21,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-var numbersOfPorts = regexp.MustCompile(`proto-dst (\d+)|^\t\t\t(\d+) :`)
+var numbersOfPorts = regexp.MustCompile(`(?:proto-dst|dport) (\d+)|^\t\t\t(\d+) :`)
 
 // nftMutations change one line of a file of nft, each in a way in which people get
 // such files wrong.
@@ -48,7 +48,7 @@ var nftMutations = []mutation{
 	{"another protocol", swapText("l4proto tcp", "l4proto udp", "l4proto sctp")},
 	{"another direction", swapText("ct direction original", "ct direction reply")},
 	{"no direction", dropText("ct direction original ")},
-	{"another state", swapText("ct state established", "ct state related", "ct state new", "ct state invalid")},
+	{"another state", swapText("ct state established", "ct state related", "ct state new", "ct state invalid", "ct state untracked")},
 	{"a negation more", swapText("iifname ", "iifname != ", "ip saddr ", "ip saddr != ")},
 	{"another interface", swapText(`"eth0"`, `"eth1"`, `"eth*"`, `"wan*"`)},
 	{"no interface", func(_ *rand.Rand, lines []string, n int) []string {

@@ -178,6 +178,53 @@ policy "p" {
 			}
 			t.Chain(iptables.DockerUser).Append(last)
 		}, packet.Pass, func(p packet.Packet) bool { return p.In == "eth0" }},
+		{"INVALID packets are left to docker-proxy", `
+host {
+  external = ["eth0"]
+  unlisted = "deny"
+}
+policy "p" { ports = [80] }`, func(t *iptables.Table) { without(t, "--ctstate INVALID") }, packet.Deny, func(p packet.Packet) bool {
+			return p.Hook == packet.Input && p.State == packet.Invalid && p.Dport == 80
+		}},
+		{"INVALID packets to the host's own ports are dropped", `
+host {
+  external = ["eth0"]
+  unlisted = "deny"
+}
+policy "p" { ports = [80] }`, func(t *iptables.Table) { changeOption(t, "--dport", "80:81") }, packet.Pass, func(p packet.Packet) bool {
+			return p.Hook == packet.Input && p.State == packet.Invalid && p.Dport == 81
+		}},
+		{"UNTRACKED packets are taken for INVALID ones", `
+host {
+  external = ["eth0"]
+  unlisted = "deny"
+}
+policy "p" { ports = [80] }`, func(t *iptables.Table) {
+			eachMatch(t, func(m *iptables.Match) {
+				if o := m.Option("--ctstate"); o != nil && o.Values[0] == "INVALID" {
+					o.Values[0] = "INVALID,UNTRACKED"
+				}
+			})
+		}, packet.Pass, func(p packet.Packet) bool {
+			return p.Hook == packet.Input && p.State == packet.Untracked && p.Dport == 80
+		}},
+		{"INVALID packets to every address are dropped", `
+host {
+  external = ["eth0"]
+  unlisted = "deny"
+}
+policy "p" {
+  ports   = [80]
+  address = ["198.51.100.2"]
+}`, func(t *iptables.Table) {
+			for _, r := range t.Chain(iptables.SeawallInput).Rules {
+				body := *r.Body
+				body.Dest = iptables.Source{}
+				r.Body = &body
+			}
+		}, packet.Pass, func(p packet.Packet) bool {
+			return p.Hook == packet.Input && p.State == packet.Invalid && p.Dest != netip.MustParseAddr("198.51.100.2")
+		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			text := host + test.policy

@@ -24,6 +24,10 @@ func newScopes(q *question, hook packet.Hook, before, after Side) *scopes {
 		for _, p := range r.NarrowFirst() {
 			s.names = append(s.names, p.Name)
 			for _, b := range r.Scope(p) {
+				if hook == packet.Input {
+					invalid := meaning.InvalidIn(b)
+					list = append(list, diagram.Item{Box: &invalid, Target: diagram.Leaf(uint32(len(s.names)))})
+				}
 				b[packet.Conntrack] = packet.ClassSet(packet.Class.Known)
 				if hook == packet.Forward {
 					b[packet.Out] = r.Bridges()

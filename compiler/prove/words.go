@@ -140,6 +140,9 @@ func (d *describer) ofAspect(a aspect, boxes []diagram.Box) []Clause {
 		}
 		var list []Clause
 		for _, b := range merged(d.space, part) {
+			if a == unknown {
+				b = own(b)
+			}
 			list = append(list, d.clause(b))
 		}
 		return joinPorts(list)
@@ -173,6 +176,17 @@ func (d *describer) unnamed(boxes []diagram.Box) (Clause, bool) {
 		return Clause{}, false
 	}
 	return Clause{Who: phraseOf(d.space, boxes[0][packet.Source]), Ports: "all forwarded traffic that no policy names", unnamed: true}, true
+}
+
+// own is a box of packets that conntrack does not know, with their destination in the
+// place of an original one, which they do not have.
+func own(b diagram.Box) diagram.Box {
+	for original, now := range map[int]int{packet.OrigPort: packet.DestPort, packet.OrigDest: packet.Dest} {
+		if b[original] == nil {
+			b[original], b[now] = b[now], nil
+		}
+	}
+	return b
 }
 
 // clause describes one box.

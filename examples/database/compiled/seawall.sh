@@ -49,6 +49,8 @@ rules_v4() {
 -A SEAWALL-INPUT -s 10.8.64.0/18 -i eth0 -p tcp -m conntrack --ctorigdst 203.0.113.7 --ctorigdstport 5432 --ctdir ORIGINAL -j RETURN
 -A SEAWALL-INPUT -s 10.8.128.0/17 -i eth0 -p tcp -m conntrack --ctorigdst 203.0.113.7 --ctorigdstport 5432 --ctdir ORIGINAL -j RETURN
 -A SEAWALL-INPUT -i eth0 -p tcp -m conntrack --ctorigdst 203.0.113.7 --ctorigdstport 5432 --ctdir ORIGINAL -j DROP
+# INVALID packets to ports of policies: they bypass DNAT, and docker-proxy would answer them
+-A SEAWALL-INPUT -d 203.0.113.7/32 -i eth0 -p tcp -m conntrack --ctstate INVALID -m tcp --dport 5432 -j DROP
 SEAWALL_V4
 }
 
@@ -70,6 +72,8 @@ rules_v6() {
 -A SEAWALL-INPUT -i eth0 -m conntrack --ctstate ESTABLISHED -j RETURN
 # policy postgres
 -A SEAWALL-INPUT ! -s 2001:db8:8::/48 -i eth0 -p tcp -m conntrack --ctorigdst 2001:db8::7 --ctorigdstport 5432 --ctdir ORIGINAL -j DROP
+# INVALID packets to ports of policies: they bypass DNAT, and docker-proxy would answer them
+-A SEAWALL-INPUT -d 2001:db8::7/128 -i eth0 -p tcp -m conntrack --ctstate INVALID -m tcp --dport 5432 -j DROP
 SEAWALL_V6
 }
 

@@ -30,6 +30,9 @@ rules_v4() {
 -A SEAWALL-INPUT -i eth0 -p tcp -m conntrack --ctorigdstport 8443 --ctdir ORIGINAL -j DROP
 # policy legacy-api
 -A SEAWALL-INPUT ! -s 192.0.2.44/32 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP
+# INVALID packets to ports of policies: they bypass DNAT, and docker-proxy would answer them
+-A SEAWALL-INPUT -i eth0 -p tcp -m conntrack --ctstate INVALID -m tcp --dport 8080 -j DROP
+-A SEAWALL-INPUT -i eth0 -p tcp -m conntrack --ctstate INVALID -m tcp --dport 8443 -j DROP
 SEAWALL_V4
 }
 
@@ -56,6 +59,9 @@ rules_v6() {
 -A SEAWALL-INPUT -i eth0 -p tcp -m conntrack --ctorigdstport 8443 --ctdir ORIGINAL -j DROP
 # policy legacy-api
 -A SEAWALL-INPUT -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP
+# INVALID packets to ports of policies: they bypass DNAT, and docker-proxy would answer them
+-A SEAWALL-INPUT -i eth0 -p tcp -m conntrack --ctstate INVALID -m tcp --dport 8080 -j DROP
+-A SEAWALL-INPUT -i eth0 -p tcp -m conntrack --ctstate INVALID -m tcp --dport 8443 -j DROP
 SEAWALL_V6
 }
 

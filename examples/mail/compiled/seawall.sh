@@ -9,14 +9,15 @@ set -u
 
 IPTABLES=${IPTABLES:-iptables}
 IP6TABLES=${IP6TABLES:-ip6tables}
-chains_v4='DOCKER-USER SEAWALL-INPUT SEAWALL-HOST'
-chains_v6='DOCKER-USER SEAWALL-INPUT SEAWALL-HOST'
+chains_v4='DOCKER-USER SEAWALL-INPUT SEAWALL-HOST SEAWALL-INVALID'
+chains_v6='DOCKER-USER SEAWALL-INPUT SEAWALL-HOST SEAWALL-INVALID'
 
 rules_v4() {
 	cat <<'SEAWALL_V4'
 :DOCKER-USER - [0:0]
 :SEAWALL-INPUT - [0:0]
 :SEAWALL-HOST - [0:0]
+:SEAWALL-INVALID - [0:0]
 # ICMP errors of known connections pass: path MTU discovery needs them
 -A DOCKER-USER -i eth0 -p icmp -m conntrack --ctstate RELATED -j RETURN
 # guard
@@ -58,6 +59,8 @@ rules_v4() {
 -A SEAWALL-INPUT -i eth0 -p tcp -m conntrack --ctorigdstport 587 --ctdir ORIGINAL -g SEAWALL-HOST
 -A SEAWALL-INPUT -i eth0 -p tcp -m conntrack --ctorigdstport 993 --ctdir ORIGINAL -g SEAWALL-HOST
 -A SEAWALL-INPUT -i eth0 -p tcp -m conntrack --ctorigdstport 9154 --ctdir ORIGINAL -g SEAWALL-HOST
+# INVALID packets to ports of policies: they bypass DNAT, and docker-proxy would answer them
+-A SEAWALL-INPUT -i eth0 -m conntrack --ctstate INVALID -g SEAWALL-INVALID
 # guard
 -A SEAWALL-HOST -s 198.51.100.66/32 -m limit --limit 5/min -j LOG --log-prefix "blocklist "
 -A SEAWALL-HOST -s 198.51.100.66/32 -j DROP
@@ -83,6 +86,11 @@ rules_v4() {
 # policy mailboxes: no source is denied
 # policy statistics
 -A SEAWALL-HOST ! -s 192.0.2.10/32 -i eth0 -p tcp -m conntrack --ctorigdstport 9154 --ctdir ORIGINAL -j REJECT --reject-with tcp-reset
+-A SEAWALL-INVALID -p tcp -m tcp --dport 25 -j DROP
+-A SEAWALL-INVALID -p tcp -m tcp --dport 465 -j DROP
+-A SEAWALL-INVALID -p tcp -m tcp --dport 587 -j DROP
+-A SEAWALL-INVALID -p tcp -m tcp --dport 993 -j DROP
+-A SEAWALL-INVALID -p tcp -m tcp --dport 9154 -j DROP
 SEAWALL_V4
 }
 
@@ -91,6 +99,7 @@ rules_v6() {
 :DOCKER-USER - [0:0]
 :SEAWALL-INPUT - [0:0]
 :SEAWALL-HOST - [0:0]
+:SEAWALL-INVALID - [0:0]
 # ICMP errors of known connections pass: path MTU discovery needs them
 -A DOCKER-USER -i eth0 -p ipv6-icmp -m conntrack --ctstate RELATED -j RETURN
 # guard
@@ -114,6 +123,8 @@ rules_v6() {
 -A SEAWALL-INPUT -i eth0 -p tcp -m conntrack --ctorigdstport 587 --ctdir ORIGINAL -g SEAWALL-HOST
 -A SEAWALL-INPUT -i eth0 -p tcp -m conntrack --ctorigdstport 993 --ctdir ORIGINAL -g SEAWALL-HOST
 -A SEAWALL-INPUT -i eth0 -p tcp -m conntrack --ctorigdstport 9154 --ctdir ORIGINAL -g SEAWALL-HOST
+# INVALID packets to ports of policies: they bypass DNAT, and docker-proxy would answer them
+-A SEAWALL-INPUT -i eth0 -m conntrack --ctstate INVALID -g SEAWALL-INVALID
 # guard
 -A SEAWALL-HOST -s 2001:db8:bad::/48 -m limit --limit 5/min -j LOG --log-prefix "blocklist "
 -A SEAWALL-HOST -s 2001:db8:bad::/48 -j DROP
@@ -121,6 +132,11 @@ rules_v6() {
 # policy mailboxes: no source is denied
 # policy statistics
 -A SEAWALL-HOST ! -s 2001:db8:10::10/128 -i eth0 -p tcp -m conntrack --ctorigdstport 9154 --ctdir ORIGINAL -j REJECT --reject-with tcp-reset
+-A SEAWALL-INVALID -p tcp -m tcp --dport 25 -j DROP
+-A SEAWALL-INVALID -p tcp -m tcp --dport 465 -j DROP
+-A SEAWALL-INVALID -p tcp -m tcp --dport 587 -j DROP
+-A SEAWALL-INVALID -p tcp -m tcp --dport 993 -j DROP
+-A SEAWALL-INVALID -p tcp -m tcp --dport 9154 -j DROP
 SEAWALL_V6
 }
 

@@ -20,6 +20,8 @@ rules_v4() {
 -A DOCKER-USER ! -s 192.168.0.1/32 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP
 # policy admin
 -A SEAWALL-INPUT ! -s 192.168.0.1/32 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP
+# INVALID packets to ports of policies: they bypass DNAT, and docker-proxy would answer them
+-A SEAWALL-INPUT -i eth0 -p tcp -m conntrack --ctstate INVALID -m tcp --dport 8080 -j DROP
 SEAWALL_V4
 }
 
@@ -31,6 +33,8 @@ rules_v6() {
 -A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP
 # policy admin
 -A SEAWALL-INPUT -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP
+# INVALID packets to ports of policies: they bypass DNAT, and docker-proxy would answer them
+-A SEAWALL-INPUT -i eth0 -p tcp -m conntrack --ctstate INVALID -m tcp --dport 8080 -j DROP
 SEAWALL_V6
 }
 

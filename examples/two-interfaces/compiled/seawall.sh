@@ -9,13 +9,14 @@ set -u
 
 IPTABLES=${IPTABLES:-iptables}
 IP6TABLES=${IP6TABLES:-ip6tables}
-chains_v4='DOCKER-USER SEAWALL-INPUT'
-chains_v6='DOCKER-USER SEAWALL-INPUT'
+chains_v4='DOCKER-USER SEAWALL-INPUT SEAWALL-INVALID'
+chains_v6='DOCKER-USER SEAWALL-INPUT SEAWALL-INVALID'
 
 rules_v4() {
 	cat <<'SEAWALL_V4'
 :DOCKER-USER - [0:0]
 :SEAWALL-INPUT - [0:0]
+:SEAWALL-INVALID - [0:0]
 # ICMP errors of known connections pass: path MTU discovery needs them
 -A DOCKER-USER -i eth0 -p icmp -m conntrack --ctstate RELATED -j RETURN
 -A DOCKER-USER -i eth1 -p icmp -m conntrack --ctstate RELATED -j RETURN
@@ -43,6 +44,12 @@ rules_v4() {
 -A SEAWALL-INPUT -i eth1 -p tcp -m conntrack --ctorigdstport 9105 --ctdir ORIGINAL -j DROP
 # policy metrics
 -A SEAWALL-INPUT ! -s 172.20.5.0/24 -i eth1 -p tcp -m conntrack --ctorigdstport 9100:9110 --ctdir ORIGINAL -j DROP
+# INVALID packets to ports of policies: they bypass DNAT, and docker-proxy would answer them
+-A SEAWALL-INPUT -i eth0 -m conntrack --ctstate INVALID -g SEAWALL-INVALID
+-A SEAWALL-INPUT -i eth1 -m conntrack --ctstate INVALID -g SEAWALL-INVALID
+-A SEAWALL-INVALID -p tcp -m tcp --dport 80 -j DROP
+-A SEAWALL-INVALID -p tcp -m tcp --dport 443 -j DROP
+-A SEAWALL-INVALID -i eth1 -p tcp -m tcp --dport 9100:9110 -j DROP
 SEAWALL_V4
 }
 
@@ -50,6 +57,7 @@ rules_v6() {
 	cat <<'SEAWALL_V6'
 :DOCKER-USER - [0:0]
 :SEAWALL-INPUT - [0:0]
+:SEAWALL-INVALID - [0:0]
 # ICMP errors of known connections pass: path MTU discovery needs them
 -A DOCKER-USER -i eth0 -p ipv6-icmp -m conntrack --ctstate RELATED -j RETURN
 -A DOCKER-USER -i eth1 -p ipv6-icmp -m conntrack --ctstate RELATED -j RETURN
@@ -75,6 +83,12 @@ rules_v6() {
 -A SEAWALL-INPUT -i eth1 -p tcp -m conntrack --ctorigdstport 9105 --ctdir ORIGINAL -j DROP
 # policy metrics
 -A SEAWALL-INPUT ! -s fd12:3456:789a:5::/64 -i eth1 -p tcp -m conntrack --ctorigdstport 9100:9110 --ctdir ORIGINAL -j DROP
+# INVALID packets to ports of policies: they bypass DNAT, and docker-proxy would answer them
+-A SEAWALL-INPUT -i eth0 -m conntrack --ctstate INVALID -g SEAWALL-INVALID
+-A SEAWALL-INPUT -i eth1 -m conntrack --ctstate INVALID -g SEAWALL-INVALID
+-A SEAWALL-INVALID -p tcp -m tcp --dport 80 -j DROP
+-A SEAWALL-INVALID -p tcp -m tcp --dport 443 -j DROP
+-A SEAWALL-INVALID -i eth1 -p tcp -m tcp --dport 9100:9110 -j DROP
 SEAWALL_V6
 }
 

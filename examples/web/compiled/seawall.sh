@@ -9,13 +9,14 @@ set -u
 
 IPTABLES=${IPTABLES:-iptables}
 IP6TABLES=${IP6TABLES:-ip6tables}
-chains_v4='DOCKER-USER SEAWALL-INPUT'
-chains_v6='DOCKER-USER SEAWALL-INPUT'
+chains_v4='DOCKER-USER SEAWALL-INPUT SEAWALL-INVALID'
+chains_v6='DOCKER-USER SEAWALL-INPUT SEAWALL-INVALID'
 
 rules_v4() {
 	cat <<'SEAWALL_V4'
 :DOCKER-USER - [0:0]
 :SEAWALL-INPUT - [0:0]
+:SEAWALL-INVALID - [0:0]
 # ICMP errors of known connections pass: path MTU discovery needs them
 -A DOCKER-USER -i eth0 -p icmp -m conntrack --ctstate RELATED -j RETURN
 # policy web
@@ -31,6 +32,12 @@ rules_v4() {
 # policy web: no source is denied
 # policy admin
 -A SEAWALL-INPUT ! -s 198.51.100.0/24 -i eth0 -p tcp -m conntrack --ctorigdstport 9443 --ctdir ORIGINAL -j DROP
+# INVALID packets to ports of policies: they bypass DNAT, and docker-proxy would answer them
+-A SEAWALL-INPUT -i eth0 -m conntrack --ctstate INVALID -g SEAWALL-INVALID
+-A SEAWALL-INVALID -p tcp -m tcp --dport 80 -j DROP
+-A SEAWALL-INVALID -p tcp -m tcp --dport 443 -j DROP
+-A SEAWALL-INVALID -p tcp -m tcp --dport 9443 -j DROP
+-A SEAWALL-INVALID -p udp -m udp --dport 443 -j DROP
 SEAWALL_V4
 }
 
@@ -38,6 +45,7 @@ rules_v6() {
 	cat <<'SEAWALL_V6'
 :DOCKER-USER - [0:0]
 :SEAWALL-INPUT - [0:0]
+:SEAWALL-INVALID - [0:0]
 # ICMP errors of known connections pass: path MTU discovery needs them
 -A DOCKER-USER -i eth0 -p ipv6-icmp -m conntrack --ctstate RELATED -j RETURN
 # policy web
@@ -53,6 +61,12 @@ rules_v6() {
 # policy web: no source is denied
 # policy admin
 -A SEAWALL-INPUT ! -s 2001:db8:40::/48 -i eth0 -p tcp -m conntrack --ctorigdstport 9443 --ctdir ORIGINAL -j DROP
+# INVALID packets to ports of policies: they bypass DNAT, and docker-proxy would answer them
+-A SEAWALL-INPUT -i eth0 -m conntrack --ctstate INVALID -g SEAWALL-INVALID
+-A SEAWALL-INVALID -p tcp -m tcp --dport 80 -j DROP
+-A SEAWALL-INVALID -p tcp -m tcp --dport 443 -j DROP
+-A SEAWALL-INVALID -p tcp -m tcp --dport 9443 -j DROP
+-A SEAWALL-INVALID -p udp -m udp --dport 443 -j DROP
 SEAWALL_V6
 }
 

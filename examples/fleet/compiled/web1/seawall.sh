@@ -9,13 +9,14 @@ set -u
 
 IPTABLES=${IPTABLES:-iptables}
 IP6TABLES=${IP6TABLES:-ip6tables}
-chains_v4='DOCKER-USER SEAWALL-INPUT'
-chains_v6='DOCKER-USER SEAWALL-INPUT'
+chains_v4='DOCKER-USER SEAWALL-INPUT SEAWALL-INVALID'
+chains_v6='DOCKER-USER SEAWALL-INPUT SEAWALL-INVALID'
 
 rules_v4() {
 	cat <<'SEAWALL_V4'
 :DOCKER-USER - [0:0]
 :SEAWALL-INPUT - [0:0]
+:SEAWALL-INVALID - [0:0]
 # ICMP errors of known connections pass: path MTU discovery needs them
 -A DOCKER-USER -i eth0 -p icmp -m conntrack --ctstate RELATED -j RETURN
 # policy service["site"]
@@ -34,6 +35,11 @@ rules_v4() {
 -A SEAWALL-INPUT -s 203.0.113.0/24 -i eth0 -p tcp -m conntrack --ctorigdstport 443 --ctdir ORIGINAL -j DROP
 # policy node-exporter
 -A SEAWALL-INPUT ! -s 192.0.2.10/31 -i eth0 -p tcp -m conntrack --ctorigdstport 9100 --ctdir ORIGINAL -j DROP
+# INVALID packets to ports of policies: they bypass DNAT, and docker-proxy would answer them
+-A SEAWALL-INPUT -i eth0 -m conntrack --ctstate INVALID -g SEAWALL-INVALID
+-A SEAWALL-INVALID -p tcp -m tcp --dport 80 -j DROP
+-A SEAWALL-INVALID -p tcp -m tcp --dport 443 -j DROP
+-A SEAWALL-INVALID -p tcp -m tcp --dport 9100 -j DROP
 SEAWALL_V4
 }
 
@@ -41,6 +47,7 @@ rules_v6() {
 	cat <<'SEAWALL_V6'
 :DOCKER-USER - [0:0]
 :SEAWALL-INPUT - [0:0]
+:SEAWALL-INVALID - [0:0]
 # ICMP errors of known connections pass: path MTU discovery needs them
 -A DOCKER-USER -i eth0 -p ipv6-icmp -m conntrack --ctstate RELATED -j RETURN
 # policy service["site"]
@@ -55,6 +62,11 @@ rules_v6() {
 # policy service["site"]: no source is denied
 # policy node-exporter
 -A SEAWALL-INPUT ! -s 2001:db8:10::/64 -i eth0 -p tcp -m conntrack --ctorigdstport 9100 --ctdir ORIGINAL -j DROP
+# INVALID packets to ports of policies: they bypass DNAT, and docker-proxy would answer them
+-A SEAWALL-INPUT -i eth0 -m conntrack --ctstate INVALID -g SEAWALL-INVALID
+-A SEAWALL-INVALID -p tcp -m tcp --dport 80 -j DROP
+-A SEAWALL-INVALID -p tcp -m tcp --dport 443 -j DROP
+-A SEAWALL-INVALID -p tcp -m tcp --dport 9100 -j DROP
 SEAWALL_V6
 }
 
