@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/seawall/seawall/compiler/emit"
 	"github.com/seawall/seawall/compiler/packet"
 )
@@ -202,7 +203,7 @@ func (h *managed) bannedAre(at string) {
 	}
 	slices.Sort(list)
 	slices.Sort(rules)
-	if diff := cmp.Diff(list, rules); diff != "" {
+	if diff := cmp.Diff(list, rules, cmpopts.EquateEmpty()); diff != "" {
 		h.t.Errorf("%s: fail2ban and the kernel have other bans:\n%s", at, diff)
 	}
 	if n := strings.Count(h.must("iptables", "-S", "DOCKER-USER"), "-j f2b-lab\n"); n != 1 {
