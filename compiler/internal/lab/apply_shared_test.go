@@ -420,7 +420,7 @@ func TestApplyBecomesShared(t *testing.T) {
 // each unban too, and DOCKER-USER has of others exactly what they put there.
 func TestApplyDuringBans(t *testing.T) {
 	t.Parallel()
-	runs := 10
+	runs := 5
 	if *long {
 		runs = 60
 	}
@@ -531,7 +531,7 @@ func TestApplySharedWithFaults(t *testing.T) {
 				t.Fatal(err)
 			}
 			f := newFailing(t, b)
-			step := 5
+			step := 23
 			if *long {
 				step = 1
 			}
