@@ -16,14 +16,37 @@ type SharedError struct {
 func (e *SharedError) Error() string { return e.Summary + ". " + e.Detail }
 
 // FitsShared returns a *SharedError for a policy whose files in a format would undo what
-// others put into a shared DOCKER-USER, and nil for every other. A file that is loaded with
+// others put into a shared DOCKER-USER, and nil for every other. An accept ends the walk
+// before the bans that stand behind the jump to Seawall's rules. A file that is loaded with
 // --noflush again and again can neither declare the chain, which empties it, nor add the
 // jump, which would be there once more after each load.
 func FitsShared(doc *schema.Document, f *emit.Format) error {
-	if !doc.Host.Shared || !f.Reloads {
+	if !doc.Host.Shared || f.NFT {
+		return nil
+	}
+	if at := accepts(doc); at != nil {
+		return &SharedError{`An accept in a shared DOCKER-USER`,
+			"An accept gets packets past all rules that stand behind it, and so past bans that others have put into DOCKER-USER. " +
+				`Leave it out: what Docker publishes passes without it. Or write docker_user = "whole" if nobody else uses the chain.`, *at}
+	}
+	if !f.Reloads {
 		return nil
 	}
 	return &SharedError{`docker_user = "shared" does not fit netfilter-persistent`,
 		"Its reload loads the file again while Docker runs, and a file can only empty DOCKER-USER or add the jump to it once more. Use --for nftables, a table of its own: " +
 			"what others put into DOCKER-USER stays as it is.", doc.Host.Range}
+}
+
+// accepts is the place of the first accept of a policy that is not a forward block's, nil
+// for none.
+func accepts(doc *schema.Document) *hcl.Range {
+	if doc.Host.Established == schema.Accepted || doc.Host.Related == schema.Accepted {
+		return &doc.Host.Range
+	}
+	for _, r := range blocks(doc) {
+		if r.Verdict == schema.Accept {
+			return &r.Range
+		}
+	}
+	return nil
 }

@@ -132,6 +132,9 @@ func (f *applyFlags) apply(c *cobra.Command, args []string) error {
 			return err
 		}
 	}
+	if err := fitsShared(c, loaded, backends[f.format].file); err != nil {
+		return err
+	}
 	opt := compiler.Options{Format: backends[f.format].file, Layout: lower.Layout(f.layout), Source: sourceName(loaded)}
 	out, err := compiler.Compile(c.Context(), loaded.Document, opt)
 	if err != nil {

@@ -416,7 +416,11 @@ func unproved(err error) error {
 
 func (f *compileFlags) print(c *cobra.Command, out *compiler.Output) error {
 	if sets := slices.IndexFunc(out.Files, func(file emit.File) bool { return file.Sets }); sets >= 0 {
-		return fmt.Errorf("the rules match ipsets, which are in a separate file (%s) and cannot go to standard output with them. Write both with --out-dir DIR, or choose another --layout", out.Files[sets].Name)
+		other := ", or choose another --layout"
+		if len(out.Chains.V4.SetText)+len(out.Chains.V6.SetText) == 0 {
+			other = "" // the policy names them
+		}
+		return fmt.Errorf("the rules match ipsets, which are in a separate file (%s) and cannot go to standard output with them. Write both with --out-dir DIR%s", out.Files[sets].Name, other)
 	}
 	for _, file := range out.Files {
 		if len(file.Families) > 1 || len(file.Families) == 1 && file.Families[0] == packet.Family(f.family) {

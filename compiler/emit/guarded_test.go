@@ -52,3 +52,31 @@ func TestGuarded(t *testing.T) {
 		}
 	}
 }
+
+// The script takes what leads to Seawall's chains out of a shared DOCKER-USER, and no rule
+// of others that only has the same words.
+func TestJoinKnowsTargets(t *testing.T) {
+	if _, err := exec.LookPath("sh"); err != nil {
+		t.Skip("this test needs a shell")
+	}
+	c := &Chains{Source: "policy.hcl", Shared: true, ToHost: true, V4: &iptables.Table{Name: "filter"}, V6: &iptables.Table{Name: "filter"}}
+	script := string(Shell.Files(c)[0].Bytes)
+	_, join, ok := strings.Cut(script, "\njoin() {\n")
+	join, _, ended := strings.Cut(join, "\n}\n")
+	if !ok || !ended {
+		t.Fatalf("the script has no join:\n%s", script)
+	}
+	const others = `-A DOCKER-USER -s 192.0.2.7/32 -m comment --comment "my -j SEAWALL-x rule" -j DROP
+-A DOCKER-USER -m comment --comment "x -j SEAWALL-FORWARD"
+-A DOCKER-USER -j LOG --log-prefix "a -j SEAWALL-x "
+-A DOCKER-USER -j LOG --log-prefix SEAWALL-x
+`
+	const own = "DOCKER-USER -m comment --comment SEAWALL-q -j SEAWALL-OLD\nDOCKER-USER -s 192.0.2.1/32 -g SEAWALL-FORWARD\nDOCKER-USER -j SEAWALL-X\n"
+	state := others + "-A " + strings.ReplaceAll(strings.TrimSpace(own), "\n", "\n-A ") + "\n-A DOCKER-USER -j SEAWALL-FORWARD"
+	command := exec.Command("sh", "-c", "join() {\n"+join+"\n}\njoin \"$1\"", "sh", state)
+	out, err := command.CombinedOutput()
+	want := "-D " + strings.ReplaceAll(strings.TrimSpace(own), "\n", "\n-D ") + "\n"
+	if err != nil || string(out) != want {
+		t.Errorf("%v, join prints\n%s\nwant\n%s", err, out, want)
+	}
+}

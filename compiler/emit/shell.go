@@ -108,16 +108,16 @@ join() {
 	while read -r line; do
 		case $line in
 		'-A DOCKER-USER -j SEAWALL-FORWARD') there=$((there + 1)) ;;
-		'-A DOCKER-USER '*' -j SEAWALL-'* | '-A DOCKER-USER '*' -g SEAWALL-'* | '-A DOCKER-USER -j SEAWALL-'* | '-A DOCKER-USER -g SEAWALL-'*)
-			printf -- '-D %s\n' "${line#-A }"
+		'-A DOCKER-USER -j RETURN' | '-A DOCKER-USER -j ACCEPT')
+			if [ "$there" = 0 ]; then
+				ends=yes
+			fi
 			;;
-		'-A DOCKER-USER -j '*)
-			case $line in
-			'-A DOCKER-USER -j RETURN' | '-A DOCKER-USER -j ACCEPT')
-				if [ "$there" = 0 ]; then
-					ends=yes
-				fi
-				;;
+		'-A DOCKER-USER '*)
+			# Its target, which comes last: a comment may have the same words.
+			case "${line% *}|${line##* }" in
+			*'"') ;;
+			*' -j|SEAWALL-'* | *' -g|SEAWALL-'*) printf -- '-D %s\n' "${line#-A }" ;;
 			*) ;;
 			esac
 			;;

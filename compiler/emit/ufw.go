@@ -171,6 +171,9 @@ func spliceInit(base []byte, c *Chains) (File, error) {
 	if err != nil {
 		return file, err
 	}
+	if len(kept) > 0 && !forShell.MatchString(kept[0]) {
+		return file, fmt.Errorf("it is not a script for sh, so the commands that make the jumps cannot be spliced into it. Call it from one that is, or run these commands when it is called with start:\n\n%s", initCommands(c))
+	}
 	at := afterSetE(kept)
 	var out strings.Builder
 	for i, line := range kept {
@@ -214,6 +217,10 @@ func withoutBlock(text []byte) ([]string, error) {
 	}
 	return kept, nil
 }
+
+// forShell matches the first line of a script for a POSIX shell; the kernel hands one without
+// an interpreter to nobody, so there #! is part of it.
+var forShell = regexp.MustCompile(`^#!\s*(/usr)?(/local)?/bin/(env\s+)?(ba|da|a|k|mk|z)?sh(\s|$)`)
 
 // setE is the line after which a script ends at the first command that fails.
 var setE = regexp.MustCompile(`^set -[a-z]*e[a-z]*\s*$`)
