@@ -67,6 +67,8 @@ func ExampleCompile_format() {
 	// -A DOCKER-USER ! -s 192.168.0.1/32 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP
 	// # policy admin
 	// -A SEAWALL-INPUT ! -s 192.168.0.1/32 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP
+	// # INVALID packets to ports of policies: they bypass DNAT, and docker-proxy would answer them
+	// -A SEAWALL-INPUT -i eth0 -p tcp -m conntrack --ctstate INVALID -m tcp --dport 8080 -j DROP
 	// COMMIT
 }
 
