@@ -157,12 +157,12 @@ func TestKnownTextsAreTakenByIpsetAlike(t *testing.T) {
 	}
 }
 
-// TestRandomTextsAreTakenByIpsetAlike compares with the real program: 300 texts,
+// TestRandomTextsAreTakenByIpsetAlike compares with the real program: 150 texts,
 // or as many as IPSET_TEXTS says, from the seed IPSET_SEED. A text that Parse
 // refuses must be taken up to the line before, and refused with the line.
 func TestRandomTextsAreTakenByIpsetAlike(t *testing.T) {
 	h := newHost(t)
-	count, seed := envInt(t, "IPSET_TEXTS", 300), envInt(t, "IPSET_SEED", 1)
+	count, seed := envInt(t, "IPSET_TEXTS", 150), envInt(t, "IPSET_SEED", 1)
 	kinds := slices.DeleteFunc(slices.Clone(others), func(kind string) bool {
 		_, refused := h.restore(t, "create x "+kind+"\n")
 		return strings.Contains(refused, "set type not supported")

@@ -132,8 +132,8 @@ func TestForeignFiles(t *testing.T) {
 		short, long int
 		undecided   float64 // of the packets, at most
 	}{
-		{"of known matches", oracle.Options{Known: true}, 1500, 14_000, 0.02},
-		{"with unknown matches", oracle.Options{Unknown: true}, 700, 7_000, 1},
+		{"of known matches", oracle.Options{Known: true}, 800, 14_000, 0.02},
+		{"with unknown matches", oracle.Options{Unknown: true}, 400, 7_000, 1},
 	} {
 		t.Run(kind.name, func(t *testing.T) {
 			var n tally

@@ -25,7 +25,7 @@ func TestApplyWithEveryFault(t *testing.T) {
 			for k, within := range []string{"0", "1s"} {
 				first, step := 1, 1
 				if !*long {
-					first, step = 1+(k+len(b))%3, 6
+					first, step = 1+(k+len(b))%3, 12
 				}
 				s := newStops(t, b)
 				f := newFailing(t, b)

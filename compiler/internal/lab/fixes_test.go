@@ -68,7 +68,7 @@ var brokenHosts = []broken{
 	{user: "-A DOCKER-USER -s 10.0.0.1/32 -p tcp -m tcp --dport 8080 -j ACCEPT\n-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n", codes: "SD007", change: "opened 8080/tcp"},
 	{chains: "OFFICE", user: "-A OFFICE -j RETURN\n-A DOCKER-USER -s 10.0.0.0/24 -p tcp -m tcp --dport 8080 -g OFFICE\n-A DOCKER-USER -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n", codes: "SD007 SD007", change: "closed 8080/tcp"},
 	{chains: "OFFICE", user: "-A OFFICE -s 10.0.0.1/32 -j ACCEPT\n-A DOCKER-USER -p tcp -m tcp --dport 8080 -j OFFICE\n-A DOCKER-USER -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n", codes: "SD007 SD007", left: "SD007 SD007"},
-	{user: "-A DOCKER-USER -p tcp -m set --match-set bad src -m tcp --dport 8080 -j RETURN\n-A DOCKER-USER -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n", codes: "SD007 SD007", left: "SD007 SD007"},
+	{user: "-A DOCKER-USER -p tcp -m set --match-set bad src -m tcp --dport 8080 -j RETURN\n-A DOCKER-USER -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n", codes: "SD007 SD007", change: "closed 8080/tcp"},
 	{user: "-A DOCKER-USER -s 10.0.0.1/32 -p tcp -m tcp ! --dport 80 -j RETURN\n-A DOCKER-USER -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n", codes: "SD007", left: "SD007"},
 	{input: "-A INPUT -i eth0 -p tcp -m tcp --dport 8080 -j DROP\n", user: "-A DOCKER-USER -s 10.0.0.1/32 -p tcp -m tcp --dport 8080 -j ACCEPT\n", codes: "SD007 SD006", change: "closed 8080/tcp"},
 	{user: "-A DOCKER-USER -s 10.0.0.1/32 -p tcp -m tcp --dport 8080 -j ACCEPT\n"},
