@@ -14,7 +14,7 @@ import (
 // What lint says has no effect has none: without the rule, the except or the
 // policy, random policies mean the same, by the proof.
 func TestWhatLintCallsIdleIsIdle(t *testing.T) {
-	atLeast(t, 1500)
+	atLeast(t, 1000)
 	checked := map[string]int{}
 	rapid.Check(t, func(t *rapid.T) {
 		doc, text := document(t)

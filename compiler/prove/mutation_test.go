@@ -403,7 +403,7 @@ func (s *score) mutateSets(t tester, r *rand.Rand, doc *schema.Document, files [
 }
 
 func TestMutantsOfRandomPolicies(t *testing.T) {
-	atLeast(t, 300)
+	atLeast(t, 200)
 	var total score
 	rapid.Check(t, func(t *rapid.T) {
 		doc, _ := document(t)

@@ -21,7 +21,7 @@ import (
 // random policy compiles, is proved, and the four verdicts agree on corner
 // packets.
 func TestProof(t *testing.T) {
-	atLeast(t, 3000)
+	atLeast(t, 2000)
 	packets := 0
 	rapid.Check(t, func(t *rapid.T) {
 		doc, text := document(t)

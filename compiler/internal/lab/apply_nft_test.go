@@ -173,15 +173,31 @@ func TestApplyTablePersists(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, load, ok := strings.Cut(string(dropIn), "\nExecReload=")
-	if !ok || !strings.HasSuffix(strings.TrimSpace(load), " -f "+table) {
+	conf := filepath.Join(etc, "nftables.conf")
+	if err := os.WriteFile(conf, []byte("#!/usr/sbin/nft -f\n\nflush ruleset\n\ntable inet filter {\n}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reload := ""
+	for line := range strings.Lines(string(dropIn)) {
+		if command, ok := strings.CutPrefix(line, "ExecReload="); ok && command != "\n" {
+			command, mayFail := strings.CutPrefix(command, "-")
+			reload += strings.ReplaceAll(strings.ReplaceAll(command, "$$", "$"), "/etc/nftables.conf", conf)
+			if mayFail {
+				reload = strings.TrimSuffix(reload, "\n") + " || true\n"
+			}
+		}
+	}
+	if strings.Count(reload, "\n") != 2 || !strings.Contains(reload, conf) || !strings.Contains(reload, table) {
 		t.Fatalf("the drop-in:\n%s", dropIn)
 	}
 	before := n.Must("nft", "list", "table", "inet", "seawall")
-	n.Must("nft", "flush", "ruleset")
-	n.Must("sh", "-c", load)
+	n.Must("sh", "-ec", reload)
+	n.Must("nft", "list", "table", "inet", "filter") // the configuration's own
 	if after := n.Must("nft", "list", "table", "inet", "seawall"); after != before {
 		t.Errorf("after a reload:\n%s\nnot\n%s", after, before)
+	}
+	if tables := n.Must("nft", "list", "tables"); strings.Contains(tables, "seawall-next") {
+		t.Errorf("after a reload there are\n%s", tables)
 	}
 	if said, err := n.seawall("watch", policy, "--format", "nftables", "--once").CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, said)

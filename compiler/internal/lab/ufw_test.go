@@ -18,7 +18,7 @@ func TestUFW(t *testing.T) {
 		// Seawall's pass is no accept: ufw's own policy denies what comes to docker-proxy.
 		h.must("ufw", "allow", "8080/tcp")
 		h.closed("reload", func() {
-			for range times(2) {
+			for range times(1) {
 				h.must("ufw", "reload")
 			}
 		})
