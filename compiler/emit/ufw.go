@@ -225,14 +225,16 @@ var forShell = regexp.MustCompile(`^#!\s*(/usr)?(/local)?/bin/(env\s+)?(ba|da|a|
 // setE is the line after which a script ends at the first command that fails.
 var setE = regexp.MustCompile(`^set -[a-z]*e[a-z]*\s*$`)
 
-// afterSetE returns the line before which the block goes: the one behind "set -e", or
-// else the first that is neither empty nor a comment.
+// afterSetE returns the line before which the block goes: the first that is neither empty
+// nor a comment, or the one behind it if it is "set -e". A later "set -e" may be in a
+// function, a text, or behind an exit.
 func afterSetE(list []string) int {
-	if i := slices.IndexFunc(list, setE.MatchString); i >= 0 {
-		return i + 1
-	}
 	for i, l := range list {
-		if text := strings.TrimSpace(l); text != "" && !strings.HasPrefix(text, "#") {
+		switch text := strings.TrimSpace(l); {
+		case text == "" || strings.HasPrefix(text, "#"):
+		case setE.MatchString(l):
+			return i + 1
+		default:
 			return i
 		}
 	}
