@@ -120,17 +120,14 @@ func Compile(ctx context.Context, doc *schema.Document, opt Options) (*Output, e
 func Emit(doc *schema.Document, opt Options) (*Output, error) {
 	chains := &emit.Chains{Source: opt.Source, ToHost: doc.Host.UserlandProxy, Shared: doc.Host.Shared}
 	lowering := lower.Options{Layout: opt.Layout, Comments: opt.Comments, Sizes: opt.Sizes}
+	if err := Fits(doc, opt.format()); err != nil {
+		return nil, err
+	}
 	if opt.format().NFT {
-		if err := FitsNFTables(doc); err != nil {
-			return nil, err
-		}
 		chains.NFT = lower.NFTables(doc, lowering)
 		out := &Output{Chains: chains, Files: opt.format().Compile(chains), Notes: nftNotes(doc)}
 		chains.NFT = nil
 		return out, nil
-	}
-	if err := FitsShared(doc, opt.format()); err != nil {
-		return nil, err
 	}
 	chains.V4, chains.V6, chains.Layout = lower.Both(doc, lowering)
 	out := &Output{Chains: chains, Files: opt.format().Compile(chains)}

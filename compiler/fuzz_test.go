@@ -92,7 +92,7 @@ func compileTexts(t testing.TB, dir, name, description, log, line, external stri
 	var files []emit.File
 	for _, format := range emit.Formats() {
 		out, err := compiler.Compile(context.Background(), loaded.Document, compiler.Options{Format: format, Source: "policy.hcl.json", Comments: lower.Rules})
-		var unfit *compiler.NFTablesError
+		var unfit *compiler.UnfitError
 		if errors.As(err, &unfit) {
 			continue // a log prefix that nft cannot keep
 		}

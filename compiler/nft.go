@@ -7,15 +7,7 @@ import (
 	"github.com/seawall/seawall/schema"
 )
 
-// NFTablesError is the error for a policy that a table of nftables cannot carry out.
-type NFTablesError struct {
-	Summary, Detail string
-	At              hcl.Range
-}
-
-func (e *NFTablesError) Error() string { return e.Summary + ": " + e.Detail }
-
-// FitsNFTables returns an *NFTablesError for a policy that a table of nftables cannot
+// FitsNFTables returns an *UnfitError for a policy that a table of nftables cannot
 // carry out, and nil for every other. What forward blocks accept passes in any case.
 func FitsNFTables(doc *schema.Document) error {
 	if doc.Host.AcceptMark == 0 {
@@ -31,7 +23,7 @@ func FitsNFTables(doc *schema.Document) error {
 	for _, r := range blocks(doc) {
 		for _, list := range []*schema.Sources{r.Sources, r.Except} {
 			if ref := list.Filled(); ref != nil {
-				return &NFTablesError{"An ipset that nftables cannot match", "set." + ref.Set.Name + " is an ipset, and nft has no match of one. " +
+				return &UnfitError{"An ipset that nftables cannot match", "set." + ref.Set.Name + " is an ipset, and nft has no match of one. " +
 					"Let its owner close in a table of its own: CrowdSec's firewall bouncer does with \"mode: nftables\", and fail2ban with its nftables actions. A drop in any table is final. Or use one of the formats of iptables.", ref.Range}
 			}
 		}
@@ -39,7 +31,7 @@ func FitsNFTables(doc *schema.Document) error {
 			return needsMark("accept = true", r.Range)
 		}
 		if i := strings.IndexAny(r.Log, `"$`); i >= 0 {
-			return &NFTablesError{"A log prefix that nft cannot keep",
+			return &UnfitError{"A log prefix that nft cannot keep",
 				"The prefix has " + r.Log[i:i+1] + " in it, which nft reads as something else: it knows no escapes. Leave it out.", r.Range}
 		}
 	}
@@ -59,7 +51,7 @@ func blocks(doc *schema.Document) []*schema.Rule {
 }
 
 func needsMark(what string, at hcl.Range) error {
-	return &NFTablesError{"An accept that nftables cannot carry out", what + " lets packets past Docker's own rules. In nftables an accept only ends the rules of its own table, and Docker's rules come after them. " +
+	return &UnfitError{"An accept that nftables cannot carry out", what + " lets packets past Docker's own rules. In nftables an accept only ends the rules of its own table, and Docker's rules come after them. " +
 		"Docker lets packets with a certain mark through: start it with --bridge-accept-fwmark=0x1/0x1 (Docker 29 or later), and write accept_mark = \"0x1\" into the host block. " +
 		"Or leave the accept out: what Docker publishes passes without it.", at}
 }

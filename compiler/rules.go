@@ -183,7 +183,7 @@ type Verification struct {
 func (v *Verification) Equal() bool { return v.Result.Equal() && len(v.Unknown) == 0 }
 
 // Verify decides whether rules implement a policy, exactly and over all packets.
-// The error is for rules that iptables or nft would refuse, a *NFTablesError, a *prove.HardError, or the
+// The error is for rules that iptables or nft would refuse, an *UnfitError, a *prove.HardError, or the
 // context's.
 func Verify(ctx context.Context, doc *schema.Document, r *Rules, limits prove.Limits) (*Verification, error) {
 	progress.Report(ctx, "proving", fmt.Sprintf("%s, %v", r.Name, r.Family()))

@@ -6,16 +6,7 @@ import (
 	"github.com/seawall/seawall/schema"
 )
 
-// SharedError is a policy with docker_user = "shared" whose files cannot leave the rules of
-// others in DOCKER-USER alone.
-type SharedError struct {
-	Summary, Detail string
-	At              hcl.Range
-}
-
-func (e *SharedError) Error() string { return e.Summary + ". " + e.Detail }
-
-// FitsShared returns a *SharedError for a policy whose files in a format would undo what
+// FitsShared returns an *UnfitError for a policy whose files in a format would undo what
 // others put into a shared DOCKER-USER, and nil for every other. An accept ends the walk
 // before the bans that stand behind the jump to Seawall's rules. A file that is loaded with
 // --noflush again and again can neither declare the chain, which empties it, nor add the
@@ -25,14 +16,14 @@ func FitsShared(doc *schema.Document, f *emit.Format) error {
 		return nil
 	}
 	if at := accepts(doc); at != nil {
-		return &SharedError{`An accept in a shared DOCKER-USER`,
+		return &UnfitError{`An accept in a shared DOCKER-USER`,
 			"An accept gets packets past all rules that stand behind it, and so past bans that others have put into DOCKER-USER. " +
 				`Leave it out: what Docker publishes passes without it. Or write docker_user = "whole" if nobody else uses the chain.`, *at}
 	}
 	if !f.Reloads {
 		return nil
 	}
-	return &SharedError{`docker_user = "shared" does not fit netfilter-persistent`,
+	return &UnfitError{`docker_user = "shared" does not fit netfilter-persistent`,
 		"Its reload loads the file again while Docker runs, and a file can only empty DOCKER-USER or add the jump to it once more. Use --for nftables, a table of its own: " +
 			"what others put into DOCKER-USER stays as it is.", doc.Host.Range}
 }

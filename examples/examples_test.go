@@ -84,7 +84,7 @@ func TestCompiledFilesAreTrue(t *testing.T) {
 			compare(t, filepath.Join(filepath.Dir(i.compiled), i.page+".md"), emit.File{Bytes: []byte(page.Markdown())})
 			for _, format := range emit.Formats() {
 				out, err := compiler.Compile(context.Background(), loaded.Document, compiler.Options{Format: format, Source: strings.Join(names, ", ")})
-				var unfit *compiler.NFTablesError
+				var unfit *compiler.UnfitError
 				if errors.As(err, &unfit) {
 					continue // an accept without a mark
 				}

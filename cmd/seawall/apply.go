@@ -124,15 +124,10 @@ func (f *applyFlags) apply(c *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	if f.format == nftablesBackend {
-		if c.Flags().Changed("layout") {
-			return errors.New("--layout is for --format iptables; --format nftables has only one")
-		}
-		if err := fitsNFTables(c, loaded); err != nil {
-			return err
-		}
+	if f.format == nftablesBackend && c.Flags().Changed("layout") {
+		return errors.New("--layout is for --format iptables; --format nftables has only one")
 	}
-	if err := fitsShared(c, loaded, backends[f.format].file); err != nil {
+	if err := fits(c, loaded, backends[f.format].file); err != nil {
 		return err
 	}
 	opt := compiler.Options{Format: backends[f.format].file, Layout: lower.Layout(f.layout), Source: sourceName(loaded)}

@@ -124,16 +124,9 @@ func (a *applying) sharedNotes() (string, error) {
 
 // strictest is briefly, with rules that have no lines yet.
 func strictest(list []*prove.Difference) string {
-	const most = 3
-	var texts []string
-	for i, d := range list {
-		if i == most {
-			texts = append(texts, fmt.Sprintf("and %s", count(len(list)-i, "more difference", "more differences")))
-			break
-		}
-		texts = append(texts, fmt.Sprintf("%v, %s: %s (%s)", d.Family, who(d), d.File, ruleOf(d)))
-	}
-	return strings.Join(texts, "; ")
+	return eachBriefly(list, func(d *prove.Difference) string {
+		return fmt.Sprintf("%v, %s: %s (%s)", d.Family, who(d), d.File, ruleOf(d))
+	})
 }
 
 // sharedBackend is the back end for a DOCKER-USER that others use as well.

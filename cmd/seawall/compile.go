@@ -182,12 +182,7 @@ func (f *compileFlags) run(c *cobra.Command, args []string) error {
 	if err := f.readBase(c, &opt); err != nil {
 		return err
 	}
-	if opt.Format.NFT {
-		if err := fitsNFTables(c, loaded); err != nil {
-			return err
-		}
-	}
-	if err := fitsShared(c, loaded, opt.Format); err != nil {
+	if err := fits(c, loaded, opt.Format); err != nil {
 		return err
 	}
 	loaded.Files = nil // the parsed bodies are many times as large as what is needed from here

@@ -115,7 +115,7 @@ func (s *diffSide) against(c *cobra.Command, other *diffSide) error {
 		if r.NFT == nil || other.loaded == nil {
 			continue
 		}
-		if err := fitsNFTables(c, other.loaded); err != nil {
+		if err := fits(c, other.loaded, emit.NFTables); err != nil {
 			return err
 		}
 		s.families[r.Family()] = prove.Side{Rules: r.For(other.loaded.Document)}

@@ -41,11 +41,11 @@ func (a *applying) bootFiles(loaded *schema.Loaded, opt compiler.Options) ([]boo
 	if err != nil {
 		return nil, err
 	}
+	loader := target.Format
 	if target.Names[emit.Sysconfig.Names[0]] == debianNames[emit.Sysconfig.Names[0]] {
-		if err := fitsShared(a.c, loaded, emit.Persistent); err != nil {
-			return nil, err // its reload would end the bans
-		}
-	} else if err := fitsShared(a.c, loaded, target.Format); err != nil {
+		loader = emit.Persistent // whose reload would end the bans
+	}
+	if err := fits(a.c, loaded, loader); err != nil {
 		return nil, err
 	}
 	return a.bootFilesOf(target, opt)

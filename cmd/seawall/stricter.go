@@ -26,6 +26,11 @@ func registerStricter(c *cobra.Command, allow *bool) {
 // briefly says in a line which packets rules treat more strictly than the policy, and by
 // which rules.
 func briefly(list []*prove.Difference) string {
+	return eachBriefly(list, func(d *prove.Difference) string { return fmt.Sprintf("%s: %s (%s)", who(d), d.File, decidedBy(d)) })
+}
+
+// eachBriefly lists a few differences in a line.
+func eachBriefly(list []*prove.Difference, say func(*prove.Difference) string) string {
 	const most = 3
 	var texts []string
 	for i, d := range list {
@@ -33,7 +38,7 @@ func briefly(list []*prove.Difference) string {
 			texts = append(texts, fmt.Sprintf("and %s", count(len(list)-i, "more difference", "more differences")))
 			break
 		}
-		texts = append(texts, fmt.Sprintf("%s: %s (%s)", who(d), d.File, decidedBy(d)))
+		texts = append(texts, say(d))
 	}
 	return strings.Join(texts, "; ")
 }

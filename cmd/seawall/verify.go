@@ -9,6 +9,7 @@ import (
 	"github.com/seawall/seawall/compiler"
 	"github.com/seawall/seawall/compiler/dialect"
 	"github.com/seawall/seawall/compiler/doctor"
+	"github.com/seawall/seawall/compiler/emit"
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
 	"github.com/seawall/seawall/schema"
@@ -77,7 +78,7 @@ func verify(c *cobra.Command, loaded *schema.Loaded, path string, files []string
 		}
 		for _, f := range list {
 			if f.NFT != nil {
-				if err := fitsNFTables(c, loaded); err != nil {
+				if err := fits(c, loaded, emit.NFTables); err != nil {
 					return err
 				}
 			}

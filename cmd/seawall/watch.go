@@ -12,6 +12,7 @@ import (
 
 	"github.com/moby/moby/client"
 	"github.com/seawall/seawall/compiler/dialect"
+	"github.com/seawall/seawall/compiler/emit"
 	"github.com/seawall/seawall/compiler/host"
 	"github.com/seawall/seawall/compiler/prove"
 	"github.com/seawall/seawall/schema"
@@ -138,7 +139,7 @@ func (f *watchFlags) watch(c *cobra.Command, args []string) error {
 		return err
 	}
 	if f.format == nftablesBackend {
-		if err := fitsNFTables(c, loaded); err != nil {
+		if err := fits(c, loaded, emit.NFTables); err != nil {
 			return err
 		}
 	}

@@ -40,13 +40,8 @@ func (d *doctor) bans(t docker.Tables) []string {
 	if targets(t.Filter, iptables.DockerUser, isCrowdSec) != nil {
 		list = append(list, "CrowdSec's bouncer blocks in DOCKER-USER. "+d.afterLoad("its rules", "what it blocks gets in"))
 	}
-	if t.NFT != nil {
-		for _, name := range []string{"crowdsec", "crowdsec6"} {
-			if slices.ContainsFunc(t.NFT.Tables, func(x *nftables.Table) bool { return x.Name == name }) {
-				list = append(list, "CrowdSec's bouncer blocks in tables of its own: what it or a policy denies is denied, and loading a policy leaves them alone.")
-				break
-			}
-		}
+	if t.NFT != nil && slices.ContainsFunc(t.NFT.Tables, func(x *nftables.Table) bool { return x.Name == "crowdsec" || x.Name == "crowdsec6" }) {
+		list = append(list, "CrowdSec's bouncer blocks in tables of its own: what it or a policy denies is denied, and loading a policy leaves them alone.")
 	}
 	return list
 }

@@ -34,8 +34,7 @@ func Notes(ctx context.Context, h *Host, limits prove.Limits) []string {
 		}
 	}
 	list = append(list, d.seawallNotes()...)
-	list = slices.Concat(list, d.neighbours(), d.suits())
-	list = slices.Concat(list, h.Facts.firewalls(), h.Facts.NotSeen(), unknown)
+	list = slices.Concat(list, d.neighbours(), d.suits(), h.Facts.firewalls(), h.Facts.NotSeen(), unknown)
 	if note := h.Facts.SystemNote(); note != "" {
 		list = append(list, note)
 	}

@@ -351,8 +351,8 @@ func (s *splicer) appended(kept []string) []byte {
 	}
 	s.marked(&out, func() {
 		s.line(&out, "*filter")
-		for _, name := range []string{"INPUT", "FORWARD", "OUTPUT"} {
-			if !s.reloads {
+		if !s.reloads {
+			for _, name := range []string{"INPUT", "FORWARD", "OUTPUT"} {
 				s.line(&out, ":"+name+" ACCEPT [0:0]")
 			}
 		}

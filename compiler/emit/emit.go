@@ -93,6 +93,29 @@ func jumps(c *Chains) []string {
 // joinsShared is the jump of a shared DOCKER-USER.
 const joinsShared = iptables.DockerUser + " -j " + iptables.SeawallForward
 
+// begun is a file of a table with its heading, which says what generated it.
+func begun(c *Chains, t *iptables.Table) *bytes.Buffer {
+	var b bytes.Buffer
+	b.Grow(1<<12 + iptables.Size(t))
+	for _, line := range head(c) {
+		fmt.Fprintf(&b, "# %s\n", line)
+	}
+	return &b
+}
+
+// replacing writes a section for a load with --noflush: a declaration empties a chain, so
+// one COMMIT replaces all of Seawall's. It declares SEAWALL-INPUT also when the policy
+// needs none, for what an earlier one put there must go.
+func replacing(b *bytes.Buffer, t *iptables.Table) {
+	b.WriteString("*filter\n")
+	iptables.PrintDeclarations(b, t)
+	if t.Chain(iptables.SeawallInput) == nil {
+		fmt.Fprintf(b, ":%s - [0:0]\n", iptables.SeawallInput)
+	}
+	iptables.PrintRules(b, t)
+	b.WriteString("COMMIT\n")
+}
+
 // declarations are those of a boot file, which makes DOCKER-USER in any case: Docker keeps
 // the chain that it finds.
 func declarations(b *bytes.Buffer, c *Chains, t *iptables.Table) {

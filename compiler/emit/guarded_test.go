@@ -61,10 +61,14 @@ func TestJoinKnowsTargets(t *testing.T) {
 	}
 	c := &Chains{Source: "policy.hcl", Shared: true, ToHost: true, V4: &iptables.Table{Name: "filter"}, V6: &iptables.Table{Name: "filter"}}
 	script := string(Shell.Files(c)[0].Bytes)
-	_, join, ok := strings.Cut(script, "\njoin() {\n")
-	join, _, ended := strings.Cut(join, "\n}\n")
-	if !ok || !ended {
-		t.Fatalf("the script has no join:\n%s", script)
+	functions := ""
+	for _, name := range []string{"ours", "join"} {
+		_, body, ok := strings.Cut(script, "\n"+name+"() {\n")
+		body, _, ended := strings.Cut(body, "\n}\n")
+		if !ok || !ended {
+			t.Fatalf("the script has no %s:\n%s", name, script)
+		}
+		functions += name + "() {\n" + body + "\n}\n"
 	}
 	const others = `-A DOCKER-USER -s 192.0.2.7/32 -m comment --comment "my -j SEAWALL-x rule" -j DROP
 -A DOCKER-USER -m comment --comment "x -j SEAWALL-FORWARD"
@@ -73,7 +77,7 @@ func TestJoinKnowsTargets(t *testing.T) {
 `
 	const own = "DOCKER-USER -m comment --comment SEAWALL-q -j SEAWALL-OLD\nDOCKER-USER -s 192.0.2.1/32 -g SEAWALL-FORWARD\nDOCKER-USER -j SEAWALL-X\n"
 	state := others + "-A " + strings.ReplaceAll(strings.TrimSpace(own), "\n", "\n-A ") + "\n-A DOCKER-USER -j SEAWALL-FORWARD"
-	command := exec.Command("sh", "-c", "join() {\n"+join+"\n}\njoin \"$1\"", "sh", state)
+	command := exec.Command("sh", "-c", functions+"join \"$1\"", "sh", state)
 	out, err := command.CombinedOutput()
 	want := "-D " + strings.ReplaceAll(strings.TrimSpace(own), "\n", "\n-D ") + "\n"
 	if err != nil || string(out) != want {

@@ -35,20 +35,16 @@ func OwnReload(text []byte) bool {
 // depends on what is there.
 func persistent(c *Chains, f packet.Family) []byte {
 	t := c.Table(f)
-	var b bytes.Buffer
-	b.Grow(1<<12 + iptables.Size(t))
-	for _, line := range head(c) {
-		fmt.Fprintf(&b, "# %s\n", line)
-	}
+	b := begun(c, t)
 	b.WriteString("*filter\n")
-	iptables.PrintDeclarations(&b, t)
+	iptables.PrintDeclarations(b, t)
 	b.WriteString(flushInput + "\n")
 	for _, j := range jumps(c) {
 		if !fromForward(j) {
-			fmt.Fprintf(&b, "-A %s\n", j)
+			fmt.Fprintf(b, "-A %s\n", j)
 		}
 	}
-	iptables.PrintRules(&b, t)
+	iptables.PrintRules(b, t)
 	b.WriteString("COMMIT\n")
 	return b.Bytes()
 }
@@ -76,7 +72,7 @@ func (s *splicer) noteAgain(kept []string) {
 		case strings.HasPrefix(text, "*"):
 			table = text[1:]
 		case len(fields) < 2 || fields[0] != "-A" && fields[0] != "-I":
-		case table == "filter" && fields[1] == "INPUT", !isBuiltin(fields[1]):
+		case table == "filter" && fields[1] == "INPUT", !(&iptables.Table{Name: table}).Builtin(fields[1]):
 		default:
 			if count++; count == 1 {
 				first = text
@@ -110,9 +106,4 @@ func (s *splicer) withoutForward(list []string) []string {
 func persistentLoaded(_ *Chains, text []byte, _ packet.Family) []byte {
 	jump := fmt.Sprintf("*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:%[1]s - [0:0]\n-F INPUT\n-F FORWARD\n-F OUTPUT\n-A FORWARD -j %[1]s\nCOMMIT\n", iptables.DockerUser)
 	return append([]byte(jump), text...)
-}
-
-// isBuiltin reports whether a chain is one of the kernel's, in some table.
-func isBuiltin(chain string) bool {
-	return isHook(chain) || chain == "PREROUTING" || chain == "POSTROUTING"
 }

@@ -1,7 +1,6 @@
 package emit
 
 import (
-	"bytes"
 	"fmt"
 
 	"github.com/seawall/seawall/compiler/iptables"
@@ -17,10 +16,7 @@ var Restore = register(Format{
 	SwitchOnWhy: "a restore file cannot make the jumps to its chains. Run these once per host, after every boot:",
 })
 
-// restore is a file for iptables-restore --noflush. A declaration flushes the
-// chain, so loading it twice is the same as once, and one COMMIT replaces all
-// of Seawall's chains atomically. It declares SEAWALL-INPUT also when the
-// policy needs none: what an earlier policy put there must go.
+// restore is a file for iptables-restore --noflush: loading it twice is the same as once.
 //
 // Built-in chains are not flushed by --noflush, and a file cannot ask what is
 // in them: a jump in the file would be there once more after each load. So
@@ -28,22 +24,12 @@ var Restore = register(Format{
 // that the file names at its top.
 func restore(c *Chains, f packet.Family) []byte {
 	t := c.Table(f)
-	var b bytes.Buffer
-	b.Grow(1<<12 + iptables.Size(t))
-	for _, line := range head(c) {
-		fmt.Fprintf(&b, "# %s\n", line)
-	}
-	fmt.Fprintf(&b, "# Load: %s-restore --noflush < FILE. Needed once per host, after every boot:\n", command(f))
+	b := begun(c, t)
+	fmt.Fprintf(b, "# Load: %s-restore --noflush < FILE. Needed once per host, after every boot:\n", command(f))
 	for _, line := range jumpCommands(c, f) {
-		fmt.Fprintf(&b, "#   %s\n", line)
+		fmt.Fprintf(b, "#   %s\n", line)
 	}
-	b.WriteString("*filter\n")
-	iptables.PrintDeclarations(&b, t)
-	if t.Chain(iptables.SeawallInput) == nil {
-		fmt.Fprintf(&b, ":%s - [0:0]\n", iptables.SeawallInput)
-	}
-	iptables.PrintRules(&b, t)
-	b.WriteString("COMMIT\n")
+	replacing(b, t)
 	return b.Bytes()
 }
 

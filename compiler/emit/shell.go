@@ -100,7 +100,8 @@ STATE
 	fi
 }
 
-{{if .Shared}}# join STATE: lines that make DOCKER-USER jump to SEAWALL-FORWARD, and that remove
+{{if .Shared}}{{.Ours}}
+# join STATE: lines that make DOCKER-USER jump to SEAWALL-FORWARD, and that remove
 # what else leads from there to Seawall's chains. A jump stays where it is, behind
 # the bans of others, unless a rule before it lets no packet through to it.
 join() {
@@ -114,12 +115,9 @@ join() {
 			fi
 			;;
 		'-A DOCKER-USER '*)
-			# Its target, which comes last: a comment may have the same words.
-			case "${line% *}|${line##* }" in
-			*'"') ;;
-			*' -j|SEAWALL-'* | *' -g|SEAWALL-'*) printf -- '-D %s\n' "${line#-A }" ;;
-			*) ;;
-			esac
+			if ours "$line"; then
+				printf -- '-D %s\n' "${line#-A }"
+			fi
 			;;
 		*) ;;
 		esac
@@ -376,6 +374,20 @@ if ! load "$IP6TABLES" rules_v6 "$chains_v6"; then
 fi
 {{end}}`))
 
+// Ours is a function of shell scripts for a DOCKER-USER that is shared.
+const Ours = `# ours LINE: whether a rule leads to one of Seawall's chains.
+ours() {
+	case $1 in
+	*' -j SEAWALL-'* | *' -g SEAWALL-'*) ;;
+	*) return 1 ;;
+	esac
+	case ${1##* -[jg] SEAWALL-} in
+	*' '* | *'"') return 1 ;; # words of a comment
+	*) return 0 ;;
+	esac
+}
+`
+
 // Jumps is a function of shell scripts: the lines that take jumps out of a chain
 // and put them where they stood.
 const Jumps = `# jumps STATE FROM TO "OTHERS PLACE...": lines that remove every "-j TO" from FROM
@@ -428,7 +440,7 @@ type parts struct {
 	ToHost, Shared         bool
 	Guarded                bool
 	EndV4, EndV6, EndSets  string
-	Jumps                  string
+	Jumps, Ours            string
 	RulesV4, RulesV6, Sets string
 	ChainsV4, ChainsV6     string
 }
@@ -442,7 +454,7 @@ func shell(c *Chains) []byte {
 }
 
 func (p parts) script() []byte {
-	p.EndV4, p.EndV6, p.EndSets, p.Jumps = endV4, endV6, endSets, Jumps
+	p.EndV4, p.EndV6, p.EndSets, p.Jumps, p.Ours = endV4, endV6, endSets, Jumps, Ours
 	var b bytes.Buffer
 	if err := script.Execute(&b, p); err != nil {
 		panic("emit: the script's template: " + err.Error()) // its fields are all above

@@ -1,7 +1,6 @@
 package emit
 
 import (
-	"bytes"
 	"fmt"
 
 	"github.com/seawall/seawall/compiler/iptables"
@@ -24,20 +23,16 @@ var bootNames = [2]string{"iptables", "ip6tables"}
 // FORWARD to DROP by itself.
 func sysconfig(c *Chains, f packet.Family) []byte {
 	t := c.Table(f)
-	var b bytes.Buffer
-	b.Grow(1<<12 + iptables.Size(t))
-	for _, line := range head(c) {
-		fmt.Fprintf(&b, "# %s\n", line)
-	}
+	b := begun(c, t)
 	b.WriteString("*filter\n")
 	for _, name := range []string{"INPUT", "FORWARD", "OUTPUT"} {
-		fmt.Fprintf(&b, ":%s ACCEPT [0:0]\n", name)
+		fmt.Fprintf(b, ":%s ACCEPT [0:0]\n", name)
 	}
-	declarations(&b, c, t)
+	declarations(b, c, t)
 	for _, j := range jumps(c) {
-		fmt.Fprintf(&b, "-A %s\n", j)
+		fmt.Fprintf(b, "-A %s\n", j)
 	}
-	iptables.PrintRules(&b, t)
+	iptables.PrintRules(b, t)
 	b.WriteString("COMMIT\n")
 	return b.Bytes()
 }

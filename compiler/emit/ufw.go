@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/packet"
 )
 
@@ -30,25 +29,14 @@ var UFW = register(Format{
 
 // ufwRules is the part of after.rules or after6.rules that is Seawall's: a section of
 // its own, which ufw loads with iptables-restore --noflush, when it starts and at each
-// reload. As in a restore file a declaration empties a chain, so one COMMIT replaces all
-// of Seawall's chains, and SEAWALL-INPUT is declared also when the policy needs none.
+// reload.
 //
 // ufw's own chains are empty while it reloads, and their hooks accept. So no jump may
 // stand in one of them: before.init makes the jumps in the built-in chains, once.
 func ufwRules(c *Chains, f packet.Family) []byte {
 	t := c.Table(f)
-	var b bytes.Buffer
-	b.Grow(1<<12 + iptables.Size(t))
-	for _, line := range head(c) {
-		fmt.Fprintf(&b, "# %s\n", line)
-	}
-	b.WriteString("*filter\n")
-	iptables.PrintDeclarations(&b, t)
-	if t.Chain(iptables.SeawallInput) == nil {
-		fmt.Fprintf(&b, ":%s - [0:0]\n", iptables.SeawallInput)
-	}
-	iptables.PrintRules(&b, t)
-	b.WriteString("COMMIT\n")
+	b := begun(c, t)
+	replacing(b, t)
 	return b.Bytes()
 }
 

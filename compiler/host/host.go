@@ -166,6 +166,11 @@ func (h *Host) Table(f packet.Family) (*iptables.Table, error) {
 	if err != nil {
 		return nil, err
 	}
+	return h.filter(src, f)
+}
+
+// filter reads the output of iptables-save as a filter table with the kernel's ipsets.
+func (h *Host) filter(src []byte, f packet.Family) (*iptables.Table, error) {
 	file, err := parseSaved(src, f)
 	if err != nil {
 		return nil, err

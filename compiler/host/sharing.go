@@ -218,21 +218,13 @@ func (b *Sharing) tables(sets ipset.Sets, edit func([]byte, packet.Family) []byt
 		if err != nil {
 			return nil, err
 		}
-		src = edit(src, f)
-		file, err := parseSaved(src, f)
+		t, err := b.filter(edit(src, f), f)
 		if err != nil {
 			return nil, err
 		}
-		t := file.Table("filter")
-		if t == nil {
-			t = &iptables.Table{Name: "filter"}
+		if t.Sets == nil {
+			t.Sets = ipset.Sets{} // there is no ipset
 		}
-		live, err := b.Sets(src)
-		if err != nil {
-			return nil, err
-		}
-		t.Sets = ipset.Sets{}
-		maps.Copy(t.Sets, live)
 		maps.Copy(t.Sets, sets)
 		all[f] = t
 	}

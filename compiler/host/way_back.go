@@ -235,18 +235,7 @@ exit 0
 
 // rejoin are the functions for a DOCKER-USER that is shared.
 const rejoin = `
-# ours LINE: whether a rule leads to one of Seawall's chains.
-ours() {
-	case $1 in
-	*' -j SEAWALL-'* | *' -g SEAWALL-'*) ;;
-	*) return 1 ;;
-	esac
-	case ${1##* -[jg] SEAWALL-} in
-	*' '* | *'"') return 1 ;; # words of a comment
-	*) return 0 ;;
-	esac
-}
-
+` + emit.Ours + `
 # others STATE: whether others have rules in DOCKER-USER.
 others() {
 	while IFS= read -r line; do

@@ -19,47 +19,46 @@ func (t *Table) FinalAccept() bool { return true }
 
 // Patterns returns the interface names that a table's rules use.
 func (t *Table) Patterns() []string {
-	if t == nil {
-		return nil
-	}
-	seen := map[*Body]bool{}
 	var names []string
-	for _, c := range t.Chains {
-		for _, r := range c.Rules {
-			if (r.In.Name != "" || r.Out.Name != "") && !seen[r.Body] {
-				seen[r.Body] = true
-				names = append(names, r.In.Name, r.Out.Name)
-			}
+	t.eachBody(func(b *Body) {
+		if b.In.Name != "" || b.Out.Name != "" {
+			names = append(names, b.In.Name, b.Out.Name)
 		}
-	}
+	})
 	return names
 }
 
 // IPSets returns the ipsets that a table's rules match a source against, and whose
 // contents are not known.
 func (t *Table) IPSets() []string {
-	if t == nil {
-		return nil
-	}
-	seen := map[*Body]bool{}
 	var names []string
-	for _, c := range t.Chains {
-		for _, r := range c.Rules {
-			if len(r.Matches) == 0 || seen[r.Body] {
+	t.eachBody(func(b *Body) {
+		for _, m := range b.Matches {
+			if m.Name != "set" || len(m.Options) != 1 || len(m.Options[0].Values) != 2 || m.Options[0].Values[1] != "src" {
 				continue
 			}
-			seen[r.Body] = true
-			for _, m := range r.Matches {
-				if m.Name != "set" || len(m.Options) != 1 || len(m.Options[0].Values) != 2 || m.Options[0].Values[1] != "src" {
-					continue
-				}
-				if name := m.Options[0].Values[0]; t.Sets[name] == nil || t.Sets[name].Unknown != "" {
-					names = append(names, name)
-				}
+			if name := m.Options[0].Values[0]; t.Sets[name] == nil || t.Sets[name].Unknown != "" {
+				names = append(names, name)
+			}
+		}
+	})
+	return names
+}
+
+// eachBody calls f for each body of a table's rules once; long lists share few.
+func (t *Table) eachBody(f func(*Body)) {
+	if t == nil {
+		return
+	}
+	seen := map[*Body]bool{}
+	for _, c := range t.Chains {
+		for _, r := range c.Rules {
+			if !seen[r.Body] {
+				seen[r.Body] = true
+				f(r.Body)
 			}
 		}
 	}
-	return names
 }
 
 // UpTo returns the table with only the rules up to a line of its file.
