@@ -43,9 +43,7 @@ func firewalldHolds(t *testing.T, e Engine, b Backend, backend string) {
 				h.reloadFirewalld(option)
 			}
 		})
-		if *long {
-			h.restartDocker() // it does not make all of its rules again after reloads in quick succession
-		}
+		h.restartDocker() // it does not make all of its rules again after reloads in quick succession
 		h.intact(option)
 	}
 	// While firewalld is down, Docker's rules are gone, and a port that no policy names is
