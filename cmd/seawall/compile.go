@@ -124,7 +124,7 @@ func (f *compileFlags) checkFor(c *cobra.Command) error {
 	}
 	s := system.ByName(f.system)
 	if s == nil {
-		return fmt.Errorf("--for is %s, not %q", system.NamesInWords(), f.system)
+		return fmt.Errorf("--for is %s, not %q%s", system.NamesInWords(), f.system, didYouMean(f.system, system.Names()))
 	}
 	if c.Flags().Changed("format") && f.format != s.Format.Name {
 		return fmt.Errorf("--for %s writes --format %s, not %s; leave one of the two out", s.Name, s.Format.Name, f.format)
@@ -144,7 +144,7 @@ func (f *compileFlags) into() *emit.Format {
 func (f *compileFlags) checkFlags() error {
 	switch {
 	case emit.ByName(f.format) == nil:
-		return fmt.Errorf("--format is %s, not %q", emit.NamesInWords(), f.format)
+		return fmt.Errorf("--format is %s, not %q%s", emit.NamesInWords(), f.format, didYouMean(f.format, emit.Names()))
 	case f.family != 4 && f.family != 6:
 		return fmt.Errorf("--family is 4 or 6, not %d", f.family)
 	case emit.ByName(f.format).NoSets && f.layout == string(lower.IPSet):
@@ -182,6 +182,7 @@ func (f *compileFlags) run(c *cobra.Command, args []string) error {
 	if err := f.readBase(c, &opt); err != nil {
 		return err
 	}
+	f.sayNoIPv6(c)
 	if err := fits(c, loaded, opt.Format); err != nil {
 		return err
 	}
@@ -207,7 +208,7 @@ func (f *compileFlags) run(c *cobra.Command, args []string) error {
 		if err := f.print(c, out); err != nil {
 			return err
 		}
-		f.saySystem(c, policyPath(args))
+		f.saySystem(c, out, policyPath(args))
 		return nil
 	}
 	return f.write(c, out, policyPath(args))
@@ -337,6 +338,18 @@ func (f *compileFlags) sayMoved(c *cobra.Command, opt *compiler.Options) {
 	}
 }
 
+// sayNoIPv6 says that the ufw of the base loads nothing for IPv6. Its defaults are beside
+// its folder: /etc/default/ufw for /etc/ufw.
+func (f *compileFlags) sayNoIPv6(c *cobra.Command) {
+	if f.base == "" || f.into() != emit.UFW {
+		return
+	}
+	defaults, err := os.ReadFile(filepath.Join(f.base, "..", "..", filepath.FromSlash(system.UFWDefaults)))
+	if err == nil && !system.LoadsIPv6(defaults) {
+		fmt.Fprintf(c.ErrOrStderr(), "Note: %s. Set IPV6=yes, then ufw disable and ufw enable.\n", system.NoIPv6)
+	}
+}
+
 // lostRules lists the rules that a splice would remove, each with its line, and
 // what to do.
 func lostRules(e *compiler.LostRulesError, where string) error {
@@ -453,13 +466,13 @@ func (f *compileFlags) write(c *cobra.Command, out *compiler.Output, policy stri
 		fmt.Fprintf(c.OutOrStdout(), "wrote %s\n", filepath.Join(f.outDir, n))
 	}
 	f.saySwitchOn(c, out)
-	f.saySystem(c, policy)
+	f.saySystem(c, out, policy)
 	return nil
 }
 
 // saySystem prints what is left to do on the system of --for: writing the files into
 // their folder, unless they are there, the commands that switch them on, and the trap.
-func (f *compileFlags) saySystem(c *cobra.Command, policy string) {
+func (f *compileFlags) saySystem(c *cobra.Command, out *compiler.Output, policy string) {
 	s := system.ByName(f.system)
 	if s == nil {
 		return
@@ -468,6 +481,9 @@ func (f *compileFlags) saySystem(c *cobra.Command, policy string) {
 	fmt.Fprintf(w, "\nOn %s, as root:\n", s.Title)
 	for _, line := range s.Commands(doctor.ShellWord(policy), filepath.ToSlash(filepath.Clean(f.outDir))) {
 		fmt.Fprintf(w, "  %s\n", line)
+	}
+	if slices.ContainsFunc(out.Files, func(file emit.File) bool { return file.Sets }) {
+		fmt.Fprintf(w, "Note: %s\n", s.SetsNote())
 	}
 	fmt.Fprintf(w, "Note: %s\n", s.Trap)
 }

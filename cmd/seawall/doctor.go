@@ -68,11 +68,8 @@ be read is noted. Exit 0 when nothing is wrong, 2 with findings.`,
 				return err
 			}
 			if len(found) > 0 {
-				for _, what := range host.Facts.NotSeen() {
-					fmt.Fprintf(c.OutOrStdout(), "Note: %s\n", what)
-				}
-				if note := host.Facts.SystemNote(); note != "" {
-					fmt.Fprintf(c.OutOrStdout(), "\nNote: %s\n", note)
+				for _, n := range doctor.NotesBeside(c.Context(), host, prove.Limits{}) {
+					fmt.Fprintf(c.OutOrStdout(), "\nNote: %s\n", n)
 				}
 				return exitCode(exitDiffers)
 			}

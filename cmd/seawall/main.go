@@ -154,11 +154,31 @@ func inWords(c *cobra.Command, err error) error {
 
 // nearest returns the flag whose name is most like a name, "" when none is like it.
 func nearest(c *cobra.Command, name string) string {
-	best, distance := "", 3
+	var names []string
 	c.Flags().VisitAll(func(f *pflag.Flag) {
-		if d := levenshtein.Distance(name, f.Name, nil); d < distance && !f.Hidden {
-			best, distance = f.Name, d
+		if !f.Hidden {
+			names = append(names, f.Name)
 		}
 	})
+	return nearestOf(name, names)
+}
+
+// nearestOf returns the word that is most like a word, whatever its case; "" when none is.
+func nearestOf(given string, words []string) string {
+	best, distance := "", 3
+	for _, w := range words {
+		if d := levenshtein.Distance(strings.ToLower(given), w, nil); d < distance {
+			best, distance = w, d
+		}
+	}
 	return best
+}
+
+// didYouMean suggests the word that a mistyped one may stand for, as a sentence after an
+// error; "" when none is like it.
+func didYouMean(given string, words []string) string {
+	if best := nearestOf(given, words); best != "" {
+		return fmt.Sprintf(". Did you mean %s?", best)
+	}
+	return ""
 }

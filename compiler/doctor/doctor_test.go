@@ -551,6 +551,22 @@ func TestBeforeTheJump(t *testing.T) {
 	}
 }
 
+// A rule before the jump that accepts nothing for the containers here, but what DOCKER-USER
+// denies elsewhere: that is said, with an example.
+func TestDeniedElsewhere(t *testing.T) {
+	healthy := capture(t, "engine-29-published-8080.iptables-save")
+	for user, want := range map[string]string{
+		"-A DOCKER-USER -i eth0 -j DROP\n":           "none to the containers here, but others that DOCKER-USER denies are accepted, for example FORWARD ",
+		"-A DOCKER-USER -i eth0 -o docker0 -j DROP\n": "",
+	} {
+		text := strings.Replace(healthy, "-A FORWARD -j DOCKER-USER\n", "-A FORWARD -o tun0 -j ACCEPT\n-A FORWARD -j DOCKER-USER\n"+user, 1)
+		found := Run(context.Background(), look(t, text, packet.IPv4), prove.Limits{})
+		if said := Text(found); (want == "") != (len(found) == 0) || !strings.Contains(said, want) || want != "" && !strings.Contains(said, "out tun0") {
+			t.Errorf("%s: want %q, got\n%s", user, want, said)
+		}
+	}
+}
+
 // The jump is added at the top before the old one is deleted by number: after each command there
 // is a jump.
 func TestJumpIsNeverGone(t *testing.T) {
@@ -725,7 +741,9 @@ func TestUFWFiles(t *testing.T) {
 		{func(u *system.UFWFiles) { u.Rules[0] = none }, "ufw no longer loads Seawall's rules: /etc/ufw/after.rules lost the block"},
 		{func(u *system.UFWFiles) { u.Rules = [2][]byte{} }, "/etc/ufw/after.rules and /etc/ufw/after6.rules lost the block"},
 		{func(u *system.UFWFiles) { u.Executable = false }, "/etc/ufw/before.init does not make the jumps to them"},
-		{func(u *system.UFWFiles) { u.Builtins = true }, "ufw flushes the built-in chains at each reload"},
+		{func(u *system.UFWFiles) { u.Defaults = []byte("IPV6=yes\nMANAGE_BUILTINS=yes\n") }, "ufw flushes the built-in chains at each reload"},
+		{func(u *system.UFWFiles) { u.Defaults = []byte("IPV6=yes\nMANAGE_BUILTINS=no\n") }, ""},
+		{func(u *system.UFWFiles) { u.Defaults = []byte("IPV6=no\n") }, "ufw loads nothing for IPv6"},
 	} {
 		host := look(t, capture(t, "engine-29-published-8080.iptables-save"), packet.IPv4)
 		files := good

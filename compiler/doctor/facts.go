@@ -36,12 +36,12 @@ type Unit struct {
 	Why  string         // why it cannot
 }
 
-// SystemNote says which system the host is; "" if that is unknown.
-func (f *Facts) SystemNote() string {
+// system says which system the host is, if that is known.
+func (f *Facts) system() []string {
 	if f.System == nil {
-		return ""
+		return nil
 	}
-	return fmt.Sprintf("this is %s. The files for its next boot: seawall compile --for %s.", f.System.Title, f.System.Name)
+	return []string{fmt.Sprintf("this is %s. The files for its next boot: seawall compile --for %s.", f.System.Title, f.System.Name)}
 }
 
 func (d *doctor) facts() {

@@ -74,7 +74,7 @@ func (d *doctor) beforeJump(l *docker.Layout, c *iptables.Chain, jump int) {
 		f := Finding{Code: "SD004", Summary: "a rule before the jump to DOCKER-USER can accept packets: " + r.String("FORWARD"),
 			Place:   d.placeOf(l, "FORWARD", r),
 			Detail:  "Packets it accepts never reach DOCKER-USER. The jump has to be the first rule in FORWARD.",
-			Traffic: d.afterJump(l, edits), Advice: "make the jump the first rule in FORWARD; note that DOCKER-USER then lets in packets that an earlier rule denies now"}
+			Traffic: d.afterJump(l, edits, d.deadBehind(l, c, jump, i)), Advice: "make the jump the first rule in FORWARD; note that DOCKER-USER then lets in packets that an earlier rule denies now"}
 		if twice, _ := d.provedWhole(l.Tables.Filter, l.Tables.Family, []edit{first}, asksUser); twice != nil {
 			if after, _ := d.provedWhole(twice, l.Tables.Family, []edit{last}, changesNothing); after != nil {
 				f.Fix, f.Advice = commands(l.Tables.Family, edits), ""
@@ -86,13 +86,17 @@ func (d *doctor) beforeJump(l *docker.Layout, c *iptables.Chain, jump int) {
 	}
 }
 
-// afterJump describes the effect of a rule that sees packets before DOCKER-USER.
-func (d *doctor) afterJump(l *docker.Layout, edits []edit) []string {
+// afterJump describes the effect of a rule that sees packets before DOCKER-USER, one of
+// which that chain denies: nil where it denies none of them.
+func (d *doctor) afterJump(l *docker.Layout, edits []edit, denied *prove.Change) []string {
 	changed := d.changed(l, edited(l.Tables.Filter, l.Tables.Family, edits))
-	if len(changed) == 1 && changed[0] == noTraffic {
-		return []string{"none that DOCKER-USER denies now; but anything it denies later, this rule accepts first"}
+	switch {
+	case len(changed) != 1 || changed[0] != noTraffic:
+		return changed
+	case denied != nil:
+		return []string{fmt.Sprintf("none to the containers here, but others that DOCKER-USER denies are accepted, for example %v", denied.Example)}
 	}
-	return changed
+	return []string{"none that DOCKER-USER denies now; but anything it denies later, this rule accepts first"}
 }
 
 // passesBy reports whether the FORWARD rule at an index, before the jump, lets new connections
@@ -113,7 +117,7 @@ func (d *doctor) passesBy(l *docker.Layout, c *iptables.Chain, jump, i int) (pas
 	if err != nil {
 		return false, false
 	}
-	if d.deadBehind(l, c, jump, i) {
+	if d.deadBehind(l, c, jump, i) != nil {
 		return true, false
 	}
 	own := ownNetworks(l)
@@ -127,21 +131,27 @@ func (d *doctor) passesBy(l *docker.Layout, c *iptables.Chain, jump, i int) (pas
 	return passes, may
 }
 
-// deadBehind reports whether the FORWARD rule at an index accepts, before the jump, new
-// connections that DOCKER-USER denies, so that a user's rule never applies.
-func (d *doctor) deadBehind(l *docker.Layout, c *iptables.Chain, jump, i int) bool {
+// deadBehind returns new connections that the FORWARD rule at an index accepts, before the
+// jump, and that DOCKER-USER denies, so that a user's rule never applies; nil for none.
+func (d *doctor) deadBehind(l *docker.Layout, c *iptables.Chain, jump, i int) *prove.Change {
 	now := l.Tables.Filter
 	if others := alone(c, jump, i); len(others) > 0 {
 		now = edited(now, l.Tables.Family, others)
 	}
 	then := edited(now, l.Tables.Family, []edit{append(edit{"-I", c.Name, "1"}, spec(c.Rules[jump])...)})
 	if now == nil || then == nil {
-		return false
+		return nil
 	}
 	changes, err := prove.Changes(d.ctx, prove.Side{Rules: now, Whole: true}, prove.Side{Rules: then, Whole: true}, l.Tables.Family, d.limits)
-	return err == nil && slices.ContainsFunc(changes, func(c *prove.Change) bool {
-		return closes(c) && c.Old.Known() && c.New.Known() && c.Example.State == packet.New && c.Example.Mark == 0 && slices.Contains(c.Hooks, packet.Forward)
-	})
+	if err != nil {
+		return nil
+	}
+	for _, c := range changes {
+		if closes(c) && c.Old.Known() && c.New.Known() && c.Example.State == packet.New && c.Example.Mark == 0 && slices.Contains(c.Hooks, packet.Forward) {
+			return c
+		}
+	}
+	return nil
 }
 
 // alone returns the edits that keep only one rule of a chain before the jump.

@@ -39,7 +39,11 @@ func TestNeighbours(t *testing.T) {
 		for _, name := range strings.Fields(x.chains) {
 			text = strings.Replace(text, ":DOCKER-USER", ":"+name+" - [0:0]\n:DOCKER-USER", 1)
 		}
-		notes := strings.Join(Notes(context.Background(), look(t, text, packet.IPv4), prove.Limits{}), "\n")
+		host := look(t, text, packet.IPv4)
+		notes := strings.Join(Notes(context.Background(), host, prove.Limits{}), "\n")
+		if beside := NotesBeside(context.Background(), host, prove.Limits{}); x.want != "" && !strings.Contains(strings.Join(beside, "\n"), x.want) {
+			t.Errorf("%s%s\nbeside findings the notes are %q", x.before, x.rules, beside)
+		}
 		if !strings.Contains(notes, x.want) {
 			t.Errorf("%s%s\nwant %q, the notes are\n%s", x.before, x.rules, x.want, notes)
 		}

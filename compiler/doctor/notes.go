@@ -34,11 +34,14 @@ func Notes(ctx context.Context, h *Host, limits prove.Limits) []string {
 		}
 	}
 	list = append(list, d.seawallNotes()...)
-	list = slices.Concat(list, d.neighbours(), d.suits(), h.Facts.firewalls(), h.Facts.NotSeen(), unknown)
-	if note := h.Facts.SystemNote(); note != "" {
-		list = append(list, note)
-	}
-	return list
+	return slices.Concat(list, d.neighbours(), d.suits(), h.Facts.firewalls(), h.Facts.NotSeen(), unknown, h.Facts.system())
+}
+
+// NotesBeside are the remarks that matter on a host with findings as well: what other
+// software with rules does there, what was not seen, and which system it is.
+func NotesBeside(ctx context.Context, h *Host, limits prove.Limits) []string {
+	d := &doctor{ctx: ctx, limits: limits, host: h}
+	return slices.Concat(d.neighbours(), h.Facts.NotSeen(), h.Facts.system())
 }
 
 // policy explains what FORWARD's policy means for routed traffic and for containers.

@@ -251,8 +251,11 @@ func (d *doctor) onHost(l *docker.Layout, t *iptables.Table, p packet.Packet) pa
 
 // said puts a verdict in words; all verdicts that let a packet through share one.
 func said(v packet.Verdict) string {
-	if v.IsOpen() {
+	switch {
+	case v.IsOpen():
 		return "let in"
+	case !v.IsClosed():
+		return "perhaps let in"
 	}
 	return strings.NewReplacer("deny", "denied", "reject", "rejected").Replace(v.String())
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/seawall/seawall/compiler/emit"
 	"github.com/seawall/seawall/compiler/system"
 )
 
@@ -22,7 +23,12 @@ func (d *doctor) ufw(u *system.UFWFiles) {
 			Detail:  "ufw runs that file only where it is executable, and it needs Seawall's block: without the jump in INPUT, clients reach docker-proxy past the policy.",
 			Traffic: []string{"clients that come in through docker-proxy, after the next boot: let in wherever ufw allows the port"}, Advice: again})
 	}
-	if u.Builtins && d.runsDocker() {
+	if emit.HasBlock(u.Rules[1]) && !system.LoadsIPv6(u.Defaults) {
+		d.add(Finding{Code: "SD019", Summary: "ufw loads nothing for IPv6",
+			Detail:  system.NoIPv6 + ".",
+			Traffic: []string{"IPv6 clients of containers with IPv6 addresses, after the next boot: let in, whatever the policy denies"}, Advice: "set IPV6=yes in /" + system.UFWDefaults + ", then ufw disable and ufw enable, and " + restart})
+	}
+	if system.FlushesBuiltins(u.Defaults) && d.runsDocker() {
 		d.add(Finding{Code: "SD019", Summary: "ufw flushes the built-in chains at each reload",
 			Detail:  "/etc/default/ufw has MANAGE_BUILTINS=yes. Each start, stop and reload of ufw then flushes every chain of the filter and nat tables, Docker's included.",
 			Traffic: []string{"after a reload, until Docker restarts: no port is published except through docker-proxy, and networks are not isolated"}, Advice: "set MANAGE_BUILTINS=no in /etc/default/ufw, then " + restart})

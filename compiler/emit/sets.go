@@ -45,8 +45,14 @@ func setsText(c *Chains) []byte {
 
 func awaited(b *bytes.Buffer, names []string, family string) {
 	for _, name := range names {
-		fmt.Fprintf(b, "# others fill it; empty until they do. Delete this line if its owner creates it with other options.\ncreate -exist %s hash:net family %s maxelem 1048576 timeout 0\n", name, family)
+		fmt.Fprintf(b, "# others fill it; empty until they do. Delete this line if its owner creates it with other options.\ncreate -exist %s %s\n", name, awaitedType(family))
 	}
+}
+
+// awaitedType is the type of a set that others fill, where they have not created it:
+// their entries may have timeouts.
+func awaitedType(family string) string {
+	return "hash:net family " + family + " maxelem 1048576 timeout 0"
 }
 
 // SetsOf returns the text for ipset restore that belongs to the files of a

@@ -24,7 +24,7 @@ var UFW = register(Format{
 	Files: func(c *Chains) []File {
 		return append(perFamily(c, ufwNames[0], ufwNames[1], ufwRules), ufwInit(c))
 	},
-	Splice: spliceUFW, SpliceHook: spliceInit, Loaded: ufwLoaded, NoSets: true,
+	Splice: spliceUFW, SpliceHook: spliceInit, Loaded: ufwLoaded, NoSets: true, WithSets: true,
 })
 
 // ufwRules is the part of after.rules or after6.rules that is Seawall's: a section of
@@ -60,7 +60,7 @@ func initCommands(c *Chains) string {
 # own chains, which are empty while ufw reloads.
 case "$1" in
 start)
-	for seawall in iptables ip6tables; do
+` + awaitedCommands(c) + `	for seawall in iptables ip6tables; do
 		# A kernel may have no IPv6.
 		[ "$seawall" = iptables ] || "$seawall" -w 10 -S INPUT >/dev/null 2>&1 || continue
 ` + made.String() + calls.String() + `	done
@@ -68,6 +68,23 @@ start)
 *) ;;
 esac
 `
+}
+
+// awaitedCommands create the ipsets that others fill, where they have not done so yet: ufw
+// loads none before its rules.
+func awaitedCommands(c *Chains) string {
+	var b strings.Builder
+	create := func(names []string, family string) {
+		for _, name := range names {
+			fmt.Fprintf(&b, "\tipset -n list %[1]s >/dev/null 2>&1 || ipset create %[1]s %[2]s\n", name, awaitedType(family))
+		}
+	}
+	create(c.V4.Awaited, "inet")
+	create(c.V6.Awaited, "inet6")
+	if b.Len() == 0 {
+		return ""
+	}
+	return "\t# Others fill these ipsets. Without them no rule is loaded.\n" + b.String()
 }
 
 // called are the chains that the jumps need, in order; the built-in ones are there.

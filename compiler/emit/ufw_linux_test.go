@@ -46,6 +46,40 @@ func TestInitMakesTheJumpsOnce(t *testing.T) {
 	}
 }
 
+// Sets that others fill are created where they are missing, and left alone where they are
+// there, whatever their options: without them ufw could not load the rules.
+func TestInitCreatesFilledSets(t *testing.T) {
+	for _, name := range []string{"unshare", "ipset"} {
+		if _, err := exec.LookPath(name); err != nil {
+			t.Skipf("this test needs %s", name)
+		}
+	}
+	if exec.Command("unshare", "-n", "ipset", "list").Run() != nil {
+		t.Skip("this test needs root, and a network namespace")
+	}
+	c, six := testChains(true), *testChains(true).V6
+	c.V6 = &six
+	c.V4.Awaited, c.V6.Awaited = []string{"bans", "theirs"}, []string{"bans6"}
+	dir := t.TempDir()
+	if _, err := Write(dir, UFW.Compile(c)); err != nil {
+		t.Fatal(err)
+	}
+	hook := filepath.Join(dir, UFWHook)
+	script := "set -e\nipset create theirs hash:ip\nipset add theirs 192.0.2.1\n" + hook + " start\nipset add bans 192.0.2.2\n" + hook + " start\nipset save\n"
+	out, err := exec.Command("unshare", "-n", "sh", "-c", script).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, want := range []string{"create theirs hash:ip family inet ", "add theirs 192.0.2.1\n", "create bans hash:net family inet ", "add bans 192.0.2.2 ", "create bans6 hash:net family inet6 "} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("%q is missing in\n%s", want, out)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, SetsFile)); err == nil {
+		t.Error("there is a file of sets that nothing loads")
+	}
+}
+
 // A file of netfilter-persistent can be loaded again and again while Docker runs: one
 // jump in INPUT, and nothing of Docker's changes.
 func TestPersistentReloads(t *testing.T) {

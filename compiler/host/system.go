@@ -4,7 +4,6 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
-	"strings"
 
 	"github.com/seawall/seawall/compiler/system"
 )
@@ -61,9 +60,7 @@ func UFW() *system.UFWFiles {
 	for i, name := range system.UFW.Format.Names {
 		u.Rules[i], _ = os.ReadFile(system.UFW.Path(name))
 	}
-	if defaults, err := os.ReadFile("/etc/default/ufw"); err == nil {
-		u.Builtins = manages(defaults)
-	}
+	u.Defaults, _ = os.ReadFile("/" + system.UFWDefaults)
 	return u
 }
 
@@ -78,16 +75,4 @@ func Persistent() *system.PersistentFiles {
 		p.Rules[i], _ = os.ReadFile(system.Debian.Path(name))
 	}
 	return p
-}
-
-// manages reports whether ufw's defaults say MANAGE_BUILTINS=yes; the last line counts,
-// and ufw compares the word as it is.
-func manages(defaults []byte) bool {
-	value := ""
-	for line := range strings.Lines(string(defaults)) {
-		if v, ok := strings.CutPrefix(strings.TrimSpace(line), "MANAGE_BUILTINS="); ok {
-			value = strings.Trim(v, `"'`)
-		}
-	}
-	return value == "yes"
 }

@@ -12,12 +12,4 @@ func TestUFWConfiguration(t *testing.T) {
 			t.Errorf("%q: enabled is %t, want %t", text, got, want)
 		}
 	}
-	for text, want := range map[string]bool{
-		"IPV6=yes\nMANAGE_BUILTINS=yes\n": true, "MANAGE_BUILTINS=\"yes\"\n": true, "MANAGE_BUILTINS=yes\nMANAGE_BUILTINS=no\n": false,
-		"MANAGE_BUILTINS=no\n": false, "# MANAGE_BUILTINS=yes\n": false, "": false,
-	} {
-		if got := manages([]byte(text)); got != want {
-			t.Errorf("%q: manages is %t, want %t", text, got, want)
-		}
-	}
 }

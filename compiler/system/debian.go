@@ -14,6 +14,7 @@ var Debian = register(withPersistent(System{
 func withPersistent(s System) System {
 	const defaults = "/etc/default/netfilter-persistent"
 	s.Format, s.Folder = emit.Persistent, "/etc/iptables"
+	s.Sets = "Without its ipsets no rule is loaded. ipset-persistent loads /etc/iptables/ipsets before the rules: apt install ipset-persistent."
 	s.Names = map[string]string{"ipset": "ipsets"}
 	s.SwitchOn = []string{
 		"grep -qsx IPTABLES_RESTORE_NOFLUSH=yes " + defaults + " ||\n    printf 'IP%sTABLES_%s=yes\\n' '' RESTORE_NOFLUSH 6 RESTORE_NOFLUSH '' SKIP_SAVE 6 SKIP_SAVE >> " + defaults,

@@ -44,3 +44,19 @@ func (f *Facts) distributions() []string {
 	}
 	return list
 }
+
+// shellValue returns the value that a file of assignments for a shell gives a variable:
+// the last one counts. The files of defaults have no other commands.
+func shellValue(text []byte, name string) string {
+	value := ""
+	for line := range bytes.Lines(text) {
+		words := strings.Fields(string(line))
+		words = slices.DeleteFunc(words, func(w string) bool { return w == "export" })
+		if len(words) > 0 {
+			if v, ok := strings.CutPrefix(words[0], name+"="); ok {
+				value = strings.Trim(v, `"'`)
+			}
+		}
+	}
+	return value
+}

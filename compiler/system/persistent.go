@@ -1,10 +1,7 @@
 package system
 
 import (
-	"bytes"
 	"regexp"
-	"slices"
-	"strings"
 
 	"github.com/seawall/seawall/compiler/emit"
 )
@@ -42,18 +39,5 @@ func (p *PersistentFiles) paths(is func(int) bool) []string {
 	return list
 }
 
-// says reports whether a variable of the defaults, which are a shell script, is yes; the
-// last line counts.
-func (p *PersistentFiles) says(name string) bool {
-	value := ""
-	for line := range bytes.Lines(p.Defaults) {
-		words := strings.Fields(string(line))
-		words = slices.DeleteFunc(words, func(w string) bool { return w == "export" })
-		if len(words) > 0 {
-			if v, ok := strings.CutPrefix(words[0], name+"="); ok {
-				value = strings.Trim(v, `"'`)
-			}
-		}
-	}
-	return value == "yes"
-}
+// says reports whether a variable of the defaults is yes.
+func (p *PersistentFiles) says(name string) bool { return shellValue(p.Defaults, name) == "yes" }

@@ -31,6 +31,9 @@ type System struct {
 	Boot func() []emit.File
 	// SwitchOn are the commands, once per host, when the files are in their folder.
 	SwitchOn []string
+	// Sets says what loads the file of ipsets before the rules, "" where nothing does by
+	// itself, or where none is written.
+	Sets string
 	// Trap is what people get wrong there.
 	Trap string
 	// Is reports whether a host is one.
@@ -99,6 +102,14 @@ func (s *System) Commands(policy, folder string) []string {
 		base = " --base " + s.Folder
 	}
 	return append([]string{"seawall compile " + policy + " --for " + s.Name + base + " --out-dir " + s.Folder}, s.SwitchOn...)
+}
+
+// SetsNote says what loads the ipsets that the rules match, for files that have some.
+func (s *System) SetsNote() string {
+	if s.Sets != "" {
+		return s.Sets
+	}
+	return "Without its ipsets no rule is loaded: ipset restore < " + s.Path(emit.SetsFile) + " has to run before the rules at each boot."
 }
 
 // Splices reports whether the files are spliced into the system's own.

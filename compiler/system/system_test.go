@@ -95,6 +95,25 @@ func TestSystemsAreWhole(t *testing.T) {
 	}
 }
 
+// ufw's defaults are a file of assignments for a shell.
+func TestUFWDefaults(t *testing.T) {
+	for text, want := range map[string][2]bool{ // flushes the built-in chains, loads IPv6
+		"IPV6=yes\nMANAGE_BUILTINS=yes\n":           {true, true},
+		"MANAGE_BUILTINS=\"yes\"\nIPV6='YES'":         {true, true},
+		"MANAGE_BUILTINS=yes\nMANAGE_BUILTINS=no\n": {false, false},
+		"IPV6=yes\nexport IPV6=no # by hand\n":      {false, false},
+		"# MANAGE_BUILTINS=yes\n# IPV6=yes\n":       {false, false},
+		"IPV6=Yes\n":                                {false, false},
+	} {
+		if got := [2]bool{FlushesBuiltins([]byte(text)), LoadsIPv6([]byte(text))}; got != want {
+			t.Errorf("%q: %v, want %v", text, got, want)
+		}
+	}
+	if !LoadsIPv6(nil) {
+		t.Error("a host without the file does not load IPv6")
+	}
+}
+
 func TestUFWFiles(t *testing.T) {
 	block, none := []byte("x\n# seawall: begin\n# seawall: end\n"), []byte("*filter\nCOMMIT\n")
 	for _, test := range []struct {

@@ -17,7 +17,24 @@ type UFWFiles struct {
 	Hook       []byte    // before.init, nil for none
 	Executable bool      // so ufw runs it
 	Rules      [2][]byte // after.rules and after6.rules, nil for none
-	Builtins   bool      // ufw flushes the built-in chains at each reload
+	Defaults   []byte    // /etc/default/ufw
+}
+
+// UFWDefaults is the file with ufw's defaults, from the root of a host.
+const UFWDefaults = "etc/default/ufw"
+
+// NoIPv6 says what IPV6=no does on a host whose policy is in ufw's files.
+const NoIPv6 = "ufw loads nothing for IPv6: /" + UFWDefaults + " has IPV6=no. Each of its starts flushes the filter table of IPv6, Docker's chains and the policy's jumps included"
+
+// FlushesBuiltins reports whether ufw's defaults make it flush the built-in chains at
+// each reload. ufw compares the word as it is.
+func FlushesBuiltins(defaults []byte) bool { return shellValue(defaults, "MANAGE_BUILTINS") == "yes" }
+
+// LoadsIPv6 reports whether ufw loads its files of IPv6 rules; without defaults, as
+// Debian's package has them, it does.
+func LoadsIPv6(defaults []byte) bool {
+	value := shellValue(defaults, "IPV6")
+	return defaults == nil || value == "yes" || value == "YES"
 }
 
 // Moved returns the paths of the files of rules from which Seawall's block is gone while
