@@ -556,7 +556,7 @@ func TestBeforeTheJump(t *testing.T) {
 func TestDeniedElsewhere(t *testing.T) {
 	healthy := capture(t, "engine-29-published-8080.iptables-save")
 	for user, want := range map[string]string{
-		"-A DOCKER-USER -i eth0 -j DROP\n":           "none to the containers here, but others that DOCKER-USER denies are accepted, for example FORWARD ",
+		"-A DOCKER-USER -i eth0 -j DROP\n":            "none to the containers here, but others that DOCKER-USER denies are accepted, for example FORWARD ",
 		"-A DOCKER-USER -i eth0 -o docker0 -j DROP\n": "",
 	} {
 		text := strings.Replace(healthy, "-A FORWARD -j DOCKER-USER\n", "-A FORWARD -o tun0 -j ACCEPT\n-A FORWARD -j DOCKER-USER\n"+user, 1)

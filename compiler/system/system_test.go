@@ -99,7 +99,7 @@ func TestSystemsAreWhole(t *testing.T) {
 func TestUFWDefaults(t *testing.T) {
 	for text, want := range map[string][2]bool{ // flushes the built-in chains, loads IPv6
 		"IPV6=yes\nMANAGE_BUILTINS=yes\n":           {true, true},
-		"MANAGE_BUILTINS=\"yes\"\nIPV6='YES'":         {true, true},
+		"MANAGE_BUILTINS=\"yes\"\nIPV6='YES'":       {true, true},
 		"MANAGE_BUILTINS=yes\nMANAGE_BUILTINS=no\n": {false, false},
 		"IPV6=yes\nexport IPV6=no # by hand\n":      {false, false},
 		"# MANAGE_BUILTINS=yes\n# IPV6=yes\n":       {false, false},
