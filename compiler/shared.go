@@ -25,14 +25,17 @@ func FitsShared(doc *schema.Document, f *emit.Format) error {
 	}
 	return &UnfitError{`docker_user = "shared" does not fit netfilter-persistent`,
 		"Its reload loads the file again while Docker runs, and a file can only empty DOCKER-USER or add the jump to it once more. Use --for nftables, a table of its own: " +
-			"what others put into DOCKER-USER stays as it is.", doc.Host.Range}
+			"what others put into DOCKER-USER stays as it is.", doc.Host.At("docker_user")}
 }
 
 // accepts is the place of the first accept of a policy that is not a forward block's, nil
 // for none.
 func accepts(doc *schema.Document) *hcl.Range {
-	if doc.Host.Established == schema.Accepted || doc.Host.Related == schema.Accepted {
-		return &doc.Host.Range
+	for i, is := range []schema.Treatment{doc.Host.Established, doc.Host.Related} {
+		if is == schema.Accepted {
+			at := doc.Host.At([]string{"established", "related"}[i])
+			return &at
+		}
 	}
 	for _, r := range blocks(doc) {
 		if r.Verdict == schema.Accept {

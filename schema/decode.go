@@ -82,6 +82,10 @@ func (s *scope) decodeHost(blocks hcl.Blocks) *Host {
 	}
 	h := &Host{UserlandProxy: true, LogLimit: Rate{10, "minute"}, Range: blocks[0].DefRange}
 	a := s.attributes(blocks[0].Body, hostSchema, s.ctx)
+	h.Attributes = map[string]hcl.Range{}
+	for name, attribute := range a.content {
+		h.Attributes[name] = attribute.Range
+	}
 	h.External = a.interfaces("external")
 	h.Unlisted = a.verdict("unlisted", Deny, "deny", "reject", "allow")
 	if _, at, ok := a.single("unlisted"); !ok && at != (hcl.Range{}) && !s.diags.HasErrors() {

@@ -52,6 +52,15 @@ type Host struct {
 	// (--bridge-accept-fwmark); 0: none.
 	AcceptMark uint32
 	Range      hcl.Range
+	Attributes map[string]hcl.Range // where those that are written stand
+}
+
+// At returns where an attribute stands, or where the block does if it is not written.
+func (h *Host) At(attribute string) hcl.Range {
+	if at, ok := h.Attributes[attribute]; ok {
+		return at
+	}
+	return h.Range
 }
 
 // Outside returns the external interfaces, without those that internal covers

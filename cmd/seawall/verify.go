@@ -228,9 +228,17 @@ func printLine(w io.Writer, l *prove.Line) {
 func lastStep(way *dialect.Way) string {
 	s := way.Decider()
 	if s == nil {
-		return way.Ended
+		return way.Ended + jumpHint(way.Ended)
 	}
 	return fmt.Sprintf("line %d: %s", s.Line, s.Rule)
+}
+
+// jumpHint says who makes the jump from FORWARD where it is missing.
+func jumpHint(ended string) string {
+	if strings.HasPrefix(ended, "FORWARD has no jump to ") {
+		return ", which Docker makes when it starts"
+	}
+	return ""
 }
 
 // saved is the command that prints the rules again which came over standard input.

@@ -2,6 +2,7 @@ package match
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/seawall/seawall/compiler/diagram"
@@ -68,6 +69,9 @@ func set(r *Reader, u *Use) Cases {
 		if by := r.Changed(SetThing(g.Values[0])); by != "" {
 			return Unsure(u.String() + " (" + by + ")")
 		}
+		if why := neverHolds(s, r.Family); why != "" {
+			return Unsure(u.String() + " (" + why + ")")
+		}
 		return property(member, r.Not(g.Not, member, packet.Inside))
 	}
 	switch {
@@ -83,6 +87,22 @@ func set(r *Reader, u *Use) Cases {
 		return Unsure(u.String() + " (a set for " + s.Family.String() + ")")
 	}
 	return property(p, r.Not(g.Not, p, setOf(r.Family, s.Entries)))
+}
+
+// neverHolds says why a set that others fill cannot hold a packet's source, whatever is in
+// it; "" where it can, or where nothing is known of it. The kernel asks a set of another
+// family, or of more dimensions than the rule names, for nothing (ip_set_core.c,
+// ip_set_test).
+func neverHolds(s *ipset.Set, f packet.Family) string {
+	switch {
+	case s == nil:
+		return ""
+	case s.Family != 0 && s.Family != f:
+		return "a set for " + s.Family.String()
+	case !slices.Contains([]string{"hash:net", "hash:ip", "bitmap:ip", "list:set"}, s.Type):
+		return "a set of type " + s.Type + ", which does not hold addresses alone"
+	}
+	return ""
 }
 
 // setOf returns the addresses that are in a set. Of the entries that contain an
