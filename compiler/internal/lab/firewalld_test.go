@@ -48,12 +48,14 @@ func firewalldHolds(t *testing.T, e Engine, b Backend, backend string) {
 	}
 	// While firewalld is down, Docker's rules are gone, and a port that no policy names is
 	// open through docker-proxy.
-	h.closed("stop and start", func() {
+	h.shut("stop and start", func() {
 		for range (times(1) + 9) / 10 {
 			h.stopFirewalld()
 			h.startFirewalld()
 		}
 	}, notNamed)
+	h.restartDocker() // nor after starts of firewalld in quick succession
+	h.intact("stop and start")
 	if *long {
 		h.closed("restart of Docker", h.restartDocker)
 	}
