@@ -140,9 +140,10 @@ func printMarked(w io.Writer, number int, line []byte, from, to int) {
 	subject = shortened(subject, maxSourceWidth)
 	after = shortened(after, maxSourceWidth)
 	before, subject = string(escaped([]byte(before), false)), string(escaped([]byte(subject), false))
-	fmt.Fprintf(w, "%4d: %s", number, before)
+	gutter := fmt.Sprintf("%4d: ", number)
+	fmt.Fprint(w, gutter, before)
 	paint(w, "1;4", subject)
-	fmt.Fprintf(w, "%s\n      %s%s\n", after, blank(before), strings.Repeat("^", max(1, len([]rune(subject)))))
+	fmt.Fprintf(w, "%s\n%s%s%s\n", after, blank(gutter), blank(before), strings.Repeat("^", max(1, len([]rune(subject)))))
 }
 
 func trimmed(line []byte) string { return strings.TrimSuffix(string(line), "\r") }

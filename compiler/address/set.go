@@ -139,6 +139,16 @@ func Both(a, b Set) Set {
 	return out
 }
 
+// UnionOf returns the addresses of any number of sets, in the time that sorting them
+// takes.
+func UnionOf(sets ...Set) Set {
+	var all []netipx.IPRange
+	for _, s := range sets {
+		all = append(all, s...)
+	}
+	return normal(all)
+}
+
 // Union returns the addresses that are in a or in b.
 func Union(a, b Set) Set {
 	switch {

@@ -5,6 +5,7 @@
 //
 //	# seawall:ignore SW007 the honeypot is meant to be found
 //
+//	deciding.go  which block decides about which addresses
 //	rules.go     SW001 to SW003: rules and excepts without effect
 //	policies.go  SW004, SW007, SW008, SW011: policies as a whole
 //	sources.go   SW005, SW006: sets and sources
@@ -67,12 +68,12 @@ func Run(doc *schema.Document, files map[string]*hcl.File) []Finding {
 	for _, f := range []packet.Family{packet.IPv4, packet.IPv6} {
 		l.resolve = append(l.resolve, address.NewResolver(f))
 	}
-	if doc.Guard != nil {
-		l.rules(nil)
-	}
+	l.guard = l.guards()
+	l.idle(nil, [2]*deciding{l.guard[0].deciding, l.guard[1].deciding})
 	for _, p := range doc.Policies {
-		l.rules(p)
-		l.openPorts(p)
+		d := l.ofPolicy(p)
+		l.rules(p, d)
+		l.openPorts(p, d)
 		l.oneFamily(p)
 	}
 	l.unreachable()
@@ -94,6 +95,7 @@ func Run(doc *schema.Document, files map[string]*hcl.File) []Finding {
 type linter struct {
 	doc     *schema.Document
 	resolve []*address.Resolver // IPv4, IPv6
+	guard   [2]guarded          // the same
 	found   []Finding
 	held    map[key]int // the number of instances of a policy that have a finding
 	known   map[key]Finding

@@ -30,17 +30,8 @@ func (l *linter) unreachable() {
 }
 
 func (l *linter) guardDecidesAll() bool {
-	if l.doc.Guard == nil {
-		return false
-	}
-	for _, r := range l.resolve {
-		var all address.Set
-		for _, x := range l.reaches(nil, r) {
-			if x.rule.Except.Filled() == nil { // else some of them go on to the policies
-				all = address.Union(all, x.without)
-			}
-		}
-		if all == nil || !all.Equal(r.Every()) {
+	for f, r := range l.resolve {
+		if !l.guard[f].sources.Equal(r.Every()) {
 			return false
 		}
 	}
@@ -112,12 +103,12 @@ var sensitive = map[int]string{
 
 // openPorts finds sensitive ports that a policy opens to everybody, and those that it opens to
 // everybody except a few.
-func (l *linter) openPorts(p *schema.Policy) {
+func (l *linter) openPorts(p *schema.Policy, d [2]*deciding) {
 	found := sensitivePorts(p)
 	if found == "" {
 		return
 	}
-	if l.letsEverybodyIn(p) {
+	if l.letsEverybodyIn(p, d) {
 		l.add(p, Finding{Code: "SW007", Hint: true, Summary: "A database or admin port open to everybody", At: p.Range,
 			Detail: fmt.Sprintf("Everybody may reach port %s. %s", found, saySo("SW007"))})
 		return
@@ -170,15 +161,16 @@ func sensitivePorts(p *schema.Policy) string {
 
 // letsEverybodyIn reports whether a policy's ports are open to all of a family, except for what
 // the guard denies.
-func (l *linter) letsEverybodyIn(p *schema.Policy) bool {
-	for _, r := range l.resolve {
-		denied, all := false, address.Set(nil)
-		for _, x := range l.reaches(p, r) {
-			all = address.Union(all, x.without)
-			deny := x.rule.Verdict == schema.Deny || x.rule.Verdict == schema.Reject
-			denied = denied || deny && !x.guard && !address.Empty(x.decides)
+func (l *linter) letsEverybodyIn(p *schema.Policy, d [2]*deciding) bool {
+	for f, r := range l.resolve {
+		denied := false
+		sets := []address.Set{l.guard[f].sources}
+		for i, b := range d[f].blocks {
+			sets = append(sets, b.without)
+			deny := b.rule.Verdict == schema.Deny || b.rule.Verdict == schema.Reject
+			denied = denied || deny && !d[f].idle(i)
 		}
-		open := all.Equal(r.Every()) || p.Default == schema.Pass
+		open := p.Default == schema.Pass || address.UnionOf(sets...).Equal(r.Every())
 		if open && !denied {
 			return true
 		}

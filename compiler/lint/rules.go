@@ -1,139 +1,104 @@
 package lint
 
 import (
-	"fmt"
-	"strings"
-
 	"github.com/hashicorp/hcl/v2"
 	"github.com/seawall/seawall/compiler/address"
 	"github.com/seawall/seawall/schema"
 )
 
-// reach is an allow or deny block in one family: the sources it names, and those it decides about
-// after the blocks before it.
-type reach struct {
-	rule           *schema.Rule
-	guard          bool
-	named, without address.Set // sources; sources without except
-	decides        address.Set
-}
-
-// verdict is what a rule does, to compare two rules.
-type verdict struct {
-	v   schema.Verdict
-	log string
-}
-
-// reaches computes the blocks that decide for a policy in one family, guard first; for a nil
-// policy, those of the guard only.
-func (l *linter) reaches(p *schema.Policy, r *address.Resolver) []reach {
-	var list []reach
-	var decided address.Set
-	add := func(rule *schema.Rule, guard bool) {
-		x := reach{rule: rule, guard: guard, named: r.Sources(rule.Sources)}
-		x.without = x.named
+// blocks are those of a policy in one family, or of the guard.
+func blocks(rules []*schema.Rule, r *address.Resolver) []block {
+	list := make([]block, len(rules))
+	for i, rule := range rules {
+		b := block{rule: rule, named: r.Sources(rule.Sources)}
+		b.without = b.named
 		if rule.Except != nil {
-			x.without = address.Without(x.named, r.Sources(rule.Except))
+			b.without = address.Without(b.named, r.Sources(rule.Except))
 		}
-		x.decides = address.Without(x.without, decided)
-		if rule.Except.Filled() == nil { // else some of them go on to the next block
-			decided = address.Union(decided, x.without)
-		}
-		list = append(list, x)
-	}
-	if l.doc.Guard != nil {
-		for _, rule := range l.doc.Guard.Rules {
-			add(rule, true)
-		}
-	}
-	if p != nil {
-		for _, rule := range p.Rules {
-			add(rule, false)
-		}
+		list[i] = b
 	}
 	return list
 }
 
-// rules finds the blocks of a policy, or of the guard, that have no effect.
-func (l *linter) rules(p *schema.Policy) {
-	four, six := l.reaches(p, l.resolve[0]), l.reaches(p, l.resolve[1])
-	for i := range four {
-		if four[i].guard != (p == nil) || filled(four[i].rule) {
-			continue
-		}
-		if address.Empty(four[i].decides) && address.Empty(six[i].decides) {
-			l.neverMatches(p, four, six, i)
-			continue
-		}
-		l.idleExcept(p, four[i], six[i])
-		if p != nil && l.sameAsRest(p, four, i) && l.sameAsRest(p, six, i) {
-			l.add(p, Finding{Code: "SW003", Summary: "A redundant rule", At: four[i].rule.Range,
+// guarded is what the guard decides about in one family.
+type guarded struct {
+	*deciding
+	sources address.Set
+}
+
+// guards are both families' guarded. Without a guard they are empty.
+func (l *linter) guards() (both [2]guarded) {
+	var rules []*schema.Rule
+	if l.doc.Guard != nil {
+		rules = l.doc.Guard.Rules
+	}
+	for f, r := range l.resolve {
+		d := decide(blocks(rules, r), nil)
+		both[f] = guarded{d, d.all()}
+	}
+	return both
+}
+
+// ofPolicy is who decides for a policy, in both families.
+func (l *linter) ofPolicy(p *schema.Policy) (both [2]*deciding) {
+	for f, r := range l.resolve {
+		both[f] = decide(blocks(p.Rules, r), l.guard[f].sources)
+	}
+	return both
+}
+
+// rules finds the blocks of a policy that have no effect.
+func (l *linter) rules(p *schema.Policy, d [2]*deciding) {
+	l.idle(p, d)
+	var same [2][]bool
+	for f := range d {
+		same[f] = d[f].redundant(verdict{v: p.Default})
+	}
+	for i, rule := range p.Rules {
+		if !filled(rule) && !idle(d, i) && same[0][i] && same[1][i] {
+			l.add(p, Finding{Code: "SW003", Summary: "A redundant rule", At: rule.Range,
 				Detail: "The blocks after this one, or the default, have the same effect on all of its sources. Remove it or change it."})
 		}
 	}
 }
 
+// idle finds the blocks of a policy, or of the guard, that decide about nobody, and those
+// whose except is without effect.
+func (l *linter) idle(p *schema.Policy, d [2]*deciding) {
+	for i, b := range d[0].blocks {
+		switch {
+		case filled(b.rule):
+		case idle(d, i):
+			l.neverMatches(p, d, i)
+		default:
+			l.idleExcept(p, b, d[1].blocks[i])
+		}
+	}
+}
+
+// idle reports whether a block decides about nobody in either family.
+func idle(d [2]*deciding, i int) bool { return d[0].idle(i) && d[1].idle(i) }
+
 // filled reports whether a block names an ipset that others fill: what it decides about
 // is not known.
 func filled(r *schema.Rule) bool { return r.Sources.Filled() != nil || r.Except.Filled() != nil }
 
-func (l *linter) neverMatches(p *schema.Policy, four, six []reach, i int) {
-	rule := four[i].rule
-	detail := "Earlier blocks already decide about all of its sources: " + shadows(four, six, i) + "."
-	if address.Empty(four[i].without) && address.Empty(six[i].without) {
-		detail = "Its except excludes all of its sources."
+func (l *linter) neverMatches(p *schema.Policy, d [2]*deciding, i int) {
+	detail := "Its except excludes all of its sources."
+	if !address.Empty(d[0].blocks[i].without) || !address.Empty(d[1].blocks[i].without) {
+		detail = "Earlier blocks already decide about all of its sources: " + l.shadows(p, d, i) + "."
 	}
-	l.add(p, Finding{Code: "SW001", Summary: "A rule that can never match", At: rule.Range, Detail: detail})
+	l.add(p, Finding{Code: "SW001", Summary: "A rule that can never match", At: d[0].blocks[i].rule.Range, Detail: detail})
 }
 
-// shadows names the earlier blocks that decide about some of the sources of block i.
-func shadows(four, six []reach, i int) string {
-	var list []string
-	for j := range i {
-		if address.Overlap(four[j].decides, four[i].without) || address.Overlap(six[j].decides, six[i].without) {
-			owner := "the block at "
-			if four[j].guard {
-				owner = "the guard's block at "
-			}
-			list = append(list, owner+place(four[j].rule.Range))
-		}
-	}
-	if len(list) > 3 {
-		list = append(list[:3], fmt.Sprintf("and %d more", len(list)-3))
-	}
-	return strings.Join(list, ", ")
-}
-
-func (l *linter) idleExcept(p *schema.Policy, four, six reach) {
+func (l *linter) idleExcept(p *schema.Policy, four, six block) {
 	if four.rule.Except == nil {
 		return
 	}
-	if same(four.named, four.without) && same(six.named, six.without) {
+	if four.named.Equal(four.without) && six.named.Equal(six.without) {
 		l.add(p, Finding{Code: "SW002", Summary: "An except that excludes nothing", At: exceptRange(four.rule),
 			Detail: "None of these addresses is among the block's sources."})
 	}
 }
 
 func exceptRange(r *schema.Rule) hcl.Range { return r.Except.Range }
-
-func same(a, b address.Set) bool { return a.Equal(b) }
-
-// sameAsRest reports whether the blocks after block i and the default would decide the same for
-// the sources of block i.
-func (l *linter) sameAsRest(p *schema.Policy, list []reach, i int) bool {
-	mine := verdict{list[i].rule.Verdict, list[i].rule.Log}
-	rest := list[i].decides
-	for _, later := range list[i+1:] {
-		if filled(later.rule) {
-			return false
-		}
-		if !address.Overlap(later.without, rest) {
-			continue
-		}
-		if (verdict{later.rule.Verdict, later.rule.Log}) != mine {
-			return false
-		}
-		rest = address.Without(rest, later.without)
-	}
-	return address.Empty(rest) || mine == verdict{v: p.Default}
-}

@@ -60,11 +60,14 @@ func (l *linter) eachSources(f func(*schema.Sources)) {
 	}
 }
 
-// nowhere are addresses that no packet from outside has as its source, with the reason.
-var nowhere = []struct {
+// unusable are addresses that are no source, with the reason.
+type unusable struct {
 	prefix netip.Prefix
 	what   string
-}{
+}
+
+// nowhere are addresses that no packet from outside has as its source, with the reason.
+var nowhere = []unusable{
 	{netip.MustParsePrefix("127.0.0.0/8"), "a loopback address"},
 	{netip.MustParsePrefix("::1/128"), "the loopback address"},
 	{netip.MustParsePrefix("224.0.0.0/4"), "a multicast address, which is never a source"},
@@ -77,37 +80,10 @@ var nowhere = []struct {
 // unroutable finds sources that no packet can have. Sources of policies and the guard count; a
 // test may use them intentionally.
 func (l *linter) unroutable() {
-	seen := map[string]bool{}
-	inFile := map[string][]hcl.Range{}
-	check := func(s *schema.Sources) {
-		if s == nil {
-			return
-		}
-		for _, list := range s.Lists {
-			for _, e := range list.Spans {
-				for _, n := range nowhere {
-					if !n.prefix.Contains(e.First) || !n.prefix.Contains(e.Last) {
-						continue
-					}
-					at := spanRange(list.File, e)
-					if !seen[at.String()] {
-						seen[at.String()] = true
-						if e.Range == nil {
-							inFile[list.File] = append(inFile[list.File], at)
-						}
-						if len(inFile[list.File]) > maxOfList && e.Range == nil {
-							continue
-						}
-						l.add(nil, Finding{Code: "SW006", Summary: "A source that no packet can have", At: at,
-							Detail: fmt.Sprintf("%s is %s.", e, n.what)})
-					}
-				}
-			}
-		}
-	}
+	u := &unroutable{linter: l, seen: map[string]bool{}, of: map[string][]hcl.Range{}}
 	ofRules := func(list []*schema.Rule) {
 		for _, r := range list {
-			check(r.Sources)
+			u.check(r.Sources)
 		}
 	}
 	if l.doc.Guard != nil {
@@ -117,18 +93,67 @@ func (l *linter) unroutable() {
 		ofRules(p.Rules)
 	}
 	for _, s := range l.doc.Sets {
-		check(s.Sources)
+		u.check(s.Sources)
 	}
-	for _, file := range slices.Sorted(maps.Keys(inFile)) {
-		if n := len(inFile[file]) - maxOfList; n > 0 {
-			l.add(nil, Finding{Code: "SW006", Summary: "Sources that no packet can have", At: inFile[file][maxOfList],
-				Detail: fmt.Sprintf("%d more lines of %s have such a source.", n, file)})
+	u.sumUp()
+}
+
+// maxOfList is the number of findings reported for each list of sources: those of a file,
+// or of one argument.
+const maxOfList = 20
+
+// unroutable are the sources found so far that no packet can have.
+type unroutable struct {
+	*linter
+	seen map[string]bool
+	of   map[string][]hcl.Range // of each list, by its file or its place
+}
+
+func (u *unroutable) check(s *schema.Sources) {
+	if s == nil {
+		return
+	}
+	for _, list := range s.Lists {
+		for _, e := range list.Spans {
+			i := slices.IndexFunc(nowhere, func(n unusable) bool { return n.prefix.Contains(e.First) && n.prefix.Contains(e.Last) })
+			if i < 0 {
+				continue
+			}
+			of := s.Range.String()
+			if e.Range == nil {
+				of = list.File
+			}
+			u.one(of, spanRange(list.File, e), fmt.Sprintf("%s is %s.", e, nowhere[i].what))
 		}
 	}
 }
 
-// maxOfList is the number of findings reported per list file.
-const maxOfList = 20
+// one adds a finding, unless it is there already or its list has enough.
+func (u *unroutable) one(of string, at hcl.Range, detail string) {
+	if u.seen[at.String()] {
+		return
+	}
+	u.seen[at.String()] = true
+	u.of[of] = append(u.of[of], at)
+	if len(u.of[of]) <= maxOfList {
+		u.add(nil, Finding{Code: "SW006", Summary: "A source that no packet can have", At: at, Detail: detail})
+	}
+}
+
+// sumUp says how many more there are in each list.
+func (u *unroutable) sumUp() {
+	for _, list := range slices.Sorted(maps.Keys(u.of)) {
+		more := len(u.of[list]) - maxOfList
+		if more <= 0 {
+			continue
+		}
+		detail := fmt.Sprintf("%d more sources of this list are like that.", more)
+		if at := u.of[list][maxOfList]; at.Filename == list {
+			detail = fmt.Sprintf("%d more lines of %s have such a source.", more, list)
+		}
+		u.add(nil, Finding{Code: "SW006", Summary: "Sources that no packet can have", At: u.of[list][maxOfList], Detail: detail})
+	}
+}
 
 // spanRange is the position of a span: its expression, or its line in a list file.
 func spanRange(file string, s schema.Span) hcl.Range {
