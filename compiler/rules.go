@@ -69,7 +69,8 @@ func ReadRules(name string, src []byte, opt ReadOptions) ([]*Rules, error) {
 	case isScript(src):
 		return readScript(name, src, opt)
 	}
-	f, err := iptables.Read(name, src, iptables.Options{Family: opt.Family, NoFlush: opt.NoFlush})
+	text, before := emit.Loaded(src)
+	f, err := iptables.Read(name, text, iptables.Options{Family: opt.Family, NoFlush: opt.NoFlush, Before: -before})
 	if err != nil {
 		return nil, err
 	}

@@ -482,7 +482,7 @@ func (f *compileFlags) saySystem(c *cobra.Command, out *compiler.Output, policy 
 	for _, line := range s.Commands(doctor.ShellWord(policy), filepath.ToSlash(filepath.Clean(f.outDir))) {
 		fmt.Fprintf(w, "  %s\n", line)
 	}
-	if slices.ContainsFunc(out.Files, func(file emit.File) bool { return file.Sets }) {
+	if slices.ContainsFunc(out.Files, func(file emit.File) bool { return file.Sets }) || s.Format.NoSets && out.Chains.AwaitsSets() {
 		fmt.Fprintf(w, "Note: %s\n", s.SetsNote())
 	}
 	fmt.Fprintf(w, "Note: %s\n", s.Trap)

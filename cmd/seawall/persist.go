@@ -80,6 +80,9 @@ func (a *applying) bootFilesOf(target *system.System, opt compiler.Options) ([]b
 		f.Name = target.FileName(f.Name)
 		list = append(list, bootFile{a.persist, f})
 	}
+	if target.Format == emit.Persistent && isFolder(system.PluginFolder) {
+		list = append(list, bootFile{system.PluginFolder, emit.PersistentPlugin()})
+	}
 	return list, nil
 }
 

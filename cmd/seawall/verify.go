@@ -236,7 +236,7 @@ func lastStep(way *dialect.Way) string {
 // jumpHint says who makes the jump from FORWARD where it is missing.
 func jumpHint(ended string) string {
 	if strings.HasPrefix(ended, "FORWARD has no jump to ") {
-		return ", which Docker makes when it starts"
+		return ", which Docker makes when it starts, if it has rules of that family"
 	}
 	return ""
 }

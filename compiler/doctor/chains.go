@@ -13,6 +13,7 @@ import (
 // chains finds missing chains and rules of Docker, and a jump to DOCKER-USER that does not work.
 func (d *doctor) chains(l *docker.Layout) {
 	if l.Engine == docker.NoEngine {
+		d.notAsked(l)
 		return
 	}
 	if l.Engine == docker.Flushed {

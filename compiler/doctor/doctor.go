@@ -73,7 +73,7 @@ var Codes = []struct{ Code, Title, Why string }{
 	{"SD016", "firewalld is active, and DOCKER-USER has rules", "When firewalld reloads, Docker recreates its chains with its own rules ahead of the jump to DOCKER-USER."},
 	{"SD017", "A table of the host cuts replies or connections of containers", "A drop in any base chain of nftables is final, whatever Docker's own rules accept."},
 	{"SD018", "Seawall's table is missing, incomplete, or not the one that its unit loads", "nft flush ruleset, which Debian's nftables.service runs when it starts and stops, deletes the table inet seawall; a part of it can be deleted too. What the policy denies then gets in."},
-	{"SD019", "ufw's files do not load the policy as it is loaded now", "ufw reset moves them aside, before.init has to be executable, and with MANAGE_BUILTINS=yes each reload flushes Docker's chains as well."},
+	{"SD019", "ufw's files do not load the policy as it is loaded now", "ufw reset moves them aside and disables ufw, before.init has to be executable, IPV6=no loads nothing for IPv6, and with MANAGE_BUILTINS=yes each reload flushes Docker's chains as well."},
 	{"SD020", "netfilter-persistent deletes or duplicates Docker's rules", "It loads its files with a flush unless told otherwise, and its save writes into them whatever the kernel holds at that moment."},
 }
 

@@ -567,6 +567,30 @@ func TestDeniedElsewhere(t *testing.T) {
 	}
 }
 
+// Docker makes no jump for a family that it leaves alone, and rules in DOCKER-USER there are
+// never asked.
+func TestNotAsked(t *testing.T) {
+	const six = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:DOCKER-USER - [0:0]\n"
+	for rules, found := range map[string]bool{
+		"-A DOCKER-USER -i eth0 -j DROP\n":                            true,
+		"-A FORWARD -j DOCKER-USER\n-A DOCKER-USER -i eth0 -j DROP\n": false,
+		"-A DOCKER-USER -j RETURN\n":                                  false,
+		"":                                                            false,
+	} {
+		host := look(t, capture(t, "engine-29-published-8080.iptables-save"), packet.IPv4)
+		host.Families = append(host.Families, look(t, six+rules+"COMMIT\n", packet.IPv6).Families...)
+		var list []Finding
+		for _, f := range Run(context.Background(), host, prove.Limits{}) {
+			if f.Code == "SD002" {
+				list = append(list, f)
+			}
+		}
+		if (len(list) == 1) != found || found && (list[0].Place != "IPv6, FORWARD" || !slices.Equal(list[0].Fix, []string{"ip6tables -I FORWARD -j DOCKER-USER"})) {
+			t.Errorf("%q: %s", rules, Text(list))
+		}
+	}
+}
+
 // The jump is added at the top before the old one is deleted by number: after each command there
 // is a jump.
 func TestJumpIsNeverGone(t *testing.T) {
@@ -743,6 +767,10 @@ func TestUFWFiles(t *testing.T) {
 		{func(u *system.UFWFiles) { u.Executable = false }, "/etc/ufw/before.init does not make the jumps to them"},
 		{func(u *system.UFWFiles) { u.Defaults = []byte("IPV6=yes\nMANAGE_BUILTINS=yes\n") }, "ufw flushes the built-in chains at each reload"},
 		{func(u *system.UFWFiles) { u.Defaults = []byte("IPV6=yes\nMANAGE_BUILTINS=no\n") }, ""},
+		{func(u *system.UFWFiles) { u.Disabled = true }, "ufw has Seawall's rules, and is disabled"},
+		{func(u *system.UFWFiles) {
+			u.Rules[0] = []byte("# seawall: begin\n-A DOCKER-USER -i eth0 -j DROP\n# seawall: end\n")
+		}, "ufw has not loaded Seawall's rules"},
 		{func(u *system.UFWFiles) { u.Defaults = []byte("IPV6=no\n") }, "ufw loads nothing for IPv6"},
 	} {
 		host := look(t, capture(t, "engine-29-published-8080.iptables-save"), packet.IPv4)

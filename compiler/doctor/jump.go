@@ -48,6 +48,19 @@ func (d *doctor) userJump(l *docker.Layout) {
 	}
 }
 
+// notAsked finds rules in DOCKER-USER of a family that Docker leaves alone, as IPv6 without
+// ip6tables in its configuration: it makes no jump to them there.
+func (d *doctor) notAsked(l *docker.Layout) {
+	t := l.Tables.Filter
+	if !d.runsDocker() || t.Chain("FORWARD") == nil || len(jumps(t)) > 0 || !hasRules(t) {
+		return
+	}
+	fix := []string{command(l.Tables.Family) + " -I FORWARD -j " + iptables.DockerUser}
+	d.add(Finding{Code: "SD002", Summary: "FORWARD does not jump to DOCKER-USER, which has rules", Place: place(l.Tables.Family, "FORWARD", 0),
+		Detail:  fmt.Sprintf("Docker has no rules of IPv%d here, so it does not make the jump. For IPv6 it does with \"ip6tables\": true in daemon.json, the default from Docker 27 on.", l.Tables.Family),
+		Traffic: []string{"clients of containers with addresses of their own, which the host routes to: let in, whatever DOCKER-USER denies"}, Fix: fix})
+}
+
 // jumps are the rules in FORWARD that jump to DOCKER-USER.
 func jumps(t *iptables.Table) []int {
 	var at []int

@@ -124,3 +124,6 @@ func declarations(b *bytes.Buffer, c *Chains, t *iptables.Table) {
 	}
 	iptables.PrintDeclarations(b, t)
 }
+
+// AwaitsSets reports whether rules match ipsets that others fill.
+func (c *Chains) AwaitsSets() bool { return len(c.V4.Awaited)+len(c.V6.Awaited) > 0 }

@@ -51,6 +51,39 @@ func persistent(c *Chains, f packet.Family) []byte {
 
 func fromForward(jump string) bool { return strings.HasPrefix(jump, "FORWARD ") }
 
+// PluginName is the plugin of netfilter-persistent that makes the jumps to DOCKER-USER.
+const PluginName = "90-seawall"
+
+// PersistentPlugin is the same for every policy. It makes the jump from FORWARD where it
+// is missing, once the rules are loaded: Docker makes one when it starts, but for IPv6
+// only with ip6tables in daemon.json, as by default from Docker 27 on.
+func PersistentPlugin() File {
+	return File{Name: PluginName, Hook: true, Bytes: []byte("#!/bin/sh\n# " + generatedBy + `a policy; DO NOT EDIT.
+# netfilter-persistent runs it after it has loaded the rules.
+set -e
+
+case "$1" in
+start)
+	for seawall in iptables ip6tables; do
+		"$seawall" -w 10 -S ` + iptables.DockerUser + ` >/dev/null 2>&1 || continue
+		"$seawall" -w 10 -C FORWARD -j ` + iptables.DockerUser + ` 2>/dev/null || "$seawall" -w 10 -I FORWARD -j ` + iptables.DockerUser + `
+	done
+	;;
+*) ;;
+esac
+`)}
+}
+
+// Loaded returns the text of a file with the rules that are there when it is loaded, and
+// how many lines they are: where Persistent leaves the jump from FORWARD to others.
+func Loaded(text []byte) (loaded []byte, before int) {
+	if !OwnReload(text) {
+		return text, 0
+	}
+	loaded = persistentLoaded(nil, text, 0)
+	return loaded, bytes.Count(loaded[:len(loaded)-len(text)], []byte("\n"))
+}
+
 // splicePersistent is Splice for such a file. One that Seawall generated as a whole has
 // nothing to keep.
 func splicePersistent(base []byte, c *Chains, f packet.Family) (File, []string, error) {

@@ -45,13 +45,13 @@ var ufwEnabled = regexp.MustCompile(`(?im)^\s*ENABLED\s*=\s*["']?yes["']?\s*$`)
 // enabled reports whether ufw.conf enables ufw.
 func enabled(config []byte) bool { return ufwEnabled.Match(config) }
 
-// UFW reads ufw's files; nil where ufw is not enabled.
+// UFW reads ufw's files; nil where ufw is not enabled and has nothing of Seawall's.
 func UFW() *system.UFWFiles {
 	config, err := os.ReadFile(ufwConfig)
-	if err != nil || !enabled(config) {
+	if err != nil {
 		return nil
 	}
-	u := &system.UFWFiles{}
+	u := &system.UFWFiles{Disabled: !enabled(config)}
 	hook := system.UFW.Path(system.UFW.Format.Hook)
 	u.Hook, _ = os.ReadFile(hook)
 	if info, err := os.Stat(hook); err == nil {
@@ -61,6 +61,9 @@ func UFW() *system.UFWFiles {
 		u.Rules[i], _ = os.ReadFile(system.UFW.Path(name))
 	}
 	u.Defaults, _ = os.ReadFile("/" + system.UFWDefaults)
+	if u.Disabled && !u.Ours() {
+		return nil
+	}
 	return u
 }
 

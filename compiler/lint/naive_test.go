@@ -97,7 +97,9 @@ func TestBlocksLikeNaive(t *testing.T) {
 			text += fmt.Sprintf(format, args...) + "\n"
 			line++
 		}
-		list := func(p []netip.Prefix) string { return `["` + strings.Trim(strings.ReplaceAll(fmt.Sprint(p), " ", `", "`), "[]") + `"]` }
+		list := func(p []netip.Prefix) string {
+			return `["` + strings.Trim(strings.ReplaceAll(fmt.Sprint(p), " ", `", "`), "[]") + `"]`
+		}
 		draw := func() (all []naiveBlock) {
 			for range rapid.IntRange(0, 6).Draw(t, "blocks") {
 				b := naiveBlock{line: line, verdict: rapid.SampledFrom([]string{"deny", "allow"}).Draw(t, "verdict"),

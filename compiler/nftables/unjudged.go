@@ -1,6 +1,7 @@
 package nftables
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,7 +11,7 @@ import (
 
 // Unjudged returns, one per line, the rules and chain policies that affect packets but
 // are not part of the answer: those of other hooks that drop packets, hide them from
-// conntrack, redirect them or hand them to a program, and tables of other families.
+// conntrack, rewrite or redirect them or hand them to a program, and tables of other families.
 // Docker's own rules are not listed, nor is the filter table of iptables. With a mark by which Docker accepts, so
 // are the rules of other hooks that set it.
 func (f *File) Unjudged(opt RuleOptions) []string {
@@ -88,6 +89,8 @@ func (f *File) affecting(t *Table, c *Chain, opt RuleOptions, seen map[*Chain]bo
 				affects = affects || !t.translates(c, s)
 			case *Reject:
 				affects = true
+			case *Assign:
+				affects = affects || !s.harmless()
 			case *Note:
 				affects = affects || s.Text == "notrack"
 			}
@@ -104,3 +107,13 @@ func (f *File) affecting(t *Table, c *Chain, opt RuleOptions, seen map[*Chain]bo
 	}
 	return list
 }
+
+// unread are the fields that can be assigned without making another packet of it for
+// conntrack or for a policy. The mark is one where Docker accepts none.
+var unread = map[string]bool{"meta mark": true, "mark": true, "ct mark": true, "ct label": true, "ct event": true,
+	"meta priority": true, "meta nftrace": true, "meta pkttype": true, "meta secmark": true, "ct secmark": true, "tcp option maxseg size": true,
+	"ip dscp": true, "ip ecn": true, "ip ttl": true, "ip id": true, "ip checksum": true, "ip6 dscp": true, "ip6 ecn": true, "ip6 flowlabel": true, "ip6 hoplimit": true}
+
+// harmless reports whether an assignment changes nothing that a policy or conntrack asks
+// for.
+func (a *Assign) harmless() bool { return unread[cmp.Or(a.Left.Text, string(a.Left.append(nil)))] }

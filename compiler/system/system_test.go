@@ -69,7 +69,7 @@ func TestSystemsAreWhole(t *testing.T) {
 		t.Errorf("%d systems: %v", len(Systems()), Names())
 	}
 	for _, s := range Systems() {
-		if s.Title == "" || s.Format == nil || !strings.HasPrefix(s.Folder, "/etc/") || s.Trap == "" || !strings.HasSuffix(s.Trap, ".") || len(s.SwitchOn) == 0 || len(s.SwitchOn) > 3 {
+		if s.Title == "" || s.Format == nil || !strings.HasPrefix(s.Folder, "/etc/") || s.Trap == "" || !strings.HasSuffix(s.Trap, ".") || len(s.SwitchOn) == 0 || len(s.SwitchOn) > 4 {
 			t.Errorf("%s: %+v", s.Name, s)
 		}
 		if ByName(s.Name) != s || emit.ByName(s.Format.Name) == nil {
