@@ -21,6 +21,7 @@ import (
 	"github.com/seawall/seawall/compiler/lower"
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
+	"github.com/seawall/seawall/compiler/system"
 	"github.com/seawall/seawall/schema"
 	"github.com/spf13/cobra"
 )
@@ -67,8 +68,8 @@ the host's firewall do in theirs, and is the format for Docker's nftables firewa
 backend and for firewalld. A table of that name that Seawall did not make is listed,
 and replaced only after a "yes" or with --force.
 
-Exit 0 when the policy is loaded and kept, 2 when it was not loaded or was rolled
-back, 1 after an error.
+Exit 0 when the policy is loaded and kept, 2 when it was not loaded, was rolled back,
+or was kept and others had changed the rules meanwhile, 1 after an error.
 IPTABLES, IP6TABLES, IPSET and NFT name other commands, as for seawall.sh.`,
 		Example: `  seawall apply policy.hcl
   seawall apply policy.hcl --dry-run
@@ -103,9 +104,11 @@ type applying struct {
 	by      host.Backend
 	doc     *schema.Document
 	fresh   emit.File
-	boot    []bootFile // for --persist
+	boot    []bootFile     // for --persist
+	system  *system.System // of --persist auto, with files of iptables
 	lines   <-chan string
 	signals <-chan os.Signal
+	changed bool // by others, between the proof and the confirmation
 
 	// Where DOCKER-USER is shared: the back end once more, and what the rules of others deny
 	// that the policy allows.
@@ -165,7 +168,10 @@ func (f *applyFlags) apply(c *cobra.Command, args []string) error {
 	if err := a.turn(); err != nil {
 		return err
 	}
-	return a.persistNow()
+	if err := a.persistNow(); err != nil || !a.changed {
+		return err
+	}
+	return exitCode(exitDiffers)
 }
 
 // turn is what is done while no other apply may be at work.
@@ -446,12 +452,26 @@ func (a *applying) confirm(turn *host.Turn, back *host.Rollback, rules host.Reco
 		} else if err != nil {
 			return err
 		}
-		fmt.Fprintln(a.w, "Kept.")
+		a.sayKept()
 		return nil
 	case interrupted:
 		return a.notKept(turn, back, rules, "Interrupted: the previous rules are back.")
 	}
 	return a.notKept(turn, back, rules, "Not confirmed: the previous rules are back.")
+}
+
+// sayKept says that the policy is kept, and proves it once more: others may have changed the
+// rules while this waited for an answer.
+func (a *applying) sayKept() {
+	why, err := a.held(a.c.Context())
+	if err != nil {
+		why = err.Error()
+	}
+	if a.changed = why != ""; !a.changed {
+		fmt.Fprintln(a.w, "Kept.")
+		return
+	}
+	fmt.Fprintf(a.w, "Kept. But the kernel's rules were changed meanwhile, and no longer implement the policy: %s\n", why)
 }
 
 // keep confirms, and notes what was loaded.

@@ -31,12 +31,13 @@ func (e *openedError) Error() string {
 }
 
 // ruleOf is the rule that makes a difference. Of those that cannot be evaluated it is the
-// first that does more than drop.
+// first that can make this one: only a drop denies more, and only something else opens.
 func ruleOf(d *prove.Difference) string {
 	s := d.Way.Decider()
 	if d.Undecided() {
 		s = d.Way.Unsure()
-		if i := slices.IndexFunc(d.Way.Steps, mayOpen); i >= 0 {
+		i := slices.IndexFunc(d.Way.Steps, func(s dialect.Step) bool { return s.Unsure != "" && decides(s, d.Stricter()) })
+		if i >= 0 {
 			s = &d.Way.Steps[i]
 		}
 	}
@@ -46,9 +47,18 @@ func ruleOf(d *prove.Difference) string {
 	return s.Rule
 }
 
-// mayOpen reports whether a rule cannot be evaluated, and does more than drop.
-func mayOpen(s dialect.Step) bool {
-	return s.Unsure != "" && !strings.Contains(s.Rule, " -j DROP") && !strings.Contains(s.Rule, " -j REJECT")
+// goesOn are targets that decide nothing.
+var goesOn = []string{"LOG", "NFLOG", "ULOG", "AUDIT", "TRACE", "SET", "MARK", "CONNMARK", "CLASSIFY", "TEE", "TCPMSS", "DSCP"}
+
+// decides reports whether a rule's target denies packets, or does something else with them
+// that decides.
+func decides(s dialect.Step, denies bool) bool {
+	at := strings.LastIndex(s.Rule, " -j ")
+	if at < 0 {
+		return false
+	}
+	target, _, _ := strings.Cut(s.Rule[at+len(" -j "):], " ")
+	return (target == "DROP" || target == "REJECT") == denies && !slices.Contains(goesOn, target)
 }
 
 // beside proves that with the rules of others the kernel will let nothing through that the

@@ -179,13 +179,13 @@ func (f *compileFlags) run(c *cobra.Command, args []string) error {
 		return err
 	}
 	opt := compiler.Options{Format: f.into(), Layout: lower.Layout(f.layout), Comments: lower.Comments(f.comments), Source: sourceName(loaded), Force: f.force}
+	if err := fits(c, loaded, opt.Format); err != nil {
+		return err
+	}
 	if err := f.readBase(c, &opt); err != nil {
 		return err
 	}
 	f.sayNoIPv6(c)
-	if err := fits(c, loaded, opt.Format); err != nil {
-		return err
-	}
 	loaded.Files = nil // the parsed bodies are many times as large as what is needed from here
 	out, err := compiler.Compile(c.Context(), loaded.Document, opt)
 	if err != nil {
@@ -208,10 +208,10 @@ func (f *compileFlags) run(c *cobra.Command, args []string) error {
 		if err := f.print(c, out); err != nil {
 			return err
 		}
-		f.saySystem(c, out, policyPath(args))
+		f.saySystem(c, out, f.again(c, args))
 		return nil
 	}
-	return f.write(c, out, policyPath(args))
+	return f.write(c, out, f.again(c, args))
 }
 
 // debianNames are the names that Debian's netfilter-persistent has for boot files.
@@ -470,6 +470,30 @@ func (f *compileFlags) write(c *cobra.Command, out *compiler.Output, policy stri
 	return nil
 }
 
+// again are the policy and the flags that decide what the files say, for a shell.
+func (f *compileFlags) again(c *cobra.Command, args []string) string {
+	words := []string{doctor.ShellWord(policyPath(args))}
+	if policyPath(args) == "-" {
+		words[0] = "POLICY"
+	}
+	add := func(name string, values ...string) {
+		for _, v := range values {
+			words = append(words, "--"+name+" "+doctor.ShellWord(v))
+		}
+	}
+	add("var-file", f.varFiles...)
+	add("var", f.vars...)
+	for _, name := range []string{"layout", "comments"} {
+		if c.Flags().Changed(name) {
+			add(name, c.Flag(name).Value.String())
+		}
+	}
+	if f.anyFiles {
+		words = append(words, "--allow-files")
+	}
+	return strings.Join(words, " ")
+}
+
 // saySystem prints what is left to do on the system of --for: writing the files into
 // their folder, unless they are there, the commands that switch them on, and the trap.
 func (f *compileFlags) saySystem(c *cobra.Command, out *compiler.Output, policy string) {
@@ -479,7 +503,7 @@ func (f *compileFlags) saySystem(c *cobra.Command, out *compiler.Output, policy 
 	}
 	w := c.ErrOrStderr()
 	fmt.Fprintf(w, "\nOn %s, as root:\n", s.Title)
-	for _, line := range s.Commands(doctor.ShellWord(policy), filepath.ToSlash(filepath.Clean(f.outDir))) {
+	for _, line := range s.Commands(policy, filepath.ToSlash(filepath.Clean(f.outDir))) {
 		fmt.Fprintf(w, "  %s\n", line)
 	}
 	if slices.ContainsFunc(out.Files, func(file emit.File) bool { return file.Sets }) || s.Format.NoSets && out.Chains.AwaitsSets() {

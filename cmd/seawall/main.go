@@ -163,10 +163,14 @@ func nearest(c *cobra.Command, name string) string {
 	return nearestOf(name, names)
 }
 
-// nearestOf returns the word that is most like a word, whatever its case; "" when none is.
+// nearestOf returns the word that is most like a word, whatever its case, or that it
+// begins; "" when none is.
 func nearestOf(given string, words []string) string {
-	best, distance := "", 3
+	best, distance := "", min(3, len(given)/2+1)
 	for _, w := range words {
+		if len(given) > 2 && strings.HasPrefix(w, strings.ToLower(given)) {
+			return w
+		}
 		if d := levenshtein.Distance(strings.ToLower(given), w, nil); d < distance {
 			best, distance = w, d
 		}

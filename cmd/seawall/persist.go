@@ -48,13 +48,17 @@ func (a *applying) bootFiles(loaded *schema.Loaded, opt compiler.Options) ([]boo
 	if err := fits(a.c, loaded, loader); err != nil {
 		return nil, err
 	}
-	return a.bootFilesOf(target, opt)
+	files, err := a.bootFilesOf(target, opt)
+	if err == nil && a.system != nil && a.system.Format.Reloads && isFolder(system.PluginFolder) {
+		files = append(files, bootFile{system.PluginFolder, emit.PersistentPlugin()})
+	}
+	return files, err
 }
 
 // bootFilesOf makes the boot files of a system, spliced into those of the folder.
 func (a *applying) bootFilesOf(target *system.System, opt compiler.Options) ([]bootFile, error) {
 	if !isFolder(a.persist) {
-		return nil, fmt.Errorf("--persist takes the folder of the boot files; %s is not a folder", a.persist)
+		return nil, fmt.Errorf("--persist takes the folder of the boot files, or auto; %s is not a folder", a.persist)
 	}
 	opt.Format, opt.Force = target.Format, a.force
 	bases := []*[]byte{&opt.Base4, &opt.Base6, &opt.BaseHook}
@@ -80,8 +84,10 @@ func (a *applying) bootFilesOf(target *system.System, opt compiler.Options) ([]b
 		f.Name = target.FileName(f.Name)
 		list = append(list, bootFile{a.persist, f})
 	}
-	if target.Format == emit.Persistent && isFolder(system.PluginFolder) {
-		list = append(list, bootFile{system.PluginFolder, emit.PersistentPlugin()})
+	if target.Boot != nil {
+		for _, f := range target.Boot() {
+			list = append(list, bootFile{a.persist, f})
+		}
 	}
 	return list, nil
 }
@@ -101,7 +107,7 @@ func (a *applying) persistTarget() (*system.System, error) {
 	if err := loadsChains(s); err != nil {
 		return nil, err
 	}
-	a.persist = s.Folder
+	a.persist, a.system = s.Folder, s
 	return s, nil
 }
 
@@ -140,6 +146,22 @@ func (a *applying) tableFiles() ([]bootFile, error) {
 	return files, nil
 }
 
+// saySwitchOn prints the commands without which the system does not load the files, or
+// does harm with them. Those of netfilter-persistent are in its defaults, which can be
+// read.
+func (a *applying) saySwitchOn() {
+	if a.system == nil || len(a.boot) == 0 {
+		return
+	}
+	if p := host.Persistent(); a.system.Format.Reloads && p != nil && len(p.Flushes()) == 0 {
+		return
+	}
+	fmt.Fprintf(a.w, "Once per host, or the files do not hold on %s:\n", a.system.Title)
+	for _, line := range a.system.SwitchOn {
+		fmt.Fprintf(a.w, "  %s\n", line)
+	}
+}
+
 // persistNow writes the boot files; those of one folder all, or none.
 func (a *applying) persistNow() error {
 	unit := false
@@ -157,6 +179,7 @@ func (a *applying) persistNow() error {
 			fmt.Fprintf(a.w, "wrote %s\n", filepath.Join(dir, n))
 		}
 	}
+	a.saySwitchOn()
 	switch {
 	case unit:
 		fmt.Fprintf(a.w, "Once, so that it is loaded at every boot: systemctl daemon-reload && systemctl enable %s\n", emit.UnitName)

@@ -41,7 +41,11 @@ func (f *Facts) system() []string {
 	if f.System == nil {
 		return nil
 	}
-	return []string{fmt.Sprintf("this is %s. The files for its next boot: seawall compile --for %s.", f.System.Title, f.System.Name)}
+	but := ""
+	if f.System.Format.Reloads {
+		but = fmt.Sprintf(" With docker_user = \"shared\": --for %s.", system.NFTables.Name)
+	}
+	return []string{fmt.Sprintf("this is %s. The files for its next boot: seawall compile --for %s.%s", f.System.Title, f.System.Name, but)}
 }
 
 func (d *doctor) facts() {
@@ -104,7 +108,10 @@ func (f *Facts) NotSeen() []string {
 // firewalls returns notes about other active firewalls.
 func (f *Facts) firewalls() []string {
 	var list []string
-	if f.Active["ufw"] {
+	switch {
+	case f.Active["ufw"] && f.UFW != nil && f.UFW.Ours():
+		list = append(list, "ufw is active, and loads Seawall's rules at each start and reload.")
+	case f.Active["ufw"]:
 		list = append(list, "ufw is active. Its rules do not filter published ports, because DOCKER-USER handles them first; \"ufw reload\" does not touch that chain.")
 	}
 	if f.Active["firewalld"] {

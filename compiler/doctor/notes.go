@@ -48,7 +48,7 @@ func NotesBeside(ctx context.Context, h *Host, limits prove.Limits) []string {
 func (d *doctor) policy(l *docker.Layout, c *iptables.Chain) []string {
 	family := l.Tables.Family
 	if c.Policy == "DROP" {
-		return []string{fmt.Sprintf("%v: FORWARD's policy is DROP, set by Docker. If this host routes traffic for other networks, the policy needs forward blocks for it.", family)}
+		return []string{fmt.Sprintf("%v: FORWARD's policy is DROP, as Docker and ufw set it. If this host routes traffic for other networks, the policy needs forward blocks for it.", family)}
 	}
 	var open []string
 	for _, x := range d.flows(l, d.interfaces()[0]) {

@@ -22,6 +22,8 @@ func (d *doctor) suited() (format, why string) {
 		return formatNFT, "the host has no iptables"
 	case f.Active["firewalld"]:
 		return formatNFT, "firewalld is active, and rules in DOCKER-USER do not survive its reloads"
+	case f.System != nil && f.System.Format.NFT:
+		return formatNFT, "nothing here loads rules of iptables at boot"
 	}
 	return formatIPTables, "Docker's rules are those of iptables, and it leaves DOCKER-USER to yours"
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/seawall/seawall/compiler/emit"
@@ -372,5 +373,16 @@ func (r *Rollback) Notes() string {
 func (r *Rollback) End() error {
 	err := r.alive.Close()
 	<-r.done
-	return errors.Join(err, os.RemoveAll(r.Dir))
+	return errors.Join(err, removed(r.Dir))
+}
+
+// removed removes a folder, again where a child of the process that is about to end has
+// written into it meanwhile.
+func removed(dir string) error {
+	err := os.RemoveAll(dir)
+	for try := 0; errors.Is(err, syscall.ENOTEMPTY) && try < 20; try++ {
+		time.Sleep(50 * time.Millisecond)
+		err = os.RemoveAll(dir)
+	}
+	return err
 }

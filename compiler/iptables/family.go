@@ -12,9 +12,15 @@ import (
 
 // AmbiguousError is the error for a file that both families could load and whose
 // name does not say which one it is for.
-type AmbiguousError struct{ Name string }
+type AmbiguousError struct {
+	Name  string
+	Empty bool
+}
 
 func (e *AmbiguousError) Error() string {
+	if e.Empty {
+		return e.Name + " is empty. If that is meant, pass --family 4 or --family 6"
+	}
 	return fmt.Sprintf("%s could be for IPv4 or IPv6: nothing in it is specific to either. Pass --family 4 or --family 6", e.Name)
 }
 
@@ -47,7 +53,7 @@ func Read(name string, src []byte, opt Options) (*File, error) {
 		}
 	}
 	if opt.Family == 0 {
-		return nil, &AmbiguousError{name}
+		return nil, &AmbiguousError{name, len(bytes.TrimSpace(src)) == 0}
 	}
 	return Parse(src, opt)
 }

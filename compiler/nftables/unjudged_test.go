@@ -9,17 +9,17 @@ import (
 // so it is named; one that changes what nobody asks for is not.
 func TestUnjudgedAssignments(t *testing.T) {
 	for statement, named := range map[string]bool{
-		"ip saddr set 10.8.0.1":                 true,
-		"ip6 saddr set 2001:db8::1":             true,
-		"tcp dport 9999 tcp dport set 8080":     true,
-		"meta l4proto tcp @th,16,16 set 0x1f90": true,
-		"ct zone set 1":                         true,
-		"notrack":                               true,
-		"meta mark set 0x1":                     false,
-		"ct mark set 0x1":                       false,
-		"ip dscp set cs1":                       false,
+		"ip saddr set 10.8.0.1":                           true,
+		"ip6 saddr set 2001:db8::1":                       true,
+		"tcp dport 9999 tcp dport set 8080":               true,
+		"meta l4proto tcp @th,16,16 set 0x1f90":           true,
+		"ct zone set 1":                                   true,
+		"notrack":                                         true,
+		"meta mark set 0x1":                               false,
+		"ct mark set 0x1":                                 false,
+		"ip dscp set cs1":                                 false,
 		"tcp flags syn tcp option maxseg size set rt mtu": false,
-		"counter": false,
+		"counter":                                         false,
 	} {
 		file, err := Parse([]byte("table inet a {\n\tchain f {\n\t\ttype filter hook prerouting priority raw; policy accept;\n\t\t"+statement+"\n\t}\n}\n"), Options{})
 		if err != nil {
