@@ -502,12 +502,13 @@ func (f *compileFlags) saySystem(c *cobra.Command, out *compiler.Output, policy 
 		return
 	}
 	w := c.ErrOrStderr()
-	fmt.Fprintf(w, "\nOn %s, as root:\n", s.Title)
+	fmt.Fprintln(w)
+	if slices.ContainsFunc(out.Files, func(file emit.File) bool { return file.Sets }) || s.Format.NoSets && out.Chains.AwaitsSets() {
+		fmt.Fprintf(w, "First: %s\n", s.SetsNote())
+	}
+	fmt.Fprintf(w, "On %s, as root:\n", s.Title)
 	for _, line := range s.Commands(policy, filepath.ToSlash(filepath.Clean(f.outDir))) {
 		fmt.Fprintf(w, "  %s\n", line)
-	}
-	if slices.ContainsFunc(out.Files, func(file emit.File) bool { return file.Sets }) || s.Format.NoSets && out.Chains.AwaitsSets() {
-		fmt.Fprintf(w, "Note: %s\n", s.SetsNote())
 	}
 	fmt.Fprintf(w, "Note: %s\n", s.Trap)
 }

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/netip"
@@ -741,6 +742,7 @@ func TestPersistentFiles(t *testing.T) {
 		{"# " + four + six, [2][]byte{ours, ours}, "netfilter-persistent loads /etc/iptables/rules.v4 with a flush"},
 		{four + six + "IPTABLES_RESTORE_NOFLUSH=no\n", [2][]byte{ours, ours}, "loads /etc/iptables/rules.v4 with a flush"},
 		{"", [2][]byte{ours, ours}, "loads /etc/iptables/rules.v4 and /etc/iptables/rules.v6 with a flush"},
+		{four + six, [2][]byte{append(bytes.Clone(ours), "-A DOCKER-USER -i eth0 -j DROP\n"...), ours}, "netfilter-persistent has not loaded Seawall's rules"},
 		{four + six, [2][]byte{[]byte(healthy), ours}, "Docker's own rules were saved into /etc/iptables/rules.v4"},
 	} {
 		host := look(t, healthy, packet.IPv4)

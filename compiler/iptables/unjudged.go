@@ -108,7 +108,7 @@ func (t *Table) canDrop(r *Rule, seen map[*Chain]bool) bool {
 // Docker's.
 func redirects(c *Chain, r *Rule) bool {
 	switch r.Target.Name {
-	case "REDIRECT":
+	case "REDIRECT", "NETMAP":
 		return true
 	case "DNAT":
 		return !strings.HasPrefix(c.Name, "DOCKER")

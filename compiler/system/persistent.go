@@ -1,9 +1,11 @@
 package system
 
 import (
+	"bytes"
 	"regexp"
 
 	"github.com/seawall/seawall/compiler/emit"
+	"github.com/seawall/seawall/compiler/packet"
 )
 
 // PersistentFiles are what netfilter-persistent loads when it starts, and at each reload.
@@ -18,6 +20,12 @@ func (p *PersistentFiles) Flushes() []string {
 	return p.paths(func(i int) bool {
 		return emit.OwnReload(p.Rules[i]) && !p.says([]string{"IPTABLES", "IP6TABLES"}[i]+"_RESTORE_NOFLUSH")
 	})
+}
+
+// Holds reports whether the file of a family has Seawall's rules of DOCKER-USER.
+func (p *PersistentFiles) Holds(f packet.Family) bool {
+	text := p.Rules[(f-packet.IPv4)/2]
+	return emit.OwnReload(text) && bytes.Contains(text, []byte("\n-A DOCKER-USER "))
 }
 
 // Saved returns the paths of the files with rules that Docker makes, as
