@@ -26,7 +26,17 @@ func (s *scope) listFile(path string, at hcl.Range) *List {
 	if list, ok := s.loader.lists[path]; ok {
 		return list
 	}
-	src, err := s.loader.readList(path, filepath.Dir(at.Filename))
+	x, err := s.loader.shared.get(path, func() (*readList, error) {
+		src, err := s.loader.readList(path, filepath.Dir(at.Filename))
+		if err != nil {
+			return nil, err
+		}
+		list, diags, secret := parseList(path, src)
+		if secret != nil {
+			src = secret
+		}
+		return &readList{list, src, diags}, nil
+	})
 	if outside, ok := errors.AsType[*outsideError](err); ok {
 		s.add(mistake(at, "A list file outside the policy's folder", "%s is not below %s. A policy may only read list files in its repository or, outside a repository, in its own folder. Move the file there, or allow any file with --allow-files.", shown(path), shown(outside.top)))
 		return nil
@@ -35,14 +45,10 @@ func (s *scope) listFile(path string, at hcl.Range) *List {
 		s.add(mistake(at, "Cannot read a list file", "%s: %s. The path is relative to the policy file.", shown(path), reason(err)))
 		return nil
 	}
-	list, diags, secret := parseList(path, src)
-	if secret != nil {
-		src = secret
-	}
-	s.loader.parser.AddFile(path, &hcl.File{Bytes: src})
-	s.add(diags...)
-	s.loader.lists[path] = list
-	return list
+	s.loader.parser.AddFile(path, &hcl.File{Bytes: x.src})
+	s.add(x.diags...)
+	s.loader.lists[path] = x.list
+	return x.list
 }
 
 // outsideError is the error for a list file that a policy may not read.

@@ -80,6 +80,7 @@ type loader struct {
 	names  []string
 	files  []*hcl.File
 	lists  map[string]*List // list files by path: each is read once
+	shared *sharedLists     // those of other loads of the policy too; nil without
 	total  int              // bytes that were read
 }
 

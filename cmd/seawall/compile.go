@@ -30,6 +30,7 @@ type compileFlags struct {
 	outDir   string
 	base     string
 	check    bool
+	hosts    string // the folder of --hosts
 	comments string
 }
 
@@ -57,6 +58,10 @@ written.
 and prints the commands that switch it on, and what people get wrong there. Nothing
 outside --out-dir is written.
 
+--hosts DIR does it for every host that has a variable file in DIR, several at a time,
+into a folder of --out-dir for each, named after its variable file. The file hosts.json
+there says what each host has. With --check nothing is written.
+
 The layout is the arrangement of iptables' rules. All layouts have the same meaning.
 
   flat        one rule after the other, readable without Seawall
@@ -76,7 +81,8 @@ Comments name the policy that rules come from.
   seawall compile policy.hcl --format restore --family 6
   seawall compile policy.hcl --out-dir /etc/sysconfig --base /etc/sysconfig/iptables
   seawall compile policy.hcl --for ufw --base /etc/ufw --out-dir /etc/ufw
-  seawall compile --check --out-dir build`,
+  seawall compile --check --out-dir build
+  seawall compile policies --hosts hosts --for debian --out-dir build`,
 		Args: onePath,
 		RunE: func(c *cobra.Command, args []string) error { return f.run(c, args) },
 	}
@@ -89,6 +95,7 @@ Comments name the policy that rules come from.
 	flags.IntVar(&f.family, "family", 4, "the address family to write to standard output: 4 or 6")
 	flags.StringVar(&f.outDir, "out-dir", "", "write every file of the format to `DIR`")
 	flags.StringVar(&f.base, "base", "", "splice into this boot `FILE`, or into the files in this folder (iptables and ip6tables, Debian's rules.v4 and rules.v6, or those of --for)")
+	registerHosts(c, &f.hosts)
 	flags.BoolVar(&f.check, "check", false, "write nothing; exit 2 when a file would change")
 	flags.StringVar(&f.comments, "comments", string(lower.Names), "names, lines or rules: what comments say about where rules come from")
 	choices(c, "comments", commentNames()...)
@@ -173,6 +180,9 @@ func commentNames() []string {
 func (f *compileFlags) run(c *cobra.Command, args []string) error {
 	if err := errors.Join(f.checkFor(c), f.checkFlags()); err != nil {
 		return err
+	}
+	if f.hosts != "" {
+		return f.runHosts(c, args)
 	}
 	loaded, err := f.load(c, args)
 	if err != nil {

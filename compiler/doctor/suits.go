@@ -22,8 +22,6 @@ func (d *doctor) suited() (format, why string) {
 		return formatNFT, "the host has no iptables"
 	case f.Active["firewalld"]:
 		return formatNFT, "firewalld is active, and rules in DOCKER-USER do not survive its reloads"
-	case f.System != nil && f.System.Format.NFT:
-		return formatNFT, "nothing here loads rules of iptables at boot"
 	}
 	return formatIPTables, "Docker's rules are those of iptables, and it leaves DOCKER-USER to yours"
 }
@@ -40,5 +38,9 @@ func (d *doctor) suits() []string {
 		}
 	}
 	format, why := d.suited()
-	return []string{fmt.Sprintf("no policy is loaded here. The format that suits this host is %s: %s.", format, why)}
+	boot := ""
+	if system := d.host.Facts.System; format == formatIPTables && system != nil && system.Format.NFT {
+		boot = " But nothing here loads them at boot: a table of nftables with a unit does, or what Debian's iptables-persistent and RHEL's iptables-services install."
+	}
+	return []string{fmt.Sprintf("no policy is loaded here. The format that suits this host is %s: %s.%s", format, why, boot)}
 }

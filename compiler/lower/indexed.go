@@ -508,12 +508,12 @@ func halvings(n int) int { return bits.Len(uint(max(1, n) - 1)) }
 // tree returns the first chain of a source tree, made once for each list of rules.
 func (l *lowering) tree(name, what string, clauses []clause, last label, proto string, leads map[label]*iptables.Chain) *iptables.Chain {
 	t := &tree{lowering: l, what: what, proto: proto, leads: leads}
-	t.cut(clauses, last)
+	content := t.cutOnce(clauses, last)
 	rejects := slices.ContainsFunc(t.labels, func(x label) bool { return x.verdict == schema.Reject })
 	if !rejects {
 		t.proto = ""
 	}
-	key := contentKey(t.labels, t.pieces, fmt.Sprint(t.proto, names(leads)))
+	key := content + fmt.Sprint(t.proto, names(leads))
 	if known, ok := l.treesByKey[key]; ok {
 		return known
 	}
@@ -534,9 +534,10 @@ func (l *lowering) tree(name, what string, clauses []clause, last label, proto s
 	return l.treesByKey[key]
 }
 
-func contentKey(labels []label, pieces []piece, rest string) string {
+// contentKey is a digest of a tree's pieces.
+func contentKey(labels []label, pieces []piece) string {
 	h := sha256.New()
-	fmt.Fprint(h, labels, rest)
+	fmt.Fprint(h, labels)
 	buf := make([]byte, 0, 1<<12)
 	for _, p := range pieces {
 		buf = binary.LittleEndian.AppendUint64(buf, p.from.hi)

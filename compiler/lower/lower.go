@@ -151,7 +151,7 @@ func (l *lowering) awaited() []string { return l.doc.IPSets(l.family == packet.I
 func newLowering(doc *schema.Document, family packet.Family, opt Options) *lowering {
 	opt.Sizes = opt.Sizes.orDefaults()
 	l := &lowering{doc: doc, outside: doc.Host.Outside(), family: family, opt: opt, resolve: address.NewResolver(family), table: &iptables.Table{Name: "filter"},
-		nested: map[*schema.Policy]bool{}, bodies: map[bodyKey]*iptables.Body{}, treesByKey: map[string]*iptables.Chain{}, treeIDs: map[string]bool{}}
+		nested: map[*schema.Policy]bool{}, bodies: map[bodyKey]*iptables.Body{}, treesByKey: map[string]*iptables.Chain{}, cuts: map[string]pieces{}, treeIDs: map[string]bool{}}
 	l.policies = l.narrowFirst()
 	l.table.Awaited = l.awaited()
 	return l
@@ -171,6 +171,7 @@ type lowering struct {
 	// Of the indexed layout: the trees and searches that were made.
 	trees      []*tree
 	treesByKey map[string]*iptables.Chain
+	cuts       map[string]pieces // by clausesKey
 	treeIDs    map[string]bool
 	searches   []*search
 	depths     depths

@@ -153,6 +153,49 @@ type piece struct {
 	label int
 }
 
+// pieces are what cut made of some clauses, with their contentKey.
+type pieces struct {
+	labels  []label
+	pieces  []piece
+	content string
+	of      []clause // kept, so that the places in their key stay theirs
+}
+
+// cutOnce is cut, done once for clauses that are the same: policies share their sets, and
+// each is asked for in FORWARD and in INPUT. It returns the contentKey.
+func (t *tree) cutOnce(clauses []clause, last label) string {
+	key := clausesKey(clauses, last)
+	known, ok := t.cuts[key]
+	if !ok {
+		t.cut(clauses, last)
+		known = pieces{t.labels, slices.Clip(t.pieces), contentKey(t.labels, t.pieces), clauses}
+		t.cuts[key] = known
+	}
+	t.labels, t.pieces = slices.Clip(known.labels), known.pieces
+	return known.content
+}
+
+// clausesKey identifies clauses within one lowering: a long set, which the resolver makes
+// once and keeps, by where it is, and a short one by its ranges.
+func clausesKey(clauses []clause, last label) string {
+	const short = 16
+	var b strings.Builder
+	set := func(s address.Set) {
+		if len(s) > short {
+			fmt.Fprintf(&b, "%p+%d;", &s[0], len(s))
+		} else {
+			fmt.Fprintf(&b, "%v;", s)
+		}
+	}
+	for _, c := range clauses {
+		fmt.Fprintf(&b, "%d %q %t:", c.label.verdict, c.label.log, c.label.next)
+		set(c.include)
+		set(c.except)
+	}
+	fmt.Fprintf(&b, "%d %q %t", last.verdict, last.log, last.next)
+	return b.String()
+}
+
 // cut fills in the pieces: what ordered clauses, and the last label for the
 // rest, say of each source.
 func (t *tree) cut(clauses []clause, last label) {

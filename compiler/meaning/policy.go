@@ -9,7 +9,9 @@
 package meaning
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/seawall/seawall/compiler/diagram"
 	"github.com/seawall/seawall/compiler/packet"
@@ -25,6 +27,8 @@ type Reader struct {
 	lists *Lists
 	items []diagram.Item
 	known map[listKey]diagram.Ref // the verdict of rules for each source
+	// layers are known for sets that several lists of rules share.
+	layers map[string]layers
 }
 
 // NewReader returns a reader of a document in a space. lists are the document's
@@ -33,7 +37,7 @@ func NewReader(d *diagram.Store, s *packet.Space, doc *schema.Document, lists *L
 	if lists == nil {
 		lists = NewLists(s.Family)
 	}
-	return &Reader{Store: d, space: s, doc: doc, lists: lists, known: map[listKey]diagram.Ref{}}
+	return &Reader{Store: d, space: s, doc: doc, lists: lists, known: map[listKey]diagram.Ref{}, layers: map[string]layers{}}
 }
 
 // Patterns are the interfaces that a policy mentions.
@@ -338,7 +342,37 @@ func (r *Reader) byAddress(written []*schema.Rule, tcp bool, hook packet.Hook, l
 		sets[i] = r.lists.without(rule.Sources, rule.Except).OrAll(r.Max(packet.Source))
 		targets[i] = leaf(verdictOf(rule.Verdict, tcp, hook))
 	}
-	return r.Layers(sets, targets, last)
+	key := layersKey(sets, targets, last)
+	if got, ok := r.layers[key]; ok {
+		return got.ref
+	}
+	ref := r.Layers(sets, targets, last)
+	r.layers[key] = layers{ref, sets}
+	return ref
+}
+
+// layers is what sets and targets mean, with the sets, so that the places in their key
+// stay theirs.
+type layers struct {
+	ref  diagram.Ref
+	sets []diagram.Set
+}
+
+// layersKey identifies sets and their targets: a long set, of which Lists has one however
+// many policies name it, by where it is, and a short one by its spans.
+func layersKey(sets []diagram.Set, targets []diagram.Ref, last diagram.Ref) string {
+	const short = 16
+	var b strings.Builder
+	for i, s := range sets {
+		if len(s) > short {
+			fmt.Fprintf(&b, "%p+%d", &s[0], len(s))
+		} else {
+			fmt.Fprintf(&b, "%v", s)
+		}
+		fmt.Fprintf(&b, ":%d;", targets[i])
+	}
+	fmt.Fprintf(&b, "%d", last)
+	return b.String()
 }
 
 func (r *Reader) sourceSet(s *schema.Sources) diagram.Set { return r.lists.Of(s) }

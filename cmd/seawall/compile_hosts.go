@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/seawall/seawall/compiler"
+	"github.com/seawall/seawall/compiler/emit"
+	"github.com/seawall/seawall/compiler/lower"
+	"github.com/seawall/seawall/compiler/system"
+	"github.com/seawall/seawall/schema"
+	"github.com/spf13/cobra"
+)
+
+// indexName is the file in the folder of all hosts that says what each has.
+const indexName = "hosts.json"
+
+// hostIndex is that file.
+type hostIndex struct {
+	Hosts map[string]indexedHost `json:"hosts"`
+}
+
+type indexedHost struct {
+	Variables string            `json:"variables"`
+	Files     map[string]string `json:"files"` // by name, "sha256:" and the digest
+}
+
+// compiled are a host's files, and those that changed.
+type compiled struct {
+	files   map[string]string
+	changed []string // paths
+}
+
+// runHosts compiles the policy for each host into a folder of its own.
+func (f *compileFlags) runHosts(c *cobra.Command, args []string) error {
+	switch {
+	case f.outDir == "":
+		return errors.New("--hosts writes a folder for each host: name the folder of all with --out-dir")
+	case f.base != "":
+		return errors.New("--base has the files of one host. Leave it out with --hosts, or compile for one host with --var-file")
+	}
+	hosts, err := hostsOf(f.hosts)
+	if err != nil {
+		return err
+	}
+	list := make([]compiled, len(hosts))
+	all := f.eachHost(c, args, hosts, func(ctx context.Context, i int, loaded *schema.Loaded) error {
+		files, err := f.filesOf(ctx, loaded)
+		if err != nil {
+			return err
+		}
+		list[i], err = f.put(filepath.Join(f.outDir, hosts[i].name), files)
+		return err
+	})
+	if err := tell(c, hosts, all); err != nil {
+		return err
+	}
+	return f.sayHosts(c, hosts, list)
+}
+
+// filesOf compiles the policy of one host.
+func (f *compileFlags) filesOf(ctx context.Context, loaded *schema.Loaded) ([]emit.File, error) {
+	opt := compiler.Options{Format: f.into(), Layout: lower.Layout(f.layout), Comments: lower.Comments(f.comments), Source: sourceName(loaded), Force: f.force}
+	if err := compiler.Fits(loaded.Document, opt.Format); err != nil {
+		return nil, err
+	}
+	out, err := compiler.Compile(ctx, loaded.Document, opt)
+	if err != nil {
+		return nil, f.unproved(err)
+	}
+	for i := range out.Files {
+		out.Files[i].Name = f.bootName(out.Files[i].Name)
+	}
+	if s := system.ByName(f.system); s != nil && s.Boot != nil {
+		out.Files = append(out.Files, s.Boot()...)
+	}
+	return out.Files, nil
+}
+
+// put writes the files of one host, or compares them with those that are there.
+func (f *compileFlags) put(dir string, files []emit.File) (compiled, error) {
+	x := compiled{files: map[string]string{}}
+	for _, file := range files {
+		x.files[file.Name] = fmt.Sprintf("sha256:%x", sha256.Sum256(file.Bytes))
+	}
+	names, err := f.write1(dir, files)
+	for _, n := range names {
+		x.changed = append(x.changed, filepath.Join(dir, n))
+	}
+	return x, err
+}
+
+// write1 returns the names of the files that were written, or with --check would change.
+func (f *compileFlags) write1(dir string, files []emit.File) ([]string, error) {
+	if f.check {
+		names, err := emit.Changed(dir, files)
+		if err != nil {
+			return nil, badFolder("compare with", dir, err, takesOutDir)
+		}
+		return names, nil
+	}
+	if !f.force {
+		if err := emit.CheckForeign(dir, files); err != nil {
+			return nil, f.notOurs(err)
+		}
+	}
+	names, err := emit.Write(dir, files)
+	if err != nil {
+		return nil, cannotWrite(dir, err, takesOutDir)
+	}
+	return names, nil
+}
+
+// sayHosts writes the index, and says what was written or would change.
+func (f *compileFlags) sayHosts(c *cobra.Command, hosts []fleetHost, list []compiled) error {
+	index, changed := hostIndex{Hosts: map[string]indexedHost{}}, []string{}
+	for i, h := range hosts {
+		index.Hosts[h.name] = indexedHost{Variables: filepath.Base(h.file), Files: list[i].files}
+		changed = append(changed, list[i].changed...)
+	}
+	f.sayGone(c, index)
+	text, err := json.MarshalIndent(index, "", "  ")
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(f.outDir, indexName)
+	text = append(text, '\n')
+	if old, err := os.ReadFile(path); err != nil || string(old) != string(text) {
+		changed = append(changed, path)
+		if !f.check {
+			if err := emit.Replace(path, text, 0o644); err != nil {
+				return cannotWrite(path, err, takesOutDir)
+			}
+		}
+	}
+	return f.sayChanged(c, hosts, changed)
+}
+
+// sayGone names folders of hosts that have no variable file any more.
+func (f *compileFlags) sayGone(c *cobra.Command, index hostIndex) {
+	src, err := os.ReadFile(filepath.Join(f.outDir, indexName))
+	var old hostIndex
+	if errors.Is(err, fs.ErrNotExist) || json.Unmarshal(src, &old) != nil {
+		return
+	}
+	var gone []string
+	for name := range old.Hosts {
+		if _, is := index.Hosts[name]; !is && isFolder(filepath.Join(f.outDir, name)) {
+			gone = append(gone, filepath.Join(f.outDir, name))
+		}
+	}
+	slices.Sort(gone)
+	for _, dir := range gone {
+		fmt.Fprintf(c.ErrOrStderr(), "Note: %s belongs to a host that has no variable file in %s any more. Delete it if the host is gone.\n", dir, f.hosts)
+	}
+}
+
+// mostPaths is how many paths are listed of files that were written.
+const mostPaths = 20
+
+func (f *compileFlags) sayChanged(c *cobra.Command, hosts []fleetHost, changed []string) error {
+	w := c.OutOrStdout()
+	if f.check {
+		for _, path := range changed {
+			fmt.Fprintf(w, "%s would change\n", path)
+		}
+		if len(changed) > 0 {
+			return exitCode(exitDiffers)
+		}
+		return nil
+	}
+	if len(changed) <= mostPaths {
+		for _, path := range changed {
+			fmt.Fprintf(w, "wrote %s\n", path)
+		}
+	}
+	fmt.Fprintf(w, "%s: %s written to %s\n", count(len(hosts), "host", "hosts"), count(len(changed), "file", "files"), f.outDir)
+	if s := system.ByName(f.system); s != nil {
+		e := c.ErrOrStderr()
+		fmt.Fprintf(e, "\nOn %s, as root, with the files of its folder in %s:\n", s.Title, s.Folder)
+		for _, line := range s.SwitchOn {
+			fmt.Fprintf(e, "  %s\n", line)
+		}
+		fmt.Fprintf(e, "Note: %s\n", s.Trap)
+	}
+	return nil
+}

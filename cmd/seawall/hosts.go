@@ -1,0 +1,166 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/seawall/seawall/compiler/progress"
+	"github.com/seawall/seawall/schema"
+	"github.com/spf13/cobra"
+)
+
+// fleetHost is a host of --hosts: one variable file.
+type fleetHost struct {
+	name string
+	file string // its variable file
+}
+
+// registerHosts adds the flag --hosts.
+func registerHosts(c *cobra.Command, dir *string) {
+	c.Flags().StringVar(dir, "hosts", "", "do it for every host that has a variable file (*.vars.hcl or *.vars.json) in `DIR`")
+}
+
+// varSuffixes are the ends of the names of variable files.
+var varSuffixes = []string{".vars.hcl", ".vars.json"}
+
+// hostsOf returns the hosts of a folder, by name.
+func hostsOf(dir string) ([]fleetHost, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, badFolder("read", dir, err, takesHosts)
+	}
+	var hosts []fleetHost
+	for _, e := range entries {
+		for _, suffix := range varSuffixes {
+			if name, ok := strings.CutSuffix(e.Name(), suffix); ok && name != "" && !e.IsDir() {
+				hosts = append(hosts, fleetHost{name, filepath.Join(dir, e.Name())})
+			}
+		}
+	}
+	if len(hosts) == 0 {
+		return nil, fmt.Errorf("%s has no variable file. --hosts takes a folder with one for each host, such as db1.vars.hcl", dir)
+	}
+	slices.SortFunc(hosts, func(a, b fleetHost) int {
+		return cmp.Or(strings.Compare(a.name, b.name), strings.Compare(a.file, b.file))
+	})
+	for i := range hosts[1:] {
+		if a, b := hosts[i], hosts[i+1]; a.name == b.name {
+			return nil, fmt.Errorf("%s and %s are both for the host %s. Delete one of them", a.file, b.file, a.name)
+		}
+	}
+	return hosts, nil
+}
+
+// takesHosts says what --hosts takes.
+const takesHosts = "--hosts takes a folder of variable files, one for each host"
+
+// said is what one host was told, or why it failed.
+type said struct {
+	text string // diagnostics, as they are printed
+	err  error  // an exitCode for one whose diagnostics have errors
+}
+
+// eachHost loads the policy for each host and does something with it, several hosts at a
+// time. What hosts are told is the result, in their order.
+func (p *policyFlags) eachHost(c *cobra.Command, args []string, hosts []fleetHost, do func(context.Context, int, *schema.Loaded) error) []said {
+	several := schema.NewSeveral(policyPath(args), p.options(c))
+	all, quiet := make([]said, len(hosts)), progress.With(c.Context(), func(progress.Step) {}) // the steps of many at a time say nothing
+	work := make(chan int)
+	var workers sync.WaitGroup
+	var lock sync.Mutex
+	done := 0
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() {
+			for i := range work {
+				all[i] = oneHost(c.Context(), several, hosts[i], func(l *schema.Loaded) error { return do(quiet, i, l) })
+				lock.Lock()
+				done++
+				progress.Report(c.Context(), "hosts", fmt.Sprintf("%d of %d", done, len(hosts)))
+				lock.Unlock()
+			}
+		})
+	}
+	for i := range hosts {
+		if c.Context().Err() != nil {
+			all[i].err = c.Context().Err()
+			continue
+		}
+		work <- i
+	}
+	close(work)
+	workers.Wait()
+	return all
+}
+
+func oneHost(ctx context.Context, several *schema.Several, h fleetHost, do func(*schema.Loaded) error) said {
+	loaded, diags := several.Load(h.file)
+	var s said
+	if len(diags) > 0 {
+		var b strings.Builder
+		printDiagnostics(&b, loaded.Files, diags)
+		s.text = b.String()
+	}
+	switch {
+	case diags.HasErrors():
+		s.err = exitCode(exitError)
+	case ctx.Err() != nil:
+		s.err = ctx.Err()
+	default:
+		s.err = do(loaded)
+	}
+	return s
+}
+
+// tell prints what hosts were told, the same text once with the hosts that it is for, and
+// ends the command with an error if one failed.
+func tell(c *cobra.Command, hosts []fleetHost, all []said) error {
+	if err := c.Context().Err(); err != nil {
+		return err
+	}
+	w, failed := c.ErrOrStderr(), 0
+	texts, of := []string{}, map[string][]string{}
+	for i, s := range all {
+		text := s.text
+		if s.err != nil {
+			failed++
+			if code := exitCode(0); !errors.As(s.err, &code) {
+				text += fmt.Sprintf("Error: %s\n\n", s.err)
+			}
+		}
+		if text == "" {
+			continue
+		}
+		if of[text] == nil {
+			texts = append(texts, text)
+		}
+		of[text] = append(of[text], hosts[i].name)
+	}
+	for _, text := range texts {
+		fmt.Fprintf(w, "For %s:\n\n%s", nameHosts(of[text], len(hosts)), text)
+	}
+	if failed > 0 {
+		fmt.Fprintf(w, "%s of %d failed.\n", count(failed, "host", "hosts"), len(hosts))
+		return exitCode(exitError)
+	}
+	return nil
+}
+
+// nameHosts names some hosts of many.
+func nameHosts(names []string, all int) string {
+	const most = 3
+	switch {
+	case len(names) == all && all > 1:
+		return fmt.Sprintf("all %d hosts", all)
+	case len(names) > most+1:
+		return fmt.Sprintf("%d hosts (%s and %d more)", len(names), strings.Join(names[:most], ", "), len(names)-most)
+	}
+	return strings.Join(names, ", ")
+}
