@@ -5,13 +5,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
 
+	"github.com/hashicorp/hcl/v2"
 	"github.com/seawall/seawall/compiler/progress"
 	"github.com/seawall/seawall/schema"
 	"github.com/spf13/cobra"
@@ -64,13 +67,15 @@ const takesHosts = "--hosts takes a folder of variable files, one for each host"
 
 // said is what one host was told, or why it failed.
 type said struct {
-	text string // diagnostics, as they are printed
-	err  error  // an exitCode for one whose diagnostics have errors
+	texts []string // diagnostics, as they are printed
+	err   error    // an exitCode for one whose diagnostics have errors
 }
 
 // eachHost loads the policy for each host and does something with it, several hosts at a
 // time. What hosts are told is the result, in their order.
 func (p *policyFlags) eachHost(c *cobra.Command, args []string, hosts []fleetHost, do func(context.Context, int, *schema.Loaded) error) []said {
+	// Each host makes much garbage and keeps nothing.
+	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	several := schema.NewSeveral(policyPath(args), p.options(c))
 	all, quiet := make([]said, len(hosts)), progress.With(c.Context(), func(progress.Step) {}) // the steps of many at a time say nothing
 	work := make(chan int)
@@ -102,12 +107,7 @@ func (p *policyFlags) eachHost(c *cobra.Command, args []string, hosts []fleetHos
 
 func oneHost(ctx context.Context, several *schema.Several, h fleetHost, do func(*schema.Loaded) error) said {
 	loaded, diags := several.Load(h.file)
-	var s said
-	if len(diags) > 0 {
-		var b strings.Builder
-		printDiagnostics(&b, loaded.Files, diags)
-		s.text = b.String()
-	}
+	s := said{texts: printed(loaded.Files, diags)}
 	switch {
 	case diags.HasErrors():
 		s.err = exitCode(exitError)
@@ -119,38 +119,64 @@ func oneHost(ctx context.Context, several *schema.Several, h fleetHost, do func(
 	return s
 }
 
+// printed are diagnostics as they are printed, each by itself: hosts may share some.
+func printed(files map[string]*hcl.File, diags hcl.Diagnostics) []string {
+	var list []string
+	for _, d := range diags {
+		var b strings.Builder
+		printDiagnostics(&b, files, hcl.Diagnostics{d})
+		list = append(list, b.String())
+	}
+	return list
+}
+
 // tell prints what hosts were told, the same text once with the hosts that it is for, and
 // ends the command with an error if one failed.
 func tell(c *cobra.Command, hosts []fleetHost, all []said) error {
 	if err := c.Context().Err(); err != nil {
 		return err
 	}
-	w, failed := c.ErrOrStderr(), 0
-	texts, of := []string{}, map[string][]string{}
+	w, failed, texts := c.ErrOrStderr(), 0, make([][]string, len(all))
 	for i, s := range all {
-		text := s.text
+		texts[i] = s.texts
 		if s.err != nil {
 			failed++
 			if code := exitCode(0); !errors.As(s.err, &code) {
-				text += fmt.Sprintf("Error: %s\n\n", s.err)
+				texts[i] = append(texts[i], fmt.Sprintf("Error: %s\n\n", s.err))
 			}
 		}
-		if text == "" {
-			continue
-		}
-		if of[text] == nil {
-			texts = append(texts, text)
-		}
-		of[text] = append(of[text], hosts[i].name)
 	}
-	for _, text := range texts {
-		fmt.Fprintf(w, "For %s:\n\n%s", nameHosts(of[text], len(hosts)), text)
-	}
+	printEach(w, hosts, texts)
 	if failed > 0 {
 		fmt.Fprintf(w, "%s of %d failed.\n", count(failed, "host", "hosts"), len(hosts))
 		return exitCode(exitError)
 	}
 	return nil
+}
+
+// printEach prints the texts of hosts, each once, in the order of the first host that has
+// it, below the names of all that have it.
+func printEach(w io.Writer, hosts []fleetHost, texts [][]string) {
+	var order []string
+	of := map[string][]string{}
+	for i, list := range texts {
+		for _, text := range list {
+			if of[text] == nil {
+				order = append(order, text)
+			}
+			if n := len(of[text]); n == 0 || of[text][n-1] != hosts[i].name {
+				of[text] = append(of[text], hosts[i].name)
+			}
+		}
+	}
+	before := ""
+	for _, text := range order {
+		if names := nameHosts(of[text], len(hosts)); names != before {
+			fmt.Fprintf(w, "For %s:\n\n", names)
+			before = names
+		}
+		fmt.Fprint(w, text)
+	}
 }
 
 // nameHosts names some hosts of many.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -19,6 +20,7 @@ type validateFlags struct {
 	format  string
 	explain string
 	strict  bool
+	hosts   string // the folder of --hosts
 }
 
 func validateCommand() *cobra.Command {
@@ -34,16 +36,21 @@ comment on its line or the line before silences it:
 
   # seawall:ignore SW007 the honeypot is meant to be found
 
+--hosts DIR does it for every host that has a variable file in DIR; what several hosts
+have in common is shown once.
+
 Exit 1 for mistakes, 2 with --strict for findings, 0 otherwise.`,
 		Example: `  seawall validate
   seawall validate policy.hcl --json
   seawall validate policies --format github
   seawall validate --strict --format sarif > seawall.sarif
+  seawall validate policies --hosts hosts
   seawall validate --explain SW001`,
 		Args: onePath,
 		RunE: func(c *cobra.Command, args []string) error { return f.run(c, args) },
 	}
 	f.register(c)
+	registerHosts(c, &f.hosts)
 	c.Flags().BoolVar(&f.json, "json", false, "write the findings as JSON")
 	c.Flags().StringVar(&f.format, "format", "text", "text, json, github (annotations of a pull request) or sarif")
 	c.Flags().BoolVar(&f.strict, "strict", false, "exit 2 when there are findings")
@@ -71,6 +78,9 @@ func (f *validateFlags) run(c *cobra.Command, args []string) error {
 	if !slices.Contains([]string{"text", "json", "github", "sarif"}, f.format) {
 		return fmt.Errorf("--format is text, json, github or sarif, not %q", f.format)
 	}
+	if f.hosts != "" {
+		return f.runHosts(c, args)
+	}
 	progress.Report(c.Context(), "reading", policyPath(args))
 	loaded, diags := schema.Load(policyPath(args), f.options(c))
 	list, found := mistakes(diags), false
@@ -88,6 +98,40 @@ func (f *validateFlags) run(c *cobra.Command, args []string) error {
 	case diags.HasErrors():
 		return exitCode(exitError)
 	case found && f.strict:
+		return exitCode(exitDiffers)
+	}
+	return nil
+}
+
+// runHosts validates the policy with the variables of each host; what several have in
+// common is printed once.
+func (f *validateFlags) runHosts(c *cobra.Command, args []string) error {
+	if f.format != "text" {
+		return fmt.Errorf("--hosts has --format text only, not %s", f.format)
+	}
+	hosts, err := hostsOf(f.hosts)
+	if err != nil {
+		return err
+	}
+	texts, found := make([][]string, len(hosts)), make([]int, len(hosts))
+	all := f.eachHost(c, args, hosts, func(_ context.Context, i int, loaded *schema.Loaded) error {
+		var diags hcl.Diagnostics
+		for _, one := range lint.Run(loaded.Document, loaded.Files) {
+			diags = append(diags, one.Diagnostic())
+		}
+		texts[i], found[i] = printed(loaded.Files, diags), len(diags)
+		return nil
+	})
+	if err := tell(c, hosts, all); err != nil {
+		return err
+	}
+	printEach(c.ErrOrStderr(), hosts, texts)
+	total := 0
+	for _, n := range found {
+		total += n
+	}
+	fmt.Fprintf(c.OutOrStdout(), "The policy is valid for %s, %s.\n", count(len(hosts), "host", "hosts"), count(total, "finding", "findings"))
+	if total > 0 && f.strict {
 		return exitCode(exitDiffers)
 	}
 	return nil
