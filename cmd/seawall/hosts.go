@@ -43,9 +43,14 @@ func hostsOf(dir string) ([]fleetHost, error) {
 	var hosts []fleetHost
 	for _, e := range entries {
 		for _, suffix := range varSuffixes {
-			if name, ok := strings.CutSuffix(e.Name(), suffix); ok && name != "" && !e.IsDir() {
-				hosts = append(hosts, fleetHost{name, filepath.Join(dir, e.Name())})
+			name, ok := strings.CutSuffix(e.Name(), suffix)
+			if !ok || e.IsDir() || strings.HasPrefix(name, ".") {
+				continue // hidden files are those of editors, and . and .. are no hosts
 			}
+			if name == "" || name == indexName {
+				return nil, fmt.Errorf("%s is for no host: the name before %s is the host's, and its folder's", filepath.Join(dir, e.Name()), suffix)
+			}
+			hosts = append(hosts, fleetHost{name, filepath.Join(dir, e.Name())})
 		}
 	}
 	if len(hosts) == 0 {
