@@ -63,6 +63,25 @@ func besideHost(t *testing.T, nft string, facts Facts) *Host {
 	return h
 }
 
+// A port whose packets another table hides from conntrack is open over docker-proxy in spite
+// of Docker's DNAT, and a rule that asks conntrack for the port would not close it.
+func TestHiddenFromConntrack(t *testing.T) {
+	src := strings.Replace(capture(t, "engine-29-published-8080.iptables-save"), "-A FORWARD -j DOCKER-USER\n",
+		"-A FORWARD -j DOCKER-USER\n-A DOCKER-USER ! -s 10.8.0.0/16 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP\n", 1)
+	file, err := iptables.Parse([]byte(src), iptables.Options{Family: packet.IPv4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for statement, found := range map[string]bool{"tcp dport 8080 notrack": true, "tcp dport 22 notrack": false} {
+		hidden := nftFile(t, "table ip raw2 {\n\tchain pre {\n\t\ttype filter hook prerouting priority raw; policy accept;\n\t\t"+statement+"\n\t}\n}\n")
+		h := &Host{Interfaces: []string{"eth0"}, Families: []docker.Tables{docker.TablesOf(file).Beside(hidden, file)}}
+		list := Run(context.Background(), h, prove.Limits{})
+		if (len(list) == 1) != found || found && (list[0].Code != "SD005" || len(list[0].Fix) > 0 || !strings.Contains(list[0].Advice, "look for notrack")) {
+			t.Errorf("%s:\n%s", statement, Text(list))
+		}
+	}
+}
+
 // The table is missing where the unit loads it, or is not the one that the unit loads.
 func TestSeawallTable(t *testing.T) {
 	unit := func(text string) Facts {

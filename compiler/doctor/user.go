@@ -468,7 +468,12 @@ func (d *doctor) openProxy(p *exposure.Port, w exposure.Way) {
 		Traffic: []string{fmt.Sprintf("every IPv%d client on %s reaches %s", w.Family, w.Interface, p.Container)},
 		Advice:  "a Seawall policy covers both paths"}
 	i := slices.IndexFunc(d.host.Families, func(t docker.Tables) bool { return t.Family == w.Family })
-	if i >= 0 && d.host.Families[i].Filter != nil {
+	skipped := slices.ContainsFunc(p.Ways, func(x exposure.Way) bool { return !x.Proxy() && x.Family == w.Family && x.Interface == w.Interface })
+	switch {
+	case skipped: // no rule can ask for the original port of what conntrack does not track
+		f.Detail = "Docker's DNAT rule is there, and does not see these packets: another rule takes them out of conntrack, or rewrites them before it. They reach docker-proxy on the host through INPUT and bypass DOCKER-USER."
+		f.Advice = "look for notrack, NOTRACK, CT --notrack and rewriting in the raw tables and in the tables of nft, and delete it for this port"
+	case i >= 0 && d.host.Families[i].Filter != nil:
 		edits := []edit{{"-I", "INPUT", "-i", w.Interface, "-p", p.Protocol, "-m", "conntrack", "--ctorigdstport", fmt.Sprint(p.Port), "--ctdir", "ORIGINAL", "-j", "DROP"}}
 		if after, changed := d.provedWhole(d.host.Families[i].Filter, w.Family, edits, closes); after != nil && changed {
 			f.Fix = commands(w.Family, edits)
