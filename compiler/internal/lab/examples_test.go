@@ -85,7 +85,7 @@ cp %[1]s/iptables %[1]s/ip6tables /etc/sysconfig/
 cp %[1]s/after.rules /etc/ufw/
 cd %[2]s
 cp %[3]s/examples/web/policy.hcl policy.hcl; mkdir -p policies build
-cp policy.hcl policies/; printf '' > db1.vars.hcl; cp %[1]s/compose.yaml .
+cp policy.hcl policies/; mkdir hosts; printf '' > hosts/db1.vars.hcl; printf '' > db1.vars.hcl; cp %[1]s/compose.yaml .
 case $EXAMPLE in *old.hcl*) cp policy.hcl old.hcl; cp policy.hcl new.hcl ;; esac
 git init -q . && git add -A && git -c user.name=a -c user.email=a@example.org commit -qm x && git update-ref refs/remotes/origin/main HEAD
 iptables-restore < %[1]s/iptables; ip6tables-restore < %[1]s/ip6tables
