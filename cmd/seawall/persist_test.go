@@ -64,3 +64,27 @@ func TestPersistOfASystem(t *testing.T) {
 		}
 	}
 }
+
+// What a system needs once is printed where --persist auto has written its files.
+func TestPersistSaysWhatIsNeededOnce(t *testing.T) {
+	for _, test := range []struct {
+		system *system.System
+		boot   []bootFile
+		want   string
+	}{
+		{system.Alpine, []bootFile{{}}, "Once per host, or the files do not hold on Alpine Linux with OpenRC:\n"},
+		{system.Alpine, nil, ""},
+		{nil, []bootFile{{}}, ""},
+	} {
+		var b strings.Builder
+		a := &applying{w: &b, boot: test.boot, system: test.system}
+		a.saySwitchOn()
+		want := test.want
+		if want != "" {
+			want += "  " + strings.Join(test.system.SwitchOn, "\n  ") + "\n"
+		}
+		if b.String() != want {
+			t.Errorf("got %q, want %q", b.String(), want)
+		}
+	}
+}

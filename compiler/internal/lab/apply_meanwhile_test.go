@@ -192,6 +192,35 @@ func (w *world) shell(lines string) {
 	}
 }
 
+// A confirmation keeps what is loaded, and is no second proof of it: what others changed
+// before it is said, and the exit code says so too. A change elsewhere is no such one.
+func TestApplyProvesAfterTheConfirmation(t *testing.T) {
+	t.Parallel()
+	for _, x := range []struct {
+		others, says string
+		code         int
+	}{
+		{"$four -A OUTPUT -d 7.7.7.7 -j DROP", "Kept.\n", 0},
+		{"$four -I DOCKER-USER -s 203.0.113.9 -j ACCEPT", "Kept. But the kernel's rules were changed meanwhile, and no longer implement the policy: ", 2},
+		{"$six -D INPUT -j SEAWALL-INPUT", "Kept. But the kernel's rules were changed meanwhile, and no longer implement the policy: ", 2},
+	} {
+		w, _, _ := faultWorld(t, NFT)
+		dir := t.TempDir()
+		said, code := w.unconfirmed(dir, func() {
+			w.shell(x.others)
+			asked, _ := filepath.Glob(filepath.Join(dir, "apply-*"))
+			for _, folder := range asked {
+				if err := os.WriteFile(filepath.Join(folder, "confirmed"), nil, 0o600); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		if code != x.code || !strings.Contains(said, x.says) {
+			t.Errorf("%s: exit %d, want %d and %q:\n%s", x.others, code, x.code, x.says, said)
+		}
+	}
+}
+
 // unconfirmed is an apply that nobody confirms; others do something as soon as it
 // waits.
 func (w *world) unconfirmed(dir string, others func()) (said string, code int) {
