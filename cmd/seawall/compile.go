@@ -15,6 +15,7 @@ import (
 	"github.com/seawall/seawall/compiler/lower"
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/system"
+	"github.com/seawall/seawall/schema"
 	"github.com/spf13/cobra"
 )
 
@@ -188,7 +189,7 @@ func (f *compileFlags) run(c *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	opt := compiler.Options{Format: f.into(), Layout: lower.Layout(f.layout), Comments: lower.Comments(f.comments), Source: sourceName(loaded), Force: f.force}
+	opt := f.compilerOptions(loaded)
 	if err := fits(c, loaded, opt.Format); err != nil {
 		return err
 	}
@@ -205,12 +206,7 @@ func (f *compileFlags) run(c *cobra.Command, args []string) error {
 	for _, n := range out.Notes {
 		fmt.Fprintf(c.ErrOrStderr(), "Note: %s\n", n)
 	}
-	for i := range out.Files {
-		out.Files[i].Name = f.bootName(out.Files[i].Name)
-	}
-	if s := system.ByName(f.system); s != nil && s.Boot != nil {
-		out.Files = append(out.Files, s.Boot()...)
-	}
+	f.asLoaded(out)
 	if f.only != 0 {
 		f.leaveOut(c, out)
 	}
@@ -222,6 +218,20 @@ func (f *compileFlags) run(c *cobra.Command, args []string) error {
 		return nil
 	}
 	return f.write(c, out, f.again(c, args))
+}
+
+func (f *compileFlags) compilerOptions(loaded *schema.Loaded) compiler.Options {
+	return compiler.Options{Format: f.into(), Layout: lower.Layout(f.layout), Comments: lower.Comments(f.comments), Source: sourceName(loaded), Force: f.force}
+}
+
+// asLoaded renames the files to what the system loads, and adds what loads them.
+func (f *compileFlags) asLoaded(out *compiler.Output) {
+	for i := range out.Files {
+		out.Files[i].Name = f.bootName(out.Files[i].Name)
+	}
+	if s := system.ByName(f.system); s != nil && s.Boot != nil {
+		out.Files = append(out.Files, s.Boot()...)
+	}
 }
 
 // debianNames are the names that Debian's netfilter-persistent has for boot files.
@@ -450,34 +460,61 @@ func (f *compileFlags) print(c *cobra.Command, out *compiler.Output) error {
 }
 
 func (f *compileFlags) write(c *cobra.Command, out *compiler.Output, policy string) error {
-	if f.check {
-		names, err := emit.Changed(f.outDir, out.Files)
-		if err != nil {
-			return badFolder("compare with", f.outDir, err, takesOutDir)
-		}
-		for _, n := range names {
-			fmt.Fprintf(c.OutOrStdout(), "%s would change\n", filepath.Join(f.outDir, n))
-		}
-		if len(names) > 0 {
-			return exitCode(exitDiffers)
-		}
-		return nil
-	}
-	if !f.force {
-		if err := emit.CheckForeign(f.outDir, out.Files); err != nil {
-			return f.notOurs(err)
-		}
-	}
-	names, err := emit.Write(f.outDir, out.Files)
+	names, err := f.put(f.outDir, out.Files)
 	if err != nil {
-		return cannotWrite(f.outDir, err, takesOutDir)
+		return err
 	}
-	for _, n := range names {
-		fmt.Fprintf(c.OutOrStdout(), "wrote %s\n", filepath.Join(f.outDir, n))
+	if f.check {
+		return wouldChange(c, inFolder(f.outDir, names))
+	}
+	for _, path := range inFolder(f.outDir, names) {
+		fmt.Fprintf(c.OutOrStdout(), "wrote %s\n", path)
 	}
 	f.saySwitchOn(c, out)
 	f.saySystem(c, out, policy)
 	return nil
+}
+
+// put writes files into a folder, and returns the names of those that were written; with
+// --check of those that would change.
+func (f *compileFlags) put(dir string, files []emit.File) ([]string, error) {
+	if f.check {
+		names, err := emit.Changed(dir, files)
+		if err != nil {
+			return nil, badFolder("compare with", dir, err, takesOutDir)
+		}
+		return names, nil
+	}
+	if !f.force {
+		if err := emit.CheckForeign(dir, files); err != nil {
+			return nil, f.notOurs(err)
+		}
+	}
+	names, err := emit.Write(dir, files)
+	if err != nil {
+		return nil, cannotWrite(dir, err, takesOutDir)
+	}
+	return names, nil
+}
+
+// wouldChange ends a command that only compares files.
+func wouldChange(c *cobra.Command, paths []string) error {
+	for _, path := range paths {
+		fmt.Fprintf(c.OutOrStdout(), "%s would change\n", path)
+	}
+	if len(paths) > 0 {
+		return exitCode(exitDiffers)
+	}
+	return nil
+}
+
+// inFolder returns the paths of names in a folder.
+func inFolder(dir string, names []string) []string {
+	var paths []string
+	for _, n := range names {
+		paths = append(paths, filepath.Join(dir, n))
+	}
+	return paths
 }
 
 // again are the policy and the flags that decide what the files say, for a shell.

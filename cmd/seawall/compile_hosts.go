@@ -1,19 +1,18 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 
 	"github.com/seawall/seawall/compiler"
 	"github.com/seawall/seawall/compiler/emit"
-	"github.com/seawall/seawall/compiler/lower"
 	"github.com/seawall/seawall/compiler/system"
 	"github.com/seawall/seawall/schema"
 	"github.com/spf13/cobra"
@@ -56,7 +55,9 @@ func (f *compileFlags) runHosts(c *cobra.Command, args []string) error {
 		if err != nil {
 			return err
 		}
-		list[i], err = f.put(filepath.Join(f.outDir, hosts[i].name), files)
+		dir := filepath.Join(f.outDir, hosts[i].name)
+		names, err := f.put(dir, files)
+		list[i] = compiled{digests(files), inFolder(dir, names)}
 		return err
 	})
 	if err := tell(c, hosts, all); err != nil {
@@ -67,7 +68,7 @@ func (f *compileFlags) runHosts(c *cobra.Command, args []string) error {
 
 // filesOf compiles the policy of one host.
 func (f *compileFlags) filesOf(ctx context.Context, loaded *schema.Loaded) ([]emit.File, error) {
-	opt := compiler.Options{Format: f.into(), Layout: lower.Layout(f.layout), Comments: lower.Comments(f.comments), Source: sourceName(loaded), Force: f.force}
+	opt := f.compilerOptions(loaded)
 	if err := compiler.Fits(loaded.Document, opt.Format); err != nil {
 		return nil, err
 	}
@@ -75,47 +76,17 @@ func (f *compileFlags) filesOf(ctx context.Context, loaded *schema.Loaded) ([]em
 	if err != nil {
 		return nil, f.unproved(err)
 	}
-	for i := range out.Files {
-		out.Files[i].Name = f.bootName(out.Files[i].Name)
-	}
-	if s := system.ByName(f.system); s != nil && s.Boot != nil {
-		out.Files = append(out.Files, s.Boot()...)
-	}
+	f.asLoaded(out)
 	return out.Files, nil
 }
 
-// put writes the files of one host, or compares them with those that are there.
-func (f *compileFlags) put(dir string, files []emit.File) (compiled, error) {
-	x := compiled{files: map[string]string{}}
+// digests are the files of one host, as the index has them.
+func digests(files []emit.File) map[string]string {
+	list := map[string]string{}
 	for _, file := range files {
-		x.files[file.Name] = fmt.Sprintf("sha256:%x", sha256.Sum256(file.Bytes))
+		list[file.Name] = fmt.Sprintf("sha256:%x", sha256.Sum256(file.Bytes))
 	}
-	names, err := f.write1(dir, files)
-	for _, n := range names {
-		x.changed = append(x.changed, filepath.Join(dir, n))
-	}
-	return x, err
-}
-
-// write1 returns the names of the files that were written, or with --check would change.
-func (f *compileFlags) write1(dir string, files []emit.File) ([]string, error) {
-	if f.check {
-		names, err := emit.Changed(dir, files)
-		if err != nil {
-			return nil, badFolder("compare with", dir, err, takesOutDir)
-		}
-		return names, nil
-	}
-	if !f.force {
-		if err := emit.CheckForeign(dir, files); err != nil {
-			return nil, f.notOurs(err)
-		}
-	}
-	names, err := emit.Write(dir, files)
-	if err != nil {
-		return nil, cannotWrite(dir, err, takesOutDir)
-	}
-	return names, nil
+	return list
 }
 
 // sayHosts writes the index, and says what was written or would change.
@@ -125,14 +96,14 @@ func (f *compileFlags) sayHosts(c *cobra.Command, hosts []fleetHost, list []comp
 		index.Hosts[h.name] = indexedHost{Variables: filepath.Base(h.file), Files: list[i].files}
 		changed = append(changed, list[i].changed...)
 	}
-	f.sayGone(c, index)
+	path := filepath.Join(f.outDir, indexName)
+	old, _ := os.ReadFile(path) // without one it is written
+	f.sayGone(c, index, old)
 	text, err := json.MarshalIndent(index, "", "  ")
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(f.outDir, indexName)
-	text = append(text, '\n')
-	if old, err := os.ReadFile(path); err != nil || string(old) != string(text) {
+	if text = append(text, '\n'); !bytes.Equal(old, text) {
 		changed = append(changed, path)
 		if !f.check {
 			if err := emit.Replace(path, text, 0o644); err != nil {
@@ -144,11 +115,10 @@ func (f *compileFlags) sayHosts(c *cobra.Command, hosts []fleetHost, list []comp
 }
 
 // sayGone names folders of hosts that have no variable file any more.
-func (f *compileFlags) sayGone(c *cobra.Command, index hostIndex) {
-	src, err := os.ReadFile(filepath.Join(f.outDir, indexName))
+func (f *compileFlags) sayGone(c *cobra.Command, index hostIndex, before []byte) {
 	var old hostIndex
-	if errors.Is(err, fs.ErrNotExist) || json.Unmarshal(src, &old) != nil {
-		return
+	if json.Unmarshal(before, &old) != nil {
+		return // there is none
 	}
 	var gone []string
 	for name := range old.Hosts {
@@ -166,16 +136,10 @@ func (f *compileFlags) sayGone(c *cobra.Command, index hostIndex) {
 const mostPaths = 20
 
 func (f *compileFlags) sayChanged(c *cobra.Command, hosts []fleetHost, changed []string) error {
-	w := c.OutOrStdout()
 	if f.check {
-		for _, path := range changed {
-			fmt.Fprintf(w, "%s would change\n", path)
-		}
-		if len(changed) > 0 {
-			return exitCode(exitDiffers)
-		}
-		return nil
+		return wouldChange(c, changed)
 	}
+	w := c.OutOrStdout()
 	if len(changed) <= mostPaths {
 		for _, path := range changed {
 			fmt.Fprintf(w, "wrote %s\n", path)
