@@ -177,7 +177,7 @@ func (s *scope) setFiles(set *Set, files *hcl.Attribute, ctx *hcl.EvalContext) {
 	before := len(s.diags)
 	for _, item := range values.list("files") {
 		if path, ok := values.asString(item, "A list file is written as a string, its path."); ok {
-			if list := s.listFile(path, item.at); list != nil && len(list.Spans) > 0 {
+			if list := s.listFile(path, item.at); list != nil && list.Len() > 0 {
 				set.Sources.Lists = append(set.Sources.Lists, *list)
 			}
 		}
@@ -393,9 +393,7 @@ func familiesOf(sources *Sources) (four, six bool) {
 		return true, true
 	}
 	for _, l := range sources.Lists {
-		for _, e := range l.Spans {
-			four, six = four || e.First.Is4(), six || e.First.Is6()
-		}
+		four, six = four || l.Count(true) > 0, six || l.Count(false) > 0
 	}
 	for _, ref := range sources.Sets {
 		a, b := familiesOf(ref.Set.Sources)

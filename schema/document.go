@@ -145,12 +145,6 @@ func (s Span) String() string {
 	return r.String()
 }
 
-// List holds the spans of one expression or of one list file.
-type List struct {
-	File  string
-	Spans []Span
-}
-
 // Sources is a list of sources as written: spans, and references to sets.
 type Sources struct {
 	Any   bool

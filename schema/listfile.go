@@ -139,8 +139,11 @@ func parseList(path string, src []byte) (*List, hcl.Diagnostics, []byte) {
 	if d := notText(path, src); d != nil {
 		return &List{File: path}, hcl.Diagnostics{d}, []byte{}
 	}
+	if list := inHalves(path, src); list != nil {
+		return list, nil, nil
+	}
 	var secret []byte
-	list := &List{File: path, Spans: make([]Span, 0, bytes.Count(src, []byte("\n"))+1)}
+	list := &List{File: path, lines: make([]line4, 0, bytes.Count(src, []byte("\n"))+1)}
 	var diags hcl.Diagnostics
 	bad := 0
 	for line, offset := 1, 0; offset < len(src); line++ {
@@ -158,7 +161,7 @@ func parseList(path string, src []byte) (*List, hcl.Diagnostics, []byte) {
 			}
 			if p == nil {
 				span.Line = line
-				list.Spans = append(list.Spans, span)
+				list.add(span)
 			} else {
 				detail := p.detail
 				if secret == nil {
@@ -185,6 +188,55 @@ func parseList(path string, src []byte) (*List, hcl.Diagnostics, []byte) {
 			fmt.Sprintf("%s has %d bad lines; the first %d are shown.", shown(path), bad, maxListErrors)))
 	}
 	return list, diags, secret
+}
+
+// inHalves reads the two halves of a long list at once. It returns nil for a short one, and
+// for one with mistakes, which are for one reader to count and to show.
+func inHalves(path string, src []byte) *List {
+	const long = 1 << 20
+	middle := len(src)/2 + bytes.IndexByte(src[len(src)/2:], '\n') + 1
+	if len(src) < long || middle == len(src)/2 {
+		return nil
+	}
+	lower, upper, second := src[:middle], src[middle:], make(chan *List)
+	lines, more := bytes.Count(lower, []byte("\n")), bytes.Count(upper, []byte("\n"))+1
+	go func() {
+		list := &List{lines: make([]line4, 0, more)}
+		if !list.read(upper, lines) {
+			list = nil
+		}
+		second <- list
+	}()
+	list := &List{File: path, lines: make([]line4, 0, lines+more)}
+	right := list.read(lower, 0)
+	rest := <-second
+	if !right || rest == nil {
+		return nil
+	}
+	list.join(rest)
+	return list
+}
+
+// read adds the lines of a text that comes after so many others. It returns false for a
+// text with a mistake.
+func (l *List) read(text []byte, line int) bool {
+	for src := range bytes.Lines(text) {
+		line++
+		entry, _ := trimLine(src, 0, len(bytes.TrimSuffix(src, []byte("\n"))))
+		if len(entry) == 0 {
+			continue
+		}
+		span, ok := fastCIDR(entry)
+		if !ok {
+			var p *problem
+			if span, p = parseEntry(entry); p != nil {
+				return false
+			}
+		}
+		span.Line = line
+		l.add(span)
+	}
+	return true
 }
 
 // likeAddress reports whether an entry is probably a mistyped address: short, and made of

@@ -19,7 +19,7 @@ func (s *scope) sources(expr hcl.Expression, ctx *hcl.EvalContext) *Sources {
 	if c.failed {
 		return nil
 	}
-	if len(c.list.Spans) > 0 {
+	if c.list.Len() > 0 {
 		c.out.Lists = append(c.out.Lists, *c.list)
 	}
 	if !c.out.Any && len(c.out.Lists) == 0 && len(c.out.Sets) == 0 {
@@ -142,7 +142,7 @@ func (c *collector) text(text string, at hcl.Range) {
 		return
 	}
 	span.Line, span.Range = at.Start.Line, &at
-	c.list.Spans = append(c.list.Spans, span)
+	c.list.add(span)
 }
 
 // problem is what is wrong with a text, without its place.

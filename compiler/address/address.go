@@ -3,7 +3,9 @@
 package address
 
 import (
+	"encoding/binary"
 	"net/netip"
+	"slices"
 
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/schema"
@@ -53,20 +55,7 @@ func (r *Resolver) Sources(s *schema.Sources) Set {
 }
 
 func (r *Resolver) union(s *schema.Sources) Set {
-	size := 0
-	for _, list := range s.Lists {
-		size += len(list.Spans)
-	}
-	ranges := make([]netipx.IPRange, 0, size)
-	for _, list := range s.Lists {
-		for i := range list.Spans {
-			span := &list.Spans[i]
-			if span.First.Is4() == (r.Family == packet.IPv4) {
-				ranges = append(ranges, netipx.IPRangeFrom(span.First, span.Last))
-			}
-		}
-	}
-	all := normal(ranges)
+	all := r.written(s.Lists)
 	for _, ref := range s.Sets {
 		if ref.Set.Filled() {
 			continue // who is in it is not known
@@ -74,6 +63,69 @@ func (r *Resolver) union(s *schema.Sources) Set {
 		all = Union(all, r.Set(ref.Set))
 	}
 	return all
+}
+
+// written returns the addresses of the family in lists.
+func (r *Resolver) written(lists []schema.List) Set {
+	size := 0
+	for i := range lists {
+		size += lists[i].Count(r.Family == packet.IPv4)
+	}
+	switch {
+	case size == 0:
+		return nil
+	case r.Family == packet.IPv4:
+		return written4(lists, size)
+	}
+	ranges := make([]netipx.IPRange, 0, size)
+	for i := range lists {
+		for span := range lists[i].All() {
+			if !span.First.Is4() {
+				ranges = append(ranges, netipx.IPRangeFrom(span.First, span.Last))
+			}
+		}
+	}
+	return normal(ranges)
+}
+
+// written4 is written for IPv4, with so many spans. An IPv4 range is a number of 64 bits:
+// sorting numbers is four times as fast as sorting ranges, and takes a sixth of the memory.
+func written4(lists []schema.List, size int) Set {
+	keys := make([]uint64, 0, size)
+	for i := range lists {
+		for span := range lists[i].All() {
+			if span.First.Is4() {
+				first, last := span.First.As4(), span.Last.As4()
+				keys = append(keys, uint64(binary.BigEndian.Uint32(first[:]))<<32|uint64(binary.BigEndian.Uint32(last[:])))
+			}
+		}
+	}
+	if !slices.IsSorted(keys) {
+		slices.Sort(keys)
+	}
+	const half = 32
+	joined := keys[:1]
+	for _, k := range keys[1:] {
+		end := &joined[len(joined)-1]
+		if k>>half > *end&(1<<half-1)+1 {
+			joined = append(joined, k)
+			continue
+		}
+		if last := k & (1<<half - 1); last > *end&(1<<half-1) {
+			*end = *end&^(1<<half-1) | last
+		}
+	}
+	out := make(Set, len(joined))
+	for i, k := range joined {
+		out[i] = netipx.IPRangeFrom(addr4(uint32(k>>half)), addr4(uint32(k)))
+	}
+	return out
+}
+
+func addr4(n uint32) netip.Addr {
+	var b [4]byte
+	binary.BigEndian.PutUint32(b[:], n)
+	return netip.AddrFrom4(b)
 }
 
 // Set returns the addresses of a set block.

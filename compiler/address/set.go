@@ -1,7 +1,6 @@
 package address
 
 import (
-	"encoding/binary"
 	"net/netip"
 	"slices"
 
@@ -19,31 +18,11 @@ type Set []netipx.IPRange
 func normal(list []netipx.IPRange) Set {
 	byStart := func(a, b netipx.IPRange) int { return a.From().Compare(b.From()) }
 	if !slices.IsSortedFunc(list, byStart) {
-		if len(list) > 0 && list[0].From().Is4() {
-			list = sorted4(list)
-		} else {
-			slices.SortFunc(list, byStart)
-		}
+		slices.SortFunc(list, byStart)
 	}
 	out := list[:0]
 	for _, r := range list {
 		out = push(out, r)
-	}
-	return out
-}
-
-// sorted4 sorts IPv4 ranges by their start. Sorting numbers is four times as fast
-// as sorting ranges.
-func sorted4(list []netipx.IPRange) []netipx.IPRange {
-	keys := make([]uint64, len(list))
-	for i, r := range list {
-		b := r.From().As4()
-		keys[i] = uint64(binary.BigEndian.Uint32(b[:]))<<32 | uint64(i)
-	}
-	slices.Sort(keys)
-	out := make([]netipx.IPRange, len(list))
-	for i, k := range keys {
-		out[i] = list[uint32(k)]
 	}
 	return out
 }

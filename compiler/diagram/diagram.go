@@ -1,7 +1,6 @@
 package diagram
 
 import (
-	"context"
 	"slices"
 	"sort"
 )
@@ -47,14 +46,13 @@ type Store struct {
 	byHash map[uint64][]Ref
 	memo   map[[2]Ref]Ref // of Overlay
 
-	ctx         context.Context
-	left, limit int64
+	meter
 }
 
 // New returns a store for properties with these largest values. The last one is the
 // property in which nearly all steps of a large list differ.
 func New(max ...Value) *Store {
-	return &Store{max: max, byHash: map[uint64][]Ref{}, memo: map[[2]Ref]Ref{}, left: DefaultSteps, limit: DefaultSteps}
+	return &Store{max: max, byHash: map[uint64][]Ref{}, memo: map[[2]Ref]Ref{}, meter: meter{left: DefaultSteps, limit: DefaultSteps}}
 }
 
 // Max returns the largest value of a property.
@@ -201,17 +199,27 @@ func (d *Store) Fix(r Ref, property int, v Value) Ref {
 
 // Relabel returns a diagram with changed leaves.
 func (d *Store) Relabel(r Ref, change func(bits uint32) uint32) Ref {
-	return d.rebuild(r, func(r Ref) (Ref, bool) {
-		if r.IsLeaf() {
-			return Leaf(change(r.Bits())), true
+	return d.RelabelKnown(r, map[Ref]Ref{}, change)
+}
+
+// RelabelKnown is Relabel for a caller that changes leaves in the same way more than
+// once: known has what it has made before.
+func (d *Store) RelabelKnown(r Ref, known map[Ref]Ref, change func(bits uint32) uint32) Ref {
+	var last, changed Ref // most leaves are the same as the one before
+	return d.rebuild(r, known, func(r Ref) (Ref, bool) {
+		if !r.IsLeaf() {
+			return r, false
 		}
-		return r, false
+		if r != last {
+			last, changed = r, Leaf(change(r.Bits()))
+		}
+		return changed, true
 	})
 }
 
 // Restrict is a diagram for points of which one property has a value.
 func (d *Store) Restrict(r Ref, property int, v Value) Ref {
-	return d.rebuild(r, func(r Ref) (Ref, bool) {
+	return d.rebuild(r, map[Ref]Ref{}, func(r Ref) (Ref, bool) {
 		if p := d.Property(r); p > property {
 			return r, true
 		} else if p == property {
@@ -222,8 +230,7 @@ func (d *Store) Restrict(r Ref, property int, v Value) Ref {
 }
 
 // rebuild replaces what known answers for, and makes the nodes above it anew.
-func (d *Store) rebuild(r Ref, known func(Ref) (Ref, bool)) Ref {
-	memo := map[Ref]Ref{}
+func (d *Store) rebuild(r Ref, memo map[Ref]Ref, known func(Ref) (Ref, bool)) Ref {
 	var walk func(Ref) Ref
 	walk = func(r Ref) Ref {
 		if got, ok := known(r); ok {

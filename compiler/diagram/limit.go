@@ -20,6 +20,12 @@ func (e *LimitError) Error() string {
 // stopped carries an error out of the depth of a build; Try catches it.
 type stopped struct{ err error }
 
+// meter is the work that a question may still cost.
+type meter struct {
+	ctx         context.Context
+	left, limit int64
+}
+
 // Limit bounds the work of a store: it is given up after so many steps, or when
 // the context is done.
 func (d *Store) Limit(ctx context.Context, steps int64) {
@@ -29,7 +35,7 @@ func (d *Store) Limit(ctx context.Context, steps int64) {
 // spend counts work. Passing an error through every function of a recursive
 // build would hide what they compute, so it leaves by a panic, which Try turns
 // into an error.
-func (d *Store) spend(steps int) {
+func (d *meter) spend(steps int) {
 	before := d.left
 	d.left -= int64(steps)
 	if d.left < 0 {

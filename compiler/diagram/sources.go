@@ -1,6 +1,10 @@
 package diagram
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+	"sync"
+)
 
 // Entry is a step of a list that is bound by the last property alone: in its
 // span, Target, or what Chain writes.
@@ -102,6 +106,7 @@ func (d *Store) Sources(list []Entry) Ref {
 // smallest value on.
 type Sweep struct {
 	d      *Store
+	meter  *meter  // the store's, or one of its own
 	active []Entry // in order
 	starts []Value
 	kids   []Ref
@@ -109,16 +114,52 @@ type Sweep struct {
 
 // NewSweep returns an empty partition with room for so many parts.
 func (d *Store) NewSweep(size int) *Sweep {
-	return &Sweep{d: d, starts: make([]Value, 0, size), kids: make([]Ref, 0, size)}
+	return &Sweep{d: d, meter: &d.meter, starts: make([]Value, 0, size), kids: make([]Ref, 0, size)}
 }
 
 // Push says what holds from a value on.
 func (s *Sweep) Push(at Value, kid Ref) {
-	s.d.spend(1)
+	s.meter.spend(1)
 	if n := len(s.kids); n > 0 && s.kids[n-1] == kid {
 		return
 	}
 	s.starts, s.kids = append(s.starts, at), append(s.kids, kid)
+}
+
+// InHalves makes a function of the last property that write can write for any part of the
+// values, from lo to hi, without asking the store. A long one, of about so many parts, is
+// written in two halves at once.
+func (d *Store) InHalves(size int, write func(s *Sweep, lo, hi Value)) Ref {
+	const long = 1 << 14
+	low, limit := d.NewSweep(size), d.max[d.last()]
+	if size < long {
+		write(low, Value{}, limit)
+		return low.Done()
+	}
+	middle := limit.half()
+	high, own, before := d.NewSweep(size/2), d.meter, d.left
+	high.meter = &own
+	var wait sync.WaitGroup
+	var err error
+	wait.Go(func() {
+		err = d.Try(func() error {
+			write(high, middle.Next(), limit)
+			return nil
+		})
+	})
+	lowErr := d.Try(func() error {
+		write(low, Value{}, middle)
+		return nil
+	})
+	wait.Wait()
+	if err := cmp.Or(lowErr, err); err != nil {
+		panic(stopped{err})
+	}
+	d.spend(int(before - own.left))
+	for i, at := range high.starts {
+		low.Push(at, high.kids[i])
+	}
+	return low.Done()
 }
 
 // Done makes the partition a diagram.

@@ -65,6 +65,9 @@ func (a Value) Addr(v6 bool) netip.Addr {
 	return netip.AddrFrom4([4]byte(b[12:]))
 }
 
+// half is the largest value of the lower half of those up to a, one less than a power of 2.
+func (a Value) half() Value { return Value{a.Hi >> 1, a.Lo>>1 | a.Hi<<63} }
+
 func (a Value) big() *big.Int {
 	n := new(big.Int).SetUint64(a.Hi)
 	n.Lsh(n, 64)

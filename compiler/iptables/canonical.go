@@ -54,10 +54,59 @@ func (p *parser) canonical(line []byte) bool {
 		spec := p.text[at : p.start+len(line)]
 		r.spec = &spec
 	}
-	if c.Rules == nil {
-		c.Rules = make([]*Rule, 0, 6)
+	p.append(c, r)
+	return true
+}
+
+// append adds a rule to a chain. The rules of one chain nearly always follow each other:
+// their places are taken from one long list as long as they do.
+func (p *parser) append(c *Chain, r *Rule) {
+	n, k := len(p.places), len(c.Rules)
+	follows := k > 0 && n >= k && &p.places[n-1] == &c.Rules[k-1]
+	if k > 0 && !follows {
+		c.Rules = append(c.Rules, r)
+		return
 	}
-	c.Rules = append(c.Rules, r)
+	if n == cap(p.places) {
+		p.places = append(make([]*Rule, 0, 1<<12+2*k), c.Rules...)
+		n = len(p.places)
+	}
+	p.places = append(p.places, r)
+	c.Rules = p.places[n-k : n+1 : n+1]
+}
+
+// canonicalChain declares the chain of a line such as ":NAME - [0:0]" as anyLine does. For
+// any other line, and for a name that it would look at closer, it does nothing and
+// returns false.
+func (p *parser) canonicalChain(line []byte) bool {
+	if p.table == nil || p.listing || len(line) == 0 || line[0] != ':' {
+		return false
+	}
+	name, ok := bytes.CutSuffix(line[1:], []byte(" - [0:0]"))
+	if !ok || len(name) > maxChain || !bytes.HasPrefix(name, []byte(OwnedPrefix)) || !letters(name) || p.table.byName[string(name)] != nil {
+		return false
+	}
+	text := string(name)
+	if p.late(text) != nil {
+		return false
+	}
+	if len(p.chains) == 0 {
+		p.chains = make([]Chain, 64)
+	}
+	c := &p.chains[0]
+	p.chains = p.chains[1:]
+	*c = Chain{Name: text, Policy: "-", Line: p.line, announced: true}
+	p.table.Add(c)
+	return true
+}
+
+// letters reports whether a name has letters, digits and hyphens only.
+func letters(name []byte) bool {
+	for _, c := range name {
+		if (c|0x20 < 'a' || c|0x20 > 'z') && (c < '0' || c > '9') && c != '-' {
+			return false
+		}
+	}
 	return true
 }
 

@@ -336,6 +336,7 @@ func (p *parser) drop(c *Chain) error {
 			}
 		}
 	}
+	p.leaves(c)
 	delete(p.table.byName, c.Name)
 	p.table.Chains = slices.DeleteFunc(p.table.Chains, func(x *Chain) bool { return x == c })
 	p.last = nil
@@ -357,6 +358,7 @@ func (p *parser) rename(from, to string) error {
 	if err := p.late(to); err != nil {
 		return err
 	}
+	p.leaves(c)
 	delete(p.table.byName, from)
 	c.Name = to
 	p.table.byName[to] = c

@@ -23,7 +23,9 @@ type Reader struct {
 	open       map[chainKey]bool
 	rules      int                    // of the whole table
 	trees      map[*Chain]*sourceTree // chains inside the policy that match only on the source
-	err        error                  // a table that iptables would refuse
+	sizes      map[*Chain]int32       // see treeSize
+	relabeled  map[[2]uint32]map[diagram.Ref]diagram.Ref
+	err        error // a table that iptables would refuse
 }
 
 // chainKey is a chain, and whether it belongs to the policy or to the host's own
@@ -41,7 +43,7 @@ func NewReader(d *diagram.Store, s *packet.Space, t *Table) *Reader {
 	}
 	t = t.Whole()
 	r := &Reader{Store: d, space: s, conditions: newConditions(s, t), table: t,
-		memo: map[chainKey]diagram.Ref{}, open: map[chainKey]bool{}, trees: map[*Chain]*sourceTree{}}
+		memo: map[chainKey]diagram.Ref{}, open: map[chainKey]bool{}, trees: map[*Chain]*sourceTree{}, sizes: make(map[*Chain]int32, len(t.Chains)), relabeled: map[[2]uint32]map[diagram.Ref]diagram.Ref{}}
 	for _, c := range t.Chains {
 		r.rules += len(c.Rules)
 	}
@@ -112,7 +114,12 @@ func leaf(v packet.Verdict) diagram.Ref { return diagram.Leaf(uint32(v)) }
 
 // relabel replaces one bit of the leaves with another.
 func (r *Reader) relabel(f diagram.Ref, from, to uint32) diagram.Ref {
-	return r.Relabel(f, func(b uint32) uint32 {
+	known := r.relabeled[[2]uint32{from, to}]
+	if known == nil {
+		known = map[diagram.Ref]diagram.Ref{}
+		r.relabeled[[2]uint32{from, to}] = known
+	}
+	return r.RelabelKnown(f, known, func(b uint32) uint32 {
 		if b&from != 0 {
 			b = b&^from | to
 		}

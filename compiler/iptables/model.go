@@ -111,7 +111,8 @@ type Chain struct {
 	Partial bool
 	// Shifted says that the numbers of the rules are not known, because it is not
 	// clear which rule a command deleted.
-	Shifted bool
+	Shifted   bool
+	announced bool // a line such as ":LOG -" created it
 	// Late is for a generated chain: it is declared where its rules are, after
 	// Comment.
 	Late    bool
@@ -227,8 +228,22 @@ func (t *Target) use() *match.Use {
 // with their text.
 type Generator struct {
 	Rules int // about how many it generates
+	// Parts returns its parts, in order. They may be made at once.
+	Parts func() []Part
+}
+
+// Part is neighbouring chains of a Generator.
+type Part struct {
+	Rules int // about how many it has
 	// Make calls yield for each chain, which is valid until yield returns.
 	Make func(yield func(*Chain))
+}
+
+// each calls yield for all chains.
+func (g Generator) each(yield func(*Chain)) {
+	for _, part := range g.Parts() {
+		part.Make(yield)
+	}
 }
 
 // Whole returns the table with all chains of its generators in memory.
@@ -239,7 +254,7 @@ func (t *Table) Whole() *Table {
 	whole := &Table{Name: t.Name, Sections: t.Sections, Sets: t.Sets, SetText: t.SetText}
 	made := map[string]*Chain{}
 	for _, g := range t.Late {
-		g.Make(func(c *Chain) {
+		g.each(func(c *Chain) {
 			copied := *c
 			copied.Rules = make([]*Rule, len(c.Rules))
 			for i, r := range c.Rules {
@@ -270,7 +285,7 @@ func toName(r *Rule) string {
 func (t *Table) Names() []string {
 	var top, late []string
 	for _, g := range t.Late {
-		g.Make(func(c *Chain) { late = append(late, c.Name) })
+		g.each(func(c *Chain) { late = append(late, c.Name) })
 	}
 	for _, c := range t.Chains {
 		if c.Late {

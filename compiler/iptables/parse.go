@@ -43,7 +43,7 @@ type Options struct {
 // The error, of type *Error, is for the first line that iptables-restore would
 // refuse; nothing is skipped.
 func Parse(src []byte, opt Options) (*File, error) {
-	p := &parser{Options: opt, file: &File{Source: src, Family: opt.Family}, bodies: map[string]*Body{}, announced: map[string]bool{}, missing: map[string]bool{}}
+	p := &parser{Options: opt, file: &File{Source: src, Family: opt.Family}, bodies: map[string]*Body{}, gone: map[string]bool{}, missing: map[string]bool{}}
 	p.NoFlush = !p.Flush && (p.NoFlush || !declaresBuiltin(src) || flushesBuiltin(src))
 	p.file.NoFlush, p.file.before, p.line = p.NoFlush, opt.Before, opt.Before
 	if !opt.ChainsOnly {
@@ -59,7 +59,7 @@ func Parse(src []byte, opt Options) (*File, error) {
 		p.start = at
 		line := src[at : at+end]
 		at += end + 1
-		if p.canonical(line) {
+		if p.canonical(line) || p.canonicalChain(line) {
 			continue
 		}
 		if err := p.anyLine(string(line), ended); err != nil {
@@ -129,18 +129,20 @@ func (p *parser) loops() error {
 
 type parser struct {
 	Options
-	file      *File
-	table     *Table // the current one
-	listing   bool   // iptables -S: rules without *table and COMMIT
-	line      int
-	start     int    // of the line in the text
-	text      string // the whole text, "" with ChainsOnly
-	bodies    map[string]*Body
-	announced map[string]bool // chains that a ":" line has created, in any table
-	hooked    bool            // a rule has a module that is only valid in some built-in chains
-	missing   map[string]bool // targets of the table's rules that are neither a chain nor an extension
-	slab      []Rule          // memory for rules, many at a time
-	last      *Chain          // of the last canonical line, in this table
+	file    *File
+	table   *Table // the current one
+	listing bool   // iptables -S: rules without *table and COMMIT
+	line    int
+	start   int    // of the line in the text
+	text    string // the whole text, "" with ChainsOnly
+	bodies  map[string]*Body
+	gone    map[string]bool // chains that a ":" line had created, in any table
+	hooked  bool            // a rule has a module that is only valid in some built-in chains
+	missing map[string]bool // targets of the table's rules that are neither a chain nor an extension
+	slab    []Rule          // memory for rules, many at a time
+	chains  []Chain         // the same for chains
+	places  []*Rule         // the same for the rules of chains
+	last    *Chain          // of the last canonical line, in this table
 }
 
 // flushesBuiltin reports whether a file has a line such as "-F INPUT".
@@ -244,7 +246,7 @@ func (p *parser) open(line string) error {
 	if p.table = p.file.Table(fields[0]); p.table != nil {
 		p.table.Sections++
 		if !p.NoFlush {
-			p.table.empty()
+			p.empty()
 		}
 		return nil
 	}
@@ -255,9 +257,11 @@ func (p *parser) open(line string) error {
 
 // empty does what loading a table without --noflush does: user-defined chains are
 // deleted, built-in ones lose their rules and keep their policies.
-func (t *Table) empty() {
+func (p *parser) empty() {
+	t := p.table
 	t.Chains = slices.DeleteFunc(t.Chains, func(c *Chain) bool {
 		if !t.Builtin(c.Name) {
+			p.leaves(c)
 			delete(t.byName, c.Name)
 			return true
 		}
@@ -287,7 +291,6 @@ func (p *parser) declare(fields []string) error {
 	if err := validChain(name); err != nil {
 		return err
 	}
-	p.announced[name] = true
 	c := p.table.Chain(name)
 	if c == nil {
 		if err := p.late(name); err != nil {
@@ -295,8 +298,24 @@ func (p *parser) declare(fields []string) error {
 		}
 		c = p.table.Declare(name, "-")
 	}
-	c.Line, c.Rules, c.Partial = p.line, nil, false
+	c.Line, c.Rules, c.Partial, c.announced = p.line, nil, false, true
 	return nil
+}
+
+// announced reports whether a line such as ":LOG -" has made a name a chain's, in any
+// table, even if the chain is gone since.
+func (p *parser) announced(name string) bool {
+	return p.gone[name] || slices.ContainsFunc(p.file.Tables, func(t *Table) bool {
+		c := t.byName[name]
+		return c != nil && c.announced
+	})
+}
+
+// leaves notes that a chain loses its name.
+func (p *parser) leaves(c *Chain) {
+	if c.announced {
+		p.gone[c.Name], c.announced = true, false
+	}
 }
 
 // late refuses to create a chain that an earlier rule leads to: when iptables read

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/seawall/seawall/compiler/iptables/match"
 )
@@ -45,7 +46,7 @@ func PrintDeclarations(b *bytes.Buffer, t *Table) {
 func PrintRules(b *bytes.Buffer, t *Table) {
 	p := &printer{b: b, tails: map[*Body][]byte{}}
 	for _, g := range t.Late {
-		g.Make(p.chain)
+		p.generate(g)
 	}
 	for _, late := range []bool{true, false} {
 		for _, c := range t.Chains {
@@ -56,17 +57,48 @@ func PrintRules(b *bytes.Buffer, t *Table) {
 	}
 }
 
+// generate writes the chains of a generator. Those of a long one are written in two parts
+// at once.
+func (p *printer) generate(g Generator) {
+	const long = 1 << 15
+	if g.Rules < long {
+		g.each(p.chain)
+		return
+	}
+	parts := g.Parts()
+	half := 0
+	for before := 0; half < len(parts)-1 && before+parts[half].Rules/2 < g.Rules/2; half++ {
+		before += parts[half].Rules
+	}
+	var rest bytes.Buffer
+	rest.Grow(g.size() * 9 / 16) // parts are never quite the same
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		second := &printer{b: &rest, tails: map[*Body][]byte{}}
+		for _, part := range parts[half:] {
+			part.Make(second.chain)
+		}
+	})
+	for _, part := range parts[:half] {
+		part.Make(p.chain)
+	}
+	wait.Wait()
+	p.b.Write(rest.Bytes())
+}
+
 // Size returns about how many bytes PrintRules writes.
 func Size(t *Table) int {
 	size := 0
 	for _, g := range t.Late {
-		size += 48 * g.Rules
+		size += g.size()
 	}
 	for _, c := range t.Chains {
 		size += 128 + 64*len(c.Rules)
 	}
 	return size
 }
+
+func (g Generator) size() int { return 48 * g.Rules }
 
 type printer struct {
 	b     *bytes.Buffer

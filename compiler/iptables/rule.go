@@ -23,11 +23,9 @@ const targetUse = -2
 // one, a rule. A list of sources or destinations makes several rules, as in
 // iptables.
 type ruleReader struct {
-	family packet.Family
-	table  *Table
-	// announced is the set of names that lines such as ":LOG -" have made chains,
-	// in any table.
-	announced map[string]bool
+	family    packet.Family
+	table     *Table
+	announced func(name string) bool // see parser
 	// missing is the set of targets that were neither a chain nor an extension when
 	// a rule named them.
 	missing map[string]bool
@@ -353,7 +351,7 @@ func (r *ruleReader) target(name string, isGoto bool) error {
 		return refused("%q is not a target name", name)
 	}
 	t := Target{Name: name, Goto: isGoto}
-	if r.announced[name] && r.table.Chain(name) == nil {
+	if r.announced(name) && r.table.Chain(name) == nil {
 		return refused("%s is a chain in another table of the file, so iptables does not look for a target of that name", name)
 	}
 	switch {

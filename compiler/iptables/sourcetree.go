@@ -16,7 +16,7 @@ import (
 type sourceTree struct {
 	reader *Reader
 	rules  []*Rule
-	size   int // number of rules that can be met in it
+	size   int // about how many parts its function has
 	full   diagram.Ref
 	known  bool // full is valid
 }
@@ -25,42 +25,55 @@ type sourceTree struct {
 // first on in each interval, which would be slow for long lists.
 const maxTreeRules = 64
 
+// notATree is the size of a chain that is not such a one.
+const notATree = -1
+
 // sourceTree returns a chain as one that matches only on the source, or nil. A
 // verdict in it is the policy's own, so targets are not looked up elsewhere.
 func (r *Reader) sourceTree(chain *Chain) *sourceTree {
 	if t, ok := r.trees[chain]; ok {
 		return t
 	}
-	r.trees[chain] = nil // a chain that leads to itself is not one
-	if chain == nil || len(chain.Rules) > maxTreeRules || chain.Name == DockerUser || chain.Name == SeawallForward || chain.Name == SeawallInput {
-		return nil
-	}
-	for _, rule := range chain.Rules {
-		if !r.sourceOnly(rule) {
-			return nil
-		}
-	}
-	t := &sourceTree{reader: r, rules: chain.Rules, size: len(chain.Rules)}
-	for _, rule := range chain.Rules {
-		if next := r.trees[r.leads(rule)]; next != nil {
-			t.size = min(t.size+next.size, r.rules) // shared chains count once per path
-		}
+	var t *sourceTree
+	if size := r.treeSize(chain); size != notATree {
+		t = &sourceTree{reader: r, rules: chain.Rules, size: int(size)}
 	}
 	r.trees[chain] = t
 	return t
 }
 
-// sourceOnly reports whether a rule matches only on the source, and leads to a
-// verdict or goes to a chain of such rules.
-func (r *Reader) sourceOnly(rule *Rule) bool {
-	if r.leads(rule) != nil {
-		return (rule.To != nil || rule.Target.Goto) && asksNothing(rule.Body) && r.sourceTree(r.leads(rule)) != nil
+// treeSize returns about how many parts the function of a chain has that matches only on
+// the source: a rule decides in one and leaves one beside it. It returns notATree for any
+// other chain.
+func (r *Reader) treeSize(chain *Chain) int32 {
+	if size, ok := r.sizes[chain]; ok {
+		return size
 	}
-	v, decides := rule.verdict()
-	if !decides {
-		return rule.Unread == ""
+	r.sizes[chain] = notATree // a chain that leads to itself is not one
+	if chain == nil || len(chain.Rules) > maxTreeRules || chain.Name == DockerUser || chain.Name == SeawallForward || chain.Name == SeawallInput {
+		return notATree
 	}
-	return asksNothing(rule.Body) && v != packet.Unknown
+	total := 1
+	for _, rule := range chain.Rules {
+		next := r.leads(rule)
+		if next == nil {
+			if v, decides := rule.verdict(); decides && (v == packet.Unknown || !asksNothing(rule.Body)) || !decides && rule.Unread != "" {
+				return notATree
+			}
+			total += 2
+			continue
+		}
+		if rule.To == nil && !rule.Target.Goto || !asksNothing(rule.Body) {
+			return notATree
+		}
+		size := r.treeSize(next)
+		if size == notATree {
+			return notATree
+		}
+		total = min(total+int(size), 2*r.rules+1) // shared chains count once per path
+	}
+	r.sizes[chain] = int32(total)
+	return int32(total)
 }
 
 // Expand pushes the tree's outcome for the addresses from lo to hi.
@@ -144,9 +157,8 @@ func (t *sourceTree) spanOf(s Source) diagram.Span {
 // Whole returns the tree as a function of all addresses.
 func (t *sourceTree) Whole() diagram.Ref {
 	if !t.known {
-		s := t.reader.NewSweep(2*t.size + 2)
-		t.expand(s, t.rules, diagram.Value{}, t.reader.Max(packet.Source))
-		t.full, t.known = s.Done(), true
+		t.full = t.reader.InHalves(t.size, func(s *diagram.Sweep, lo, hi diagram.Value) { t.expand(s, t.rules, lo, hi) })
+		t.known = true
 	}
 	return t.full
 }

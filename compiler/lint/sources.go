@@ -114,7 +114,7 @@ func (u *unroutable) check(s *schema.Sources) {
 		return
 	}
 	for _, list := range s.Lists {
-		for _, e := range list.Spans {
+		for e := range list.All() {
 			i := slices.IndexFunc(nowhere, func(n unusable) bool { return n.prefix.Contains(e.First) && n.prefix.Contains(e.Last) })
 			if i < 0 {
 				continue

@@ -558,7 +558,7 @@ func (l *lowering) gather() {
 	sort.Slice(l.trees, func(i, j int) bool { return l.trees[i].id > l.trees[j].id })
 	sort.Slice(l.searches, func(i, j int) bool { return l.searches[i].id > l.searches[j].id })
 	for _, t := range l.trees {
-		l.table.Late = append(l.table.Late, iptables.Generator{Rules: len(t.pieces), Make: t.make})
+		l.table.Late = append(l.table.Late, iptables.Generator{Rules: len(t.pieces), Parts: t.parts})
 	}
 	for _, s := range l.searches {
 		for _, c := range s.chains {

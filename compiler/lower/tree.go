@@ -6,6 +6,7 @@ import (
 	"encoding/base32"
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"math/bits"
 	"net/netip"
 	"slices"
@@ -55,9 +56,10 @@ type tree struct {
 	pieces []piece
 	depth  int // how many chains may lead on to each other below the first
 
-	yield    func(*iptables.Chain) // takes each chain that is finished
-	pending  []*iptables.Rule      // of the chains that are not finished
-	free     []*iptables.Rule      // of those that are: memory for others
+	yield    func(*iptables.Chain)                    // takes each chain that is finished
+	below    func(x *node, depth int) *iptables.Chain // in place of chain for those that one leads to; nil for none
+	pending  []*iptables.Rule                         // of the chains that are not finished
+	free     []*iptables.Rule                         // of those that are: memory for others
 	verdicts [][]*iptables.Body
 	count    []int
 	prefixes []netip.Prefix
@@ -199,19 +201,44 @@ func clausesKey(clauses []clause, last label) string {
 // cut fills in the pieces: what ordered clauses, and the last label for the
 // rest, say of each source.
 func (t *tree) cut(clauses []clause, last label) {
-	type claim struct {
-		from, to addr
-		label    int
+	groups := sameLabel(clauses)
+	if len(groups) != 1 {
+		list := t.inOrder(groups)
+		t.claims(len(list), t.place(last), slices.Values(list))
+		return
 	}
+	// Nearly always. What the group has needs no sorting, nor memory beside the pieces.
+	matched, n := ofGroup(groups[0]), t.place(groups[0][0].label)
+	t.claims(len(matched), t.place(last), func(yield func(claim) bool) {
+		for _, r := range matched {
+			if !yield(claim{addrOf(r.From()), addrOf(r.To()), n}) {
+				return
+			}
+		}
+	})
+}
+
+// claim is sources that one label has.
+type claim struct {
+	from, to addr
+	label    int
+}
+
+// ofGroup are the sources of clauses that have one label.
+func ofGroup(group []clause) address.Set {
+	matched := address.Without(group[0].include, group[0].except)
+	for _, c := range group[1:] {
+		matched = address.Union(matched, address.Without(c.include, c.except))
+	}
+	return matched
+}
+
+// inOrder are the sources of each group that no group before it has, sorted.
+func (t *tree) inOrder(groups [][]clause) []claim {
 	var list []claim
 	var decided address.Set
-	groups := sameLabel(clauses)
 	for i, group := range groups {
-		matched := address.Without(group[0].include, group[0].except)
-		for _, c := range group[1:] {
-			matched = address.Union(matched, address.Without(c.include, c.except))
-		}
-		matched = address.Without(matched, decided)
+		matched := address.Without(ofGroup(group), decided)
 		n := t.place(group[0].label)
 		list = slices.Grow(list, len(matched))
 		for _, r := range matched {
@@ -221,13 +248,16 @@ func (t *tree) cut(clauses []clause, last label) {
 			decided = address.Union(decided, matched)
 		}
 	}
-	if len(groups) > 1 {
-		slices.SortFunc(list, func(a, b claim) int { return a.from.compare(b.from) })
-	}
-	rest, end := t.place(last), addr{}.last(0, t.family)
-	t.pieces = make([]piece, 0, 2*len(list)+1)
+	slices.SortFunc(list, func(a, b claim) int { return a.from.compare(b.from) })
+	return list
+}
+
+// claims makes pieces of so many sorted claims, and of the rest between them.
+func (t *tree) claims(count, rest int, sorted iter.Seq[claim]) {
+	t.pieces = make([]piece, 0, 2*count+1)
+	end := addr{}.last(0, t.family)
 	next, open := addr{}, true
-	for _, c := range list {
+	for c := range sorted {
 		if next.less(c.from) {
 			t.piece(next, rest)
 		}
@@ -303,6 +333,7 @@ type node struct {
 	bits        uint8
 	height      uint8 // how many times a way from here divides in two
 	leaf        bool  // the pieces are few enough to be written one by one
+	rest        int32 // of a leaf: the label that would take the most rules
 }
 
 func (x *node) uniform() bool { return x.first == x.last }
@@ -327,18 +358,30 @@ func (t *tree) grow(a addr, n, first, last int) *node {
 		return x
 	}
 	half := a.with(n)
+	left, right := t.halves(half, first, last)
+	x.right = t.grow(half, n+1, right, last)
+	x.left = t.grow(a, n+1, first, left)
+	x.divided()
+	return x
+}
+
+// halves returns the last of some pieces in the lower half of a prefix, and the first in
+// the upper one, which begins at an address: one piece may lie in both.
+func (t *tree) halves(half addr, first, last int) (left, right int) {
 	beyond := first + sort.Search(last-first+1, func(i int) bool { return half.less(t.pieces[first+i].from) })
-	left, right := beyond-1, beyond-1 // the piece that holds the first address of the upper half
+	left, right = beyond-1, beyond-1 // the piece that holds the first address of the upper half
 	if t.pieces[right].from == half {
 		left--
 	}
-	x.right = t.grow(half, n+1, right, last)
-	x.left = t.grow(a, n+1, first, left)
+	return left, right
+}
+
+// divided sets the height of a node from those of its halves.
+func (x *node) divided() {
 	x.height = max(x.left.height, x.right.height)
 	if !x.left.uniform() && !x.right.uniform() {
 		x.height++
 	}
-	return x
 }
 
 // chain writes the chain of a node, from which at most depth more may be gone
@@ -371,11 +414,48 @@ func (t *tree) chain(x *node, depth int) *iptables.Chain {
 	return c
 }
 
-// make makes the chains of the tree, leaves first.
-func (t *tree) make(yield func(*iptables.Chain)) {
-	t.yield = yield
-	t.chain(t.grow(addr{}, 0, 0, len(t.pieces)-1), t.depth)
-	t.nodes, t.pending, t.free, t.yield = nil, nil, nil, nil
+// parts returns the chains of the tree, leaves first, in parts that may be made at once:
+// those below each chain that the first one leads to, and the first one.
+func (t *tree) parts() []iptables.Part {
+	t.verdict(len(t.labels) - 1) // what workers only read from here on
+	t.goTo()
+	root := t.root()
+	var list []iptables.Part
+	first := t.worker(func(c *iptables.Chain) {
+		whole := *c
+		whole.Rules = slices.Clone(c.Rules)
+		list = append(list, iptables.Part{Rules: len(whole.Rules), Make: func(yield func(*iptables.Chain)) { yield(&whole) }})
+	})
+	first.below = func(x *node, depth int) *iptables.Chain {
+		list = append(list, iptables.Part{Rules: int(x.last - x.first), Make: func(yield func(*iptables.Chain)) { t.worker(yield).chain(x, depth) }})
+		return &iptables.Chain{Name: t.name(x.at)}
+	}
+	first.chain(root, t.depth)
+	return list
+}
+
+// worker returns the tree with memory of its own for chains that yield takes.
+func (t *tree) worker(yield func(*iptables.Chain)) *tree {
+	w := *t
+	w.yield, w.below, w.pending, w.free, w.count, w.prefixes, w.nodes = yield, nil, nil, nil, nil, nil, nil
+	return &w
+}
+
+// root grows the whole tree, the upper half of a large one beside the lower.
+func (t *tree) root() *node {
+	const large = 1 << 15
+	all := len(t.pieces) - 1
+	half := addr{}.with(0)
+	if _, inner := t.inside(0, all); all < large || inner > 0 {
+		return t.worker(nil).grow(addr{}, 0, 0, all)
+	}
+	left, right := t.halves(half, 0, all)
+	x, upper := &node{last: int32(all)}, make(chan *node)
+	go func() { upper <- t.worker(nil).grow(half, 1, right, all) }()
+	x.left = t.worker(nil).grow(addr{}, 1, 0, left)
+	x.right = <-upper
+	x.divided()
+	return x
 }
 
 // treeChain is a chain while it is written. Its rules wait in tree.pending while
@@ -419,7 +499,11 @@ func (w *treeChain) divide(x *node, halvings int, goesOn bool) *node {
 		if goesOn {
 			return x
 		}
-		to := w.tree.chain(x, w.depth-1)
+		make := w.tree.chain
+		if w.below != nil {
+			make = w.below
+		}
+		to := make(x, w.depth-1)
 		w.rule(w.prefix(x.at, int(x.bits)), false, w.goTo(), to)
 		return nil
 	}
@@ -473,7 +557,8 @@ func (t *tree) short(x *node) bool {
 	if int(x.last-x.first) > 2*t.opt.Sizes.Leaf {
 		return false
 	}
-	_, most, total := t.commonest(x)
+	label, most, total := t.commonest(x)
+	x.rest = int32(label)
 	return total-most <= t.opt.Sizes.Leaf
 }
 
@@ -483,7 +568,7 @@ func (t *tree) commonest(x *node) (label, most, total int) {
 	t.count = append(t.count[:0], make([]int, len(t.labels))...)
 	label = t.pieces[x.first].label
 	for i := x.first; i <= x.last; i++ {
-		k := len(t.within(x, int(i)))
+		k := t.rules(x, int(i))
 		total += k
 		l := t.pieces[i].label
 		t.count[l] += k
@@ -497,7 +582,7 @@ func (t *tree) commonest(x *node) (label, most, total int) {
 // leaf writes a few pieces one by one, those of the commonest label last and
 // without their sources.
 func (w *treeChain) leaf(x *node) {
-	rest, _, _ := w.commonest(x)
+	rest := int(x.rest)
 	for i := x.first; i <= x.last; i++ {
 		label := w.pieces[i].label
 		if label == rest {
@@ -527,12 +612,29 @@ func (t *tree) within(x *node, i int) []netip.Prefix {
 	return t.prefixes
 }
 
+// rules is how many prefixes within returns.
+func (t *tree) rules(x *node, i int) int {
+	if t.family != packet.IPv4 {
+		return len(t.within(x, i))
+	}
+	from, to, n := max(t.pieces[i].from.hi, x.at.hi)>>32, min(t.end(i).hi, x.at.last(int(x.bits), t.family).hi)>>32, 0
+	for ; from <= to; n++ {
+		from += 1 << size4(from, to)
+	}
+	return n
+}
+
+// size4 is the logarithm of the size of the first prefix of an IPv4 range.
+func size4(from, to uint64) int {
+	return min(bits.TrailingZeros64(from|1<<32), bits.Len64(to-from+1)-1)
+}
+
 // split4 is netipx's AppendPrefixes for IPv4, for which a word is enough: it is
 // asked for each source twice.
 func (t *tree) split4(from, to uint64) []netip.Prefix {
 	t.prefixes = t.prefixes[:0]
 	for from <= to {
-		size := min(bits.TrailingZeros64(from|1<<32), bits.Len64(to-from+1)-1)
+		size := size4(from, to)
 		t.prefixes = append(t.prefixes, t.prefix(addr{from << 32, 0}, 32-size))
 		from += 1 << size
 	}

@@ -37,12 +37,11 @@ func (r *Lists) Of(s *schema.Sources) diagram.Set {
 func (r *Lists) union(s *schema.Sources) diagram.Set {
 	size := 0
 	for _, l := range s.Lists {
-		size += len(l.Spans)
+		size += l.Count(r.family == packet.IPv4)
 	}
 	spans := make([]diagram.Span, 0, size)
 	for _, l := range s.Lists {
-		for i := range l.Spans {
-			e := &l.Spans[i]
+		for e := range l.All() {
 			if e.First.Is4() == (r.family == packet.IPv4) {
 				spans = append(spans, diagram.Span{Lo: diagram.OfAddr(e.First), Hi: diagram.OfAddr(e.Last)})
 			}

@@ -284,7 +284,7 @@ func (c *corners) ofSources(s *schema.Sources) {
 		return
 	}
 	for _, l := range s.Lists {
-		for _, e := range l.Spans {
+		for e := range l.All() {
 			if c.ours(e.First) {
 				c.sources = around(c.sources, e.First, e.Last)
 			}

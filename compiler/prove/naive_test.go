@@ -171,7 +171,7 @@ func inSources(s *schema.Sources, a netip.Addr) bool {
 		return true
 	}
 	for _, l := range s.Lists {
-		for _, e := range l.Spans {
+		for e := range l.All() {
 			if e.First.BitLen() == a.BitLen() && e.First.Compare(a) <= 0 && a.Compare(e.Last) <= 0 {
 				return true
 			}

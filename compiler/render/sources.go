@@ -38,11 +38,11 @@ func sources(s *schema.Sources) Sources {
 	}
 	for i := range s.Lists {
 		l := &s.Lists[i]
-		if len(l.Spans) > 0 && l.Spans[0].Range == nil { // a list file's lines have none
-			out = append(out, Source{Text: fmt.Sprintf("%s (%d entries)", filepath.Base(l.File), len(l.Spans)), Lines: l})
+		if l.OfFile() {
+			out = append(out, Source{Text: fmt.Sprintf("%s (%d entries)", filepath.Base(l.File), l.Len()), Lines: l})
 			continue
 		}
-		for _, e := range l.Spans {
+		for e := range l.All() {
 			out = append(out, Source{Text: e.String()})
 		}
 	}
@@ -54,9 +54,9 @@ func (s Source) MarshalJSON() ([]byte, error) { return json.Marshal(s.Text) }
 
 // Entries are the lines of a list file.
 func (s Source) Entries() []string {
-	list := make([]string, len(s.Lines.Spans))
-	for i, e := range s.Lines.Spans {
-		list[i] = e.String()
+	list := make([]string, 0, s.Lines.Len())
+	for e := range s.Lines.All() {
+		list = append(list, e.String())
 	}
 	return list
 }

@@ -277,11 +277,10 @@ func bareSet(doc *schema.Document) []byte {
 		fmt.Fprintf(&b, "set s%d {\n type ipv4_addr\n flags interval\n elements = {", i)
 		for _, r := range p.Rules {
 			for _, l := range r.Sources.Lists {
-				for j, s := range l.Spans {
-					if j > 0 {
-						b.WriteByte(',')
-					}
-					b.WriteString("\n" + s.String())
+				separator := "\n"
+				for s := range l.All() {
+					b.WriteString(separator + s.String())
+					separator = ",\n"
 				}
 			}
 		}
