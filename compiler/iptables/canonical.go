@@ -54,6 +54,10 @@ func (p *parser) canonical(line []byte) bool {
 		spec := p.text[at : p.start+len(line)]
 		r.spec = &spec
 	}
+	if to == unknown {
+		name := bytes.TrimPrefix(tail, []byte("-g "))
+		p.elsewhere = append(p.elsewhere, elsewhere{r, string(name)})
+	}
 	p.append(c, r)
 	return true
 }
@@ -113,6 +117,9 @@ func letters(name []byte) bool {
 // gone is the body of rules that only go to another chain.
 var gone = &Body{}
 
+// unknown stands for a chain that a reader ahead of the parser does not know.
+var unknown = &Chain{}
+
 // tail returns the body that the rest of a line stands for, or nil if the rest
 // is not canonical.
 func (p *parser) tail(tail []byte) (*Body, *Chain) {
@@ -121,7 +128,11 @@ func (p *parser) tail(tail []byte) (*Body, *Chain) {
 	}
 	// A tree of chains has a separate goto for each of them.
 	if name, ok := bytes.CutPrefix(tail, []byte("-g ")); ok {
-		if c := p.table.byName[string(name)]; c != nil {
+		c := p.table.byName[string(name)]
+		if c == nil && p.isAhead && bytes.HasPrefix(name, []byte(OwnedPrefix)) && letters(name) {
+			c = unknown
+		}
+		if c != nil {
 			if p.ChainsOnly {
 				return gone, c
 			}

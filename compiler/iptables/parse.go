@@ -43,13 +43,18 @@ type Options struct {
 // The error, of type *Error, is for the first line that iptables-restore would
 // refuse; nothing is skipped.
 func Parse(src []byte, opt Options) (*File, error) {
-	p := &parser{Options: opt, file: &File{Source: src, Family: opt.Family}, bodies: map[string]*Body{}, gone: map[string]bool{}, missing: map[string]bool{}}
-	p.NoFlush = !p.Flush && (p.NoFlush || !declaresBuiltin(src) || flushesBuiltin(src))
-	p.file.NoFlush, p.file.before, p.line = p.NoFlush, opt.Before, opt.Before
+	opt.NoFlush = !opt.Flush && (opt.NoFlush || !declaresBuiltin(src) || flushesBuiltin(src))
+	p, second := newParser(src, opt), readAhead(src, opt)
 	if !opt.ChainsOnly {
 		p.text = string(src)
 	}
 	for at := 0; at < len(src); {
+		if second != nil && at == second.from {
+			if to, ok := p.takeOver(second); ok {
+				at = to
+				continue
+			}
+		}
 		end := bytes.IndexByte(src[at:], '\n')
 		ended := end >= 0
 		if !ended {
@@ -79,6 +84,11 @@ func Parse(src []byte, opt Options) (*File, error) {
 		}
 	}
 	return p.file, nil
+}
+
+func newParser(src []byte, opt Options) *parser {
+	file := &File{Source: src, Family: opt.Family, NoFlush: opt.NoFlush, before: opt.Before}
+	return &parser{Options: opt, file: file, line: opt.Before, bodies: map[string]*Body{}, gone: map[string]bool{}, missing: map[string]bool{}}
 }
 
 // complete adds the built-in chains of a whole filter table, including those that
@@ -129,20 +139,22 @@ func (p *parser) loops() error {
 
 type parser struct {
 	Options
-	file    *File
-	table   *Table // the current one
-	listing bool   // iptables -S: rules without *table and COMMIT
-	line    int
-	start   int    // of the line in the text
-	text    string // the whole text, "" with ChainsOnly
-	bodies  map[string]*Body
-	gone    map[string]bool // chains that a ":" line had created, in any table
-	hooked  bool            // a rule has a module that is only valid in some built-in chains
-	missing map[string]bool // targets of the table's rules that are neither a chain nor an extension
-	slab    []Rule          // memory for rules, many at a time
-	chains  []Chain         // the same for chains
-	places  []*Rule         // the same for the rules of chains
-	last    *Chain          // of the last canonical line, in this table
+	isAhead   bool // see ahead; elsewhere is its
+	elsewhere []elsewhere
+	file      *File
+	table     *Table // the current one
+	listing   bool   // iptables -S: rules without *table and COMMIT
+	line      int
+	start     int    // of the line in the text
+	text      string // the whole text, "" with ChainsOnly
+	bodies    map[string]*Body
+	gone      map[string]bool // chains that a ":" line had created, in any table
+	hooked    bool            // a rule has a module that is only valid in some built-in chains
+	missing   map[string]bool // targets of the table's rules that are neither a chain nor an extension
+	slab      []Rule          // memory for rules, many at a time
+	chains    []Chain         // the same for chains
+	places    []*Rule         // the same for the rules of chains
+	last      *Chain          // of the last canonical line, in this table
 }
 
 // flushesBuiltin reports whether a file has a line such as "-F INPUT".
