@@ -25,6 +25,7 @@ import (
 	"github.com/seawall/seawall/compiler/ipset"
 	"github.com/seawall/seawall/compiler/iptables"
 	"github.com/seawall/seawall/compiler/lower"
+	"github.com/seawall/seawall/compiler/meaning"
 	"github.com/seawall/seawall/compiler/nftables"
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/progress"
@@ -47,6 +48,20 @@ type Options struct {
 	// Force lets a splice take out rules that others put into DOCKER-USER.
 	Force  bool
 	Limits prove.Limits // of the proof
+	Memory *Memory      // what the compilations for several hosts share; nil for none
+}
+
+// Memory is what the compilations of one policy for several hosts share. It may be used
+// by several at a time.
+type Memory struct {
+	lowering *lower.Memory
+	rules    *iptables.Memory
+	meaning  *meaning.Memory
+}
+
+// NewMemory returns an empty memory. It stays below some hundred megabytes.
+func NewMemory() *Memory {
+	return &Memory{lower.NewMemory(), iptables.NewMemory(), meaning.NewMemory()}
 }
 
 // Output is what Compile returns: the files, and what the user should know.
@@ -104,7 +119,8 @@ func (e *UFWDockerError) Error() string {
 func Compile(ctx context.Context, doc *schema.Document, opt Options) (*Output, error) {
 	progress.Report(ctx, "compiling", fmt.Sprintf("%d policies", len(doc.Policies)))
 	policy := make(chan *prove.Policy, 1)
-	go func() { policy <- prove.NewPolicy(doc) }()
+	memory := opt.memory()
+	go func() { policy <- prove.NewPolicy(doc, memory.meaning) }()
 	out, err := Emit(doc, opt)
 	if err != nil {
 		return nil, err
@@ -119,7 +135,7 @@ func Compile(ctx context.Context, doc *schema.Document, opt Options) (*Output, e
 // on a host.
 func Emit(doc *schema.Document, opt Options) (*Output, error) {
 	chains := &emit.Chains{Source: opt.Source, ToHost: doc.Host.UserlandProxy, Shared: doc.Host.Shared}
-	lowering := lower.Options{Layout: opt.Layout, Comments: opt.Comments, Sizes: opt.Sizes}
+	lowering := lower.Options{Layout: opt.Layout, Comments: opt.Comments, Sizes: opt.Sizes, Memory: opt.memory().lowering}
 	if err := Fits(doc, opt.format()); err != nil {
 		return nil, err
 	}
@@ -137,6 +153,13 @@ func Emit(doc *schema.Document, opt Options) (*Output, error) {
 	chains.V4.Forget()
 	chains.V6.Forget()
 	return out, nil
+}
+
+func (o *Options) memory() *Memory {
+	if o.Memory == nil {
+		return &Memory{}
+	}
+	return o.Memory
 }
 
 func (o *Options) format() *emit.Format {
@@ -243,13 +266,17 @@ func (o *Output) prove(ctx context.Context, policy *prove.Policy, opt Options) e
 func (o *Output) proveFile(ctx context.Context, policy *prove.Policy, f emit.File, sets ipset.Sets, opt Options, stricter bool) error {
 	for _, family := range f.Families {
 		progress.Report(ctx, "proving", fmt.Sprintf("%s, %v, %d kB", f.Name, family, len(f.Bytes)>>10))
-		rules, err := readBack(f, family, sets, o.Chains, opt.format(), policy.AcceptMark())
+		rules, err := readBack(f, family, sets, o.Chains, &opt, policy.AcceptMark())
 		if err != nil {
 			return fmt.Errorf("%s cannot be read back: %w", f.Name, err)
 		}
 		result, err := policy.Compare(ctx, rules, family, opt.Limits)
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.Name, err)
+		}
+		if !result.Equal() && opt.Memory != nil { // once more, with the lines of this very file
+			opt.Memory = nil
+			return o.proveFile(ctx, policy, f, sets, opt, stricter)
 		}
 		if !result.Equal() && !(stricter && result.Stricter()) {
 			return &Unproved{File: f.Name, Differences: result.Differences, Base: opt.base(family) != nil}
@@ -261,7 +288,7 @@ func (o *Output) proveFile(ctx context.Context, policy *prove.Policy, f emit.Fil
 // readBack returns the rules of one family that the kernel holds once a file is loaded.
 // A file that can be spliced is a boot file, which replaces what is there, unless it is
 // a part of something larger.
-func readBack(f emit.File, family packet.Family, sets ipset.Sets, c *emit.Chains, format *emit.Format, mark uint32) (dialect.Rules, error) {
+func readBack(f emit.File, family packet.Family, sets ipset.Sets, c *emit.Chains, o *Options, mark uint32) (dialect.Rules, error) {
 	if f.NFT {
 		file, err := nftables.Parse(f.Bytes, nftables.Options{ChainsOnly: true})
 		if err != nil {
@@ -273,7 +300,8 @@ func readBack(f emit.File, family packet.Family, sets ipset.Sets, c *emit.Chains
 	if err != nil {
 		return nil, err
 	}
-	opt := iptables.Options{Family: family, ChainsOnly: true, Flush: format.Splice != nil && !format.Reloads}
+	format := o.format()
+	opt := iptables.Options{Family: family, ChainsOnly: true, Memory: o.memory().rules, Flush: format.Splice != nil && !format.Reloads}
 	if format.Loaded != nil {
 		text, opt.Flush, opt.NoFlush = format.Loaded(c, text, family), false, true
 	}

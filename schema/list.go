@@ -10,9 +10,33 @@ import (
 // are written. The lines of a list file are nearly always IPv4, and there may be millions:
 // such a span takes 12 bytes in a List, and 64 by itself.
 type List struct {
-	File  string
+	File string
+	// Read is the one reading of a list file that this is; several loads may share it. nil
+	// for the list of an expression.
+	Read  *Reading
 	lines []line4
 	rest  []placed
+}
+
+// Reading is one reading of a list file.
+type Reading struct{ _ byte }
+
+// Readings are those of a few lists, for a key.
+type Readings [4]*Reading
+
+// ReadingsOf returns the readings of lists; false if they are more than a few, or not all
+// list files.
+func ReadingsOf(lists []List) (Readings, bool) {
+	var r Readings
+	if len(lists) == 0 || len(lists) > len(r) {
+		return r, false
+	}
+	for i := range lists {
+		if r[i] = lists[i].Read; r[i] == nil {
+			return r, false
+		}
+	}
+	return r, true
 }
 
 // line4 is a span of IPv4 that is a line of a list file.

@@ -32,6 +32,7 @@ func (s *scope) listFile(path string, at hcl.Range) *List {
 			return nil, err
 		}
 		list, diags, secret := parseList(path, src)
+		list.Read = new(Reading)
 		if secret != nil {
 			src = secret
 		}

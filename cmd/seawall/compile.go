@@ -460,9 +460,13 @@ func (f *compileFlags) print(c *cobra.Command, out *compiler.Output) error {
 }
 
 func (f *compileFlags) write(c *cobra.Command, out *compiler.Output, policy string) error {
-	names, err := f.put(f.outDir, out.Files)
+	var batch emit.Batch
+	names, err := f.put(f.outDir, out.Files, &batch)
 	if err != nil {
 		return err
+	}
+	if err := batch.Flush(); err != nil {
+		return cannotWrite(f.outDir, err, takesOutDir)
 	}
 	if f.check {
 		return wouldChange(c, inFolder(f.outDir, names))
@@ -475,9 +479,9 @@ func (f *compileFlags) write(c *cobra.Command, out *compiler.Output, policy stri
 	return nil
 }
 
-// put writes files into a folder, and returns the names of those that were written; with
-// --check of those that would change.
-func (f *compileFlags) put(dir string, files []emit.File) ([]string, error) {
+// put adds files of a folder to a batch, and returns the names of those that are written;
+// with --check it only returns those that would change.
+func (f *compileFlags) put(dir string, files []emit.File, batch *emit.Batch) ([]string, error) {
 	if f.check {
 		names, err := emit.Changed(dir, files)
 		if err != nil {
@@ -490,7 +494,7 @@ func (f *compileFlags) put(dir string, files []emit.File) ([]string, error) {
 			return nil, f.notOurs(err)
 		}
 	}
-	names, err := emit.Write(dir, files)
+	names, err := batch.Add(dir, files)
 	if err != nil {
 		return nil, cannotWrite(dir, err, takesOutDir)
 	}

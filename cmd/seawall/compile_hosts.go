@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 
 	"github.com/seawall/seawall/compiler"
 	"github.com/seawall/seawall/compiler/emit"
@@ -49,26 +50,48 @@ func (f *compileFlags) runHosts(c *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	list := make([]compiled, len(hosts))
+	list, memory := make([]compiled, len(hosts)), compiler.NewMemory()
+	var disk sync.Mutex // several at a time only get into each other's way
+	var batch emit.Batch
 	all := f.eachHost(c, args, hosts, func(ctx context.Context, i int, loaded *schema.Loaded) error {
-		files, err := f.filesOf(ctx, loaded)
+		files, err := f.filesOf(ctx, loaded, memory)
 		if err != nil {
 			return err
 		}
 		dir := filepath.Join(f.outDir, hosts[i].name)
-		names, err := f.put(dir, files)
-		list[i] = compiled{digests(files), inFolder(dir, names)}
+		sums := digests(files)
+		disk.Lock()
+		defer disk.Unlock()
+		names, err := f.put(dir, files, &batch)
+		list[i] = compiled{sums, inFolder(dir, names)}
+		if err == nil && batch.Len() >= atOnce {
+			err = f.flush(&batch)
+		}
 		return err
 	})
+	if err := f.flush(&batch); err != nil {
+		return err
+	}
 	if err := tell(c, hosts, all); err != nil {
 		return err
 	}
 	return f.sayHosts(c, hosts, list)
 }
 
+// atOnce is how many files take their places together.
+const atOnce = 256
+
+func (f *compileFlags) flush(batch *emit.Batch) error {
+	if err := batch.Flush(); err != nil {
+		return cannotWrite(f.outDir, err, takesOutDir)
+	}
+	return nil
+}
+
 // filesOf compiles the policy of one host.
-func (f *compileFlags) filesOf(ctx context.Context, loaded *schema.Loaded) ([]emit.File, error) {
+func (f *compileFlags) filesOf(ctx context.Context, loaded *schema.Loaded, memory *compiler.Memory) ([]emit.File, error) {
 	opt := f.compilerOptions(loaded)
+	opt.Memory = memory
 	if err := compiler.Fits(loaded.Document, opt.Format); err != nil {
 		return nil, err
 	}

@@ -87,7 +87,7 @@ func (p *policyFlags) eachHost(c *cobra.Command, args []string, hosts []fleetHos
 	var workers sync.WaitGroup
 	var lock sync.Mutex
 	done := 0
-	for range runtime.GOMAXPROCS(0) {
+	for range runtime.GOMAXPROCS(0) + waiting {
 		workers.Go(func() {
 			for i := range work {
 				all[i] = oneHost(c.Context(), several, hosts[i], func(l *schema.Loaded) error { return do(quiet, i, l) })
@@ -109,6 +109,9 @@ func (p *policyFlags) eachHost(c *cobra.Command, args []string, hosts []fleetHos
 	workers.Wait()
 	return all
 }
+
+// waiting is how many hosts beside those that are worked on may wait for the disk.
+const waiting = 2
 
 func oneHost(ctx context.Context, several *schema.Several, h fleetHost, do func(*schema.Loaded) error) said {
 	loaded, diags := several.Load(h.file)

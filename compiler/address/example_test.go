@@ -26,8 +26,8 @@ set "office" {
 		log.Fatal(diags)
 	}
 	office := loaded.Document.Sets[0]
-	fmt.Println(address.NewResolver(packet.IPv6).Set(office).Prefixes())
-	four := address.NewResolver(packet.IPv4).Set(office)
+	fmt.Println(address.NewResolver(packet.IPv6, nil).Set(office).Prefixes())
+	four := address.NewResolver(packet.IPv4, nil).Set(office)
 	fmt.Println(four.Prefixes())
 	fmt.Println(address.Covers(four, netip.MustParsePrefix("192.0.2.0/30")))
 	// Output:

@@ -31,7 +31,8 @@ type Node struct {
 	Property int
 	Starts   []Value
 	Kids     []Ref
-	goesOn   bool // some leaf has Continue
+	bits     uint32 // of any leaf below it
+	hash     uint64
 }
 
 // At returns the index of the interval that contains v.
@@ -73,45 +74,90 @@ func (d *Store) Property(r Ref) int {
 // Node returns the content of a ref that is not a leaf. It must not be changed.
 func (d *Store) Node(r Ref) *Node { return &d.nodes[r] }
 
+// OfLeaves returns the content of a node of one property that has only leaves below it: it
+// means the same in any store. It must not be changed.
+func (d *Store) OfLeaves(r Ref, property int) (Node, bool) {
+	if r.IsLeaf() || d.nodes[r].Property != property || !allLeaves(d.nodes[r].Kids) {
+		return Node{}, false
+	}
+	return d.nodes[r], true
+}
+
+func allLeaves(kids []Ref) bool {
+	return !slices.ContainsFunc(kids, func(k Ref) bool { return !k.IsLeaf() })
+}
+
 // Make returns the node of this content. Neighbours with the same kid become
 // one interval, and a node of one interval is its kid. The slices belong to the
 // store afterwards.
 func (d *Store) Make(property int, starts []Value, kids []Ref) Ref {
 	d.spend(len(kids))
-	n := 0
+	parts := 0
 	for i := range kids {
-		if n > 0 && kids[n-1] == kids[i] {
+		if parts > 0 && kids[parts-1] == kids[i] {
 			continue
 		}
-		if n < i {
-			starts[n], kids[n] = starts[i], kids[i]
+		if parts < i {
+			starts[parts], kids[parts] = starts[i], kids[i]
 		}
-		n++
+		parts++
 	}
-	if n == 1 {
+	if parts == 1 {
 		return kids[0]
 	}
-	starts, kids = starts[:n], kids[:n]
-	h := hash(property, starts, kids)
-	for _, r := range d.byHash[h] {
+	starts, kids = starts[:parts], kids[:parts]
+	n := Node{property, slices.Clip(starts), slices.Clip(kids), 0, hash(property, starts, kids)}
+	if r, ok := d.find(&n); ok {
+		return r
+	}
+	for _, k := range kids {
+		n.bits |= d.bits(k)
+	}
+	return d.add(n)
+}
+
+// Adopt returns the node with the content of one of another store, which OfLeaves returned
+// there.
+func (d *Store) Adopt(n Node) Ref {
+	d.spend(1)
+	if r, ok := d.find(&n); ok {
+		return r
+	}
+	return d.add(n)
+}
+
+// find returns the node of a content, if there is one.
+func (d *Store) find(n *Node) (Ref, bool) {
+	for _, r := range d.byHash[n.hash] {
 		old := &d.nodes[r]
-		if old.Property == property && slices.Equal(old.Kids, kids) && slices.Equal(old.Starts, starts) {
-			return r
+		if old.Property != n.Property || len(old.Kids) != len(n.Kids) {
+			continue
+		}
+		if &old.Kids[0] == &n.Kids[0] || slices.Equal(old.Kids, n.Kids) && slices.Equal(old.Starts, n.Starts) {
+			return r, true
 		}
 	}
+	return 0, false
+}
+
+func (d *Store) add(n Node) Ref {
 	r := Ref(len(d.nodes))
-	goesOn := slices.ContainsFunc(kids, d.goesOn)
-	d.nodes = append(d.nodes, Node{property, slices.Clip(starts), slices.Clip(kids), goesOn})
-	d.byHash[h] = append(d.byHash[h], r)
+	d.nodes = append(d.nodes, n)
+	d.byHash[n.hash] = append(d.byHash[n.hash], r)
 	return r
 }
 
 // goesOn reports whether some packet is not decided by a diagram for certain.
 func (d *Store) goesOn(r Ref) bool {
+	return d.bits(r)&Continue != 0
+}
+
+// bits are those that any leaf of a diagram has.
+func (d *Store) bits(r Ref) uint32 {
 	if r.IsLeaf() {
-		return r.has(Continue)
+		return r.Bits()
 	}
-	return d.nodes[r].goesOn
+	return d.nodes[r].bits
 }
 
 func hash(property int, starts []Value, kids []Ref) uint64 {
@@ -199,21 +245,25 @@ func (d *Store) Fix(r Ref, property int, v Value) Ref {
 
 // Relabel returns a diagram with changed leaves.
 func (d *Store) Relabel(r Ref, change func(bits uint32) uint32) Ref {
-	return d.RelabelKnown(r, map[Ref]Ref{}, change)
+	return d.rebuild(r, map[Ref]Ref{}, func(r Ref) (Ref, bool) {
+		if r.IsLeaf() {
+			return Leaf(change(r.Bits())), true
+		}
+		return r, false
+	})
 }
 
-// RelabelKnown is Relabel for a caller that changes leaves in the same way more than
-// once: known has what it has made before.
-func (d *Store) RelabelKnown(r Ref, known map[Ref]Ref, change func(bits uint32) uint32) Ref {
-	var last, changed Ref // most leaves are the same as the one before
+// Replace returns a diagram with some bits of its leaves, where they have any of these,
+// replaced by others. known has what was made before in the same way.
+func (d *Store) Replace(r Ref, from, to uint32, known map[Ref]Ref) Ref {
 	return d.rebuild(r, known, func(r Ref) (Ref, bool) {
-		if !r.IsLeaf() {
-			return r, false
+		switch {
+		case d.bits(r)&from == 0:
+			return r, true
+		case r.IsLeaf():
+			return Leaf(r.Bits()&^from | to), true
 		}
-		if r != last {
-			last, changed = r, Leaf(change(r.Bits()))
-		}
-		return changed, true
+		return r, false
 	})
 }
 

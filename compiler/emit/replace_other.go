@@ -30,5 +30,8 @@ func prepare(path string, content []byte, mode fs.FileMode, _ bool) (pending, er
 	return inPlace{path, content, mode}, nil
 }
 
+// onDisk is for systems on which files are written ahead of their places.
+func onDisk([]pending) error { return nil }
+
 func (p inPlace) CloseAtomicallyReplace() error { return Replace(p.path, p.content, p.mode) }
 func (p inPlace) Cleanup() error                { return nil }

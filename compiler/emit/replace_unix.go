@@ -55,14 +55,23 @@ func prepare(path string, content []byte, mode fs.FileMode, runs bool) (pending,
 	if err == nil && runs {
 		err = makeRunnable(file.File)
 	}
-	if err == nil {
-		err = file.Sync()
-	}
 	if err != nil {
 		_ = file.Cleanup() // of the error before it there is more to say
 		return nil, err
 	}
 	return file, nil
+}
+
+// syncEach makes sure that each file is on the disk before the first takes its place.
+func syncEach(files []pending) error {
+	for _, f := range files {
+		if p, ok := f.(*renameio.PendingFile); ok {
+			if err := p.Sync(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // keepOwner sets the owner and group of a file to those of the one it replaces.

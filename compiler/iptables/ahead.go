@@ -32,7 +32,7 @@ type elsewhere struct {
 
 // readAhead begins to read the second half of a long text. It returns nil for a short one.
 func readAhead(src []byte, opt Options) *ahead {
-	if !opt.ChainsOnly || len(src) < aheadFrom {
+	if !opt.ChainsOnly || opt.Memory != nil || len(src) < aheadFrom {
 		return nil
 	}
 	declared := bytes.Index(src[len(src)/2:], []byte("\n:"+OwnedPrefix))

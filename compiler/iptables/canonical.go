@@ -33,6 +33,9 @@ func (p *parser) canonical(line []byte) bool {
 		if c = p.table.byName[string(name)]; c == nil || p.table.Builtin(c.Name) {
 			return false // the parser decides what a built-in chain may contain
 		}
+		if c.shared {
+			return false
+		}
 		p.last = c
 	}
 	source, tail, ok := p.cutSource(rest)

@@ -192,6 +192,9 @@ func (r *ruleReader) checkTable() error {
 
 // run carries out a line.
 func (p *parser) run(r *ruleReader, line string, words []string) error {
+	if p.changes(r) {
+		return errShared
+	}
 	switch r.command {
 	case 'A', 'I', 'R', 'D', 'C':
 		return p.ruleCommand(r, line, words)

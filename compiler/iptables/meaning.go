@@ -25,7 +25,8 @@ type Reader struct {
 	trees      map[*Chain]*sourceTree // chains inside the policy that match only on the source
 	sizes      map[*Chain]int32       // see treeSize
 	relabeled  map[[2]uint32]map[diagram.Ref]diagram.Ref
-	err        error // a table that iptables would refuse
+	adopted    map[diagram.Ref]*Chain // trees from the memory
+	err        error                  // a table that iptables would refuse
 }
 
 // chainKey is a chain, and whether it belongs to the policy or to the host's own
@@ -43,7 +44,7 @@ func NewReader(d *diagram.Store, s *packet.Space, t *Table) *Reader {
 	}
 	t = t.Whole()
 	r := &Reader{Store: d, space: s, conditions: newConditions(s, t), table: t,
-		memo: map[chainKey]diagram.Ref{}, open: map[chainKey]bool{}, trees: map[*Chain]*sourceTree{}, sizes: make(map[*Chain]int32, len(t.Chains)), relabeled: map[[2]uint32]map[diagram.Ref]diagram.Ref{}}
+		memo: map[chainKey]diagram.Ref{}, open: map[chainKey]bool{}, trees: map[*Chain]*sourceTree{}, sizes: make(map[*Chain]int32, len(t.Chains)), relabeled: map[[2]uint32]map[diagram.Ref]diagram.Ref{}, adopted: map[diagram.Ref]*Chain{}}
 	for _, c := range t.Chains {
 		r.rules += len(c.Rules)
 	}
@@ -119,12 +120,33 @@ func (r *Reader) relabel(f diagram.Ref, from, to uint32) diagram.Ref {
 		known = map[diagram.Ref]diagram.Ref{}
 		r.relabeled[[2]uint32{from, to}] = known
 	}
-	return r.RelabelKnown(f, known, func(b uint32) uint32 {
-		if b&from != 0 {
-			b = b&^from | to
+	for ref, chain := range r.adopted {
+		if n, ok := r.table.memory.whole.Get(relabeling{chain, from, to}); ok && known[ref] == 0 {
+			known[ref] = r.Adopt(n)
 		}
-		return b
-	})
+	}
+	changed := r.Replace(f, from, to, known)
+	r.keepRelabeled(known, from, to)
+	return changed
+}
+
+// relabeling is what a tree that several tables have means, with one bit of its leaves
+// replaced; with none where both are 0.
+type relabeling struct {
+	chain    *Chain
+	from, to uint32
+}
+
+func (r *Reader) keepRelabeled(known map[diagram.Ref]diagram.Ref, from, to uint32) {
+	for ref, chain := range r.adopted {
+		memory, key := r.table.memory.whole, relabeling{chain, from, to}
+		if _, ok := memory.Get(key); ok || known[ref] == 0 {
+			continue
+		}
+		if n, ok := r.OfLeaves(known[ref], packet.Source); ok {
+			memory.Put(key, n, len(n.Starts))
+		}
+	}
 }
 
 // fail records the first reason why iptables would refuse the table.

@@ -33,6 +33,7 @@ import (
 
 	"github.com/seawall/seawall/compiler/ipset"
 	"github.com/seawall/seawall/compiler/iptables/match"
+	"github.com/seawall/seawall/compiler/memory"
 	"github.com/seawall/seawall/compiler/packet"
 )
 
@@ -70,6 +71,7 @@ type Table struct {
 	SetText []byte   // lines for ipset restore that create the sets of a generated table
 	Awaited []string // ipsets that a generated table matches and others fill
 	byName  map[string]*Chain
+	memory  *Memory // of what its chains are; nil for none
 }
 
 // Chain returns the chain of this name, or nil.
@@ -113,6 +115,8 @@ type Chain struct {
 	// clear which rule a command deleted.
 	Shifted   bool
 	announced bool // a line such as ":LOG -" created it
+	shared    bool // tables of other texts have it too: it must not be changed
+	bare      bool // its rules ask for nothing but the source
 	// Late is for a generated chain: it is declared where its rules are, after
 	// Comment.
 	Late    bool
@@ -230,6 +234,9 @@ type Generator struct {
 	Rules int // about how many it generates
 	// Parts returns its parts, in order. They may be made at once.
 	Parts func() []Part
+	// Key is all that its text depends on, and Memory has the texts of others; nil for none.
+	Key    string
+	Memory *memory.Of[string, []byte]
 }
 
 // Part is neighbouring chains of a Generator.

@@ -2,6 +2,7 @@ package iptables
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -36,6 +37,9 @@ type Options struct {
 	ChainsOnly bool
 	// Before is how many lines precede the text in the file that contains it.
 	Before int
+	// Memory has chains of texts that were read before, with ChainsOnly. The rules of such a
+	// chain have the lines of the text in which they were read first. nil is for none.
+	Memory *Memory
 }
 
 // Parse parses the output of iptables-save, a file for iptables-restore, or the
@@ -44,9 +48,23 @@ type Options struct {
 // refuse; nothing is skipped.
 func Parse(src []byte, opt Options) (*File, error) {
 	opt.NoFlush = !opt.Flush && (opt.NoFlush || !declaresBuiltin(src) || flushesBuiltin(src))
-	p, second := newParser(src, opt), readAhead(src, opt)
+	p := newParser(src, opt)
+	err := p.read(src)
+	if errors.Is(err, errShared) {
+		opt.Memory = nil
+		return Parse(src, opt)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return p.file, nil
+}
+
+// read reads a whole text.
+func (p *parser) read(src []byte) error {
+	opt, second := p.Options, readAhead(src, p.Options)
 	if !opt.ChainsOnly {
-		p.text = string(src)
+		p.text, p.Memory = string(src), nil
 	}
 	for at := 0; at < len(src); {
 		if second != nil && at == second.from {
@@ -54,6 +72,10 @@ func Parse(src []byte, opt Options) (*File, error) {
 				at = to
 				continue
 			}
+		}
+		if n := p.remembered(src[at:]); n > 0 {
+			at += n
+			continue
 		}
 		end := bytes.IndexByte(src[at:], '\n')
 		ended := end >= 0
@@ -64,26 +86,26 @@ func Parse(src []byte, opt Options) (*File, error) {
 		p.start = at
 		line := src[at : at+end]
 		at += end + 1
-		if p.canonical(line) || p.canonicalChain(line) {
+		if p.canonical(line) || p.canonicalChain(line) || remark(line) {
 			continue
 		}
-		if err := p.anyLine(string(line), ended); err != nil {
-			return nil, &Error{Line: p.line, Text: string(line), Detail: err.Error()}
+		if err := p.anyLine(string(line), ended); errors.Is(err, errShared) {
+			return err
+		} else if err != nil {
+			return &Error{Line: p.line, Text: string(line), Detail: err.Error()}
 		}
 	}
 	if p.table != nil && !p.listing {
-		return nil, &Error{Line: p.line, Detail: fmt.Sprintf("the %s table has no COMMIT, so iptables-restore would not load it", p.table.Name)}
+		return &Error{Line: p.line, Detail: fmt.Sprintf("the %s table has no COMMIT, so iptables-restore would not load it", p.table.Name)}
 	}
 	p.complete()
 	if err := p.hooks(); err != nil {
-		return nil, err
+		return err
 	}
-	if !opt.ChainsOnly { // a caller that asks what the rules do finds loops anyway
-		if err := p.loops(); err != nil {
-			return nil, err
-		}
+	if opt.ChainsOnly { // a caller that asks what the rules do finds loops anyway
+		return nil
 	}
-	return p.file, nil
+	return p.loops()
 }
 
 func newParser(src []byte, opt Options) *parser {
@@ -139,7 +161,8 @@ func (p *parser) loops() error {
 
 type parser struct {
 	Options
-	isAhead   bool // see ahead; elsewhere is its
+	recalled  *known // the latest chain from the memory
+	isAhead   bool   // see ahead; elsewhere is its
 	elsewhere []elsewhere
 	file      *File
 	table     *Table // the current one
@@ -257,12 +280,15 @@ func (p *parser) open(line string) error {
 	p.last, p.missing = nil, map[string]bool{}
 	if p.table = p.file.Table(fields[0]); p.table != nil {
 		p.table.Sections++
+		if !p.NoFlush && p.Memory != nil {
+			return errShared
+		}
 		if !p.NoFlush {
 			p.empty()
 		}
 		return nil
 	}
-	p.table = &Table{Name: fields[0], Sections: 1}
+	p.table = &Table{Name: fields[0], Sections: 1, memory: p.Memory}
 	p.file.Tables = append(p.file.Tables, p.table)
 	return nil
 }
@@ -304,6 +330,9 @@ func (p *parser) declare(fields []string) error {
 		return err
 	}
 	c := p.table.Chain(name)
+	if c != nil && c.shared {
+		return errShared
+	}
 	if c == nil {
 		if err := p.late(name); err != nil {
 			return err

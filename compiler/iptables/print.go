@@ -60,6 +60,17 @@ func PrintRules(b *bytes.Buffer, t *Table) {
 // generate writes the chains of a generator. Those of a long one are written in two parts
 // at once.
 func (p *printer) generate(g Generator) {
+	if text, ok := g.Memory.Get(g.Key); ok {
+		p.b.Write(text)
+		return
+	}
+	if g.Memory != nil {
+		before := p.b.Len()
+		defer func() {
+			text := bytes.Clone(p.b.Bytes()[before:])
+			g.Memory.Put(g.Key, text, len(text))
+		}()
+	}
 	const long = 1 << 15
 	if g.Rules < long {
 		g.each(p.chain)

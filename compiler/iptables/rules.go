@@ -45,13 +45,17 @@ func (t *Table) IPSets() []string {
 	return names
 }
 
-// eachBody calls f for each body of a table's rules once; long lists share few.
+// eachBody calls f for each body of a table's rules that asks for anything, once; long
+// lists share few.
 func (t *Table) eachBody(f func(*Body)) {
 	if t == nil {
 		return
 	}
 	seen := map[*Body]bool{}
 	for _, c := range t.Chains {
+		if c.bare {
+			continue
+		}
 		for _, r := range c.Rules {
 			if !seen[r.Body] {
 				seen[r.Body] = true

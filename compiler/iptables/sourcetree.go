@@ -15,7 +15,7 @@ import (
 // sourceTree is a chain of few rules that match only on the source.
 type sourceTree struct {
 	reader *Reader
-	rules  []*Rule
+	chain  *Chain
 	size   int // about how many parts its function has
 	full   diagram.Ref
 	known  bool // full is valid
@@ -35,8 +35,11 @@ func (r *Reader) sourceTree(chain *Chain) *sourceTree {
 		return t
 	}
 	var t *sourceTree
-	if size := r.treeSize(chain); size != notATree {
-		t = &sourceTree{reader: r, rules: chain.Rules, size: int(size)}
+	if whole, ok := r.remembered(chain); ok {
+		t = &sourceTree{reader: r, chain: chain, size: len(whole.Starts), full: r.Adopt(whole), known: true}
+		r.adopted[t.full] = chain
+	} else if size := r.treeSize(chain); size != notATree {
+		t = &sourceTree{reader: r, chain: chain, size: int(size)}
 	}
 	r.trees[chain] = t
 	return t
@@ -77,7 +80,9 @@ func (r *Reader) treeSize(chain *Chain) int32 {
 }
 
 // Expand pushes the tree's outcome for the addresses from lo to hi.
-func (t *sourceTree) Expand(s *diagram.Sweep, lo, hi diagram.Value) { t.expand(s, t.rules, lo, hi) }
+func (t *sourceTree) Expand(s *diagram.Sweep, lo, hi diagram.Value) {
+	t.expand(s, t.chain.Rules, lo, hi)
+}
 
 // expand pushes the outcome of the rules of a chain for the addresses from lo to
 // hi, in order: the first rule that matches some of them decides those, and the
@@ -157,8 +162,19 @@ func (t *sourceTree) spanOf(s Source) diagram.Span {
 // Whole returns the tree as a function of all addresses.
 func (t *sourceTree) Whole() diagram.Ref {
 	if !t.known {
-		t.full = t.reader.InHalves(t.size, func(s *diagram.Sweep, lo, hi diagram.Value) { t.expand(s, t.rules, lo, hi) })
+		t.full = t.reader.InHalves(t.size, func(s *diagram.Sweep, lo, hi diagram.Value) { t.expand(s, t.chain.Rules, lo, hi) })
 		t.known = true
+		if n, ok := t.reader.OfLeaves(t.full, packet.Source); ok && t.chain.shared {
+			t.reader.table.memory.whole.Put(relabeling{chain: t.chain}, n, len(n.Starts))
+		}
 	}
 	return t.full
+}
+
+// remembered returns what a tree means that is of more than one table.
+func (r *Reader) remembered(chain *Chain) (diagram.Node, bool) {
+	if chain == nil || !chain.shared {
+		return diagram.Node{}, false
+	}
+	return r.table.memory.whole.Get(relabeling{chain: chain})
 }

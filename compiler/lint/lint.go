@@ -66,7 +66,7 @@ func Codes() []string {
 func Run(doc *schema.Document, files map[string]*hcl.File) []Finding {
 	l := &linter{doc: doc, held: map[key]int{}, known: map[key]Finding{}}
 	for _, f := range []packet.Family{packet.IPv4, packet.IPv6} {
-		l.resolve = append(l.resolve, address.NewResolver(f))
+		l.resolve = append(l.resolve, address.NewResolver(f, nil))
 	}
 	l.guard = l.guards()
 	l.idle(nil, [2]*deciding{l.guard[0].deciding, l.guard[1].deciding})

@@ -529,6 +529,7 @@ func (l *lowering) tree(name, what string, clauses []clause, last label, proto s
 		depth = l.depths.guard
 	}
 	t.depth, t.pieces = depth, slices.Clip(t.pieces)
+	t.text = fmt.Sprint(t.family, t.id, what, depth, l.opt.Comments, l.opt.Sizes, " ", key)
 	l.treesByKey[key] = &iptables.Chain{Name: t.name(addr{})}
 	l.trees = append(l.trees, t)
 	return l.treesByKey[key]
@@ -558,7 +559,7 @@ func (l *lowering) gather() {
 	sort.Slice(l.trees, func(i, j int) bool { return l.trees[i].id > l.trees[j].id })
 	sort.Slice(l.searches, func(i, j int) bool { return l.searches[i].id > l.searches[j].id })
 	for _, t := range l.trees {
-		l.table.Late = append(l.table.Late, iptables.Generator{Rules: len(t.pieces), Parts: t.parts})
+		l.table.Late = append(l.table.Late, iptables.Generator{Rules: len(t.pieces), Parts: t.parts, Key: t.text, Memory: l.opt.Memory.texts()})
 	}
 	for _, s := range l.searches {
 		for _, c := range s.chains {

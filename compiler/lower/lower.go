@@ -52,6 +52,7 @@ type Options struct {
 	Layout   Layout
 	Comments Comments // Names when it is empty
 	Sizes    Sizes
+	Memory   *Memory // what several documents share; nil for none
 }
 
 // Sizes are the measured sizes of the indexed layout; tests and benchmarks try
@@ -150,7 +151,7 @@ func (l *lowering) awaited() []string { return l.doc.IPSets(l.family == packet.I
 
 func newLowering(doc *schema.Document, family packet.Family, opt Options) *lowering {
 	opt.Sizes = opt.Sizes.orDefaults()
-	l := &lowering{doc: doc, outside: doc.Host.Outside(), family: family, opt: opt, resolve: address.NewResolver(family), table: &iptables.Table{Name: "filter"},
+	l := &lowering{doc: doc, outside: doc.Host.Outside(), family: family, opt: opt, resolve: address.NewResolver(family, opt.Memory.sources()), table: &iptables.Table{Name: "filter"},
 		nested: map[*schema.Policy]bool{}, bodies: map[bodyKey]*iptables.Body{}, treesByKey: map[string]*iptables.Chain{}, cuts: map[string]pieces{}, treeIDs: map[string]bool{}}
 	l.policies = l.narrowFirst()
 	l.table.Awaited = l.awaited()

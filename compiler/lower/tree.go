@@ -50,6 +50,7 @@ type tree struct {
 	*lowering
 	id     string
 	what   string // for the comments: policy web
+	text   string // all that its text depends on
 	labels []label
 	proto  string                    // tcp, "" for the others, "*" for both: what REJECT needs
 	leads  map[label]*iptables.Chain // the chains that labels go on to, in place of a verdict
@@ -169,8 +170,12 @@ func (t *tree) cutOnce(clauses []clause, last label) string {
 	key := clausesKey(clauses, last)
 	known, ok := t.cuts[key]
 	if !ok {
-		t.cut(clauses, last)
-		known = pieces{t.labels, slices.Clip(t.pieces), contentKey(t.labels, t.pieces), clauses}
+		shared := memoryKey{key, t.family}
+		if known, ok = t.opt.Memory.cut(shared); !ok {
+			t.cut(clauses, last)
+			known = pieces{t.labels, slices.Clip(t.pieces), contentKey(t.labels, t.pieces), clauses}
+			t.opt.Memory.keep(shared, known)
+		}
 		t.cuts[key] = known
 	}
 	t.labels, t.pieces = slices.Clip(known.labels), known.pieces

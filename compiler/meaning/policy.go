@@ -35,7 +35,7 @@ type Reader struct {
 // for the space's family; nil reads them now.
 func NewReader(d *diagram.Store, s *packet.Space, doc *schema.Document, lists *Lists) *Reader {
 	if lists == nil {
-		lists = NewLists(s.Family)
+		lists = NewLists(s.Family, nil)
 	}
 	return &Reader{Store: d, space: s, doc: doc, lists: lists, known: map[listKey]diagram.Ref{}, layers: map[string]layers{}}
 }
@@ -346,8 +346,20 @@ func (r *Reader) byAddress(written []*schema.Rule, tcp bool, hook packet.Hook, l
 	if got, ok := r.layers[key]; ok {
 		return got.ref
 	}
-	ref := r.Layers(sets, targets, last)
+	ref := r.remembered(key, sets, targets, last)
 	r.layers[key] = layers{ref, sets}
+	return ref
+}
+
+// remembered is Layers, made once for several documents where it is long.
+func (r *Reader) remembered(key string, sets []diagram.Set, targets []diagram.Ref, last diagram.Ref) diagram.Ref {
+	if known, ok := r.lists.memory.layers.Get(key); ok {
+		return r.Adopt(known.node)
+	}
+	ref := r.Layers(sets, targets, last)
+	if n, ok := r.OfLeaves(ref, packet.Source); ok {
+		r.lists.memory.layers.Put(key, partition{n, sets}, len(n.Starts))
+	}
 	return ref
 }
 

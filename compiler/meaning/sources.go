@@ -2,6 +2,7 @@ package meaning
 
 import (
 	"github.com/seawall/seawall/compiler/diagram"
+	"github.com/seawall/seawall/compiler/memory"
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/schema"
 )
@@ -11,11 +12,41 @@ type Lists struct {
 	family packet.Family
 	lists  map[*schema.Sources]diagram.Set
 	blocks map[*schema.Set]diagram.Set
+	memory *Memory
 }
 
-// NewLists returns the lists of one family, none of them read yet.
-func NewLists(f packet.Family) *Lists {
-	return &Lists{f, map[*schema.Sources]diagram.Set{}, map[*schema.Set]diagram.Set{}}
+// Memory is what the readers of several documents share.
+type Memory struct {
+	files  *memory.Of[read, diagram.Set]
+	layers *memory.Of[string, partition]
+}
+
+// read are list files, and of which family their addresses are.
+type read struct {
+	lists  schema.Readings
+	family packet.Family
+}
+
+// partition is what sets and targets mean for each source, with the sets, so that the
+// places in their key stay theirs.
+type partition struct {
+	node diagram.Node
+	sets []diagram.Set
+}
+
+// NewMemory returns an empty memory, for some millions of addresses.
+func NewMemory() *Memory {
+	const most = 4 << 20
+	return &Memory{memory.New[read, diagram.Set](most), memory.New[string, partition](most)}
+}
+
+// NewLists returns the lists of one family, none of them read yet. What several documents
+// share is in the memory; nil is for none.
+func NewLists(f packet.Family, m *Memory) *Lists {
+	if m == nil {
+		m = &Memory{}
+	}
+	return &Lists{f, map[*schema.Sources]diagram.Set{}, map[*schema.Set]diagram.Set{}, m}
 }
 
 // Of returns the addresses of sources; nil means all.
@@ -35,6 +66,19 @@ func (r *Lists) Of(s *schema.Sources) diagram.Set {
 }
 
 func (r *Lists) union(s *schema.Sources) diagram.Set {
+	files, ok := schema.ReadingsOf(s.Lists)
+	if !ok || len(s.Sets) > 0 {
+		return r.sorted(s)
+	}
+	set, ok := r.memory.files.Get(read{files, r.family})
+	if !ok {
+		set = r.sorted(s)
+		r.memory.files.Put(read{files, r.family}, set, len(set))
+	}
+	return set
+}
+
+func (r *Lists) sorted(s *schema.Sources) diagram.Set {
 	size := 0
 	for _, l := range s.Lists {
 		size += l.Count(r.family == packet.IPv4)
@@ -82,10 +126,10 @@ func (r *Lists) block(s *schema.Set) diagram.Set {
 }
 
 // Read reads all lists of a document for both families.
-func Read(doc *schema.Document) map[packet.Family]*Lists {
+func Read(doc *schema.Document, m *Memory) map[packet.Family]*Lists {
 	all := map[packet.Family]*Lists{}
 	for _, f := range packet.Families {
-		lists := NewLists(f)
+		lists := NewLists(f, m)
 		read := func(rules []*schema.Rule) {
 			for _, r := range rules {
 				lists.Of(r.Sources)

@@ -78,7 +78,7 @@ func Changes(ctx context.Context, before, after Side, family packet.Family, limi
 	q := newQuestion(ctx, limits, family, append(before.patterns(), after.patterns()...), ipsets(before, after, family)...)
 	collected := &changes{q: q, externals: externals(q, before, after), index: map[string]*Change{}}
 	err := q.Try(func() error {
-		lists := meaning.NewLists(family)
+		lists := meaning.NewLists(family, nil)
 		read := q.reader(before, after, lists)
 		readToo := q.reader(after, before, lists)
 		for _, hook := range packet.Hooks {

@@ -60,8 +60,11 @@ type Policy struct {
 // is not final; 0 for none.
 func (p *Policy) AcceptMark() uint32 { return p.doc.Host.AcceptMark }
 
-// NewPolicy reads a policy's lists.
-func NewPolicy(doc *schema.Document) *Policy { return &Policy{doc, meaning.Read(doc)} }
+// NewPolicy reads a policy's lists. What several policies share is in the memory; nil is
+// for none.
+func NewPolicy(doc *schema.Document, m *meaning.Memory) *Policy {
+	return &Policy{doc, meaning.Read(doc, m)}
+}
 
 // asked is what a policy asks of rules: where no rule can let a packet past those
 // that follow, an accept is a pass.
@@ -82,7 +85,7 @@ func (q *question) asked(f diagram.Ref, of dialect.Rules) diagram.Ref {
 // The error is for rules that their own program would refuse, a *HardError for a
 // question beyond the limits, or the context's.
 func Compare(ctx context.Context, doc *schema.Document, rules dialect.Rules, family packet.Family, limits Limits) (*Result, error) {
-	p := &Policy{doc, map[packet.Family]*meaning.Lists{family: meaning.NewLists(family)}}
+	p := &Policy{doc, map[packet.Family]*meaning.Lists{family: meaning.NewLists(family, nil)}}
 	return p.Compare(ctx, rules, family, limits)
 }
 

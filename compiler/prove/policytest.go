@@ -64,7 +64,7 @@ func Tests(ctx context.Context, doc *schema.Document, limits Limits) ([]*TestRes
 
 // tests holds all tests against the policy in one family.
 func (q *question) tests(doc *schema.Document, results []*TestResult) {
-	lists := meaning.NewLists(q.space.Family)
+	lists := meaning.NewLists(q.space.Family, nil)
 	reader := meaning.NewReader(q.Store, q.space, doc, lists)
 	policy := reader.Hook(packet.Forward)
 	for _, result := range results {
