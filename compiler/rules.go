@@ -219,6 +219,12 @@ func Diff(ctx context.Context, sides diff.Sides, limits prove.Limits) (*diff.Rep
 	return diff.Meaning(ctx, sides, limits)
 }
 
+// DiffHost is Diff for one of several hosts: what they share is in the memory, and what is
+// said of it can be compared with what is said of the others (see diff.Hosts).
+func DiffHost(ctx context.Context, sides diff.Sides, limits prove.Limits, m *Memory) (*diff.Report, error) {
+	return diff.MeaningOf(ctx, sides, limits, m.meaning)
+}
+
 // Test proves a policy's own tests, each for every address of its sources. The
 // error is a *prove.HardError, or the context's.
 func Test(ctx context.Context, doc *schema.Document, limits prove.Limits) ([]*prove.TestResult, error) {

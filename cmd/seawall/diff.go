@@ -26,6 +26,7 @@ type diffFlags struct {
 	format  string
 	target  string
 	noFiles bool
+	hosts   string // the folder of --hosts
 	rules   rulesFlags
 }
 
@@ -47,9 +48,15 @@ gain or lose several ports, or others that gain or lose the same. In JSON, "item
 are these, each with its sources in full as networks and their exceptions, and with
 the places of its parts in "changes", which are a policy and a family each.
 
+--hosts DIR compares two policies for every host that has a variable file in DIR, with
+--git as that was at the revision, several at a time. Hosts for which the change means
+the same are one group; a policy's own addresses, in which hosts differ, are "its
+address" there. Only the meaning is compared.
+
 Exit 0 when both mean the same, 2 when not.`,
 		Example: `  seawall diff old.hcl new.hcl
   seawall diff --git origin/main policies --format markdown
+  seawall diff --git origin/main policies --hosts hosts
   iptables-save > now.save; seawall diff now.save policy.hcl`,
 		Args: between(0, 2, "OLD and NEW, or with --git one PATH"),
 		RunE: func(c *cobra.Command, args []string) error { return f.run(c, args) },
@@ -59,6 +66,7 @@ Exit 0 when both mean the same, 2 when not.`,
 	c.Flags().StringVar(&f.format, "format", "text", "text, markdown, html or json")
 	c.Flags().StringVar(&f.target, "files", emit.Names()[0], "the format of compiled files whose text is compared: "+emit.NamesInWords())
 	f.rules.register(c)
+	registerHosts(c, &f.hosts)
 	c.Flags().BoolVar(&f.noFiles, "no-files", false, "leave out the change of text")
 	choices(c, "format", "text", "markdown", "html", "json")
 	choices(c, "files", emit.Names()...)
@@ -78,6 +86,9 @@ type sideText struct{ name, text string }
 func (f *diffFlags) run(c *cobra.Command, args []string) error {
 	if err := f.checkFlags(args); err != nil {
 		return err
+	}
+	if f.hosts != "" {
+		return f.runHosts(c, args)
 	}
 	before, after, err := f.sides(c, args)
 	if err != nil {
@@ -294,7 +305,22 @@ func textChanges(before, after []sideText) []diff.File {
 }
 
 func (f *diffFlags) print(c *cobra.Command, r *diff.Report) error {
-	text := r.Text()
+	if len(r.Families) == 1 {
+		fmt.Fprintf(c.ErrOrStderr(), "Note: only IPv%d was compared; one side has no other family.\n", r.Families[0])
+	}
+	return f.printReport(c, r, r.Same())
+}
+
+// diffReport is what was found, for one host or for many.
+type diffReport interface {
+	Text() string
+	Markdown() string
+	HTML() (string, error)
+	JSON() ([]byte, error)
+}
+
+func (f *diffFlags) printReport(c *cobra.Command, r diffReport, same bool) error {
+	text := ""
 	switch f.format {
 	case "markdown":
 		text = r.Markdown()
@@ -309,9 +335,8 @@ func (f *diffFlags) print(c *cobra.Command, r *diff.Report) error {
 			return err
 		}
 		text = string(src)
-	}
-	if len(r.Families) == 1 {
-		fmt.Fprintf(c.ErrOrStderr(), "Note: only IPv%d was compared; one side has no other family.\n", r.Families[0])
+	default:
+		text = r.Text()
 	}
 	w := formatted(c, f.format)
 	if f.format == "text" && coloured(w) {
@@ -319,7 +344,7 @@ func (f *diffFlags) print(c *cobra.Command, r *diff.Report) error {
 	} else if _, err := io.WriteString(w, text); err != nil {
 		return err
 	}
-	if !r.Same() {
+	if !same {
 		return exitCode(exitDiffers)
 	}
 	return nil

@@ -54,16 +54,7 @@ func (f *diffFlags) gitSides(c *cobra.Command, path string) (before, after *diff
 	if old == "" {
 		return noRules(), after, nil
 	}
-	var varFiles []string
-	for _, v := range f.varFiles {
-		if t, in, err := gitPlace(v); err == nil && t == top {
-			if then := filepath.Join(dir, in); fileExists(then) {
-				v = then
-			}
-		}
-		varFiles = append(varFiles, v)
-	}
-	before, err = f.oldSide(c, dir, old, varFiles)
+	before, err = f.oldSide(c, dir, old, allThenOrNow(top, dir, f.varFiles))
 	return before, after, err
 }
 

@@ -79,9 +79,17 @@ type said struct {
 // eachHost loads the policy for each host and does something with it, several hosts at a
 // time. What hosts are told is the result, in their order.
 func (p *policyFlags) eachHost(c *cobra.Command, args []string, hosts []fleetHost, do func(context.Context, int, *schema.Loaded) error) []said {
+	several := schema.NewSeveral(policyPath(args), p.options(c))
+	return severalAtOnce(c, hosts, func(ctx context.Context, i int) said {
+		return oneHost(ctx, several, hosts[i], func(l *schema.Loaded) error { return do(ctx, i, l) })
+	})
+}
+
+// severalAtOnce does something for each host, several at a time, and returns what hosts
+// are told.
+func severalAtOnce(c *cobra.Command, hosts []fleetHost, do func(context.Context, int) said) []said {
 	// Each host makes much garbage and keeps nothing.
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
-	several := schema.NewSeveral(policyPath(args), p.options(c))
 	all, quiet := make([]said, len(hosts)), progress.With(c.Context(), func(progress.Step) {}) // the steps of many at a time say nothing
 	work := make(chan int)
 	var workers sync.WaitGroup
@@ -90,7 +98,7 @@ func (p *policyFlags) eachHost(c *cobra.Command, args []string, hosts []fleetHos
 	for range runtime.GOMAXPROCS(0) + waiting {
 		workers.Go(func() {
 			for i := range work {
-				all[i] = oneHost(c.Context(), several, hosts[i], func(l *schema.Loaded) error { return do(quiet, i, l) })
+				all[i] = do(quiet, i)
 				lock.Lock()
 				done++
 				progress.Report(c.Context(), "hosts", fmt.Sprintf("%d of %d", done, len(hosts)))

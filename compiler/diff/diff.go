@@ -8,6 +8,7 @@ import (
 	"context"
 
 	"github.com/seawall/seawall/compiler/address"
+	"github.com/seawall/seawall/compiler/meaning"
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
 )
@@ -80,6 +81,12 @@ func (r *Report) Count(e prove.Effect) int {
 // Meaning finds the change in meaning. Its error is for a table that iptables
 // itself would refuse, a *prove.HardError, or the context's.
 func Meaning(ctx context.Context, sides Sides, limits prove.Limits) (*Report, error) {
+	return MeaningOf(ctx, sides, limits, nil)
+}
+
+// MeaningOf is Meaning for one of several hosts: what they share is in the memory, and the
+// addresses of a policy are "its addresses" where a change is about all of them.
+func MeaningOf(ctx context.Context, sides Sides, limits prove.Limits, m *meaning.Memory) (*Report, error) {
 	r := &Report{}
 	for _, f := range []packet.Family{packet.IPv4, packet.IPv6} {
 		pair, ok := sides[f]
@@ -87,7 +94,7 @@ func Meaning(ctx context.Context, sides Sides, limits prove.Limits) (*Report, er
 			continue
 		}
 		r.Families = append(r.Families, f)
-		list, err := prove.Changes(ctx, pair[0], pair[1], f, limits)
+		list, err := prove.ChangesOf(ctx, pair[0], pair[1], f, limits, m)
 		if err != nil {
 			return nil, err
 		}

@@ -16,19 +16,25 @@ import (
 //go:embed page.html
 var pageText string
 
-var pageTemplate = page.Template("diff", pageText, template.FuncMap{
+//go:embed changes.html
+var changesText string
+
+var pageTemplate = page.Template("diff", pageText+changesText, pageFuncs)
+
+var pageFuncs = template.FuncMap{
 	"compared": func(r *shown, f int) bool { return r.Compared(packet.Family(f)) },
 	"diff":     unifiedHTML,
 	"first":    func(k kind) []*entry { return k.Entries[:min(len(k.Entries), mostInSummary)] },
 	"whoIn": func(r *shown, e *entry, f int) whoIn {
 		return whoIn{r.Compared(packet.Family(f)), e.Of(packet.Family(f))}
 	},
-})
+}
 
 // shown is a report as the page has it.
 type shown struct {
 	*Report
-	Kinds []kind
+	Kinds  []kind
+	Prefix string // of its anchors, where it is one of several on a page
 }
 
 // whoIn is who gained or lost in a family.
@@ -43,7 +49,7 @@ const mostInSummary = 8
 // HTML is the report as a page of its own: what opened, the widest first, then what
 // closed, and last the files.
 func (r *Report) HTML() (string, error) {
-	return page.Write(pageTemplate, &shown{r, kinds(r.Items)})
+	return page.Write(pageTemplate, &shown{r, kinds(r.Items), ""})
 }
 
 // Texts are the files whose text changed.

@@ -15,7 +15,7 @@ import (
 // read of it line by line, with lines in it that give those after them another meaning.
 func TestReadAheadIsTheSame(t *testing.T) {
 	ahead := 0
-	rapid.Check(t, func(t *rapid.T) {
+	many(t, func(t *rapid.T) {
 		text := aheadText(t)
 		if taken(text) {
 			ahead++
@@ -29,6 +29,13 @@ func TestReadAheadIsTheSame(t *testing.T) {
 	})
 	if ahead < 20 {
 		t.Errorf("only %d texts were read ahead", ahead)
+	}
+}
+
+// many checks more cases than rapid does by itself.
+func many(t *testing.T, check func(*rapid.T)) {
+	for range 10 {
+		rapid.Check(t, check)
 	}
 }
 

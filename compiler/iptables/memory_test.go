@@ -15,7 +15,7 @@ import (
 // compares the rules and what FORWARD means.
 func TestRememberedIsTheSame(t *testing.T) {
 	shared := 0
-	rapid.Check(t, func(t *rapid.T) {
+	many(t, func(t *rapid.T) {
 		m := NewMemory()
 		flush := rapid.Bool().Draw(t, "flush")
 		var texts []string

@@ -72,13 +72,22 @@ type part struct {
 // that iptables itself would refuse, a *HardError for a question beyond the
 // limits, or the context's.
 func Changes(ctx context.Context, before, after Side, family packet.Family, limits Limits) ([]*Change, error) {
+	return ChangesOf(ctx, before, after, family, limits, nil)
+}
+
+// ChangesOf is Changes for one of several hosts: what they share is in the memory. All
+// addresses that a policy has are "its addresses" in its clauses, for hosts differ in them.
+func ChangesOf(ctx context.Context, before, after Side, family packet.Family, limits Limits, m *meaning.Memory) ([]*Change, error) {
 	if before.Policy != nil && after.Policy != nil && len(ipsets(before, after, family)) > packet.MaxMembers {
 		return nil, &HardError{Err: fmt.Errorf("together they name more than %d ipsets that are filled at run time", packet.MaxMembers)}
 	}
 	q := newQuestion(ctx, limits, family, append(before.patterns(), after.patterns()...), ipsets(before, after, family)...)
 	collected := &changes{q: q, externals: externals(q, before, after), index: map[string]*Change{}}
+	if m != nil {
+		collected.own = func(policy string) diagram.Set { return ownAddresses(q, policy, before, after) }
+	}
 	err := q.Try(func() error {
-		lists := meaning.NewLists(family, nil)
+		lists := meaning.NewLists(family, m)
 		read := q.reader(before, after, lists)
 		readToo := q.reader(after, before, lists)
 		for _, hook := range packet.Hooks {
@@ -144,6 +153,27 @@ func (q *question) reader(s, other Side, lists *meaning.Lists) func(packet.Hook)
 	return r.Hook
 }
 
+// ownAddresses are those of a policy, where each side that has it gives it the same; else
+// nil.
+func ownAddresses(q *question, policy string, sides ...Side) diagram.Set {
+	var own diagram.Set
+	for _, s := range sides {
+		if s.Policy == nil {
+			continue
+		}
+		i := slices.IndexFunc(s.Policy.Policies, func(p *schema.Policy) bool { return p.Name == policy })
+		if i < 0 {
+			continue
+		}
+		boxes := meaning.NewReader(q.Store, q.space, s.Policy, nil).Scope(s.Policy.Policies[i])
+		if len(boxes) == 0 || boxes[0][packet.OrigDest] == nil || own != nil && !slices.Equal(own, boxes[0][packet.OrigDest]) {
+			return nil
+		}
+		own = boxes[0][packet.OrigDest]
+	}
+	return own
+}
+
 // externals are the interfaces that both sides take for the outside; nil when
 // they do not agree, or no policy says.
 func externals(q *question, sides ...Side) diagram.Set {
@@ -161,6 +191,7 @@ func externals(q *question, sides ...Side) diagram.Set {
 
 type changes struct {
 	q         *question
+	own       func(policy string) diagram.Set // see describer; nil for none
 	externals diagram.Set
 	scopes    *scopes // those of FORWARD, if a change is there; nil before the first change
 	list      []*Change
@@ -236,6 +267,10 @@ func (c *changes) describe() {
 	for _, x := range c.list {
 		for i := range x.parts {
 			x.parts[i].box[packet.Source] = nil // all have the same, which a change says once
+		}
+		words.own = nil
+		if c.own != nil && x.Policy != "" {
+			words.own = c.own(x.Policy)
 		}
 		x.Clauses = words.both(x.parts)
 		if x.Policy == "" {

@@ -64,6 +64,7 @@ type describer struct {
 	*question
 	externals diagram.Set // coming in on them goes without saying
 	scopes    *scopes     // nil where no policy says what is named
+	own       diagram.Set // addresses that are "its addresses"; nil for none
 }
 
 // both describes parts of both hooks; what is the same at each is said once.
@@ -198,7 +199,7 @@ func (d *describer) clause(b diagram.Box) Clause {
 	}
 	b[packet.Source], b[packet.Proto], b[packet.OrigPort] = nil, nil, nil
 	if b[packet.OrigDest] != nil {
-		c.Ports += " of " + hostWords(phraseOf(s, b[packet.OrigDest]))
+		c.Ports += " of " + d.ofHost(b[packet.OrigDest])
 		b[packet.OrigDest] = nil
 	}
 	for _, f := range s.Fields(&b) {
@@ -212,6 +213,17 @@ func (d *describer) clause(b diagram.Box) Clause {
 		c.Notes = append(c.Notes, name+" "+packet.Shorten(f.Values))
 	}
 	return c
+}
+
+// ofHost writes original addresses.
+func (d *describer) ofHost(addresses diagram.Set) string {
+	switch {
+	case d.own == nil || !slices.Equal(d.own, addresses):
+		return hostWords(phraseOf(d.space, addresses))
+	case len(addresses) == 1 && addresses[0].Lo == addresses[0].Hi:
+		return "its address"
+	}
+	return "its addresses"
 }
 
 // hostWords writes addresses of the host, where everybody is every address.

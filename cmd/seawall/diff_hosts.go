@@ -1,0 +1,217 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/seawall/seawall/compiler"
+	"github.com/seawall/seawall/compiler/diff"
+	"github.com/seawall/seawall/compiler/packet"
+	"github.com/seawall/seawall/compiler/prove"
+	"github.com/seawall/seawall/schema"
+	"github.com/spf13/cobra"
+)
+
+// fleetSide is one side of a comparison for many hosts.
+type fleetSide struct {
+	policy *schema.Several // nil for one without a policy
+	hosts  map[string]fleetHost
+	rename func(string) string // of texts that name its files; nil for none
+}
+
+// runHosts says what a change means for each host.
+func (f *diffFlags) runHosts(c *cobra.Command, args []string) error {
+	if c.Flags().Changed("files") {
+		return errors.New("--files is for the files of one host. Leave it out with --hosts, or compare for one host with --var-file")
+	}
+	before, after, done, err := f.fleetSides(c, args)
+	if err != nil {
+		return err
+	}
+	defer done()
+	hosts := allHosts(before.hosts, after.hosts)
+	reports, memory := make([]*diff.Report, len(hosts)), compiler.NewMemory()
+	all := severalAtOnce(c, hosts, func(ctx context.Context, i int) said {
+		sides, s := diff.Sides{}, said{}
+		old := before.of(hosts[i].name, &s)
+		fresh := after.of(hosts[i].name, &s)
+		if s.err != nil {
+			return s
+		}
+		for _, family := range packet.Families {
+			sides[family] = [2]prove.Side{old[family], fresh[family]}
+		}
+		reports[i], s.err = compiler.DiffHost(ctx, sides, prove.Limits{}, memory)
+		return s
+	})
+	if err := tell(c, hosts, all); err != nil {
+		return err
+	}
+	names := make([]string, len(hosts))
+	for i, h := range hosts {
+		names[i] = h.name
+	}
+	sayMoved(c, before.hosts, after.hosts)
+	r := diff.OfHosts(names, reports)
+	return f.printReport(c, r, r.Changed() == 0)
+}
+
+// of is what a side has for a host. Mistakes are what the host is told.
+func (s *fleetSide) of(name string, told *said) map[packet.Family]prove.Side {
+	h, ok := s.hosts[name]
+	if !ok || s.policy == nil {
+		return noRules().families
+	}
+	loaded, diags := s.policy.Load(h.file)
+	for _, text := range printed(loaded.Files, diags) {
+		if s.rename != nil {
+			text = s.rename(text)
+		}
+		told.texts = append(told.texts, text)
+	}
+	if diags.HasErrors() {
+		told.err = exitCode(exitError)
+		return nil
+	}
+	sides := map[packet.Family]prove.Side{}
+	for _, family := range packet.Families {
+		sides[family] = prove.Side{Policy: loaded.Document}
+	}
+	return sides
+}
+
+// allHosts are the hosts of both sides, by name.
+func allHosts(before, after map[string]fleetHost) []fleetHost {
+	var hosts []fleetHost
+	for _, h := range after {
+		hosts = append(hosts, h)
+	}
+	for name, h := range before {
+		if _, ok := after[name]; !ok {
+			hosts = append(hosts, h)
+		}
+	}
+	slices.SortFunc(hosts, func(a, b fleetHost) int { return cmp.Compare(a.name, b.name) })
+	return hosts
+}
+
+// sayMoved says which hosts have come and gone.
+func sayMoved(c *cobra.Command, before, after map[string]fleetHost) {
+	only := func(these, others map[string]fleetHost) []string {
+		var names []string
+		for name := range these {
+			if _, ok := others[name]; !ok {
+				names = append(names, name)
+			}
+		}
+		slices.Sort(names)
+		return names
+	}
+	if names := only(after, before); len(names) > 0 {
+		fmt.Fprintf(c.ErrOrStderr(), "Note: new: %s. No rules are compared with what is there now.\n", nameHosts(names, 0))
+	}
+	if names := only(before, after); len(names) > 0 {
+		fmt.Fprintf(c.ErrOrStderr(), "Note: gone: %s. What was there is compared with no rules.\n", nameHosts(names, 0))
+	}
+}
+
+// fleetSides are both sides, and what removes the files that they need.
+func (f *diffFlags) fleetSides(c *cobra.Command, args []string) (before, after *fleetSide, done func(), err error) {
+	if f.git != "" {
+		return f.gitFleet(c, policyPath(args))
+	}
+	if before, err = f.fleetSide(c, args[0], f.hosts, f.varFiles); err != nil {
+		return nil, nil, nil, err
+	}
+	if after, err = f.fleetSide(c, args[1], f.hosts, f.varFiles); err != nil {
+		return nil, nil, nil, err
+	}
+	return before, after, func() {}, nil
+}
+
+func (f *diffFlags) fleetSide(c *cobra.Command, path, dir string, varFiles []string) (*fleetSide, error) {
+	if path == "-" {
+		return nil, errors.New("--hosts compares policies that are files or folders: standard input can be read only once")
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, cannotRead(path, err, takesEither)
+	}
+	if !info.IsDir() && !schema.IsPolicyFile(filepath.Base(path)) || info.IsDir() && len(compiledFolder(path)) > 0 {
+		return nil, fmt.Errorf("%s is not a policy. --hosts compares policies, which mean something else for each host", path)
+	}
+	list, err := hostsOf(dir)
+	if err != nil {
+		return nil, err
+	}
+	p := policyFlags{vars: f.vars, varFiles: varFiles, anyFiles: f.anyFiles}
+	side := &fleetSide{policy: schema.NewSeveral(path, p.options(c)), hosts: map[string]fleetHost{}}
+	for _, h := range list {
+		side.hosts[h.name] = h
+	}
+	return side, nil
+}
+
+// gitFleet reads a policy and its hosts as they are at a revision, and as they are now.
+func (f *diffFlags) gitFleet(c *cobra.Command, path string) (before, after *fleetSide, done func(), err error) {
+	if after, err = f.fleetSide(c, path, f.hosts, f.varFiles); err != nil {
+		return nil, nil, nil, err
+	}
+	top, inside, err := gitPlace(path)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	dir, err := os.MkdirTemp("", "seawall-diff")
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	done = func() { _ = os.RemoveAll(dir) }
+	defer func() {
+		if err != nil {
+			done()
+		}
+	}()
+	if err := gitExtract(top, f.git, dir); err != nil {
+		return nil, nil, nil, err
+	}
+	old, err := f.gitOld(c, top, dir, inside)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if old == "" {
+		return &fleetSide{hosts: after.hosts}, after, done, nil
+	}
+	hosts := thenOrNow(top, dir, f.hosts)
+	if before, err = f.fleetSide(c, old, hosts, allThenOrNow(top, dir, f.varFiles)); err != nil {
+		return nil, nil, nil, errors.New(strings.ReplaceAll(err.Error(), dir+string(filepath.Separator), f.git+":"))
+	}
+	before.rename = func(text string) string {
+		return strings.ReplaceAll(text, dir+string(filepath.Separator), f.git+":")
+	}
+	return before, after, done, nil
+}
+
+// thenOrNow is a path as it was at a revision, whose files are in a folder; the path itself
+// where the revision has none.
+func thenOrNow(top, dir, path string) string {
+	if t, inside, err := gitPlace(path); err == nil && t == top {
+		if then := filepath.Join(dir, inside); fileExists(then) {
+			return then
+		}
+	}
+	return path
+}
+
+func allThenOrNow(top, dir string, paths []string) []string {
+	var list []string
+	for _, p := range paths {
+		list = append(list, thenOrNow(top, dir, p))
+	}
+	return list
+}

@@ -1,0 +1,146 @@
+package diff
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/seawall/seawall/compiler/page"
+)
+
+// Hosts says what a change means for many hosts: those for which it means the same are
+// one group.
+type Hosts struct {
+	Count  int      // of all hosts
+	Groups []*Group // what changes: the worst first, then what changes for the most hosts
+	Same   []string // the hosts for which nothing changes
+}
+
+// Group is hosts for which a change means the same, but for the addresses of their own.
+type Group struct {
+	Hosts  []string
+	Report *Report // of the first of them
+}
+
+// OfHosts gathers the reports of hosts.
+func OfHosts(names []string, reports []*Report) *Hosts {
+	all := &Hosts{Count: len(names)}
+	index := map[string]*Group{}
+	for i, r := range reports {
+		if r.Same() {
+			all.Same = append(all.Same, names[i])
+			continue
+		}
+		key := r.key()
+		if index[key] == nil {
+			index[key] = &Group{Report: r}
+			all.Groups = append(all.Groups, index[key])
+		}
+		index[key].Hosts = append(index[key].Hosts, names[i])
+	}
+	slices.SortStableFunc(all.Groups, func(a, b *Group) int {
+		return cmp.Or(a.Report.Items[0].Compare(b.Report.Items[0].Severity), cmp.Compare(len(b.Hosts), len(a.Hosts)))
+	})
+	return all
+}
+
+// key is all that a report says of the changes.
+func (r *Report) key() string {
+	var b strings.Builder
+	fmt.Fprint(&b, r.Families)
+	for _, x := range r.Items {
+		fmt.Fprintf(&b, "\x01%s\x01%s", x.who(), x.what())
+	}
+	return b.String()
+}
+
+// Changed is for how many hosts anything changes.
+func (h *Hosts) Changed() int { return h.Count - len(h.Same) }
+
+// Summary is the report in one line.
+func (h *Hosts) Summary() string {
+	changed := h.Changed()
+	switch {
+	case changed == 0 && h.Count == 1:
+		return "The meaning is the same for the one host."
+	case changed == 0:
+		return fmt.Sprintf("The meaning is the same for all %d hosts.", h.Count)
+	case h.Count == 1:
+		return "It changes for the one host."
+	}
+	text := fmt.Sprintf("It changes for %d of %s", changed, plural(h.Count, "host", "hosts"))
+	if changed == h.Count {
+		text = fmt.Sprintf("It changes for all %d hosts", h.Count)
+	}
+	if len(h.Groups) > 1 {
+		text += fmt.Sprintf(", in %d different ways", len(h.Groups))
+	}
+	return text + "."
+}
+
+// mostHosts is how many hosts of a group are named, and mostGroups how many groups are
+// shown where not all can be.
+const (
+	mostHosts  = 4
+	mostGroups = 50
+)
+
+// title names a group: "37 hosts (db1, db2, db3, db4 and 33 more)".
+func (g *Group) title() string {
+	if len(g.Hosts) == 1 {
+		return g.Hosts[0]
+	}
+	return fmt.Sprintf("%d hosts (%s)", len(g.Hosts), someOf(g.Hosts))
+}
+
+func someOf(names []string) string {
+	if len(names) > mostHosts+1 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:mostHosts], ", "), len(names)-mostHosts)
+	}
+	return strings.Join(names, ", ")
+}
+
+// Text is the report for a terminal.
+func (h *Hosts) Text() string {
+	var b strings.Builder
+	b.WriteString(h.Summary() + "\n")
+	for i, g := range h.Groups {
+		if i == mostGroups {
+			fmt.Fprintf(&b, "\nand %s, which --format json has.\n", plural(len(h.Groups)-i, "more way", "more ways"))
+			break
+		}
+		fmt.Fprintf(&b, "\n%s: %s", g.title(), g.Report.Text())
+	}
+	if len(h.Groups) > 0 && len(h.Same) > 0 {
+		fmt.Fprintf(&b, "\nNothing changes for %s.\n", (&Group{Hosts: h.Same}).title())
+	}
+	return b.String()
+}
+
+// Markdown is the report as a comment of a pull request.
+func (h *Hosts) Markdown() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "### Seawall: %s\n", h.Summary())
+	for i, g := range h.Groups {
+		if i == openItems {
+			fmt.Fprintf(&b, "\nand %s.\n", plural(len(h.Groups)-i, "more way", "more ways"))
+			break
+		}
+		fmt.Fprintf(&b, "\n#### %s\n\n%s\n", code(g.title()), g.Report.Summary())
+		if loud := g.Report.loud(); len(loud) > 0 {
+			b.WriteString("\n> [!WARNING]\n")
+			for _, l := range loud {
+				fmt.Fprintf(&b, "> **%s**\n", code(l))
+			}
+		}
+		g.Report.itemsMarkdown(&b)
+		if len(g.Hosts) > mostHosts+1 {
+			fmt.Fprintf(&b, "\n<details><summary>the hosts</summary>\n\n%s\n\n</details>\n", code(strings.Join(g.Hosts, ", ")))
+		}
+	}
+	if len(h.Groups) > 0 && len(h.Same) > 0 {
+		fmt.Fprintf(&b, "\nNothing changes for %s.\n", code((&Group{Hosts: h.Same}).title()))
+	}
+	return page.Document(b.String())
+}
