@@ -220,7 +220,7 @@ func Diff(ctx context.Context, sides diff.Sides, limits prove.Limits) (*diff.Rep
 }
 
 // DiffHost is Diff for one of several hosts: what they share is in the memory, and what is
-// said of it can be compared with what is said of the others (see diff.Hosts).
+// said of it can be compared with what is said of the others (see diff.Gather).
 func DiffHost(ctx context.Context, sides diff.Sides, limits prove.Limits, m *Memory) (*diff.Report, error) {
 	return diff.MeaningOf(ctx, sides, limits, m.meaning)
 }

@@ -2,8 +2,10 @@ package schema
 
 import (
 	"encoding/binary"
+	"fmt"
 	"iter"
 	"net/netip"
+	"strings"
 )
 
 // List holds the spans of one expression or of one list file, in the order in which they
@@ -21,22 +23,21 @@ type List struct {
 // Reading is one reading of a list file.
 type Reading struct{ _ byte }
 
-// Readings are those of a few lists, for a key.
-type Readings [4]*Reading
-
-// ReadingsOf returns the readings of lists; false if they are more than a few, or not all
-// list files.
-func ReadingsOf(lists []List) (Readings, bool) {
-	var r Readings
-	if len(lists) == 0 || len(lists) > len(r) {
-		return r, false
+// Key identifies what a list holds while its Reading is kept: a list file by its reading,
+// the short list of an expression by its sources. It is "" for a long list of an expression.
+func (l *List) Key() string {
+	const short = 16
+	if l.Read != nil {
+		return fmt.Sprintf("%p;", l.Read)
 	}
-	for i := range lists {
-		if r[i] = lists[i].Read; r[i] == nil {
-			return r, false
-		}
+	if l.Len() > short {
+		return ""
 	}
-	return r, true
+	var b strings.Builder
+	for s := range l.All() {
+		fmt.Fprintf(&b, "%s-%s;", s.First, s.Last)
+	}
+	return b.String()
 }
 
 // line4 is a span of IPv4 that is a line of a list file.

@@ -36,7 +36,11 @@ func (f *diffFlags) runHosts(c *cobra.Command, args []string) error {
 	}
 	defer done()
 	hosts := allHosts(before.hosts, after.hosts)
-	reports, memory := make([]*diff.Report, len(hosts)), compiler.NewMemory()
+	names := make([]string, len(hosts))
+	for i, h := range hosts {
+		names[i] = h.name
+	}
+	gathering, memory := diff.Gather(names), compiler.NewMemory()
 	all := severalAtOnce(c, hosts, func(ctx context.Context, i int) said {
 		sides, s := diff.Sides{}, said{}
 		old := before.of(hosts[i].name, &s)
@@ -47,18 +51,17 @@ func (f *diffFlags) runHosts(c *cobra.Command, args []string) error {
 		for _, family := range packet.Families {
 			sides[family] = [2]prove.Side{old[family], fresh[family]}
 		}
-		reports[i], s.err = compiler.DiffHost(ctx, sides, prove.Limits{}, memory)
+		report, err := compiler.DiffHost(ctx, sides, prove.Limits{}, memory)
+		if s.err = err; err == nil {
+			gathering.Add(i, report)
+		}
 		return s
 	})
 	if err := tell(c, hosts, all); err != nil {
 		return err
 	}
-	names := make([]string, len(hosts))
-	for i, h := range hosts {
-		names[i] = h.name
-	}
 	sayMoved(c, before.hosts, after.hosts)
-	r := diff.OfHosts(names, reports)
+	r := gathering.Hosts()
 	return f.printReport(c, r, r.Changed() == 0)
 }
 
@@ -171,10 +174,10 @@ func (f *diffFlags) gitFleet(c *cobra.Command, path string) (before, after *flee
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	done = func() { _ = os.RemoveAll(dir) }
+	remove := func() { _ = os.RemoveAll(dir) }
 	defer func() {
 		if err != nil {
-			done()
+			remove()
 		}
 	}()
 	if err := gitExtract(top, f.git, dir); err != nil {
@@ -185,7 +188,7 @@ func (f *diffFlags) gitFleet(c *cobra.Command, path string) (before, after *flee
 		return nil, nil, nil, err
 	}
 	if old == "" {
-		return &fleetSide{hosts: after.hosts}, after, done, nil
+		return &fleetSide{hosts: after.hosts}, after, remove, nil
 	}
 	hosts := thenOrNow(top, dir, f.hosts)
 	if before, err = f.fleetSide(c, old, hosts, allThenOrNow(top, dir, f.varFiles)); err != nil {
@@ -194,7 +197,7 @@ func (f *diffFlags) gitFleet(c *cobra.Command, path string) (before, after *flee
 	before.rename = func(text string) string {
 		return strings.ReplaceAll(text, dir+string(filepath.Separator), f.git+":")
 	}
-	return before, after, done, nil
+	return before, after, remove, nil
 }
 
 // thenOrNow is a path as it was at a revision, whose files are in a folder; the path itself

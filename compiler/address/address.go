@@ -4,8 +4,10 @@ package address
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/seawall/seawall/compiler/memory"
 	"github.com/seawall/seawall/compiler/packet"
@@ -23,16 +25,17 @@ type Resolver struct {
 }
 
 // Memory has the addresses of list files, for resolvers of several documents.
-type Memory = memory.Of[read, Set]
+type Memory = memory.Of[string, remembered]
 
-// read are list files, and of which family their addresses are.
-type read struct {
-	lists  schema.Readings
-	family packet.Family
+// remembered is a set, with what it was made of, so that the places in its key stay theirs.
+type remembered struct {
+	set    Set
+	lists  []schema.List
+	blocks []Set
 }
 
 // NewMemory returns an empty memory, for some millions of addresses.
-func NewMemory() *Memory { return memory.New[read, Set](4 << 20) }
+func NewMemory() *Memory { return memory.New[string, remembered](4 << 20) }
 
 // NewResolver returns a resolver for one family. What several resolvers share is in the
 // memory; nil is for none.
@@ -70,28 +73,47 @@ func (r *Resolver) Sources(s *schema.Sources) Set {
 }
 
 func (r *Resolver) union(s *schema.Sources) Set {
-	all := r.written(s.Lists)
+	var blocks []Set
 	for _, ref := range s.Sets {
-		if ref.Set.Filled() {
-			continue // who is in it is not known
+		if !ref.Set.Filled() { // who is in it is not known
+			blocks = append(blocks, r.Set(ref.Set))
 		}
-		all = Union(all, r.Set(ref.Set))
+	}
+	key := ""
+	if r.memory != nil {
+		key = r.key(s.Lists, blocks)
+	}
+	if known, ok := r.memory.Get(key); ok && key != "" {
+		return known.set
+	}
+	all := r.sorted(s.Lists)
+	for _, b := range blocks {
+		all = Union(all, b)
+	}
+	if key != "" {
+		r.memory.Put(key, remembered{all, s.Lists, blocks}, len(all))
 	}
 	return all
 }
 
-// written returns the addresses of the family in lists.
-func (r *Resolver) written(lists []schema.List) Set {
-	files, ok := schema.ReadingsOf(lists)
-	if !ok || r.memory == nil {
-		return r.sorted(lists)
+// key identifies the addresses of the family in lists and in the sets of blocks, each of
+// which has its place in memory; "" for what is not worth keeping.
+func (r *Resolver) key(lists []schema.List, blocks []Set) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%v ", r.Family)
+	for i := range lists {
+		key := lists[i].Key()
+		if key == "" {
+			return ""
+		}
+		b.WriteString(key)
 	}
-	set, ok := r.memory.Get(read{files, r.Family})
-	if !ok {
-		set = r.sorted(lists)
-		r.memory.Put(read{files, r.Family}, set, len(set))
+	for _, s := range blocks {
+		if len(s) > 0 {
+			fmt.Fprintf(&b, " %p+%d", &s[0], len(s))
+		}
 	}
-	return set
+	return b.String()
 }
 
 func (r *Resolver) sorted(lists []schema.List) Set {
@@ -163,10 +185,24 @@ func (r *Resolver) Set(s *schema.Set) Set {
 	}
 	set := r.Sources(s.Sources)
 	if s.Except != nil {
-		set = Without(set, r.Sources(s.Except))
+		set = r.without(set, r.Sources(s.Except))
 	}
 	r.sets[s] = set
 	return set
+}
+
+// without is Without, done once for documents that share both sets.
+func (r *Resolver) without(a, b Set) Set {
+	if r.memory == nil || len(a) == 0 || len(b) == 0 {
+		return Without(a, b)
+	}
+	key := fmt.Sprintf("%v %p+%d without %p+%d", r.Family, &a[0], len(a), &b[0], len(b))
+	if known, ok := r.memory.Get(key); ok {
+		return known.set
+	}
+	rest := Without(a, b)
+	r.memory.Put(key, remembered{set: rest, blocks: []Set{a, b}}, len(rest))
+	return rest
 }
 
 // Of returns the addresses of the family that are in an IPSet.

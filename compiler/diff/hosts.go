@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/seawall/seawall/compiler/page"
 )
@@ -23,21 +24,53 @@ type Group struct {
 	Report *Report // of the first of them
 }
 
-// OfHosts gathers the reports of hosts.
-func OfHosts(names []string, reports []*Report) *Hosts {
-	all := &Hosts{Count: len(names)}
+// Gathering gathers the reports of hosts, for any number of goroutines. It keeps one report
+// of each group.
+type Gathering struct {
+	lock   sync.Mutex
+	names  []string
+	keys   []string // "" for a host for which nothing changes
+	groups map[string]*first
+}
+
+type first struct {
+	host   int // whose report it is
+	report *Report
+}
+
+// Gather begins with hosts, in their order.
+func Gather(names []string) *Gathering {
+	return &Gathering{names: names, keys: make([]string, len(names)), groups: map[string]*first{}}
+}
+
+// Add adds the report of a host, by its place among the names.
+func (g *Gathering) Add(host int, r *Report) {
+	if r.Same() {
+		return
+	}
+	key := r.key()
+	g.lock.Lock()
+	defer g.lock.Unlock()
+	g.keys[host] = key
+	if known := g.groups[key]; known == nil || host < known.host {
+		g.groups[key] = &first{host, r}
+	}
+}
+
+// Hosts returns the report of all.
+func (g *Gathering) Hosts() *Hosts {
+	all := &Hosts{Count: len(g.names)}
 	index := map[string]*Group{}
-	for i, r := range reports {
-		if r.Same() {
-			all.Same = append(all.Same, names[i])
+	for i, key := range g.keys {
+		if key == "" {
+			all.Same = append(all.Same, g.names[i])
 			continue
 		}
-		key := r.key()
 		if index[key] == nil {
-			index[key] = &Group{Report: r}
+			index[key] = &Group{Report: g.groups[key].report}
 			all.Groups = append(all.Groups, index[key])
 		}
-		index[key].Hosts = append(index[key].Hosts, names[i])
+		index[key].Hosts = append(index[key].Hosts, g.names[i])
 	}
 	slices.SortStableFunc(all.Groups, func(a, b *Group) int {
 		return cmp.Or(a.Report.Items[0].Compare(b.Report.Items[0].Severity), cmp.Compare(len(b.Hosts), len(a.Hosts)))

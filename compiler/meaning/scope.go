@@ -1,8 +1,8 @@
 package meaning
 
 import (
-	"fmt"
-	"math/big"
+	"cmp"
+	"math/bits"
 	"net/netip"
 	"slices"
 
@@ -68,18 +68,19 @@ func (r *Reader) addresses(p *schema.Policy) diagram.Set {
 func (r *Reader) NarrowFirst() []*schema.Policy {
 	type sized struct {
 		p     *schema.Policy
-		parts [3]string
+		parts [3]count
 	}
 	var list []sized
 	for _, p := range r.doc.Policies {
-		ports := 0
+		var ports count
 		for _, proto := range []schema.Protocol{schema.TCP, schema.UDP, schema.SCTP} {
-			ports += int(portsOf(p, proto).Size(diagram.Value{}).Int64())
+			ports = ports.plus(countOf(portsOf(p, proto)))
 		}
-		list = append(list, sized{p, [3]string{
-			padded(int64(ports)), addressCount(p), padded(r.patterns(p.External).Size(diagram.Value{}).Int64())}})
+		list = append(list, sized{p, [3]count{ports, addressCount(p), countOf(r.patterns(p.External))}})
 	}
-	slices.SortStableFunc(list, func(a, b sized) int { return slices.Compare(a.parts[:], b.parts[:]) })
+	slices.SortStableFunc(list, func(a, b sized) int {
+		return cmp.Or(slices.Compare(a.parts[0][:], b.parts[0][:]), slices.Compare(a.parts[1][:], b.parts[1][:]), slices.Compare(a.parts[2][:], b.parts[2][:]))
+	})
 	out := make([]*schema.Policy, len(list))
 	for i, s := range list {
 		out[i] = s.p
@@ -93,16 +94,35 @@ func spanOf(p netip.Prefix) diagram.Span {
 	return diagram.Span{Lo: diagram.OfAddr(g.From()), Hi: diagram.OfAddr(g.To())}
 }
 
-// padded writes a number so that texts sort as their numbers do.
-func padded(n int64) string { return fmt.Sprintf("%020d", n) }
+// count is a number of values, of 192 bits, the highest first.
+type count [3]uint64
 
-// addressCount returns how many host addresses of both families a policy covers, in
-// a form that sorts. Both families count: of two policies that are the same in
-// one, the other family decides which is narrower.
-func addressCount(p *schema.Policy) string {
-	total := new(big.Int)
+// countOf counts the values of a set that is not every value.
+func countOf(s diagram.Set) count {
+	var n count
+	for _, p := range s {
+		lo, borrow := bits.Sub64(p.Hi.Lo, p.Lo.Lo, 0)
+		hi, _ := bits.Sub64(p.Hi.Hi, p.Lo.Hi, borrow)
+		n = n.plus(count{0, hi, lo}).plus(count{0, 0, 1})
+	}
+	return n
+}
+
+func (n count) plus(m count) count {
+	var sum count
+	carry := uint64(0)
+	for i := range slices.Backward(n[:]) {
+		sum[i], carry = bits.Add64(n[i], m[i], carry)
+	}
+	return sum
+}
+
+// addressCount returns how many host addresses of both families a policy covers. Both
+// families count: of two policies that are the same in one, the other family decides which
+// is narrower.
+func addressCount(p *schema.Policy) count {
 	if len(p.Address) == 0 {
-		total.Lsh(big.NewInt(1), 130)
+		return count{1 << 2} // more than both families have
 	}
 	var four, six []diagram.Span
 	for _, a := range p.Address {
@@ -112,7 +132,5 @@ func addressCount(p *schema.Policy) string {
 			six = append(six, spanOf(a))
 		}
 	}
-	total.Add(total, diagram.Normal(four).Size(diagram.Value{}))
-	total.Add(total, diagram.Normal(six).Size(diagram.Value{}))
-	return fmt.Sprintf("%050s", total)
+	return countOf(diagram.Normal(four)).plus(countOf(diagram.Normal(six)))
 }

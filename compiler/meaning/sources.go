@@ -1,6 +1,9 @@
 package meaning
 
 import (
+	"fmt"
+	"strings"
+
 	"github.com/seawall/seawall/compiler/diagram"
 	"github.com/seawall/seawall/compiler/memory"
 	"github.com/seawall/seawall/compiler/packet"
@@ -17,14 +20,15 @@ type Lists struct {
 
 // Memory is what the readers of several documents share.
 type Memory struct {
-	files  *memory.Of[read, diagram.Set]
+	lists  *memory.Of[string, remembered]
 	layers *memory.Of[string, partition]
 }
 
-// read are list files, and of which family their addresses are.
-type read struct {
-	lists  schema.Readings
-	family packet.Family
+// remembered is a set, with what it was made of, so that the places in its key stay theirs.
+type remembered struct {
+	set    diagram.Set
+	lists  []schema.List
+	blocks []diagram.Set
 }
 
 // partition is what sets and targets mean for each source, with the sets, so that the
@@ -37,7 +41,7 @@ type partition struct {
 // NewMemory returns an empty memory, for some millions of addresses.
 func NewMemory() *Memory {
 	const most = 4 << 20
-	return &Memory{memory.New[read, diagram.Set](most), memory.New[string, partition](most)}
+	return &Memory{memory.New[string, remembered](most), memory.New[string, partition](most)}
 }
 
 // NewLists returns the lists of one family, none of them read yet. What several documents
@@ -66,19 +70,52 @@ func (r *Lists) Of(s *schema.Sources) diagram.Set {
 }
 
 func (r *Lists) union(s *schema.Sources) diagram.Set {
-	files, ok := schema.ReadingsOf(s.Lists)
-	if !ok || len(s.Sets) > 0 {
-		return r.sorted(s)
+	var blocks []diagram.Set
+	for _, named := range s.Sets {
+		if named.Set.Filled() {
+			continue // who is in it is not a matter of addresses
+		}
+		inner := r.block(named.Set)
+		if inner == nil {
+			return nil
+		}
+		blocks = append(blocks, inner)
 	}
-	set, ok := r.memory.files.Get(read{files, r.family})
-	if !ok {
-		set = r.sorted(s)
-		r.memory.files.Put(read{files, r.family}, set, len(set))
+	key := ""
+	if r.memory.lists != nil {
+		key = r.key(s.Lists, blocks)
+	}
+	if known, ok := r.memory.lists.Get(key); ok && key != "" {
+		return known.set
+	}
+	set := r.sorted(s, blocks)
+	if key != "" {
+		r.memory.lists.Put(key, remembered{set, s.Lists, blocks}, len(set))
 	}
 	return set
 }
 
-func (r *Lists) sorted(s *schema.Sources) diagram.Set {
+// key identifies the addresses of lists and of the blocks of sets, each of which has its
+// place in memory; "" for what is not worth keeping.
+func (r *Lists) key(lists []schema.List, blocks []diagram.Set) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%v ", r.family)
+	for i := range lists {
+		key := lists[i].Key()
+		if key == "" {
+			return ""
+		}
+		b.WriteString(key)
+	}
+	for _, s := range blocks {
+		if len(s) > 0 {
+			fmt.Fprintf(&b, " %p+%d", &s[0], len(s))
+		}
+	}
+	return b.String()
+}
+
+func (r *Lists) sorted(s *schema.Sources, blocks []diagram.Set) diagram.Set {
 	size := 0
 	for _, l := range s.Lists {
 		size += l.Count(r.family == packet.IPv4)
@@ -91,15 +128,8 @@ func (r *Lists) sorted(s *schema.Sources) diagram.Set {
 			}
 		}
 	}
-	for _, named := range s.Sets {
-		if named.Set.Filled() {
-			continue // who is in it is not a matter of addresses
-		}
-		inner := r.block(named.Set)
-		if inner == nil {
-			return nil
-		}
-		spans = append(spans, inner...)
+	for _, b := range blocks {
+		spans = append(spans, b...)
 	}
 	return diagram.Normal(spans)
 }
@@ -111,8 +141,17 @@ func (r *Lists) without(sources, except *schema.Sources) diagram.Set {
 	if except == nil {
 		return s
 	}
-	most := packet.MaxAddress(r.family)
-	return s.OrAll(most).Intersect(r.Of(except).Complement(most))
+	most, not := packet.MaxAddress(r.family), r.Of(except)
+	if r.memory.lists == nil || len(s) == 0 || len(not) == 0 {
+		return s.OrAll(most).Intersect(not.Complement(most))
+	}
+	key := fmt.Sprintf("%v %p+%d without %p+%d", r.family, &s[0], len(s), &not[0], len(not))
+	known, ok := r.memory.lists.Get(key)
+	if !ok {
+		known = remembered{set: s.Intersect(not.Complement(most)), blocks: []diagram.Set{s, not}}
+		r.memory.lists.Put(key, known, len(known.set))
+	}
+	return known.set
 }
 
 // block returns the addresses of a set block.
