@@ -91,6 +91,43 @@ func TestMakefile(t *testing.T) {
 	}
 }
 
+// hosts gives the repository a variable file for each of two hosts.
+func (r *repository) hosts() {
+	r.write("policies/policy.hcl", "variable \"admin\" { type = string }\n\nhost {\n  external = [\"eth0\"]\n  unlisted = \"deny\"\n}\n\npolicy \"admin\" {\n  ports = [8080]\n  allow { sources = [var.admin] }\n}\n")
+	r.must("seawall fmt policies && mkdir hosts && echo 'admin = \"192.168.0.1\"' > hosts/a.vars.hcl && echo 'admin = \"192.168.0.2\"' > hosts/b.vars.hcl")
+}
+
+func TestMakefileForHosts(t *testing.T) {
+	r := newRepository(t)
+	r.hosts()
+	r.must("rm -r build && make build HOSTS=hosts && make check HOSTS=hosts && test -f build/a/iptables -a -f build/script/b/seawall.sh")
+	r.must("git add . && git commit -qm hosts && git push -q origin main && git fetch -q && echo 'admin = \"192.168.0.3\"' > hosts/b.vars.hcl")
+	if out, ok := r.run("make check HOSTS=hosts"); ok || !strings.Contains(out, "build/b/iptables would change") || strings.Contains(out, "build/a/") {
+		t.Errorf("a host that was not compiled:\n%s", out)
+	}
+	if out, ok := r.run("make diff HOSTS=hosts"); ok || !strings.Contains(out, "It changes for 1 of 2 hosts.") || !strings.Contains(out, "+ 192.168.0.3 → policy admin: tcp port 8080") {
+		t.Errorf("the change:\n%s", out)
+	}
+}
+
+func TestPullRequestForHosts(t *testing.T) {
+	r := newRepository(t)
+	r.env = append(r.env, "HOSTS=hosts")
+	steps := workflowSteps(t)
+	r.hosts()
+	r.must("rm -r build && seawall compile policies --hosts hosts --out-dir build && git add . && git commit -qm hosts && git push -q origin main && git fetch -q")
+	r.must("git checkout -qb change && echo 'admin = \"192.168.0.3\"' > hosts/b.vars.hcl")
+	if out, ok := r.run(steps["Check"]); ok || !strings.Contains(out, "build/b/iptables would change") {
+		t.Errorf("a host that was not compiled:\n%s", out)
+	}
+	r.must("seawall compile policies --hosts hosts --out-dir build && git commit -qam change")
+	r.must(steps["Check"])
+	r.must(steps["Diff"])
+	if got := r.must("cat comment.md"); !strings.Contains(got, "### Seawall: It changes for 1 of 2 hosts.") || !strings.Contains(got, "| 1 | 🟢 opened | `192.168.0.3` | policy admin: tcp port 8080 |") {
+		t.Errorf("the comment:\n%s", got)
+	}
+}
+
 func TestPreCommitHook(t *testing.T) {
 	r := newRepository(t)
 	hook, err := os.ReadFile("ci/pre-commit")
@@ -116,22 +153,7 @@ func TestPreCommitHook(t *testing.T) {
 
 // The steps of the workflow that are Seawall's own, as they stand in the file.
 func TestPullRequestWorkflow(t *testing.T) {
-	text, err := os.ReadFile("ci/pull-request.yml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var workflow struct {
-		Jobs map[string]struct {
-			Steps []struct{ Name, Run string }
-		}
-	}
-	if err := yaml.Unmarshal(text, &workflow); err != nil {
-		t.Fatal(err)
-	}
-	steps := map[string]string{}
-	for _, s := range workflow.Jobs["policy"].Steps {
-		steps[s.Name] = s.Run
-	}
+	steps := workflowSteps(t)
 	r := newRepository(t)
 	r.must("git checkout -qb change")
 	r.must(steps["Check"])
@@ -200,4 +222,26 @@ func TestUnits(t *testing.T) {
 	if out, err := c.CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
 	}
+}
+
+// workflowSteps are the steps of the workflow, by name.
+func workflowSteps(t *testing.T) map[string]string {
+	t.Helper()
+	text, err := os.ReadFile("ci/pull-request.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var workflow struct {
+		Jobs map[string]struct {
+			Steps []struct{ Name, Run string }
+		}
+	}
+	if err := yaml.Unmarshal(text, &workflow); err != nil {
+		t.Fatal(err)
+	}
+	steps := map[string]string{}
+	for _, s := range workflow.Jobs["policy"].Steps {
+		steps[s.Name] = s.Run
+	}
+	return steps
 }

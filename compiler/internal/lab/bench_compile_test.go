@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -72,10 +73,13 @@ func TestBenchCompile(t *testing.T) {
 	for _, n := range []int{10_000, 100_000, 1_000_000} {
 		policy := writePolicy(t, filepath.Join(dir, fmt.Sprint(n)), randomLists(1, n), false)
 		process(t, "seawall compile", fmt.Sprintf("1 port × %d CIDRs", n), compile(policy))
+		if iprange, err := exec.LookPath("iprange"); err == nil {
+			process(t, "iprange", "the same, merged", func() *exec.Cmd { return exec.Command(iprange, filepath.Join(filepath.Dir(policy), "0.txt")) })
+		}
 	}
 }
 
-// process runs a command seven times, and prints the medians.
+// process runs a command seven times, and prints the medians, and between which times all were.
 func process(t *testing.T, name, what string, command func() *exec.Cmd) {
 	t.Helper()
 	var seconds, memory []float64
@@ -88,7 +92,7 @@ func process(t *testing.T, name, what string, command func() *exec.Cmd) {
 		seconds = append(seconds, time.Since(start).Seconds())
 		memory = append(memory, float64(c.ProcessState.SysUsage().(*syscall.Rusage).Maxrss)/1024)
 	}
-	fmt.Printf("| %s | %s | %.2f | %.0f |\n", name, what, median(seconds), median(memory))
+	fmt.Printf("| %s | %s | %.2f (%.2f to %.2f) | %.0f |\n", name, what, median(seconds), slices.Min(seconds), slices.Max(seconds), median(memory))
 }
 
 // randomLists are so many lists of so many /24 or /28 each.

@@ -33,6 +33,7 @@ type benchHost struct {
 	client, host, container *Namespace
 	conn                    net.Conn
 	flows                   map[netip.Addr]bool // sources that the client has
+	answering               map[int]bool        // ports on which the container sends back what comes
 	twin                    *benchHost
 }
 
