@@ -25,7 +25,9 @@ host {
   external       = [var.interface]
   unlisted       = "deny"
   userland_proxy = %s
+  log_limit      = var.limit
 }
+variable "limit" { default = "10/minute" }
 variable "interface" { default = "eth0" }
 variable "ip" { type = string }
 variable "admins" {
@@ -78,6 +80,8 @@ func hostVariables() []string {
 			text += "interface = \"wan0\"\nverdict = \"reject\"\n"
 		case 4:
 			text += "admins = [\"11.0.0.0/8\"]\n"
+		case 5:
+			text += "limit = \"5/second\"\n"
 		}
 		list = append(list, text)
 	}

@@ -8,6 +8,7 @@ import (
 	"math/bits"
 	"slices"
 	"sort"
+	"strings"
 
 	"github.com/seawall/seawall/compiler/address"
 	"github.com/seawall/seawall/compiler/iptables"
@@ -529,10 +530,29 @@ func (l *lowering) tree(name, what string, clauses []clause, last label, proto s
 		depth = l.depths.guard
 	}
 	t.depth, t.pieces = depth, slices.Clip(t.pieces)
-	t.text = fmt.Sprint(t.family, t.id, what, depth, l.opt.Comments, l.opt.Sizes, " ", key)
+	if l.opt.Memory != nil {
+		t.text = t.textKey(key)
+	}
 	l.treesByKey[key] = &iptables.Chain{Name: t.name(addr{})}
 	l.trees = append(l.trees, t)
 	return l.treesByKey[key]
+}
+
+// textKey identifies the text of the tree, whichever document it is of: beside its sources,
+// and the chains that they lead to, the very rules of each label, in which settings of the
+// host stand.
+func (t *tree) textKey(content string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%v\x00%s\x00%s\x00%d\x00%v\x00%s", t.family, t.id, t.what, t.depth, t.opt.Sizes, content)
+	rule := func(body *iptables.Body) { fmt.Fprintf(&b, "\x00%s", (&iptables.Rule{Body: body}).Spec()) }
+	rule(t.goTo())
+	for n := range t.labels {
+		for _, body := range t.verdict(n) {
+			rule(body)
+		}
+		b.WriteByte(1)
+	}
+	return b.String()
 }
 
 // contentKey is a digest of a tree's pieces.

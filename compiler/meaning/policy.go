@@ -353,6 +353,11 @@ func (r *Reader) byAddress(written []*schema.Rule, tcp bool, hook packet.Hook, l
 
 // remembered is Layers, made once for several documents where it is long.
 func (r *Reader) remembered(key string, sets []diagram.Set, targets []diagram.Ref, last diagram.Ref) diagram.Ref {
+	isNode := func(f diagram.Ref) bool { return !f.IsLeaf() }
+	if isNode(last) || slices.ContainsFunc(targets, isNode) {
+		return r.Layers(sets, targets, last) // a node is one of this store alone
+	}
+	key = fmt.Sprint(r.space.Family, " ", key) // the last value is another one in each
 	if known, ok := r.lists.memory.layers.Get(key); ok {
 		return r.Adopt(known.node)
 	}
