@@ -27,8 +27,10 @@ type fleetSide struct {
 
 // runHosts says what a change means for each host.
 func (f *diffFlags) runHosts(c *cobra.Command, args []string) error {
-	if c.Flags().Changed("files") {
-		return errors.New("--files is for the files of one host. Leave it out with --hosts, or compare for one host with --var-file")
+	for _, name := range []string{"files", "family", "noflush", "ipset"} {
+		if flag := c.Flag(name); flag != nil && flag.Changed {
+			return fmt.Errorf("--%s is for files. Leave it out with --hosts, which compares policies, or compare for one host with --var-file", name)
+		}
 	}
 	before, after, done, err := f.fleetSides(c, args)
 	if err != nil {
@@ -138,9 +140,24 @@ func (f *diffFlags) fleetSides(c *cobra.Command, args []string) (before, after *
 	return before, after, func() {}, nil
 }
 
+// fleetSide is a policy and the folder of its hosts; without a path it has no policy, and
+// without a folder no hosts.
 func (f *diffFlags) fleetSide(c *cobra.Command, path, dir string, varFiles []string) (*fleetSide, error) {
 	if path == "-" {
 		return nil, errors.New("--hosts compares policies that are files or folders: standard input can be read only once")
+	}
+	side := &fleetSide{hosts: map[string]fleetHost{}}
+	if dir != "" {
+		list, err := hostsOf(dir)
+		if err != nil {
+			return nil, err
+		}
+		for _, h := range list {
+			side.hosts[h.name] = h
+		}
+	}
+	if path == "" {
+		return side, nil
 	}
 	info, err := os.Stat(path)
 	if err != nil {
@@ -149,22 +166,15 @@ func (f *diffFlags) fleetSide(c *cobra.Command, path, dir string, varFiles []str
 	if !info.IsDir() && !schema.IsPolicyFile(filepath.Base(path)) || info.IsDir() && len(compiledFolder(path)) > 0 {
 		return nil, fmt.Errorf("%s is not a policy. --hosts compares policies, which mean something else for each host", path)
 	}
-	list, err := hostsOf(dir)
-	if err != nil {
-		return nil, err
-	}
 	p := policyFlags{vars: f.vars, varFiles: varFiles, anyFiles: f.anyFiles}
-	side := &fleetSide{policy: schema.NewSeveral(path, p.options(c)), hosts: map[string]fleetHost{}}
-	for _, h := range list {
-		side.hosts[h.name] = h
-	}
+	side.policy = schema.NewSeveral(path, p.options(c))
 	return side, nil
 }
 
 // gitFleet reads a policy and its hosts as they are at a revision, and as they are now.
 func (f *diffFlags) gitFleet(c *cobra.Command, path string) (before, after *fleetSide, done func(), err error) {
-	if after, err = f.fleetSide(c, path, f.hosts, f.varFiles); err != nil {
-		return nil, nil, nil, err
+	if path == "-" {
+		return nil, nil, nil, errors.New("--git needs a path, and standard input has no revision")
 	}
 	top, inside, err := gitPlace(path)
 	if err != nil {
@@ -187,34 +197,40 @@ func (f *diffFlags) gitFleet(c *cobra.Command, path string) (before, after *flee
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	if old == "" {
-		return &fleetSide{hosts: after.hosts}, after, remove, nil
-	}
-	hosts := thenOrNow(top, dir, f.hosts)
-	if before, err = f.fleetSide(c, old, hosts, allThenOrNow(top, dir, f.varFiles)); err != nil {
+	if before, err = f.fleetThen(c, top, dir, old); err != nil {
 		return nil, nil, nil, errors.New(strings.ReplaceAll(err.Error(), dir+string(filepath.Separator), f.git+":"))
 	}
-	before.rename = func(text string) string {
-		return strings.ReplaceAll(text, dir+string(filepath.Separator), f.git+":")
+	now := path
+	if _, err := os.Lstat(path); err != nil && old != "" {
+		fmt.Fprintf(c.ErrOrStderr(), "Note: %s is gone; what was there is compared with no rules.\n", path)
+		now = ""
+	}
+	hosts := f.hosts
+	if _, err := hostsOf(hosts); err != nil && len(before.hosts) > 0 {
+		fmt.Fprintf(c.ErrOrStderr(), "Note: %s has no variable files any more.\n", hosts)
+		hosts = ""
+	}
+	if after, err = f.fleetSide(c, now, hosts, f.varFiles); err != nil {
+		return nil, nil, nil, err
 	}
 	return before, after, remove, nil
 }
 
-// thenOrNow is a path as it was at a revision, whose files are in a folder; the path itself
-// where the revision has none.
-func thenOrNow(top, dir, path string) string {
-	if t, inside, err := gitPlace(path); err == nil && t == top {
-		if then := filepath.Join(dir, inside); fileExists(then) {
-			return then
+// fleetThen is the side of a revision, whose files are in a folder.
+func (f *diffFlags) fleetThen(c *cobra.Command, top, dir, policy string) (*fleetSide, error) {
+	hosts, err := f.gitThen(c, top, dir, f.hosts, true)
+	if err != nil {
+		return nil, err
+	}
+	varFiles, err := f.gitVarFiles(c, top, dir)
+	if err != nil {
+		return nil, err
+	}
+	side, err := f.fleetSide(c, policy, hosts, varFiles)
+	if err == nil {
+		side.rename = func(text string) string {
+			return strings.ReplaceAll(text, dir+string(filepath.Separator), f.git+":")
 		}
 	}
-	return path
-}
-
-func allThenOrNow(top, dir string, paths []string) []string {
-	var list []string
-	for _, p := range paths {
-		list = append(list, thenOrNow(top, dir, p))
-	}
-	return list
+	return side, err
 }

@@ -54,7 +54,11 @@ func (f *diffFlags) gitSides(c *cobra.Command, path string) (before, after *diff
 	if old == "" {
 		return noRules(), after, nil
 	}
-	before, err = f.oldSide(c, dir, old, allThenOrNow(top, dir, f.varFiles))
+	varFiles, err := f.gitVarFiles(c, top, dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	before, err = f.oldSide(c, dir, old, varFiles)
 	return before, after, err
 }
 
@@ -74,6 +78,46 @@ func (f *diffFlags) gitOld(c *cobra.Command, top, dir, inside string) (string, e
 	}
 	fmt.Fprintf(c.ErrOrStderr(), "Note: %s has it as %s.\n", f.git, name)
 	return filepath.Join(dir, filepath.FromSlash(name)), nil
+}
+
+// gitVarFiles are the variable files of the flags as they were at a revision.
+func (f *diffFlags) gitVarFiles(c *cobra.Command, top, dir string) ([]string, error) {
+	var list []string
+	for _, v := range f.varFiles {
+		then, err := f.gitThen(c, top, dir, v, false)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, then)
+	}
+	return list, nil
+}
+
+// gitThen is a path as it was at a revision, whose files are in a folder, also where it had
+// another name. One that the revision has not is "" if it may be missing, or else used as
+// it is now, which is said; so is one of another repository, or of none.
+func (f *diffFlags) gitThen(c *cobra.Command, top, dir, path string, mayMiss bool) (string, error) {
+	t, inside, err := gitPlace(path)
+	if err != nil || t != top {
+		fmt.Fprintf(c.ErrOrStderr(), "Note: %s is not in the repository; both sides have it as it is now.\n", path)
+		return path, nil
+	}
+	if then := filepath.Join(dir, inside); fileExists(then) {
+		return then, nil
+	}
+	name, err := gitRenamed(top, f.git, filepath.ToSlash(inside))
+	if err != nil {
+		return "", err
+	}
+	switch {
+	case name != "":
+		fmt.Fprintf(c.ErrOrStderr(), "Note: %s has %s as %s.\n", f.git, inside, name)
+		return filepath.Join(dir, filepath.FromSlash(name)), nil
+	case mayMiss:
+		return "", nil // each host is new, which is said
+	}
+	fmt.Fprintf(c.ErrOrStderr(), "Note: %s has no %s; both sides have it as it is now.\n", f.git, inside)
+	return path, nil
 }
 
 // gitRenamed is the name that a file or a folder had at a revision, as git finds renames;

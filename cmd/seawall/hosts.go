@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/seawall/seawall/compiler/progress"
@@ -46,6 +47,9 @@ func hostsOf(dir string) ([]fleetHost, error) {
 			name, ok := strings.CutSuffix(e.Name(), suffix)
 			if !ok || e.IsDir() || strings.HasPrefix(name, ".") {
 				continue // hidden files are those of editors, and . and .. are no hosts
+			}
+			if strings.ContainsFunc(name, unicode.IsControl) {
+				return nil, fmt.Errorf("the name %q in %s has a control character, which no host has. Rename the file", e.Name(), dir)
 			}
 			if name == "" || name == indexName {
 				return nil, fmt.Errorf("%s is for no host: the name before %s is the host's, and its folder's", filepath.Join(dir, e.Name()), suffix)
