@@ -91,7 +91,7 @@ func TestMakefile(t *testing.T) {
 	}
 }
 
-// hosts gives the repository a variable file for each of two hosts.
+// hosts adds a variable file for each of two hosts to the repository.
 func (r *repository) hosts() {
 	r.write("policies/policy.hcl", "variable \"admin\" { type = string }\n\nhost {\n  external = [\"eth0\"]\n  unlisted = \"deny\"\n}\n\npolicy \"admin\" {\n  ports = [8080]\n  allow { sources = [var.admin] }\n}\n")
 	r.must("seawall fmt policies && mkdir hosts && echo 'admin = \"192.168.0.1\"' > hosts/a.vars.hcl && echo 'admin = \"192.168.0.2\"' > hosts/b.vars.hcl")
