@@ -206,7 +206,7 @@ func (f *diffFlags) gitFleet(c *cobra.Command, path string) (before, after *flee
 		now = ""
 	}
 	hosts := f.hosts
-	if _, err := hostsOf(hosts); err != nil && len(before.hosts) > 0 {
+	if !anyHosts(hosts) && len(before.hosts) > 0 {
 		fmt.Fprintf(c.ErrOrStderr(), "Note: %s has no variable files any more.\n", hosts)
 		hosts = ""
 	}
@@ -221,6 +221,9 @@ func (f *diffFlags) fleetThen(c *cobra.Command, top, dir, policy string) (*fleet
 	hosts, err := f.gitThen(c, top, dir, f.hosts, true)
 	if err != nil {
 		return nil, err
+	}
+	if hosts != "" && !anyHosts(hosts) {
+		hosts = "" // each host is new
 	}
 	varFiles, err := f.gitVarFiles(c, top, dir)
 	if err != nil {

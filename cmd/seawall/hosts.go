@@ -32,6 +32,21 @@ func registerHosts(c *cobra.Command, dir *string) {
 	c.Flags().StringVar(dir, "hosts", "", "do it for every host that has a variable file (*.vars.hcl or *.vars.json) in `DIR`")
 }
 
+// noHostsError is the error for a folder without a variable file.
+type noHostsError struct{ dir string }
+
+func (e noHostsError) Error() string {
+	return fmt.Sprintf("%s has no variable file. --hosts takes a folder with one for each host, such as db1.vars.hcl", e.dir)
+}
+
+// anyHosts reports whether a folder is there and has a variable file, or what looks like
+// one.
+func anyHosts(dir string) bool {
+	_, err := hostsOf(dir)
+	_, none := errors.AsType[noHostsError](err)
+	return !none && fileExists(dir)
+}
+
 // varSuffixes are the ends of the names of variable files.
 var varSuffixes = []string{".vars.hcl", ".vars.json"}
 
@@ -58,7 +73,7 @@ func hostsOf(dir string) ([]fleetHost, error) {
 		}
 	}
 	if len(hosts) == 0 {
-		return nil, fmt.Errorf("%s has no variable file. --hosts takes a folder with one for each host, such as db1.vars.hcl", dir)
+		return nil, noHostsError{dir}
 	}
 	slices.SortFunc(hosts, func(a, b fleetHost) int {
 		return cmp.Or(strings.Compare(a.name, b.name), strings.Compare(a.file, b.file))

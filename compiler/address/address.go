@@ -3,10 +3,8 @@
 package address
 
 import (
-	"encoding/binary"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"github.com/seawall/seawall/compiler/memory"
@@ -138,44 +136,17 @@ func (r *Resolver) sorted(lists []schema.List) Set {
 	return normal(ranges)
 }
 
-// sorted4 is sorted for IPv4, with so many spans. An IPv4 range is a number of 64 bits:
-// sorting numbers is four times as fast as sorting ranges, and takes a sixth of the memory.
+// sorted4 is sorted for IPv4, with so many spans.
 func sorted4(lists []schema.List, size int) Set {
 	keys := make([]uint64, 0, size)
 	for i := range lists {
 		for span := range lists[i].All() {
 			if span.First.Is4() {
-				first, last := span.First.As4(), span.Last.As4()
-				keys = append(keys, uint64(binary.BigEndian.Uint32(first[:]))<<32|uint64(binary.BigEndian.Uint32(last[:])))
+				keys = append(keys, key4(span.First, span.Last))
 			}
 		}
 	}
-	if !slices.IsSorted(keys) {
-		slices.Sort(keys)
-	}
-	const half = 32
-	joined := keys[:1]
-	for _, k := range keys[1:] {
-		end := &joined[len(joined)-1]
-		if k>>half > *end&(1<<half-1)+1 {
-			joined = append(joined, k)
-			continue
-		}
-		if last := k & (1<<half - 1); last > *end&(1<<half-1) {
-			*end = *end&^(1<<half-1) | last
-		}
-	}
-	out := make(Set, len(joined))
-	for i, k := range joined {
-		out[i] = netipx.IPRangeFrom(addr4(uint32(k>>half)), addr4(uint32(k)))
-	}
-	return out
-}
-
-func addr4(n uint32) netip.Addr {
-	var b [4]byte
-	binary.BigEndian.PutUint32(b[:], n)
-	return netip.AddrFrom4(b)
+	return ofKeys4(keys)
 }
 
 // Set returns the addresses of a set block.
