@@ -70,7 +70,7 @@ func (p Phrase) Set() Set {
 // Everybody reports whether a phrase is about everybody, or about everybody with
 // exceptions.
 func (p Phrase) Everybody() bool {
-	return slices.ContainsFunc(p, func(part Part) bool { return isEvery(part.Base) })
+	return slices.ContainsFunc(p, func(part Part) bool { return IsEvery(part.Base) })
 }
 
 // Len is how many addresses, networks and ranges a phrase names.
@@ -91,20 +91,21 @@ func (p Phrase) Shorten(most int) string {
 		return "nobody"
 	}
 	left := max(most, 1)
-	text := ""
+	var text strings.Builder
 	for i, part := range p {
 		if left == 0 {
-			return text + between(p[:i], nil) + fmt.Sprintf("%d more", p[i:].Len())
+			fmt.Fprintf(&text, "%s%d more", between(p[:i], nil), p[i:].Len())
+			break
 		}
-		text += between(p[:i], &part) + Word(part.Base)
+		text.WriteString(between(p[:i], &part) + Word(part.Base))
 		left--
 		if n := len(part.Except); n > 0 {
 			shown := min(n, max(left, 1))
-			text += " except " + inWords(part.Except[:shown], n-shown)
+			text.WriteString(" except " + inWords(part.Except[:shown], n-shown))
 			left = max(left-shown, 0)
 		}
 	}
-	return text
+	return text.String()
 }
 
 // between is what stands before a part of a phrase, after others; nil stands for the
@@ -143,7 +144,7 @@ func inWords(list []netipx.IPRange, more int) string {
 // "everybody" is the whole family.
 func Word(r netipx.IPRange) string {
 	switch p, ok := r.Prefix(); {
-	case isEvery(r):
+	case IsEvery(r):
 		return "everybody"
 	case ok && p.IsSingleIP():
 		return p.Addr().String()
@@ -153,7 +154,8 @@ func Word(r netipx.IPRange) string {
 	return r.From().String() + "-" + r.To().String()
 }
 
-func isEvery(r netipx.IPRange) bool { return r == every4[0] || r == every6[0] }
+// IsEvery reports whether a range is the whole of its family.
+func IsEvery(r netipx.IPRange) bool { return r == every4[0] || r == every6[0] }
 
 // phraseWriter finds the cheapest phrase. It divides the family in halves, again and
 // again. What is in a network is a list, or the network with exceptions, or what its
@@ -304,7 +306,7 @@ func (w *phraseWriter) plan(net netipx.IPRange) (in, out *phrasePlan) {
 		out = &phrasePlan{net, price, asHalves, [2]*phrasePlan{outL, outR}, nil}
 	}
 	except := priceNet + out.price
-	if !isEvery(net) {
+	if !IsEvery(net) {
 		except += priceExcept
 	}
 	list, exceptions := in, out

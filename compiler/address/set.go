@@ -9,7 +9,7 @@ import (
 )
 
 // Set is a set of addresses, as sorted ranges that neither overlap nor touch. All are
-// of one family, except for those passed to Of. nil is the empty set.
+// of one family, except for those passed to a Resolver. nil is the empty set.
 //
 // It is like netipx.IPSet, but without the copies: for a million sources IPSet makes
 // eight, which took half of the time of a whole compile.
@@ -68,13 +68,13 @@ func normal(list []netipx.IPRange) Set {
 	}
 	out := list[:0]
 	for _, r := range list {
-		out = push(out, r)
+		out = Append(out, r)
 	}
 	return out
 }
 
-// push adds a range that starts no earlier than those before it.
-func push(out Set, r netipx.IPRange) Set {
+// Append adds a range that starts no earlier than those before it.
+func Append(out Set, r netipx.IPRange) Set {
 	n := len(out)
 	if n == 0 || out[n-1].To().Less(r.From()) && out[n-1].To().Next() != r.From() {
 		return append(out, r)
@@ -185,10 +185,10 @@ func Union(a, b Set) Set {
 	out := make(Set, 0, len(a)+len(b))
 	for i, j := 0, 0; i < len(a) || j < len(b); {
 		if j == len(b) || i < len(a) && a[i].From().Less(b[j].From()) {
-			out = push(out, a[i])
+			out = Append(out, a[i])
 			i++
 		} else {
-			out = push(out, b[j])
+			out = Append(out, b[j])
 			j++
 		}
 	}

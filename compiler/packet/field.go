@@ -66,13 +66,12 @@ func (s *Space) addressWords(set diagram.Set) []string {
 func (s *Space) CIDRs(set diagram.Set) []string {
 	list := []string{}
 	for _, x := range set {
-		list = append(list, s.SpanCIDRs(x)...)
+		list = append(list, s.spanCIDRs(x)...)
 	}
 	return list
 }
 
-// SpanCIDRs is CIDRs of one span.
-func (s *Space) SpanCIDRs(x diagram.Span) []string {
+func (s *Space) spanCIDRs(x diagram.Span) []string {
 	var list []string
 	v6 := s.Family == IPv6
 	for _, p := range netipx.IPRangeFrom(x.Lo.Addr(v6), x.Hi.Addr(v6)).Prefixes() {

@@ -3,6 +3,7 @@ package page
 import (
 	"fmt"
 	"html/template"
+	"iter"
 	"slices"
 	"strings"
 
@@ -39,7 +40,7 @@ func MarkdownPhrase(p address.Phrase) string { return phrase(p, asMarkdown) }
 // where it stands in full.
 func PhraseLinked(p address.Phrase, anchor string) template.HTML {
 	f := asHTML
-	f.seen, f.fold = seenInRow, func(title string, _ []string) string {
+	f.seen, f.fold = seenInRow, func(title string, _ int, _ iter.Seq[string]) string {
 		return "<a href=\"#" + anchor + "\">" + template.HTMLEscapeString(title) + "</a>"
 	}
 	return template.HTML(phrase(p, f))
@@ -48,30 +49,33 @@ func PhraseLinked(p address.Phrase, anchor string) template.HTML {
 // MarkdownPhraseLinked does the same in Markdown.
 func MarkdownPhraseLinked(p address.Phrase, anchor string) string {
 	f := asMarkdown
-	f.seen, f.fold = seenInRow, func(title string, _ []string) string { return "[" + title + "](#" + anchor + ")" }
+	f.seen, f.fold = seenInRow, func(title string, _ int, _ iter.Seq[string]) string { return "[" + title + "](#" + anchor + ")" }
 	return phrase(p, f)
 }
 
-// Fold is a list that has to be opened.
-func Fold(values []string, title string) template.HTML {
-	return template.HTML(asHTML.fold(title, values))
+// Fold is a list of n values that has to be opened. It asks for no more of them than a page
+// has.
+func Fold(title string, n int, values iter.Seq[string]) template.HTML {
+	return template.HTML(asHTML.fold(title, n, values))
 }
 
 // MarkdownFold is the same in Markdown.
-func MarkdownFold(values []string, title string) string { return asMarkdown.fold(title, values) }
+func MarkdownFold(title string, n int, values iter.Seq[string]) string {
+	return asMarkdown.fold(title, n, values)
+}
 
 // form is how a list is written.
 type form struct {
 	seen int
 	code func(string) string
-	fold func(title string, values []string) string
+	fold func(title string, n int, values iter.Seq[string]) string
 }
 
 var asHTML = form{
 	seen: seenWords,
 	code: func(text string) string { return "<code>" + template.HTMLEscapeString(Visible(text)) + "</code>" },
-	fold: func(title string, values []string) string {
-		shown, rest := cut(values)
+	fold: func(title string, n int, values iter.Seq[string]) string {
+		shown, rest := cut(n, values)
 		var b strings.Builder
 		fmt.Fprintf(&b, "<details class=\"more\"><summary>%s</summary><div class=\"addresses\">", template.HTMLEscapeString(title))
 		for _, v := range shown {
@@ -84,8 +88,8 @@ var asHTML = form{
 var asMarkdown = form{
 	seen: seenWords,
 	code: Code,
-	fold: func(title string, values []string) string {
-		shown, rest := cut(values)
+	fold: func(title string, n int, values iter.Seq[string]) string {
+		shown, rest := cut(n, values)
 		var list []string
 		for _, v := range shown {
 			list = append(list, Code(v))
@@ -95,11 +99,14 @@ var asMarkdown = form{
 }
 
 // cut leaves out what is too much for any page, and says so.
-func cut(values []string) (shown []string, rest string) {
-	if len(values) <= mostWords {
-		return values, ""
+func cut(n int, values iter.Seq[string]) (shown []string, rest string) {
+	for v := range values {
+		if len(shown) == mostWords {
+			return shown, fmt.Sprintf("%s more are too many for a page; the JSON format has them all.", Count(n-mostWords))
+		}
+		shown = append(shown, v)
 	}
-	return values[:mostWords], fmt.Sprintf("%s more are too many for a page; the JSON format has them all.", Count(len(values)-mostWords))
+	return shown, ""
 }
 
 func listed(values []string, f form) string {
@@ -113,7 +120,7 @@ func listed(values []string, f form) string {
 	}
 	text := strings.Join(list, ", ")
 	if rest := values[len(shown):]; len(rest) > 0 {
-		text += " " + f.fold(andMore(len(rest)), rest)
+		text += " " + f.fold(andMore(len(rest)), len(rest), slices.Values(rest))
 	}
 	return text
 }
@@ -126,7 +133,7 @@ func phrase(p address.Phrase, f form) string {
 	if len(p) == 0 {
 		return "nobody"
 	}
-	if i := slices.IndexFunc(p, func(part address.Part) bool { return address.Word(part.Base) == everybody }); i > 0 {
+	if i := slices.IndexFunc(p, func(part address.Part) bool { return address.IsEvery(part.Base) }); i > 0 {
 		p = slices.Concat(p[i:i+1], p[:i], p[i+1:])
 	}
 	shown := p
@@ -147,7 +154,7 @@ func phrase(p address.Phrase, f form) string {
 		case i > 0:
 			text += ", "
 		}
-		if word := address.Word(part.Base); word == everybody {
+		if word := address.Word(part.Base); address.IsEvery(part.Base) {
 			text += word
 		} else {
 			text += f.code(word)
@@ -157,17 +164,16 @@ func phrase(p address.Phrase, f form) string {
 		}
 	}
 	if rest := p[len(shown):]; len(rest) > 0 {
-		var more []string
-		for i := range rest {
-			more = append(more, rest[i:i+1].String())
-		}
-		text += " " + f.fold(andMore(len(rest)), more)
+		text += " " + f.fold(andMore(len(rest)), len(rest), func(yield func(string) bool) {
+			for i := range rest {
+				if !yield(rest[i : i+1].String()) {
+					return
+				}
+			}
+		})
 	}
 	return text
 }
-
-// everybody is how package address writes all of a family.
-const everybody = "everybody"
 
 // Everybody reports whether a set is all of a family, without exceptions.
 func Everybody(p address.Phrase) bool {

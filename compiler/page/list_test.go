@@ -3,6 +3,7 @@ package page
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -70,7 +71,7 @@ func TestTooMuchForAPage(t *testing.T) {
 	for i := range values {
 		values[i] = fmt.Sprint(i)
 	}
-	got := string(Fold(values, "all"))
+	got := string(Fold("all", len(values), slices.Values(values)))
 	if !strings.Contains(got, "\n4999\n1,234 more are too many for a page; the JSON format has them all.</div>") {
 		t.Errorf("it ends %s", got[len(got)-200:])
 	}

@@ -23,7 +23,6 @@ type Reach struct {
 type ReachPart struct {
 	First, Last netip.Addr
 	Verdict     packet.Verdict
-	CIDRs       []string
 }
 
 // ReachOf returns the sources of new connections to a policy's ports, by family,
@@ -120,10 +119,9 @@ func (q *question) reach(f diagram.Ref, p packet.Packet) []ReachPart {
 	}
 	n := q.Parts(f, packet.Source)
 	v6 := q.space.Family == packet.IPv6
-	var list []ReachPart
+	list := make([]ReachPart, 0, len(n.Kids))
 	for i, k := range n.Kids {
-		s := diagram.Span{Lo: n.Starts[i], Hi: q.End(&n, i)}
-		list = append(list, ReachPart{s.Lo.Addr(v6), s.Hi.Addr(v6), packet.Verdict(k.Bits()), q.space.SpanCIDRs(s)})
+		list = append(list, ReachPart{n.Starts[i].Addr(v6), q.End(&n, i).Addr(v6), packet.Verdict(k.Bits())})
 	}
 	return list
 }

@@ -116,7 +116,7 @@ func (p *Page) sourcesHTML(list Sources) template.HTML {
 		case s.Set != "":
 			out = append(out, "set "+link("set", s.Set))
 		default:
-			out = append(out, string(page.Fold(s.Entries(), s.Text)))
+			out = append(out, string(page.Fold(s.Text, s.Lines.Len(), s.Entries())))
 		}
 	}
 	if written := list.Written(); len(written) > 0 {

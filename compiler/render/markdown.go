@@ -215,7 +215,7 @@ func (list Sources) markdown() string {
 		case s.Set != "":
 			out = append(out, "set "+linkMarkdown("set", s.Set))
 		default:
-			out = append(out, page.MarkdownFold(s.Entries(), s.Text))
+			out = append(out, page.MarkdownFold(s.Text, s.Lines.Len(), s.Entries()))
 		}
 	}
 	if written := list.Written(); len(written) > 0 {

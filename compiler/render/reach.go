@@ -1,6 +1,7 @@
 package render
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 
@@ -13,13 +14,38 @@ import (
 
 // Reach is who gets in over a family, as one policy has it.
 type Reach struct {
-	Family packet.Family `json:"family"`
-	Open   []string      `json:"open"` // CIDRs that get in
-	AllBut bool          `json:"all_but,omitempty"`
-	Who    string        `json:"who"`            // the same in words
-	Rest   string        `json:"rest,omitempty"` // what becomes of everybody else
+	Family packet.Family
+	Open   address.Set    // those who get in
+	Phrase address.Phrase // the same in words
+	Rest   string         // what becomes of everybody else
 
-	Phrase address.Phrase `json:"-"`
+	closed address.Set // the others
+}
+
+// MarshalJSON writes those who get in as CIDRs, or the others where they are fewer, and
+// the same in words.
+func (r Reach) MarshalJSON() ([]byte, error) {
+	open, closed := cidrs(r.Open), cidrs(r.closed)
+	allBut := len(closed) < len(open)
+	if allBut {
+		open = closed
+	}
+	return json.Marshal(struct {
+		Family packet.Family `json:"family"`
+		Open   []string      `json:"open"`
+		AllBut bool          `json:"all_but,omitempty"`
+		Who    string        `json:"who"`
+		Rest   string        `json:"rest,omitempty"`
+	}{r.Family, open, allBut, r.Phrase.String(), r.Rest})
+}
+
+// cidrs writes a set as the fewest CIDRs, single addresses without a length.
+func cidrs(s address.Set) []string {
+	list := []string{}
+	for _, p := range s.Prefixes() {
+		list = append(list, prefix(p.String()))
+	}
+	return list
 }
 
 // Outside is what decides about a policy's ports where the policy does not.
@@ -32,26 +58,18 @@ type Outside struct {
 }
 
 func reached(r prove.Reach) Reach {
-	s := Reach{Family: r.Family, Open: []string{}}
-	var open netipx.IPSetBuilder
-	var shut []string
+	s := Reach{Family: r.Family}
 	var closed packet.Verdict
 	for _, p := range r.Parts {
+		sources := netipx.IPRangeFrom(p.First, p.Last)
 		if p.Verdict.IsOpen() {
-			s.Open = append(s.Open, p.CIDRs...)
-			open.AddRange(netipx.IPRangeFrom(p.First, p.Last))
+			s.Open = address.Append(s.Open, sources)
 		} else {
-			shut = append(shut, p.CIDRs...)
+			s.closed = address.Append(s.closed, sources)
 			closed |= p.Verdict
 		}
 	}
-	if len(shut) < len(s.Open) {
-		s.Open, s.AllBut = append([]string{}, shut...), true
-	}
-	if set, err := open.IPSet(); err == nil { // the parts of a reach are ranges
-		s.Phrase = address.PhraseOf(set.Ranges())
-	}
-	s.Who, s.Rest = s.Phrase.String(), fate(closed)
+	s.Phrase, s.Rest = address.PhraseOf(s.Open), fate(closed)
 	return s
 }
 

@@ -3,6 +3,7 @@ package render
 import (
 	"encoding/json"
 	"fmt"
+	"iter"
 	"path/filepath"
 
 	"github.com/seawall/seawall/schema"
@@ -53,12 +54,14 @@ func sources(s *schema.Sources) Sources {
 func (s Source) MarshalJSON() ([]byte, error) { return json.Marshal(s.Text) }
 
 // Entries are the lines of a list file.
-func (s Source) Entries() []string {
-	list := make([]string, 0, s.Lines.Len())
-	for e := range s.Lines.All() {
-		list = append(list, e.String())
+func (s Source) Entries() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for e := range s.Lines.All() {
+			if !yield(e.String()) {
+				return
+			}
+		}
 	}
-	return list
 }
 
 // Named are the entries that are not single addresses, networks or ranges; Written are
