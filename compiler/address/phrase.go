@@ -73,6 +73,11 @@ func (p Phrase) Everybody() bool {
 	return slices.ContainsFunc(p, func(part Part) bool { return IsEvery(part.Base) })
 }
 
+// Equal reports whether two phrases are the same.
+func (p Phrase) Equal(q Phrase) bool {
+	return slices.EqualFunc(p, q, func(a, b Part) bool { return a.Base == b.Base && slices.Equal(a.Except, b.Except) })
+}
+
 // Len is how many addresses, networks and ranges a phrase names.
 func (p Phrase) Len() int {
 	n := 0

@@ -239,7 +239,7 @@ func (c *changes) add(x part, policy string) {
 		found = &Change{Family: c.q.space.Family, Effect: effect, Old: x.old, New: x.new, Policy: policy,
 			Fields: c.bounds(x, rest, hasPorts), Example: c.q.space.Example(x.hook, &x.box)}
 		found.Sources, found.AllBut = c.q.fewest(x.box[packet.Source])
-		found.Who, found.source = phraseOf(c.q.space, x.box[packet.Source]), x.box[packet.Source]
+		found.Who, found.source = c.q.phraseOf(x.box[packet.Source]), x.box[packet.Source]
 		found.Severity = severityOf(c.q.space, &x.box, x.old, x.new)
 		c.index[name] = found
 		c.list = append(c.list, found)

@@ -42,6 +42,8 @@ type question struct {
 	ctx   context.Context
 	space *packet.Space
 	steps int64
+
+	phrases []knownPhrase // the last large ones
 }
 
 func newQuestion(ctx context.Context, limits Limits, f packet.Family, patterns []string, ipsets ...string) *question {
@@ -49,7 +51,7 @@ func newQuestion(ctx context.Context, limits Limits, f packet.Family, patterns [
 		limits.Steps = diagram.DefaultSteps
 	}
 	s := packet.NewSpace(f, patterns...).WithMembers(ipsets...)
-	q := &question{s.Store(), ctx, s, limits.Steps}
+	q := &question{Store: s.Store(), ctx: ctx, space: s, steps: limits.Steps}
 	q.Limit(ctx, limits.Steps)
 	return q
 }

@@ -176,7 +176,7 @@ func (d *describer) unnamed(boxes []diagram.Box) (Clause, bool) {
 	if all := d.Fix(d.Build([]diagram.Item{outside, nowhere}), packet.Conntrack, fresh); these != all {
 		return Clause{}, false
 	}
-	return Clause{Who: phraseOf(d.space, boxes[0][packet.Source]), Ports: "all forwarded traffic that no policy names", unnamed: true}, true
+	return Clause{Who: d.phraseOf(boxes[0][packet.Source]), Ports: "all forwarded traffic that no policy names", unnamed: true}, true
 }
 
 // own is a box of packets that conntrack does not know, with their destination in the
@@ -192,8 +192,7 @@ func own(b diagram.Box) diagram.Box {
 
 // clause describes one box.
 func (d *describer) clause(b diagram.Box) Clause {
-	s := d.space
-	c := Clause{Who: phraseOf(s, b[packet.Source]), Ports: portWords(b[packet.Proto], b[packet.OrigPort])}
+	c := Clause{Who: d.phraseOf(b[packet.Source]), Ports: portWords(b[packet.Proto], b[packet.OrigPort])}
 	if d.externals != nil && slices.Equal(b[packet.In], d.externals) {
 		b[packet.In] = nil
 	}
@@ -202,7 +201,7 @@ func (d *describer) clause(b diagram.Box) Clause {
 		c.Ports += " of " + d.ofHost(b[packet.OrigDest])
 		b[packet.OrigDest] = nil
 	}
-	for _, f := range s.Fields(&b) {
+	for _, f := range d.space.Fields(&b) {
 		name := f.Name
 		switch name {
 		case "in":
@@ -219,7 +218,7 @@ func (d *describer) clause(b diagram.Box) Clause {
 func (d *describer) ofHost(addresses diagram.Set) string {
 	switch {
 	case d.own == nil || !slices.Equal(d.own, addresses):
-		return hostWords(phraseOf(d.space, addresses))
+		return hostWords(d.phraseOf(addresses))
 	case len(addresses) == 1 && addresses[0].Lo == addresses[0].Hi:
 		return "its address"
 	}
@@ -240,15 +239,16 @@ func hostWords(p address.Phrase) string {
 
 // joinPorts makes one clause of those that differ in their ports alone.
 func joinPorts(list []Clause) []Clause {
-	at := map[string]int{}
+	at := map[string][]int{} // by how the clauses begin
 	var out []Clause
 	for _, c := range list {
-		key := c.Who.String() + "\x00" + strings.Join(c.Notes, "\x00")
-		if i, ok := at[key]; ok {
-			out[i].Ports += ", " + c.Ports
+		key := c.Who.Shorten(mostNames) + "\x00" + strings.Join(c.Notes, "\x00")
+		same := slices.IndexFunc(at[key], func(i int) bool { return out[i].Who.Equal(c.Who) })
+		if same >= 0 {
+			out[at[key][same]].Ports += ", " + c.Ports
 			continue
 		}
-		at[key] = len(out)
+		at[key] = append(at[key], len(out))
 		out = append(out, c)
 	}
 	return out
@@ -298,14 +298,32 @@ func mergedIn(s *packet.Space, list []diagram.Box, property int) []diagram.Box {
 	return out
 }
 
-// phraseOf writes a set of addresses as people do.
-func phraseOf(s *packet.Space, set diagram.Set) address.Phrase {
-	v6 := s.Family == packet.IPv6
-	var list address.Set
-	for _, x := range set.OrAll(s.Max(packet.Source)) {
+// phraseOf writes a set of addresses as people do. A large one is remembered: it is often
+// that of several boxes.
+func (q *question) phraseOf(set diagram.Set) address.Phrase {
+	const large, most = 100, 8
+	for _, known := range q.phrases {
+		if slices.Equal(known.set, set) {
+			return known.phrase
+		}
+	}
+	v6 := q.space.Family == packet.IPv6
+	every := set.OrAll(q.Max(packet.Source))
+	list := make(address.Set, 0, len(every))
+	for _, x := range every {
 		list = append(list, netipx.IPRangeFrom(x.Lo.Addr(v6), x.Hi.Addr(v6)))
 	}
-	return address.PhraseOf(list)
+	phrase := address.PhraseOf(list)
+	if len(set) > large {
+		q.phrases = append(q.phrases[max(0, len(q.phrases)-most+1):], knownPhrase{set, phrase})
+	}
+	return phrase
+}
+
+// knownPhrase is a set of addresses and how it is written.
+type knownPhrase struct {
+	set    diagram.Set
+	phrase address.Phrase
 }
 
 // portWords says which protocols and ports: "tcp ports 80, 443 and 8000-8010", "every
