@@ -131,14 +131,14 @@ func (s *Sweep) Push(at Value, kid Ref) {
 // written in two halves at once.
 func (d *Store) InHalves(size int, write func(s *Sweep, lo, hi Value)) Ref {
 	const long = 1 << 14
-	low, limit := d.NewSweep(size), d.max[d.last()]
+	all, limit := d.NewSweep(size), d.max[d.last()]
 	if size < long {
-		write(low, Value{}, limit)
-		return low.Done()
+		write(all, Value{}, limit)
+		return all.Done()
 	}
-	middle := limit.half()
-	high, own, before := d.NewSweep(size/2), d.meter, d.left
-	high.meter = &own
+	middle, own, before := limit.half(), d.meter, d.left
+	low := &Sweep{d: d, meter: &d.meter, starts: all.starts[0:0:size/2], kids: all.kids[0:0:size/2]}
+	high := &Sweep{d: d, meter: &own, starts: all.starts[size/2:size/2], kids: all.kids[size/2:size/2]}
 	var wait sync.WaitGroup
 	var err error
 	wait.Go(func() {
@@ -156,10 +156,17 @@ func (d *Store) InHalves(size int, write func(s *Sweep, lo, hi Value)) Ref {
 		panic(stopped{err})
 	}
 	d.spend(int(before - own.left))
-	for i, at := range high.starts {
-		low.Push(at, high.kids[i])
+	d.spend(len(high.kids))
+	return d.Make(d.last(), joined(all.starts, low.starts, high.starts), joined(all.kids, low.kids, high.kids))
+}
+
+// joined joins two lists, in the room for both where they still lie in it.
+func joined[T any](room, low, high []T) []T {
+	if cap(low)+cap(high) > cap(room) {
+		return append(low, high...)
 	}
-	return low.Done()
+	n := copy(room[:cap(room)][len(low):], high)
+	return room[:len(low)+n]
 }
 
 // Done makes the partition a diagram.
