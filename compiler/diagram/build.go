@@ -45,6 +45,9 @@ func (d *Store) build(items []Item, p int) Ref {
 		}
 		return result
 	case p == d.last():
+		if sets, targets, ok := d.fewSets(items, p); ok {
+			return d.Layers(sets, targets, Leaf(Continue))
+		}
 		return d.Sources(d.entriesOf(items))
 	}
 	return d.sweep(items, p)
@@ -147,6 +150,26 @@ func (d *Store) update(items []Item, n int, at Value, p int, active []int, targe
 		return slices.Insert(active, pos, n)
 	}
 	return active
+}
+
+// fewSets returns the sets of the last property and what they lead to where a few large ones
+// decide: such a list needs no entry for each of its spans.
+func (d *Store) fewSets(items []Item, last int) ([]Set, []Ref, bool) {
+	const few, large = 4, 1000
+	if len(items) > few {
+		return nil, nil, false
+	}
+	var sets []Set
+	var targets []Ref
+	spans := 0
+	for _, it := range items {
+		if !it.Target.IsLeaf() || it.Target.has(Continue) {
+			return nil, nil, false
+		}
+		set := it.Box[last].OrAll(d.max[last])
+		sets, targets, spans = append(sets, set), append(targets, it.Target), spans+len(set)
+	}
+	return sets, targets, spans > large
 }
 
 func (d *Store) entriesOf(items []Item) []Entry {

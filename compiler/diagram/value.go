@@ -105,7 +105,7 @@ func Normal(list []Span) Set {
 		return None
 	}
 	byLo := func(a, b Span) int { return a.Lo.Compare(b.Lo) }
-	if !slices.IsSortedFunc(list, byLo) {
+	if !slices.IsSortedFunc(list, byLo) && !sortSmall(list) {
 		slices.SortFunc(list, byLo)
 	}
 	out := list[:0]
@@ -119,6 +119,24 @@ func Normal(list []Span) Set {
 		out = append(out, s)
 	}
 	return out
+}
+
+// sortSmall sorts many spans of values that 32 bits hold, as those of IPv4 are: two of them
+// are one number, and numbers sort four times as fast. It returns false for any others.
+func sortSmall(list []Span) bool {
+	const many, most = 1000, 1<<32 - 1
+	if len(list) < many || slices.ContainsFunc(list, func(s Span) bool { return s.Lo.Hi|s.Hi.Hi != 0 || s.Lo.Lo > most || s.Hi.Lo > most }) {
+		return false
+	}
+	keys := make([]uint64, len(list))
+	for i, s := range list {
+		keys[i] = s.Lo.Lo<<32 | s.Hi.Lo
+	}
+	slices.Sort(keys)
+	for i, k := range keys {
+		list[i] = Span{Value{Lo: k >> 32}, Value{Lo: k & most}}
+	}
+	return true
 }
 
 // Complement is every value up to max that is not in s.
@@ -147,6 +165,12 @@ func (s Set) Intersect(t Set) Set {
 		return t
 	case t == nil:
 		return s
+	}
+	if len(s) > len(t) {
+		s, t = t, s
+	}
+	if n := len(t); len(s) == 1 && n > 0 && !t[0].Lo.Less(s[0].Lo) && !s[0].Hi.Less(t[n-1].Hi) {
+		return t
 	}
 	out := None
 	for i, j := 0, 0; i < len(s) && j < len(t); {

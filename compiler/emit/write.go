@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -33,8 +34,31 @@ func (f *File) holds(name string) (bool, error) {
 	if info == nil || info.Size() != int64(len(f.Bytes)) || f.Hook && !canRun(info.Mode()) {
 		return false, err
 	}
-	got, err := os.ReadFile(name)
-	return bytes.Equal(got, f.Bytes), err
+	return sameBytes(name, f.Bytes)
+}
+
+// sameBytes reports whether a file has these bytes, without reading it into memory: there
+// may be a hundred megabytes of them.
+func sameBytes(name string, want []byte) (bool, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return false, err
+	}
+	defer file.Close()
+	buffer := make([]byte, 1<<16)
+	for {
+		n, err := io.ReadFull(file, buffer)
+		if n > len(want) || !bytes.Equal(buffer[:n], want[:n]) {
+			return false, nil
+		}
+		want = want[n:]
+		switch {
+		case err == io.EOF || err == io.ErrUnexpectedEOF:
+			return len(want) == 0, nil
+		case err != nil:
+			return false, err
+		}
+	}
 }
 
 // canRun reports whether the owner may run a file. Windows has no such mode.
@@ -126,6 +150,13 @@ func CheckForeign(dir string, files []File) error {
 			return err
 		} else if info == nil {
 			continue
+		}
+		if info.Size() == int64(len(f.Bytes)) {
+			if same, err := sameBytes(path, f.Bytes); err != nil {
+				return err
+			} else if same {
+				continue
+			}
 		}
 		there, err := os.ReadFile(path)
 		if err != nil {

@@ -109,6 +109,13 @@ func neverHolds(s *ipset.Set, f packet.Family) string {
 // address, the longest decides (ipset(8)), so the entries are applied from the
 // shortest on: addresses are added, or with nomatch removed.
 func setOf(f packet.Family, entries []ipset.Entry) diagram.Set {
+	if !slices.ContainsFunc(entries, func(e ipset.Entry) bool { return e.NoMatch || e.Prefix.Bits() > f.Bits() }) {
+		spans := make([]diagram.Span, len(entries))
+		for i, e := range entries {
+			spans[i] = diagram.OfPrefix(e.Prefix)
+		}
+		return diagram.Normal(spans)
+	}
 	type length struct{ in, out []diagram.Span }
 	lengths := map[int]*length{}
 	for _, e := range entries {
