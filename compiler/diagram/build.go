@@ -45,8 +45,12 @@ func (d *Store) build(items []Item, p int) Ref {
 		}
 		return result
 	case p == d.last():
-		if sets, targets, ok := d.fewSets(items, p); ok {
-			return d.Layers(sets, targets, Leaf(Continue))
+		if sets, targets := d.largeSets(items, p); len(sets) > 0 {
+			rest := Leaf(Continue)
+			if n := len(sets); n < len(items) {
+				rest = d.build(items[n:], p)
+			}
+			return d.Overlay(d.Layers(sets, targets, Leaf(Continue)), rest)
 		}
 		return d.Sources(d.entriesOf(items))
 	}
@@ -152,24 +156,22 @@ func (d *Store) update(items []Item, n int, at Value, p int, active []int, targe
 	return active
 }
 
-// fewSets returns the sets of the last property and what they lead to where a few large ones
-// decide: such a list needs no entry for each of its spans.
-func (d *Store) fewSets(items []Item, last int) ([]Set, []Ref, bool) {
-	const few, large = 4, 1000
-	if len(items) > few {
-		return nil, nil, false
-	}
-	var sets []Set
-	var targets []Ref
+// largeSets returns the sets of the last property that come first in a list and decide, and
+// what they lead to, where they are few and large: such a list needs no entry for each span.
+func (d *Store) largeSets(items []Item, last int) (sets []Set, targets []Ref) {
+	const few, large = 16, 1000
 	spans := 0
 	for _, it := range items {
-		if !it.Target.IsLeaf() || it.Target.has(Continue) {
-			return nil, nil, false
+		if len(sets) == few || !it.Target.IsLeaf() || it.Target.has(Continue) {
+			break
 		}
 		set := it.Box[last].OrAll(d.max[last])
 		sets, targets, spans = append(sets, set), append(targets, it.Target), spans+len(set)
 	}
-	return sets, targets, spans > large
+	if spans < large*len(sets) {
+		return nil, nil
+	}
+	return sets, targets
 }
 
 func (d *Store) entriesOf(items []Item) []Entry {

@@ -173,7 +173,11 @@ func (p *parser) elementList(list []Element, types []*datatype, s *Set) []Elemen
 		}
 		return p.flatten(list, &e, types, s, p.tok.line)
 	}
-	return append(list, p.literal(types, s)...)
+	these := p.literal(types, s)
+	if len(list) == 0 {
+		return these // without a copy: there may be a million
+	}
+	return append(list, these...)
 }
 
 // literal reads elements in braces. A named set or map is known; for one of a rule
