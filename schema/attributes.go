@@ -84,7 +84,11 @@ func (b *body) word(name, otherwise string, words ...string) string {
 		return otherwise
 	}
 	if !contains(words, text) {
-		b.scope.add(mistake(at, "Invalid value", "%s is %s, not %q.%s", name, orList(words), text, didYouMean(text, words)))
+		d := mistake(at, "Invalid value", "%s is %s, not %q.%s", name, orList(words), text, didYouMean(text, words))
+		if word := nearest(text, words); word != "" && b.scope.loader.text(at) == strconv.Quote(text) {
+			d.Extra = replace(at, text, strconv.Quote(word))
+		}
+		b.scope.add(d)
 		return otherwise
 	}
 	return text

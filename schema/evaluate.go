@@ -275,8 +275,8 @@ func (s *scope) namesExist(expr hcl.Expression, ctx *hcl.EvalContext) bool {
 		}
 		good = false
 		kind := map[string]string{"var": "variable", "local": "local", "set": "set"}[root]
-		s.add(mistake(t.SourceRange(), fmt.Sprintf("No such %s", kind),
-			"There is no %s %q.%s", kind, name, didYouMean(name, names)))
+		d := mistake(t.SourceRange(), fmt.Sprintf("No such %s", kind), "There is no %s %q.%s", kind, name, didYouMean(name, names))
+		s.add(s.loader.misspelled(d, t[1], name, names))
 	}
 	return good
 }

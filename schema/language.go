@@ -2,6 +2,7 @@ package schema
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -26,6 +27,18 @@ type Attribute struct {
 	Name, Type, Default, Doc string
 	Required                 bool
 }
+
+// Words are those that the attribute takes, where it takes one of a few.
+func (a Attribute) Words() []string {
+	var list []string
+	for _, m := range oneWord.FindAllStringSubmatch(a.Type, -1) {
+		list = append(list, m[1])
+	}
+	return list
+}
+
+// oneWord is a word as the table below writes it.
+var oneWord = regexp.MustCompile("`\"([a-z]+)\"`")
 
 var (
 	sourcesAttribute = Attribute{Name: "sources", Type: "list of sources, or any", Doc: "who it matches; required in allow and deny"}

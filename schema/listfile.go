@@ -26,7 +26,11 @@ func (s *scope) listFile(path string, at hcl.Range) *List {
 	if list, ok := s.loader.lists[path]; ok {
 		return list
 	}
-	x, err := s.loader.shared.get(path, func() (*readList, error) {
+	kept := s.loader.shared
+	if _, unsaved := s.loader.opt.Unsaved[filepath.Clean(path)]; unsaved || s.loader.opt.FS != nil && kept != nil && !kept.fixed {
+		kept = nil // what it knows of changes is not about this text
+	}
+	x, err := kept.get(path, func() (*readList, error) {
 		src, err := s.loader.readList(path, filepath.Dir(at.Filename))
 		if err != nil {
 			return nil, err
@@ -36,7 +40,7 @@ func (s *scope) listFile(path string, at hcl.Range) *List {
 		if secret != nil {
 			src = secret
 		}
-		return &readList{list, src, diags}, nil
+		return &readList{list: list, src: src, diags: diags}, nil
 	})
 	if outside, ok := errors.AsType[*outsideError](err); ok {
 		s.add(mistake(at, "A list file outside the policy's folder", "%s is not below %s. A policy may only read list files in its repository or, outside a repository, in its own folder. Move the file there, or allow any file with --allow-files.", shown(path), shown(outside.top)))
@@ -60,7 +64,7 @@ func (e *outsideError) Error() string { return "it is not below " + e.top }
 // readList reads a list file of a policy in a folder. A policy may come from somebody
 // else, so it can read only files that came with it.
 func (l *loader) readList(path, dir string) ([]byte, error) {
-	if l.opt.FS != nil {
+	if _, unsaved := l.opt.Unsaved[filepath.Clean(path)]; unsaved || l.opt.FS != nil {
 		return l.readFile(path) // which cannot leave its root
 	}
 	real, err := filepath.EvalSymlinks(path)

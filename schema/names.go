@@ -76,16 +76,22 @@ func checkLog(prefix string, at hcl.Range) *hcl.Diagnostic {
 // didYouMean suggests the candidate nearest to a mistyped word, in a sentence with
 // a space before it; "" when none is near.
 func didYouMean(given string, candidates []string) string {
+	best := nearest(given, candidates)
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf(" Did you mean %q?", best)
+}
+
+// nearest is the candidate that a mistyped word is nearest to, "" where none is near.
+func nearest(given string, candidates []string) string {
 	best, distance := "", 3
 	for _, c := range candidates {
 		if d := levenshtein.Distance(given, c, nil); d < distance {
 			best, distance = c, d
 		}
 	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf(" Did you mean %q?", best)
+	return best
 }
 
 // keys returns a map's keys in order.

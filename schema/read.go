@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"syscall"
@@ -25,6 +26,11 @@ type Options struct {
 	// FS holds the policy files, the list files and the variable files, by paths
 	// with slashes; nil for the operating system's files.
 	FS fs.FS
+	// Unsaved are texts that count in place of files, by clean path: what an editor has not
+	// saved yet. A policy file that is only here is one of its folder.
+	Unsaved map[string][]byte
+	// Lists keeps list files between loads; nil reads them each time.
+	Lists *Lists
 	// AllowFiles lets a set read list files from anywhere, not only below the policy's
 	// folder or its repository.
 	AllowFiles bool
@@ -55,7 +61,7 @@ func Parse(name string, src []byte, opt Options) (*Loaded, hcl.Diagnostics) {
 }
 
 func newLoader(opt Options) *loader {
-	return &loader{parser: hclparse.NewParser(), opt: opt, lists: map[string]*List{}}
+	return &loader{parser: hclparse.NewParser(), opt: opt, lists: map[string]*List{}, shared: opt.Lists}
 }
 
 // load makes the document of the files that were read.
@@ -80,7 +86,7 @@ type loader struct {
 	names  []string
 	files  []*hcl.File
 	lists  map[string]*List // list files by path: each is read once
-	shared *sharedLists     // those of other loads of the policy too; nil without
+	shared *Lists           // those of other loads of the policy too; nil without
 	total  int              // bytes that were read
 }
 
@@ -95,9 +101,13 @@ func IsPolicyFile(name string) bool {
 
 // PolicyFiles returns the policy files of a path in the order in which they are
 // merged: the path itself, or a folder's files by name.
-func PolicyFiles(path string) ([]string, error) { return policyFiles(nil, path) }
+func PolicyFiles(path string) ([]string, error) { return policyFiles(Options{}, path) }
 
-func policyFiles(fsys fs.FS, path string) ([]string, error) {
+func policyFiles(opt Options, path string) ([]string, error) {
+	if _, ok := opt.Unsaved[filepath.Clean(path)]; ok {
+		return []string{path}, nil
+	}
+	fsys := opt.FS
 	stat, readDir := os.Stat, os.ReadDir
 	if fsys != nil {
 		stat = func(p string) (fs.FileInfo, error) { return fs.Stat(fsys, inFS(p)) }
@@ -120,8 +130,13 @@ func policyFiles(fsys fs.FS, path string) ([]string, error) {
 			names = append(names, filepath.Join(path, e.Name()))
 		}
 	}
+	for name := range opt.Unsaved {
+		if filepath.Dir(name) == filepath.Clean(path) && IsPolicyFile(filepath.Base(name)) {
+			names = append(names, filepath.Join(path, filepath.Base(name)))
+		}
+	}
 	sort.Strings(names)
-	return names, nil
+	return slices.Compact(names), nil
 }
 
 // inFS returns a path in the form that an fs.FS takes.
@@ -129,6 +144,9 @@ func inFS(path string) string { return filepath.ToSlash(filepath.Clean(path)) }
 
 // readFile reads a file from the file system of the options.
 func (l *loader) readFile(path string) ([]byte, error) {
+	if src, ok := l.opt.Unsaved[filepath.Clean(path)]; ok {
+		return l.limited(bytes.NewReader(src))
+	}
 	var f fs.File
 	var err error
 	if l.opt.FS != nil {
@@ -170,7 +188,7 @@ func (l *loader) read(path string) hcl.Diagnostics {
 		}
 		return l.parse(name, src)
 	}
-	names, err := policyFiles(l.opt.FS, path)
+	names, err := policyFiles(l.opt, path)
 	if err != nil {
 		return hcl.Diagnostics{failure("Cannot read the policy",
 			fmt.Sprintf("%s: %s. Give a policy file, or a folder of them.", shown(path), reason(err)))}

@@ -16,6 +16,10 @@ const EnvPrefix = "SEAWALL_VAR_"
 
 var variableSchema, validationSchema = bodyOf("variable"), bodyOf("validation")
 
+// Unset is the Extra of the diagnostic for a variable without a value: there the policy is
+// not wrong, but was asked for without it.
+type Unset struct{ Variable string }
+
 // variable is one variable block and its value.
 type variable struct {
 	name        string
@@ -50,9 +54,11 @@ func (l *loader) variables(blocks hcl.Blocks) (map[string]cty.Value, hcl.Diagnos
 	values := map[string]cty.Value{}
 	for name, v := range vars {
 		if v.value == cty.NilVal {
-			diags = append(diags, mistake(v.block.DefRange, "A variable without a value",
+			d := mistake(v.block.DefRange, "A variable without a value",
 				"Variable %q has no default, so it must be set: with --var %s=VALUE, in a file given with --var-file, or as %s%s in the environment.",
-				name, name, EnvPrefix, name))
+				name, name, EnvPrefix, name)
+			d.Extra = Unset{name}
+			diags = append(diags, d)
 			values[name] = cty.DynamicVal
 			continue
 		}

@@ -107,7 +107,7 @@ folder.`,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 	}
-	root.AddCommand(compileCommand(), applyCommand(), watchCommand(), validateCommand(), testCommand(), explainCommand(), verifyCommand(), diffCommand(), renderCommand(), doctorCommand(), exposureCommand(), importCommand(), initCommand(), fmtCommand(), versionCommand(), docsCommand())
+	root.AddCommand(compileCommand(), applyCommand(), watchCommand(), validateCommand(), testCommand(), explainCommand(), verifyCommand(), diffCommand(), renderCommand(), doctorCommand(), exposureCommand(), importCommand(), initCommand(), fmtCommand(), lspCommand(), versionCommand(), docsCommand())
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w\n\nSee %s --help", inWords(c, err), c.CommandPath())
 	})

@@ -26,7 +26,7 @@ const (
 	ruleStricter  = "stricter"
 )
 
-const documentation = "https://github.com/seawall/seawall/blob/main/examples/docs/"
+const documentation = lint.Documentation
 
 // sarifRules are all rules: a code of lint's is one, with its page.
 func sarifRules() []sarif.Rule {
@@ -50,7 +50,7 @@ func sarifRules() []sarif.Rule {
 		if strings.HasPrefix(strings.TrimSpace(help), "A hint:") {
 			level = sarif.Note
 		}
-		rules = append(rules, sarif.Rule{ID: code, Title: title, Level: level, Help: strings.TrimSpace(help), URI: documentation + "findings/" + code + ".md"})
+		rules = append(rules, sarif.Rule{ID: code, Title: title, Level: level, Help: strings.TrimSpace(help), URI: lint.PageURL(code)})
 	}
 	return rules
 }

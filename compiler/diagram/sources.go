@@ -137,8 +137,8 @@ func (d *Store) InHalves(size int, write func(s *Sweep, lo, hi Value)) Ref {
 		return all.Done()
 	}
 	middle, own, before := limit.half(), d.meter, d.left
-	low := &Sweep{d: d, meter: &d.meter, starts: all.starts[0:0:size/2], kids: all.kids[0:0:size/2]}
-	high := &Sweep{d: d, meter: &own, starts: all.starts[size/2:size/2], kids: all.kids[size/2:size/2]}
+	low := &Sweep{d: d, meter: &d.meter, starts: all.starts[0 : 0 : size/2], kids: all.kids[0 : 0 : size/2]}
+	high := &Sweep{d: d, meter: &own, starts: all.starts[size/2 : size/2], kids: all.kids[size/2 : size/2]}
 	var wait sync.WaitGroup
 	var err error
 	wait.Go(func() {

@@ -16,6 +16,7 @@ package lint
 import (
 	"embed"
 	"fmt"
+	"slices"
 	"sort"
 
 	"github.com/hashicorp/hcl/v2"
@@ -39,6 +40,12 @@ func (f Finding) Diagnostic() *hcl.Diagnostic {
 	return &hcl.Diagnostic{Severity: hcl.DiagWarning, Summary: f.Code + ": " + f.Summary, Detail: f.Detail, Subject: &at, Extra: f}
 }
 
+// Idle reports whether the finding is about a part of the policy that has no effect, and can
+// go.
+func (f Finding) Idle() bool {
+	return slices.Contains([]string{"SW000", "SW001", "SW002", "SW003", "SW005", "SW010"}, f.Code)
+}
+
 //go:embed codes
 var pages embed.FS
 
@@ -47,6 +54,12 @@ func Page(code string) (string, bool) {
 	text, err := pages.ReadFile("codes/" + code + ".md")
 	return string(text), err == nil
 }
+
+// Documentation is where the project's documentation is read.
+const Documentation = "https://github.com/seawall/seawall/blob/main/examples/docs/"
+
+// PageURL is where the page of a code is read.
+func PageURL(code string) string { return Documentation + "findings/" + code + ".md" }
 
 // Codes lists all codes in order.
 func Codes() []string {

@@ -4,11 +4,13 @@ import (
 	"context"
 	"net/netip"
 
+	"github.com/seawall/seawall/compiler/address"
 	"github.com/seawall/seawall/compiler/diagram"
 	"github.com/seawall/seawall/compiler/dialect"
 	"github.com/seawall/seawall/compiler/meaning"
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/schema"
+	"go4.org/netipx"
 )
 
 // Reach is what a policy says to each source of one family: the whole address
@@ -25,19 +27,44 @@ type ReachPart struct {
 	Verdict     packet.Verdict
 }
 
+// Open are the sources that get in, and closed the others.
+func (r Reach) Open() (open, closed address.Set) {
+	for _, p := range r.Parts {
+		sources := netipx.IPRangeFrom(p.First, p.Last)
+		if p.Verdict.IsOpen() {
+			open = address.Append(open, sources)
+		} else {
+			closed = address.Append(closed, sources)
+		}
+	}
+	return open, closed
+}
+
 // ReachOf returns the sources of new connections to a policy's ports, by family,
 // with everything that decides about them, the guard too. It speaks of the
 // first port, address and interface of its scope that no narrower policy takes;
 // a family in which there is none is left out. The error is a *HardError, or the
 // context's.
 func ReachOf(ctx context.Context, doc *schema.Document, p *schema.Policy, limits Limits) ([]Reach, error) {
-	var list []Reach
+	list, err := Reaches(ctx, doc, []*schema.Policy{p}, limits)
+	if err != nil {
+		return nil, err
+	}
+	return list[0], nil
+}
+
+// Reaches is ReachOf for several policies of a document, in their order. What they have in
+// common is worked out once.
+func Reaches(ctx context.Context, doc *schema.Document, policies []*schema.Policy, limits Limits) ([][]Reach, error) {
+	list := make([][]Reach, len(policies))
 	for _, family := range packet.Families {
 		q := newQuestion(ctx, limits, family, meaning.Patterns(doc), meaning.IPSets(doc, family)...)
 		err := q.Try(func() error {
-			if to, ok := q.firstOf(doc, p); ok {
-				f := meaning.NewReader(q.Store, q.space, doc, nil).Hook(packet.Forward)
-				list = append(list, Reach{family, to, q.reach(f, to)})
+			f := meaning.NewReader(q.Store, q.space, doc, nil).Hook(packet.Forward)
+			for i, to := range q.firstOf(doc, policies) {
+				if to != nil {
+					list[i] = append(list[i], Reach{family, *to, q.reach(f, *to)})
+				}
 			}
 			return nil
 		})
@@ -48,22 +75,29 @@ func ReachOf(ctx context.Context, doc *schema.Document, p *schema.Policy, limits
 	return list, nil
 }
 
-// firstOf is a new connection's first packet in the scope of a policy.
-func (q *question) firstOf(doc *schema.Document, p *schema.Policy) (packet.Packet, bool) {
+// firstOf is a new connection's first packet in the scope of each policy, nil where there is
+// none.
+func (q *question) firstOf(doc *schema.Document, policies []*schema.Policy) []*packet.Packet {
 	scopes := newScopes(q, packet.Forward, Side{}, Side{Policy: doc})
-	var at *diagram.Box
+	first := map[string]diagram.Box{}
 	q.Boxes(scopes.owner, func(b *diagram.Box, owner uint32) {
-		if at == nil && scopes.name(owner) == p.Name {
-			found := *b
-			at = &found
+		if name := scopes.name(owner); name != "" {
+			if _, ok := first[name]; !ok {
+				first[name] = *b
+			}
 		}
 	})
-	if at == nil {
-		return packet.Packet{}, false
+	list := make([]*packet.Packet, len(policies))
+	for i, p := range policies {
+		at, ok := first[p.Name]
+		if !ok {
+			continue
+		}
+		to := q.space.Example(packet.Forward, &at)
+		to.State, to.Reply, to.DNAT = packet.New, false, true
+		list[i] = &to
 	}
-	to := q.space.Example(packet.Forward, at)
-	to.State, to.Reply, to.DNAT = packet.New, false, true
-	return to, true
+	return list
 }
 
 // Through is what a whole chain of the kernel says to each source of a packet:

@@ -101,7 +101,11 @@ func Make(ctx context.Context, doc *schema.Document, inputs []string, limits pro
 		p.Guard = rows(doc.Guard.Rules)
 	}
 	nested := schema.Nested(doc.Policies)
-	for _, x := range doc.Policies {
+	reaches, err := prove.Reaches(ctx, doc, doc.Policies, limits)
+	if err != nil {
+		return nil, err
+	}
+	for i, x := range doc.Policies {
 		one := policy(x)
 		for _, pair := range nested {
 			switch x {
@@ -111,11 +115,7 @@ func Make(ctx context.Context, doc *schema.Document, inputs []string, limits pro
 				one.Narrower = append(one.Narrower, pair[0].Name)
 			}
 		}
-		reach, err := prove.ReachOf(ctx, doc, x, limits)
-		if err != nil {
-			return nil, err
-		}
-		for _, r := range reach {
+		for _, r := range reaches[i] {
 			one.Reach = append(one.Reach, reached(r))
 		}
 		one.Outside = outside(doc, x, one)

@@ -9,7 +9,6 @@ import (
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
 	"github.com/seawall/seawall/schema"
-	"go4.org/netipx"
 )
 
 // Reach is who gets in over a family, as one policy has it.
@@ -59,13 +58,10 @@ type Outside struct {
 
 func reached(r prove.Reach) Reach {
 	s := Reach{Family: r.Family}
+	s.Open, s.closed = r.Open()
 	var closed packet.Verdict
 	for _, p := range r.Parts {
-		sources := netipx.IPRangeFrom(p.First, p.Last)
-		if p.Verdict.IsOpen() {
-			s.Open = address.Append(s.Open, sources)
-		} else {
-			s.closed = address.Append(s.closed, sources)
+		if !p.Verdict.IsOpen() {
 			closed |= p.Verdict
 		}
 	}
