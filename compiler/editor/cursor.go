@@ -24,7 +24,7 @@ type cursor struct {
 type frame struct {
 	kind  frameKind
 	block string
-	makes string // what a dynamic block makes
+	makes string            // what a dynamic block makes
 	words []hclsyntax.Token // of the line that is being read
 	seen  map[string]bool
 }

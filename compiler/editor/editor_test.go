@@ -376,7 +376,8 @@ func TestIsForeign(t *testing.T) {
 		"": false, host: false, "policy \"p\" {}": false, "set ": false,
 		"terraform {\n  source = \"x\"\n}\ninputs = {}\n": true, "job \"x\" {}\n": true, "inputs = {}\n": true, "job \"x\" {}\nhost {}\n": false,
 	} {
-		if got := editor.IsForeign("x.hcl", []byte(text)); got != want {
+		p, file, _ := opened(t, "x.hcl", text)
+		if got := p.IsForeign([]string{file}); got != want {
 			t.Errorf("%q: %v", text, got)
 		}
 	}

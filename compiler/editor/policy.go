@@ -115,22 +115,23 @@ func hasHost(name string, opt schema.Options) bool {
 	return hostBlock.Match(src)
 }
 
-// IsForeign reports whether a file is HCL of some other program: it has blocks, and none of
-// them is one of the language's.
-func IsForeign(name string, src []byte) bool {
-	if strings.HasSuffix(name, ".json") || !strings.HasSuffix(name, ".hcl") {
-		return false
-	}
-	t := treeOf(parse(name, src))
-	if t == nil || len(t.root.blocks) == 0 {
-		return t != nil && len(t.root.attributes) > 0
-	}
-	for _, b := range t.root.blocks {
-		if blockOf(b.kind) != nil {
+// IsForeign reports whether all of these files are HCL of some other program, and so the
+// policy is none: they have blocks or attributes, and no block is one of the language's.
+func (p *Policy) IsForeign(files []string) bool {
+	for _, file := range files {
+		if t := p.trees[file]; t == nil || !t.isForeign() {
 			return false
 		}
 	}
-	return true
+	return len(files) > 0
+}
+
+func (t *tree) isForeign() bool {
+	if strings.HasSuffix(t.file, ".json") {
+		return false
+	}
+	known := slices.ContainsFunc(t.root.blocks, func(b *block) bool { return blockOf(b.kind) != nil })
+	return !known && len(t.root.blocks)+len(t.root.attributes) > 0
 }
 
 // blockOf is a block of the language's table, nil for another word.

@@ -3,12 +3,14 @@ package lsp_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -16,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/seawall/seawall/compiler/editor"
 	"github.com/seawall/seawall/compiler/lint"
 	"github.com/seawall/seawall/compiler/lsp"
@@ -362,17 +366,7 @@ func (c *client) same(path string) int {
 			}
 		}
 	}
-	foreign := true
-	for other := range c.texts {
-		if filepath.Dir(other) == from && editor.PathOf(filepath.Join(dir, filepath.Base(other)), schema.Options{}) == editor.PathOf(file, schema.Options{}) {
-			loaded.Inputs = append(loaded.Inputs, filepath.Join(dir, filepath.Base(other)))
-		}
-	}
-	for _, input := range loaded.Inputs {
-		src, err := os.ReadFile(input)
-		foreign = foreign && err == nil && editor.IsForeign(input, src)
-	}
-	if foreign {
+	if c.foreign(loaded.Inputs, file, from) {
 		want = nil
 	}
 	var got []string
@@ -386,6 +380,30 @@ func (c *client) same(path string) int {
 		c.t.Fatalf("of\n%s\n%q is published, want %q", c.texts[path], got, want)
 	}
 	return 1
+}
+
+// foreign reports whether all files of a policy are some other program's: a file that is open
+// and cannot be read is not known to be.
+func (c *client) foreign(inputs []string, file, from string) bool {
+	for other := range c.texts {
+		copied := filepath.Join(filepath.Dir(file), filepath.Base(other))
+		if filepath.Dir(other) == from && editor.PathOf(copied, schema.Options{}) == editor.PathOf(file, schema.Options{}) && !slices.Contains(inputs, copied) {
+			return false
+		}
+	}
+	kinds := regexp.MustCompile(`^(host|variable|locals|set|guard|policy|forward|test|validation|allow|deny)$`)
+	for _, input := range inputs {
+		src, err := os.ReadFile(input)
+		if err != nil {
+			return false
+		}
+		f, _ := hclsyntax.ParseConfig(src, input, hcl.InitialPos)
+		body := f.Body.(*hclsyntax.Body)
+		if len(body.Blocks)+len(body.Attributes) == 0 || slices.ContainsFunc(body.Blocks, func(b *hclsyntax.Block) bool { return kinds.MatchString(b.Type) }) {
+			return false
+		}
+	}
+	return len(inputs) > 0
 }
 
 // first is the file that stands for the policy of a file: its first, or the first of it that
@@ -408,5 +426,69 @@ func TestNoShutdown(t *testing.T) {
 	err := lsp.Serve(context.Background(), strings.NewReader(""), io.Discard, lsp.Options{})
 	if !errors.Is(err, lsp.ErrNoShutdown) {
 		t.Errorf("%v", err)
+	}
+}
+
+// twoHundred is a policy file of 200 policies, with sets, a guard and tests.
+func twoHundred() string {
+	var b strings.Builder
+	b.WriteString("host {\n  external = [\"eth0\"]\n  unlisted = \"deny\"\n}\nguard {\n  deny { sources = [\"192.0.2.66\"] }\n}\n")
+	for i := range 20 {
+		fmt.Fprintf(&b, "set \"team%d\" {\n  sources = [\"10.%d.0.0/16\", \"2001:db8:%d::/48\", \"198.51.100.%d\"]\n}\n", i, i, i, i)
+	}
+	for i := range 200 {
+		fmt.Fprintf(&b, "policy \"service%d\" {\n  description = \"service %d\"\n  ports = [%d, \"%d/udp\"]\n  deny { sources = [\"10.%d.7.0/24\"] }\n  allow { sources = [set.team%d, set.team%d, \"203.0.113.%d\"] }\n}\n", i, i, 2000+i, 2000+i, i%20, i%20, (i+7)%20, i)
+	}
+	for i := range 40 {
+		fmt.Fprintf(&b, "test \"team %d\" {\n  to = [%d]\n  allow = [\"10.%d.0.1\"]\n}\n", i, 2000+i, i%20)
+	}
+	return b.String()
+}
+
+// typed types a text letter by letter, and returns how long each took to be judged.
+func (c *client) typed(path, before, text string) []time.Duration {
+	at := strings.Index(c.texts[path], before)
+	var times []time.Duration
+	for i, r := range text {
+		start := time.Now()
+		c.edit(path, at+i, at+i, string(r))
+		c.diagnostics(path, 0)
+		times = append(times, time.Since(start))
+	}
+	slices.Sort(times)
+	return times
+}
+
+// While a file of 200 policies is typed, each letter is judged at once; a list of a million
+// lines beside it makes it no slower.
+func BenchmarkTyping(b *testing.B) {
+	million := func(dir string) string {
+		var list strings.Builder
+		for i := range 1_000_000 {
+			fmt.Fprintf(&list, "%d.%d.%d.0/30\n", 11+i>>16, i>>8&255, i&255)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "million.txt"), []byte(list.String()), 0o600); err != nil {
+			b.Fatal(err)
+		}
+		return twoHundred() + "set \"million\" {\n  files = [\"million.txt\"]\n}\npolicy \"big\" {\n  ports = [9]\n  allow { sources = set.million }\n}\n"
+	}
+	for _, bench := range []struct {
+		name string
+		text func(dir string) string
+	}{{"200 policies", func(string) string { return twoHundred() }}, {"a million lines", million}} {
+		b.Run(bench.name, func(b *testing.B) {
+			dir := b.TempDir()
+			path := filepath.Join(dir, "policy.hcl")
+			c := connect(b, lsp.Options{})
+			c.open(path, bench.text(dir))
+			c.diagnostics(path, 0)
+			for b.Loop() {
+				times := c.typed(path, "policy \"service100\"", "policy \"typed\" {\n  ports = [4000]\n  allow { sources = set.team3 }\n}\n")
+				b.ReportMetric(float64(times[len(times)/2].Microseconds())/1000, "ms/median")
+				b.ReportMetric(float64(times[len(times)*95/100].Microseconds())/1000, "ms/p95")
+				b.ReportMetric(float64(times[len(times)-1].Microseconds())/1000, "ms/max")
+				c.edit(path, strings.Index(c.texts[path], "policy \"typed\""), strings.Index(c.texts[path], "policy \"service100\""), "")
+			}
+		})
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/seawall/seawall/compiler/editor"
 	"github.com/seawall/seawall/schema"
@@ -17,6 +18,8 @@ type policy struct {
 	edition int  // counts its changes
 	dirty   bool // nobody has published this edition
 	linting bool // somebody works its findings out
+
+	took time.Duration // that the last findings took; for who works them out
 
 	// The server's publishing lock is for these.
 	shown map[string]bool // files with published diagnostics
@@ -113,7 +116,7 @@ func (s *server) current(x *policy) reading {
 func (s *server) of(path string) (reading, *document, bool) {
 	s.lock.Lock()
 	d := s.documents[path]
-	if d == nil || editor.IsForeign(path, d.src) {
+	if d == nil {
 		s.lock.Unlock()
 		return reading{}, nil, false
 	}
@@ -124,7 +127,7 @@ func (s *server) of(path string) (reading, *document, bool) {
 	}
 	r := s.current(x)
 	src, ok := r.Text(path)
-	if !ok {
+	if !ok || r.foreign() {
 		return reading{}, nil, false
 	}
 	return r, &document{newText(src), d.uri, d.version}, true

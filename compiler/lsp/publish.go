@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
-	"github.com/seawall/seawall/compiler/editor"
 	"github.com/seawall/seawall/compiler/lint"
 	"github.com/seawall/seawall/schema"
 	"go.lsp.dev/protocol"
@@ -16,7 +15,14 @@ import (
 
 // patience is how long mistakes wait for findings, so that both are shown at once. A policy
 // with a million addresses takes longer, and its findings come after its mistakes.
-const patience = 30 * time.Millisecond
+const patience = 15 * time.Millisecond
+
+// Findings that took slow to work out are worked out again only after nothing was typed for
+// as long as quiet: they would slow down what is typed.
+const (
+	slow  = 100 * time.Millisecond
+	quiet = 500 * time.Millisecond
+)
 
 // publishing publishes the diagnostics of every policy that changed, until the context ends.
 func (s *server) publishing(ctx context.Context) {
@@ -72,8 +78,10 @@ func (s *server) lint(ctx context.Context, x *policy) {
 	x.linting = true
 	go func() {
 		for {
-			r := s.current(x)
+			r := s.settled(ctx, x)
+			start := time.Now()
 			r.Findings()
+			x.took = time.Since(start)
 			late := s.findingsOf(r)
 			s.lock.Lock()
 			again := x.edition != r.edition && ctx.Err() == nil
@@ -87,6 +95,23 @@ func (s *server) lint(ctx context.Context, x *policy) {
 			}
 		}
 	}()
+}
+
+// settled returns a policy as it is, or where its findings are slow, once nobody types.
+func (s *server) settled(ctx context.Context, x *policy) reading {
+	r := s.current(x)
+	for x.took > slow && ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-time.After(quiet):
+		}
+		next := s.current(x)
+		if next.edition == r.edition {
+			break
+		}
+		r = next
+	}
+	return r
 }
 
 // findingsOf says that the findings of a reading are known. It returns false where they were.
@@ -170,15 +195,7 @@ func (s *server) clear(x *policy) {
 }
 
 // foreign reports whether all files of a policy are some other program's.
-func (r *reading) foreign() bool {
-	files := slices.Concat(r.Loaded.Inputs, r.open)
-	for _, file := range files {
-		if src, ok := r.Text(file); ok && !editor.IsForeign(file, src) {
-			return false
-		}
-	}
-	return len(files) > 0
-}
+func (r *reading) foreign() bool { return r.IsForeign(slices.Concat(r.Loaded.Inputs, r.open)) }
 
 // placeOf is where a diagnostic stands: what has no place of its own is about the policy,
 // and stands at the start of its first file, or of one that is open where none can be read.
