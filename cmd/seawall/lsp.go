@@ -33,7 +33,7 @@ settings, with paths relative to the folder that is open.`,
 			}
 			reading := p.options(c)
 			reading.Stdin = nil
-			return lsp.Serve(c.Context(), c.InOrStdin(), c.OutOrStdout(), lsp.Options{Version: versionText(), Reading: reading})
+			return lsp.Serve(c.Context(), c.InOrStdin(), write(c, byteForm), lsp.Options{Version: versionText(), Reading: reading})
 		},
 	}
 	p.register(c)

@@ -372,7 +372,7 @@ func (c *client) same(path string) int {
 	var got []string
 	for _, d := range c.diagnostics(path, len(want)) {
 		summary, _, _ := strings.Cut(string(d.Message.(protocol.String)), "\n")
-		got = append(got, summary)
+		got = append(got, strings.TrimSuffix(summary, "."))
 	}
 	slices.Sort(want)
 	slices.Sort(got)

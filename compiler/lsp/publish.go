@@ -230,8 +230,8 @@ func diagnosticOf(d *hcl.Diagnostic, at protocol.Range) protocol.Diagnostic {
 	case schema.Unset:
 		out.Severity = protocol.DiagnosticSeverityInformation
 	}
-	if d.Detail != "" {
-		message += "\n" + d.Detail
+	if d.Detail != "" { // on a line of its own, which some editors join
+		message += ".\n" + d.Detail
 	}
 	out.Message = protocol.String(message)
 	return out
