@@ -147,10 +147,13 @@ func (s Set) Complement(max Value) Set {
 	out := None
 	from := Value{}
 	for _, p := range s {
+		if max.Less(p.Lo) {
+			break
+		}
 		if from.Less(p.Lo) {
 			out = append(out, Span{from, p.Lo.Prev()})
 		}
-		if p.Hi == max {
+		if !p.Hi.Less(max) {
 			return out
 		}
 		from = p.Hi.Next()
@@ -162,15 +165,15 @@ func (s Set) Complement(max Value) Set {
 func (s Set) Intersect(t Set) Set {
 	switch {
 	case s == nil:
-		return t
+		return slices.Clip(t)
 	case t == nil:
-		return s
+		return slices.Clip(s)
 	}
 	if len(s) > len(t) {
 		s, t = t, s
 	}
 	if n := len(t); len(s) == 1 && n > 0 && !t[0].Lo.Less(s[0].Lo) && !s[0].Hi.Less(t[n-1].Hi) {
-		return t
+		return slices.Clip(t) // so that what is appended to one is not in the other
 	}
 	out := None
 	for i, j := 0, 0; i < len(s) && j < len(t); {

@@ -43,3 +43,33 @@ func TestSize(t *testing.T) {
 		}
 	})
 }
+
+// What is in both of two sets, and in neither, is so for every value, wherever the sets end.
+func TestIntersectAndComplement(t *testing.T) {
+	span := rapid.Custom(func(t *rapid.T) diagram.Span {
+		lo := rapid.IntRange(0, 30).Draw(t, "lo")
+		return diagram.Span{Lo: diagram.Small(lo), Hi: diagram.Small(lo + rapid.IntRange(0, 6).Draw(t, "size"))}
+	})
+	set := rapid.Custom(func(t *rapid.T) diagram.Set { return diagram.Normal(rapid.SliceOfN(span, 1, 5).Draw(t, "spans")) })
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := set.Draw(t, "a"), set.Draw(t, "b")
+		most := rapid.IntRange(0, 40).Draw(t, "most")
+		both, rest := a.Intersect(b), a.Complement(diagram.Small(most))
+		for _, s := range []diagram.Set{both, rest, a.Intersect(rest)} {
+			for i, x := range s {
+				if x.Hi.Less(x.Lo) || i > 0 && !s[i-1].Hi.Less(x.Lo) {
+					t.Fatalf("%v is not a set", s)
+				}
+			}
+		}
+		for n := range 45 {
+			v := diagram.Small(n)
+			if both.Has(v) != (a.Has(v) && b.Has(v)) {
+				t.Fatalf("%d of %v and %v: %v", n, a, b, both)
+			}
+			if rest.Has(v) != (!a.Has(v) && n <= most) {
+				t.Fatalf("%d of all up to %d without %v: %v", n, most, a, rest)
+			}
+		}
+	})
+}

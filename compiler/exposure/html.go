@@ -14,7 +14,7 @@ var pageText string
 
 var pageTemplate = page.Template("exposure", pageText, template.FuncMap{
 	"families": func() []packet.Family { return packet.Families },
-	"cell":     func(w Way, p *Port) template.HTML { return w.marked(page.PhraseLinked(w.Phrase, p.Anchor())) },
+	"cell":     func(w Way, p *Port) template.HTML { return w.marked(page.PhraseLinked(w.Phrase, "#"+p.Anchor())) },
 	"full":     func(w Way) template.HTML { return w.marked(page.Phrase(w.Phrase)) },
 	"some": func(list []*Port) []*Port {
 		if len(list) > mostInSummary+1 {

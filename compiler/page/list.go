@@ -36,12 +36,12 @@ func MarkdownList(values []string) string { return listed(values, asMarkdown) }
 // MarkdownPhrase writes a set of addresses.
 func MarkdownPhrase(p address.Phrase) string { return phrase(p, asMarkdown) }
 
-// PhraseLinked is a short form of a set of addresses that links to the place on the page
-// where it stands in full.
-func PhraseLinked(p address.Phrase, anchor string) template.HTML {
+// PhraseLinked is a short form of a set of addresses that links to the place where it stands
+// in full.
+func PhraseLinked(p address.Phrase, href string) template.HTML {
 	f := asHTML
 	f.seen, f.fold = seenInRow, func(title string, _ int, _ iter.Seq[string]) string {
-		return "<a href=\"#" + anchor + "\">" + template.HTMLEscapeString(title) + "</a>"
+		return "<a href=\"" + template.HTMLEscapeString(href) + "\">" + template.HTMLEscapeString(title) + "</a>"
 	}
 	return template.HTML(phrase(p, f))
 }

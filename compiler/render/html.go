@@ -14,13 +14,19 @@ import (
 var pageText string
 
 var pageTemplate = page.Template("policy", pageText, template.FuncMap{
-	"way": (*Page).wayHTML, "cell": (*Policy).cell, "full": (*Policy).full, "decides": (*Page).decidesHTML,
+	"way": (*Page).wayHTML, "cell": (*Page).cell, "href": (*Page).href, "full": (*Policy).full, "decides": (*Page).decidesHTML,
 	"sources": (*Page).sourcesHTML, "families": func() []packet.Family { return packet.Families },
 	"rowOf": func(p *Page, r Row) any {
 		return struct {
 			Page *Page
 			Row  Row
 		}{p, r}
+	},
+	"of": func(p *Page, item any) any {
+		return struct {
+			Page *Page
+			Item any
+		}{p, item}
 	},
 	"short": short, "some": some, "rest": func(list []*Policy) int { return len(list) - len(some(list)) },
 })
@@ -44,13 +50,21 @@ func some(list []*Policy) []*Policy {
 	return list
 }
 
-// cell is who gets in over a family, in the row of a table.
-func (p *Policy) cell(f packet.Family, h Host) template.HTML {
-	r := p.reach(f)
-	if r == nil {
-		return template.HTML("<span class=\"soft\">" + template.HTMLEscapeString(p.absent(f).Short(h)) + "</span>")
+// href is where a policy, a set or a forward stands: on this page, or on one of its own.
+func (p *Page) href(kind, name string) template.URL {
+	if p.site && kind != "forward" {
+		return template.URL(page.Anchor(kind, name) + ".html")
 	}
-	text := page.PhraseLinked(r.Phrase, page.Anchor("policy", p.Name))
+	return template.URL("#" + page.Anchor(kind, name))
+}
+
+// cell is who gets in over a family, in the row of a table.
+func (p *Page) cell(x *Policy, f packet.Family) template.HTML {
+	r := x.reach(f)
+	if r == nil {
+		return template.HTML("<span class=\"soft\">" + template.HTMLEscapeString(x.absent(f).Short(p.Host)) + "</span>")
+	}
+	text := page.PhraseLinked(r.Phrase, string(p.href("policy", x.Name)))
 	switch r.openness() {
 	case ToEverybody:
 		return "<strong>" + text + "</strong>"
@@ -89,7 +103,7 @@ func (p *Page) decidesHTML(o Outside) template.HTML {
 	}
 	var list []string
 	for _, name := range o.Policies {
-		list = append(list, link("policy", name))
+		list = append(list, p.link("policy", name))
 	}
 	return template.HTML(strings.Join(list, ", ") + template.HTMLEscapeString(o.rest(p.Host)))
 }
@@ -102,8 +116,8 @@ func (o Outside) rest(h Host) string {
 	return ", and where none of them names the port: " + h.UnlistedShort()
 }
 
-func link(kind, name string) string {
-	return "<a href=\"#" + page.Anchor(kind, name) + "\">" + template.HTMLEscapeString(name) + "</a>"
+func (p *Page) link(kind, name string) string {
+	return "<a href=\"" + string(p.href(kind, name)) + "\">" + template.HTMLEscapeString(name) + "</a>"
 }
 
 // sourcesHTML is a list of sources as it was written.
@@ -114,7 +128,7 @@ func (p *Page) sourcesHTML(list Sources) template.HTML {
 		case s.Any:
 			out = append(out, "everybody")
 		case s.Set != "":
-			out = append(out, "set "+link("set", s.Set))
+			out = append(out, "set "+p.link("set", s.Set))
 		default:
 			out = append(out, string(page.Fold(s.Text, s.Lines.Len(), s.Entries())))
 		}

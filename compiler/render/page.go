@@ -32,6 +32,8 @@ type Page struct {
 	Policies []*Policy `json:"policies"`
 	Forwards []Forward `json:"forwards,omitempty"`
 	Sets     []Set     `json:"sets,omitempty"`
+
+	site bool // policies and sets have pages of their own
 }
 
 // Host is what holds for the whole host.
