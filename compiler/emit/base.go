@@ -175,13 +175,13 @@ func (s *splicer) noteOwn() {
 // Seawall did not write, except for a RETURN that ends DOCKER-USER anyway.
 func (s *splicer) withoutOwn() ([]string, error) {
 	var kept []string
-	table, inside, known, quiet := "", false, written{}, idle(s.lines)
+	table, inside, known, quiet := "", false, writtenIn(s.lines), idle(s.lines)
 	for i, line := range s.lines {
 		text := strings.TrimRight(line, "\r\n")
 		returns := i+1 >= quiet && plainReturn(withoutCounters(text))
 		switch {
 		case strings.HasPrefix(text, beginMark):
-			inside, known = true, written{}
+			inside, known = true, writtenIn(s.lines)
 			continue
 		case strings.HasPrefix(text, endMark):
 			if !inside {

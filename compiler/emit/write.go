@@ -198,7 +198,7 @@ func edited(text []byte) bool {
 	if first < 0 || strings.TrimSpace(list[first]) != "*filter" {
 		return false
 	}
-	var known written
+	known := writtenIn(list)
 	return slices.ContainsFunc(list, func(l string) bool { return !known.line(l) })
 }
 

@@ -38,6 +38,13 @@ func TestWritten(t *testing.T) {
 		{name: "port", line: "-A DOCKER-USER -i eth0 -p tcp -m tcp --dport 80 -j DROP"},
 		{name: "to the host", line: "-A SEAWALL-INPUT -s 203.0.113.9/32 -j DROP"},
 		{name: "INPUT", line: "-A INPUT -s 203.0.113.9/32 -j DROP"},
+		{name: "accepted first", line: "-A DOCKER-USER -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", want: true},
+		{name: "accepted later", line: "-A DOCKER-USER -m conntrack --ctstate ESTABLISHED -j ACCEPT", before: "-A DOCKER-USER -i eth0 -m conntrack --ctdir REPLY -j RETURN"},
+		{name: "INVALID first", line: "-A DOCKER-USER -m conntrack --ctstate INVALID -j DROP", want: true},
+		{name: "an interface left out by hand", line: "-A DOCKER-USER -i wg0 -j RETURN"},
+		{name: "bridges", line: "-A DOCKER-USER -o br-+ -g SEAWALL-BRIDGES", before: "-A DOCKER-USER -i eth0 -m conntrack --ctdir REPLY -j RETURN", want: true},
+		{name: "leaving by hand", line: "-A DOCKER-USER -o docker0 -j DROP"},
+		{name: "every interface, where others are named", line: "-A DOCKER-USER -p tcp -m conntrack --ctorigdstport 80 --ctdir ORIGINAL -j DROP"},
 		{name: "counters", line: "[0:0] -A DOCKER-USER -i eth0 -m conntrack --ctdir REPLY -j RETURN"},
 		{name: "inserted rule", line: "-I DOCKER-USER -i eth0 -m conntrack --ctdir REPLY -j RETURN"},
 		{name: "long option", line: "--append DOCKER-USER -i eth0 -m conntrack --ctdir REPLY -j RETURN"},
@@ -50,5 +57,23 @@ func TestWritten(t *testing.T) {
 				t.Errorf("%q: %v, want %v", c.line, got, c.want)
 			}
 		})
+	}
+}
+
+// Where every interface is external, no rule names one, and one that is internal is left out.
+func TestWrittenForEveryInterface(t *testing.T) {
+	list := []string{"-A DOCKER-USER -i lo -j RETURN", "-A DOCKER-USER -s 10.0.0.0/8 -p tcp -m conntrack --ctorigdstport 80 --ctdir ORIGINAL -j RETURN",
+		"-A DOCKER-USER -m conntrack --ctdir REPLY -j RETURN", "-A DOCKER-USER -j DROP"}
+	w := writtenIn(list)
+	for _, line := range list {
+		if !w.line(line) {
+			t.Errorf("%q is taken for somebody's", line)
+		}
+	}
+	w = writtenIn(list)
+	for _, line := range []string{"-A DOCKER-USER -j DROP", "-A DOCKER-USER -i wg0 -j RETURN", "-A DOCKER-USER -s 203.0.113.9/32 -j DROP"} {
+		if w.line(line) {
+			t.Errorf("%q is taken for Seawall's", line)
+		}
 	}
 }
