@@ -198,9 +198,23 @@ func Verify(ctx context.Context, doc *schema.Document, r *Rules, limits prove.Li
 		return nil, err
 	}
 	if r.NFT != nil {
-		return &Verification{Result: result, Unjudged: r.NFT.Unjudged(nftables.RuleOptions{AcceptMark: doc.Host.AcceptMark})}, nil
+		return &Verification{Result: result, Unjudged: r.Unjudged(doc)}, nil
 	}
-	return &Verification{result, r.File.Unjudged(), r.unknown()}, nil
+	return &Verification{result, r.Unjudged(doc), r.unknown()}, nil
+}
+
+// Unjudged is what no answer about the rules covers, as lines of text: rules of other tables
+// that drop, redirect or hide packets, and the like. The policy is the one that they are
+// compared with; nil for none.
+func (r *Rules) Unjudged(doc *schema.Document) []string {
+	if r.NFT == nil {
+		return r.File.Unjudged()
+	}
+	var opt nftables.RuleOptions
+	if doc != nil {
+		opt.AcceptMark = doc.Host.AcceptMark
+	}
+	return r.NFT.Unjudged(opt)
 }
 
 // unknown is File.Unknown, but for a file that adds to tables whose chains it does

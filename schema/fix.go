@@ -7,7 +7,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 )
 
-// Fix is a change of a text that mends what a diagnostic is about. Diagnostics that have one
+// Fix is a change of a text that fixes what a diagnostic is about. Diagnostics that have one
 // have it as their Extra.
 type Fix struct {
 	At   hcl.Range // what is replaced

@@ -16,6 +16,9 @@ import (
 const (
 	// MaxFile is how many bytes a file may have: policy, list file or variable file.
 	MaxFile = 128 << 20
+	// MaxRules is how many bytes a rules file may have: a policy of this size compiles to
+	// several times as much.
+	MaxRules = 4 * MaxFile
 	// maxTotal is how many bytes all files of a policy may have together.
 	maxTotal = 4 * MaxFile
 	// maxFiles is how many policy files a folder may have.
@@ -24,27 +27,41 @@ const (
 	maxNesting = 500
 )
 
-// TooLargeError is the error for an input of more than MaxFile bytes.
-type TooLargeError struct{}
+// TooLargeError is the error for an input of more bytes than there may be.
+type TooLargeError struct{ Most int }
 
-func (*TooLargeError) Error() string {
-	return fmt.Sprintf("it is larger than the limit of %d MiB", MaxFile>>20)
+func (e *TooLargeError) Error() string {
+	return fmt.Sprintf("it is larger than the limit of %d MiB", e.Most>>20)
 }
 
-// ReadLimited reads everything, up to MaxFile bytes. It keeps what it has read in parts
-// until it reaches the end, so that an endless input costs little.
-func ReadLimited(r io.Reader) ([]byte, error) {
+// ReadLimited reads everything, up to MaxFile bytes.
+func ReadLimited(r io.Reader) ([]byte, error) { return readUpTo(r, MaxFile) }
+
+// ReadRules reads everything, up to MaxRules bytes of a file and MaxFile of a pipe, which may
+// have no end. The error for more is a *TooLargeError.
+func ReadRules(r io.Reader) ([]byte, error) {
+	if f, ok := r.(fs.File); ok {
+		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+			return readUpTo(r, MaxRules)
+		}
+	}
+	return readUpTo(r, MaxFile)
+}
+
+// readUpTo reads everything, up to so many bytes. It keeps what it has read in parts until it
+// reaches the end, so that an endless input costs little.
+func readUpTo(r io.Reader, most int) ([]byte, error) {
 	var parts [][]byte
 	size := chunk
 	if f, ok := r.(fs.File); ok {
 		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
-			if info.Size() > MaxFile {
-				return nil, &TooLargeError{}
+			if info.Size() > int64(most) {
+				return nil, &TooLargeError{most}
 			}
 			size = int(info.Size()) + 1 // the end is seen without another part
 		}
 	}
-	for total := 0; total <= MaxFile; size = chunk {
+	for total := 0; total <= most; size = chunk {
 		part := make([]byte, size)
 		n, err := io.ReadFull(r, part)
 		total += n
@@ -59,7 +76,7 @@ func ReadLimited(r io.Reader) ([]byte, error) {
 			return nil, err
 		}
 	}
-	return nil, &TooLargeError{}
+	return nil, &TooLargeError{most}
 }
 
 const chunk = 1 << 20

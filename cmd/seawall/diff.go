@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -113,10 +114,47 @@ func (f *diffFlags) run(c *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
+	report.Beside = beside(before, after)
+	report.Undecided = len(report.Beside) > 0 && before.loaded == nil && after.loaded == nil
 	if !f.noFiles {
 		report.Files, report.TextCompared = textChanges(before.texts, after.texts), true
 	}
 	return f.print(c, report)
+}
+
+// beside are the rules beside what is compared that one side has and the other has not.
+func beside(before, after *diffSide) []string {
+	old, fresh := before.unjudged(after), after.unjudged(before)
+	var list []string
+	for _, side := range []struct {
+		mark      string
+		has, lack map[string]string
+	}{{"- ", old, fresh}, {"+ ", fresh, old}} {
+		for _, key := range slices.Sorted(maps.Keys(side.has)) {
+			if _, ok := side.lack[key]; !ok {
+				list = append(list, side.mark+side.has[key])
+			}
+		}
+	}
+	return list
+}
+
+// lineNumber is where a rule stands, which does not make it another one.
+var lineNumber = regexp.MustCompile(`, line \d+`)
+
+// unjudged are the rules of a side that no comparison covers, without their lines.
+func (s *diffSide) unjudged(other *diffSide) map[string]string {
+	var doc *schema.Document
+	if other.loaded != nil {
+		doc = other.loaded.Document
+	}
+	list := map[string]string{}
+	for _, r := range s.rules {
+		for _, text := range r.Unjudged(doc) {
+			list[lineNumber.ReplaceAllString(text, "")] = text
+		}
+	}
+	return list
 }
 
 // against has rules of nft read as a policy on the other side asks for them, whose
@@ -164,7 +202,7 @@ func (f *diffFlags) sides(c *cobra.Command, args []string) (before, after *diffS
 // side reads a policy or rules.
 func (f *diffFlags) side(c *cobra.Command, path string, varFiles []string) (*diffSide, error) {
 	if path == "-" {
-		text, err := schema.ReadLimited(c.InOrStdin())
+		text, err := schema.ReadRules(c.InOrStdin())
 		if err != nil {
 			return nil, err
 		}

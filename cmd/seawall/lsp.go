@@ -18,7 +18,7 @@ starts it; examples/editors has the settings of VS Code, Neovim, Helix and Emacs
 
 It shows mistakes and findings while you type, completes names, attributes and
 words, says what stands under the cursor and who mentions an address, finds and
-renames names, formats, mends findings, and says over each policy who reaches it.
+renames names, formats, fixes findings, and says over each policy who reaches it.
 
 A policy is the folder of the file, or the file alone where several files of the
 folder have a host block. What --var and --var-file set, the editor may set too:

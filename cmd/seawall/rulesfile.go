@@ -134,13 +134,13 @@ func readFile(name string) ([]byte, error) {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	return schema.ReadLimited(f)
+	return schema.ReadRules(f)
 }
 
 // readInput reads a file that the user named, or standard input.
 func readInput(c *cobra.Command, name, takes string) (src []byte, shown string, err error) {
 	if name == "-" {
-		if src, err = schema.ReadLimited(c.InOrStdin()); err != nil {
+		if src, err = schema.ReadRules(c.InOrStdin()); err != nil {
 			err = cannotRead("standard input", err, takes)
 		}
 		return src, "standard input", err

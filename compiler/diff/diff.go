@@ -25,7 +25,14 @@ type Report struct {
 	// TextCompared says that the texts were compared: Files are then all that
 	// changed.
 	TextCompared bool
-	Changes      []*prove.Change
+	// Beside are rules beside what was compared that one side has and the other has not, "+ "
+	// or "- " before each: of other tables, which can drop, redirect or hide packets. They
+	// are not judged.
+	Beside []string
+	// Undecided says that both sides are rules, and so what is Beside may well make another
+	// meaning.
+	Undecided bool
+	Changes   []*prove.Change
 }
 
 // Item is one change as a person counts it: some sources gain or lose some ports, be
@@ -64,8 +71,8 @@ type What struct {
 // is none.
 type File struct{ Name, Unified string }
 
-// Same reports whether both sides mean the same.
-func (r *Report) Same() bool { return len(r.Changes) == 0 }
+// Same reports whether both sides mean the same, and nothing beside may differ.
+func (r *Report) Same() bool { return len(r.Changes) == 0 && !r.Undecided }
 
 // Count is how many items have an effect.
 func (r *Report) Count(e prove.Effect) int {

@@ -107,7 +107,8 @@ func (r *Report) JSON() ([]byte, error) {
 		Items    []jsonItem        `json:"items"`
 		Changes  []change          `json:"changes"`
 		Files    map[string]string `json:"files,omitempty"`
-	}{Same: r.Same(), Families: r.Families, Summary: r.Summary(), Items: r.jsonItems(), Changes: []change{}}
+		Beside   []string          `json:"not_judged,omitempty"`
+	}{Beside: r.Beside, Same: r.Same(), Families: r.Families, Summary: r.Summary(), Items: r.jsonItems(), Changes: []change{}}
 	for _, c := range r.Changes {
 		x := change{c.Family, c.Hooks, c.Effect, c.Policy, c.Sources, c.AllBut, c.Ports, nil, c.Old.String(), c.New.String(), c.Example.String()}
 		for _, f := range c.Fields {

@@ -41,6 +41,12 @@ func (r *Report) Shorten(most int, all string) string {
 	if cut && all != "" {
 		fmt.Fprintf(&b, "All of it: %s\n", all)
 	}
+	for i, line := range r.Beside {
+		if i == 0 {
+			b.WriteString("\nNot judged:\n")
+		}
+		b.WriteString("  " + line + "\n")
+	}
 	for _, f := range r.Files {
 		if f.Unified != "" {
 			b.WriteString("\n" + f.Unified)
@@ -65,7 +71,18 @@ func (x *Item) text() string {
 
 // Summary is the report in one line.
 func (r *Report) Summary() string {
-	if r.Same() {
+	switch {
+	case r.Undecided && len(r.Changes) == 0:
+		return "FORWARD and INPUT mean the same; rules beside them differ, and what these mean is not judged."
+	case r.Undecided:
+		return r.changed() + " Rules beside FORWARD and INPUT differ too, and what these mean is not judged."
+	}
+	return r.changed()
+}
+
+// changed is the change of what was compared.
+func (r *Report) changed() string {
+	if len(r.Changes) == 0 {
 		if r.textChanged() {
 			return "The meaning is the same; the files are written in another way."
 		}

@@ -10,6 +10,6 @@
 //	reach.go     who reaches a policy
 //	mentions.go  which blocks mention an address
 //	rename.go    another name in all places
-//	fixes.go     changes that mend a finding
+//	fixes.go     changes that fix a finding
 //	symbols.go   an outline
 package editor

@@ -10,7 +10,7 @@ import (
 	"github.com/seawall/seawall/schema"
 )
 
-// Fix is a change that mends what a diagnostic is about.
+// Fix is a change that fixes what a diagnostic is about.
 type Fix struct {
 	Name  string
 	Of    *hcl.Diagnostic
@@ -34,7 +34,7 @@ func (p *Policy) Fixes(file string, from, to int) []Fix {
 			continue
 		}
 		d := f.Diagnostic()
-		if fix, ok := p.mend(f); ok {
+		if fix, ok := p.change(f); ok {
 			fix.Of, fix.Best = d, true
 			list = append(list, fix)
 		}
@@ -46,8 +46,8 @@ func (p *Policy) Fixes(file string, from, to int) []Fix {
 	return list
 }
 
-// mend is the change that a finding asks for, where there is only one.
-func (p *Policy) mend(f lint.Finding) (Fix, bool) {
+// change is the one that a finding asks for, where there is only one.
+func (p *Policy) change(f lint.Finding) (Fix, bool) {
 	t := p.trees[f.At.Filename]
 	if t == nil {
 		return Fix{}, false

@@ -53,15 +53,15 @@ func MarkdownPhraseLinked(p address.Phrase, anchor string) string {
 	return phrase(p, f)
 }
 
-// Fold is a list of n values that has to be opened. It asks for no more of them than a page
-// has.
+// Fold is a list file of n entries that has to be opened. It asks for no more of them than a
+// page has.
 func Fold(title string, n int, values iter.Seq[string]) template.HTML {
-	return template.HTML(asHTML.fold(title, n, values))
+	return template.HTML(htmlForm(ofListFile).fold(title, n, values))
 }
 
 // MarkdownFold is the same in Markdown.
 func MarkdownFold(title string, n int, values iter.Seq[string]) string {
-	return asMarkdown.fold(title, n, values)
+	return markdownForm(ofListFile).fold(title, n, values)
 }
 
 // form is how a list is written.
@@ -71,38 +71,50 @@ type form struct {
 	fold func(title string, n int, values iter.Seq[string]) string
 }
 
-var asHTML = form{
-	seen: seenWords,
-	code: func(text string) string { return "<code>" + template.HTMLEscapeString(Visible(text)) + "</code>" },
-	fold: func(title string, n int, values iter.Seq[string]) string {
-		shown, rest := cut(n, values)
-		var b strings.Builder
-		fmt.Fprintf(&b, "<details class=\"more\"><summary>%s</summary><div class=\"addresses\">", template.HTMLEscapeString(title))
-		for _, v := range shown {
-			b.WriteString(template.HTMLEscapeString(Visible(v)) + "\n")
-		}
-		return b.String() + rest + "</div></details>"
-	},
+// What has all of a list that is too long for a page.
+const (
+	ofPage     = "the JSON format has them all"
+	ofListFile = "the file has them all"
+)
+
+var asHTML, asMarkdown = htmlForm(ofPage), markdownForm(ofPage)
+
+func htmlForm(whole string) form {
+	return form{
+		seen: seenWords,
+		code: func(text string) string { return "<code>" + template.HTMLEscapeString(Visible(text)) + "</code>" },
+		fold: func(title string, n int, values iter.Seq[string]) string {
+			shown, rest := cut(n, values, whole)
+			var b strings.Builder
+			fmt.Fprintf(&b, "<details class=\"more\"><summary>%s</summary><div class=\"addresses\">", template.HTMLEscapeString(title))
+			for _, v := range shown {
+				b.WriteString(template.HTMLEscapeString(Visible(v)) + "\n")
+			}
+			return b.String() + rest + "</div></details>"
+		},
+	}
 }
 
-var asMarkdown = form{
-	seen: seenWords,
-	code: Code,
-	fold: func(title string, n int, values iter.Seq[string]) string {
-		shown, rest := cut(n, values)
-		var list []string
-		for _, v := range shown {
-			list = append(list, Code(v))
-		}
-		return "<details><summary>" + Text(title) + "</summary> " + strings.Join(append(list, rest), "<br>") + "</details>"
-	},
+func markdownForm(whole string) form {
+	return form{
+		seen: seenWords,
+		code: Code,
+		fold: func(title string, n int, values iter.Seq[string]) string {
+			shown, rest := cut(n, values, whole)
+			var list []string
+			for _, v := range shown {
+				list = append(list, Code(v))
+			}
+			return "<details><summary>" + Text(title) + "</summary> " + strings.Join(append(list, rest), "<br>") + "</details>"
+		},
+	}
 }
 
 // cut leaves out what is too much for any page, and says so.
-func cut(n int, values iter.Seq[string]) (shown []string, rest string) {
+func cut(n int, values iter.Seq[string], whole string) (shown []string, rest string) {
 	for v := range values {
 		if len(shown) == mostWords {
-			return shown, fmt.Sprintf("%s more are too many for a page; the JSON format has them all.", Count(n-mostWords))
+			return shown, fmt.Sprintf("%s more are too many for a page; %s.", Count(n-mostWords), whole)
 		}
 		shown = append(shown, v)
 	}

@@ -72,7 +72,7 @@ func TestTooMuchForAPage(t *testing.T) {
 		values[i] = fmt.Sprint(i)
 	}
 	got := string(Fold("all", len(values), slices.Values(values)))
-	if !strings.Contains(got, "\n4999\n1,234 more are too many for a page; the JSON format has them all.</div>") {
+	if !strings.Contains(got, "\n4999\n1,234 more are too many for a page; the file has them all.</div>") {
 		t.Errorf("it ends %s", got[len(got)-200:])
 	}
 }
