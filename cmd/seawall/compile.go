@@ -282,6 +282,8 @@ func (f *compileFlags) notOurs(err error) error {
 	switch {
 	case !ok:
 		return cannotWrite(f.outDir, err, takesOutDir)
+	case f.hosts != "":
+		return fmt.Errorf("%w, so nothing was written for this host.\n\nWrite into another folder, or replace files that seawall did not generate with --force, for every host", e)
 	case f.base == "":
 		return fmt.Errorf("%w, so nothing was written.\n\nSplice the policy into them with --base, write into another folder, or replace them with --force", e)
 	}

@@ -70,7 +70,9 @@ func (f *compileFlags) runHosts(c *cobra.Command, args []string) error {
 		disk.Lock()
 		defer disk.Unlock()
 		names, err := f.put(dir, files, &batch)
-		list[i] = compiled{sums, inFolder(dir, names)}
+		if err == nil || f.check {
+			list[i] = compiled{sums, inFolder(dir, names)}
+		}
 		if err == nil && batch.Len() >= atOnce {
 			err = f.flush(&batch)
 		}
@@ -79,10 +81,14 @@ func (f *compileFlags) runHosts(c *cobra.Command, args []string) error {
 	if err := f.flush(&batch); err != nil {
 		return err
 	}
-	if err := tell(c, hosts, all); err != nil {
+	told := tell(c, hosts, all)
+	if told != nil && f.check {
+		return told
+	}
+	if err := f.sayHosts(c, hosts, list); err != nil {
 		return err
 	}
-	return f.sayHosts(c, hosts, list)
+	return told
 }
 
 func sameFolder(a, b string) bool {
@@ -138,13 +144,26 @@ func digests(files []emit.File) map[string]string {
 
 // sayHosts writes the index, and says what was written or would change.
 func (f *compileFlags) sayHosts(c *cobra.Command, hosts []fleetHost, list []compiled) error {
+	path := filepath.Join(f.outDir, indexName)
+	old, _ := os.ReadFile(path) // without one it is written
+	var before hostIndex
+	_ = json.Unmarshal(old, &before) // another file was refused
 	index, changed := hostIndex{Hosts: map[string]indexedHost{}}, []string{}
+	done := 0
 	for i, h := range hosts {
+		if list[i].files == nil { // the host failed: what is there stays, and so does its entry
+			if x, ok := before.Hosts[h.name]; ok {
+				index.Hosts[h.name] = x
+			}
+			continue
+		}
+		done++
 		index.Hosts[h.name] = indexedHost{Variables: filepath.Base(h.file), Files: list[i].files}
 		changed = append(changed, list[i].changed...)
 	}
-	path := filepath.Join(f.outDir, indexName)
-	old, _ := os.ReadFile(path) // without one it is written
+	if done == 0 {
+		return nil
+	}
 	f.sayGone(c, index, old)
 	text, err := json.MarshalIndent(index, "", "  ")
 	if err != nil {
@@ -158,7 +177,7 @@ func (f *compileFlags) sayHosts(c *cobra.Command, hosts []fleetHost, list []comp
 			}
 		}
 	}
-	return f.sayChanged(c, hosts, changed)
+	return f.sayChanged(c, done, len(hosts), changed)
 }
 
 // sayGone names folders of hosts that have no variable file any more.
@@ -182,7 +201,7 @@ func (f *compileFlags) sayGone(c *cobra.Command, index hostIndex, before []byte)
 // mostPaths is how many paths are listed of files that were written.
 const mostPaths = 20
 
-func (f *compileFlags) sayChanged(c *cobra.Command, hosts []fleetHost, changed []string) error {
+func (f *compileFlags) sayChanged(c *cobra.Command, done, hosts int, changed []string) error {
 	if f.check {
 		return wouldChange(c, changed)
 	}
@@ -192,7 +211,11 @@ func (f *compileFlags) sayChanged(c *cobra.Command, hosts []fleetHost, changed [
 			fmt.Fprintf(w, "wrote %s\n", path)
 		}
 	}
-	fmt.Fprintf(w, "%s: %s written to %s\n", count(len(hosts), "host", "hosts"), count(len(changed), "file", "files"), f.outDir)
+	of := count(hosts, "host", "hosts")
+	if done < hosts {
+		of = fmt.Sprintf("%d of %s", done, of)
+	}
+	fmt.Fprintf(w, "%s: %s written to %s\n", of, count(len(changed), "file", "files"), f.outDir)
 	if s := system.ByName(f.system); s != nil {
 		e := c.ErrOrStderr()
 		fmt.Fprintf(e, "\nOn %s, as root, with the files of its folder in %s:\n", s.Title, s.Folder)
