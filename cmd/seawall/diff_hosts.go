@@ -62,8 +62,8 @@ func (f *diffFlags) runHosts(c *cobra.Command, args []string) error {
 	if err := tell(c, hosts, all); err != nil {
 		return err
 	}
-	sayMoved(c, before.hosts, after.hosts)
 	r := gathering.Hosts()
+	r.New, r.Gone = moved(after.hosts, before.hosts), moved(before.hosts, after.hosts)
 	return f.printReport(c, r, r.Changed() == 0)
 }
 
@@ -106,24 +106,16 @@ func allHosts(before, after map[string]fleetHost) []fleetHost {
 	return hosts
 }
 
-// sayMoved says which hosts have come and gone.
-func sayMoved(c *cobra.Command, before, after map[string]fleetHost) {
-	only := func(these, others map[string]fleetHost) []string {
-		var names []string
-		for name := range these {
-			if _, ok := others[name]; !ok {
-				names = append(names, name)
-			}
+// moved are the hosts that only one side has.
+func moved(has, lacks map[string]fleetHost) []string {
+	var names []string
+	for name := range has {
+		if _, ok := lacks[name]; !ok {
+			names = append(names, name)
 		}
-		slices.Sort(names)
-		return names
 	}
-	if names := only(after, before); len(names) > 0 {
-		fmt.Fprintf(c.ErrOrStderr(), "Note: new: %s. No rules are compared with what is there now.\n", nameHosts(names, 0))
-	}
-	if names := only(before, after); len(names) > 0 {
-		fmt.Fprintf(c.ErrOrStderr(), "Note: gone: %s. What was there is compared with no rules.\n", nameHosts(names, 0))
-	}
+	slices.Sort(names)
+	return names
 }
 
 // fleetSides are both sides, and what removes the files that they need.

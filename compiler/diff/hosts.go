@@ -13,6 +13,7 @@ import (
 // Hosts says what a change means for many hosts: those for which it means the same are
 // one group.
 type Hosts struct {
+	New, Gone []string // hosts of one side only, which is compared with no rules
 	Count  int      // of all hosts
 	Groups []*Group // what changes: the worst first, then what changes for the most hosts
 	Same   []string // the hosts for which nothing changes
@@ -134,10 +135,25 @@ func someOf(names []string) string {
 	return strings.Join(names, ", ")
 }
 
+// Moved says which hosts have come and gone, a line each.
+func (h *Hosts) Moved() []string {
+	var lines []string
+	if len(h.New) > 0 {
+		lines = append(lines, fmt.Sprintf("New, and compared with no rules: %s.", (&Group{Hosts: h.New}).title()))
+	}
+	if len(h.Gone) > 0 {
+		lines = append(lines, fmt.Sprintf("Gone, and compared with no rules: %s.", (&Group{Hosts: h.Gone}).title()))
+	}
+	return lines
+}
+
 // Text is the report for a terminal.
 func (h *Hosts) Text() string {
 	var b strings.Builder
 	b.WriteString(h.Summary() + "\n")
+	for _, line := range h.Moved() {
+		b.WriteString(line + "\n")
+	}
 	for i, g := range h.Groups {
 		if i == mostGroups {
 			fmt.Fprintf(&b, "\nand %s, which --format json has.\n", plural(len(h.Groups)-i, "more way", "more ways"))
@@ -155,6 +171,9 @@ func (h *Hosts) Text() string {
 func (h *Hosts) Markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "### Seawall: %s\n", h.Summary())
+	for _, line := range h.Moved() {
+		fmt.Fprintf(&b, "\n%s\n", code(line))
+	}
 	for i, g := range h.Groups {
 		if i == openItems {
 			fmt.Fprintf(&b, "\nand %s.\n", plural(len(h.Groups)-i, "more way", "more ways"))

@@ -59,7 +59,9 @@ func (h *Hosts) JSON() ([]byte, error) {
 		Hosts     int      `json:"hosts"`
 		Groups    []group  `json:"groups"`
 		Unchanged []string `json:"unchanged"`
-	}{h.Changed() == 0, h.Summary(), h.Count, []group{}, append([]string{}, h.Same...)}
+		New       []string `json:"new,omitempty"`
+		Gone      []string `json:"gone,omitempty"`
+	}{h.Changed() == 0, h.Summary(), h.Count, []group{}, append([]string{}, h.Same...), h.New, h.Gone}
 	for _, g := range h.Groups {
 		report, err := g.Report.JSON()
 		if err != nil {
