@@ -6,6 +6,7 @@
 //	reach.go     who gets in, and what decides where a policy does not
 //	settings.go  what the host block says
 //	summary.go   the policies by how far they are open
+//	site.go      the same as a site with a page for each policy and set
 //	html.go, markdown.go, svg.go, json.go say it.
 //
 // Who gets in is not worked out here: it comes from the proof's verdict function, so the
@@ -19,6 +20,8 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/seawall/seawall/compiler/address"
+	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
 	"github.com/seawall/seawall/schema"
 )
@@ -93,6 +96,8 @@ type Set struct {
 	Name   string  `json:"name"`
 	Who    Sources `json:"sources"`
 	Except Sources `json:"except,omitempty"`
+
+	members [2]address.Set // over IPv4 and IPv6; none of a set that others fill
 }
 
 // Make gathers a page from a loaded policy. The error is a *prove.HardError, or
@@ -133,9 +138,19 @@ func Make(ctx context.Context, doc *schema.Document, inputs []string, limits pro
 				list = append(list, Source{Text: "the ipset " + name + " (filled at run time)"})
 			}
 		}
-		p.Sets = append(p.Sets, Set{s.Name, list, sources(s.Except)})
+		p.Sets = append(p.Sets, Set{Name: s.Name, Who: list, Except: sources(s.Except), members: members(s)})
 	}
 	return p, nil
+}
+
+// members are the addresses of a set, of each family.
+func members(s *schema.Set) (list [2]address.Set) {
+	for i, f := range packet.Families {
+		if !s.Filled() {
+			list[i] = address.NewResolver(f, nil).Set(s)
+		}
+	}
+	return list
 }
 
 func title(inputs []string) string {
