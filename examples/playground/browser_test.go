@@ -368,10 +368,16 @@ func TestHardPolicy(t *testing.T) {
 		"  allow { sources = flatten([for a in range(200) : [for b in range(256) : [for c in range(4) : \"10.${a}.${b}.${c * 2 + 1}\"]]]) }\n}\n"
 	b.do(js(fmt.Sprintf(`(() => { const t = document.getElementById("text"); t.value = %s; t.dispatchEvent(new InputEvent("input")) })()`, quoted(hard))))
 	b.until("word of it", `document.getElementById("status").textContent.startsWith("Still working")`)
+	if !value[bool](b, `document.getElementById("results").matches(".stale[aria-busy=true]")`) {
+		t.Error("what is shown does not say that it is about the policy before")
+	}
 	b.picture("working")
 	start := time.Now()
 	b.typed(strings.Replace(wrong, "denny", "deny", 1))
 	b.until("the answer", `document.getElementById("status").textContent.startsWith("Valid")`)
+	if value[bool](b, `document.getElementById("results").matches(".stale, [aria-busy=true]")`) {
+		t.Error("the answer is shown as one about the policy before")
+	}
 	t.Logf("answered %v after the first key", time.Since(start).Round(time.Millisecond))
 }
 

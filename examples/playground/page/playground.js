@@ -43,15 +43,22 @@ function changed() {
 
 function answered(answer) {
   last = answer;
+  stale(false);
   mark();
   show(answer, { go, copy });
   status(words(answer));
 }
 
 function said(what, why) {
-  $("status").classList.toggle("working", what === "slow");
-  if (what === "slow") status("Still working. You can go on typing.");
+  if (what === "slow") status("Still working. You can go on typing; what is below is about the policy as it was before.");
   if (what === "stopped") status("The compiler stopped" + (why ? ": " + why : "") + ". Change the policy to try again.");
+  if (what === "slow" || what === "stopped") stale(true);
+}
+
+// stale shows that the results are not about the policy as it is now.
+function stale(is) {
+  $("results").classList.toggle("stale", is);
+  $("results").setAttribute("aria-busy", is);
 }
 
 function status(text) {
@@ -168,7 +175,7 @@ function showLayouts() {
   if (!format.layouts.includes(state.layout)) state.layout = format.layouts[0];
   fill($("layout"), format.layouts.map(l => [l, l]), state.layout);
   $("layout").disabled = format.layouts.length === 1;
-  $("format-summary").textContent = format.summary[0].toUpperCase() + format.summary.slice(1) + ".";
+  $("format-summary").textContent = "Files: " + format.summary + ".";
 }
 
 function showExample(name) {
