@@ -19,6 +19,7 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
@@ -79,6 +80,13 @@ func (b *browser) start() {
 		b.t.Fatal(err)
 	}
 	b.size(1280, 900, "light")
+	b.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: `window.wrong = [];
+			addEventListener("securitypolicyviolation", e => wrong.push(e.violatedDirective + " " + e.blockedURI));
+			addEventListener("error", e => wrong.push(e.message));
+			addEventListener("unhandledrejection", e => wrong.push(String(e.reason)));`})
+		return err
+	}))
 }
 
 // action is something that is done in the browser.
@@ -307,6 +315,9 @@ func (b *browser) compares(policy string) {
 // onlyItsOwnFiles holds what was fetched against the folder: nothing else, and nothing twice.
 func (b *browser) onlyItsOwnFiles() {
 	b.t.Helper()
+	for _, wrong := range value[[]string](b, "window.wrong.concat()") {
+		b.t.Errorf("the page has an error: %s", wrong)
+	}
 	b.lock.Lock()
 	defer b.lock.Unlock()
 	for _, f := range b.fetched {
@@ -320,6 +331,60 @@ func (b *browser) onlyItsOwnFiles() {
 			b.t.Errorf("the page loaded %s", name)
 		}
 	}
+}
+
+// The page may ask nobody but its own server, even if a script of it wanted to.
+func TestMayAskNobodyElse(t *testing.T) {
+	b := open(t)
+	b.visit("")
+	asked := false
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked = true
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+	}))
+	got := value[string](b, fmt.Sprintf(`fetch(%q).then(() => "fetched", () => "refused")`, other.URL))
+	other.Close()
+	if got != "refused" || asked || len(value[[]string](b, "window.wrong.concat()")) == 0 {
+		t.Errorf("a request to another server was %s, and it came there: %v", got, asked)
+	}
+}
+
+// Every example of the menu opens, and the policy that it takes the place of comes back.
+func TestExamples(t *testing.T) {
+	b := open(t)
+	b.visit("")
+	b.typed("host {\nexternal = [\"eth7\"]\nunlisted = \"deny\"\n}\n")
+	choose := func(id, name string) {
+		b.do(js(fmt.Sprintf(`(() => { const e = document.getElementById(%q); e.value = %q; e.dispatchEvent(new Event("change")) })()`, id, name)))
+	}
+	names := value[[]string](b, `[...document.getElementById("example").options].map(o => o.value).filter(Boolean)`)
+	if len(names) < 8 {
+		t.Fatalf("the menu has %q", names)
+	}
+	for _, name := range names {
+		src, err := os.ReadFile("../" + name + "/policy.hcl")
+		if err != nil {
+			t.Fatal(err)
+		}
+		choose("example", name)
+		b.until(name, `document.getElementById("status").textContent.startsWith("Valid and proved")`)
+		if got := b.entered("#text"); got != string(src) {
+			t.Errorf("%s is\n%s", name, got)
+		}
+	}
+	choose("example", "fleet")
+	choose("var-file", "web1.vars.hcl")
+	choose("format", "restore")
+	want, err := os.ReadFile("../fleet/compiled/web1/rules.v4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.until("the files of web1", fmt.Sprintf(`document.querySelector("#file-list pre")?.textContent === %s`, quoted(string(want))))
+	b.picture("fleet")
+	b.typed("x")
+	choose("example", "web")
+	b.click("#undo")
+	b.until("what was there", `document.getElementById("text").value === "x"`)
 }
 
 // A link brings the same policy to another page; one that is damaged says so.
