@@ -18,6 +18,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/seawall/seawall/compiler/dialect"
@@ -49,6 +50,21 @@ type Options struct {
 	Force  bool
 	Limits prove.Limits // of the proof
 	Memory *Memory      // what the compilations for several hosts share; nil for none
+}
+
+// SourceName is what generated files call the policy: the names of its files,
+// not where they lie.
+func SourceName(loaded *schema.Loaded) string {
+	var names []string
+	for _, n := range loaded.Inputs {
+		names = append(names, strings.Map(func(r rune) rune {
+			if r < 0x20 || r > 0x7e {
+				return '?'
+			}
+			return r
+		}, filepath.Base(n)))
+	}
+	return strings.Join(names, ", ")
 }
 
 // Memory is what the compilations of one policy for several hosts share. It may be used

@@ -233,6 +233,20 @@ func Diff(ctx context.Context, sides diff.Sides, limits prove.Limits) (*diff.Rep
 	return diff.Meaning(ctx, sides, limits)
 }
 
+// Texts are the files of a format, for the change of text between two policies: they say
+// nothing of the name of the policy, which would be a change of the first line.
+func Texts(doc *schema.Document, f *emit.Format) ([]diff.Text, error) {
+	out, err := Emit(doc, Options{Format: f, Source: "the policy"})
+	if err != nil {
+		return nil, err
+	}
+	var list []diff.Text
+	for _, file := range out.Files {
+		list = append(list, diff.Text{Name: file.Name, Text: string(file.Bytes)})
+	}
+	return list, nil
+}
+
 // DiffHost is Diff for one of several hosts: what they share is in the memory, and what is
 // said of it can be compared with what is said of the others (see diff.Gather).
 func DiffHost(ctx context.Context, sides diff.Sides, limits prove.Limits, m *Memory) (*diff.Report, error) {

@@ -133,7 +133,7 @@ func (f *applyFlags) apply(c *cobra.Command, args []string) error {
 	if err := fits(c, loaded, backends[f.format].file); err != nil {
 		return err
 	}
-	opt := compiler.Options{Format: backends[f.format].file, Layout: lower.Layout(f.layout), Source: sourceName(loaded)}
+	opt := compiler.Options{Format: backends[f.format].file, Layout: lower.Layout(f.layout), Source: compiler.SourceName(loaded)}
 	out, err := compiler.Compile(c.Context(), loaded.Document, opt)
 	if err != nil {
 		return unproved(err)

@@ -221,7 +221,7 @@ func (f *compileFlags) run(c *cobra.Command, args []string) error {
 }
 
 func (f *compileFlags) compilerOptions(loaded *schema.Loaded) compiler.Options {
-	return compiler.Options{Format: f.into(), Layout: lower.Layout(f.layout), Comments: lower.Comments(f.comments), Source: sourceName(loaded), Force: f.force}
+	return compiler.Options{Format: f.into(), Layout: lower.Layout(f.layout), Comments: lower.Comments(f.comments), Source: compiler.SourceName(loaded), Force: f.force}
 }
 
 // asLoaded renames the files to what the system loads, and adds what loads them.

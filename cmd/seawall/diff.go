@@ -77,12 +77,10 @@ Exit 0 when both mean the same, 2 when not.`,
 // diffSide is one side, as read.
 type diffSide struct {
 	families map[packet.Family]prove.Side
-	texts    []sideText
+	texts    []diff.Text
 	rules    []*compiler.Rules // of rules
 	loaded   *schema.Loaded    // of a policy
 }
-
-type sideText struct{ name, text string }
 
 func (f *diffFlags) run(c *cobra.Command, args []string) error {
 	if err := f.checkFlags(args); err != nil {
@@ -117,7 +115,7 @@ func (f *diffFlags) run(c *cobra.Command, args []string) error {
 	report.Beside = beside(before, after)
 	report.Undecided = len(report.Beside) > 0 && before.loaded == nil && after.loaded == nil
 	if !f.noFiles {
-		report.Files, report.TextCompared = textChanges(before.texts, after.texts), true
+		report.Files, report.TextCompared = diff.Files(before.texts, after.texts), true
 	}
 	return f.print(c, report)
 }
@@ -207,7 +205,7 @@ func (f *diffFlags) side(c *cobra.Command, path string, varFiles []string) (*dif
 			return nil, err
 		}
 		if looksLikeRules(text) {
-			return f.rulesSide([]sideText{{"standard input", string(text)}})
+			return f.rulesSide([]diff.Text{{Name: "standard input", Text: string(text)}})
 		}
 		return f.policySide(c, path, varFiles, bytes.NewReader(text))
 	}
@@ -231,7 +229,7 @@ func (f *diffFlags) side(c *cobra.Command, path string, varFiles []string) (*dif
 	if !looksLikeRules(text) {
 		return nil, fmt.Errorf("%s is neither a policy (*.hcl, *.hcl.json) nor rules (iptables-save or nft text, seawall.sh)", path)
 	}
-	return f.rulesSide([]sideText{{filepath.Base(path), string(text)}})
+	return f.rulesSide([]diff.Text{{Name: filepath.Base(path), Text: string(text)}})
 }
 
 // looksLikeRules tells rules from HCL: a table, an iptables -S line, the script,
@@ -254,18 +252,18 @@ func looksLikeRules(text []byte) bool {
 }
 
 // compiledFolder reads the compiled files of a folder without policies.
-func compiledFolder(path string) []sideText {
+func compiledFolder(path string) []diff.Text {
 	if files, err := schema.PolicyFiles(path); err == nil && len(files) > 0 {
 		return nil
 	}
 	for _, names := range [][]string{{"iptables", "ip6tables"}, {"rules.v4", "rules.v6"}, {"seawall.sh"}, {"seawall.nft"}} {
-		var list []sideText
+		var list []diff.Text
 		for _, n := range append(names, emit.SetsFile) {
 			if text, err := readFile(filepath.Join(path, n)); err == nil {
-				list = append(list, sideText{n, string(text)})
+				list = append(list, diff.Text{Name: n, Text: string(text)})
 			}
 		}
-		if len(list) > 1 || len(list) == 1 && list[0].name != emit.SetsFile {
+		if len(list) > 1 || len(list) == 1 && list[0].Name != emit.SetsFile {
 			return list
 		}
 	}
@@ -288,35 +286,30 @@ func (f *diffFlags) policySide(c *cobra.Command, path string, varFiles []string,
 	if f.noFiles {
 		return side, nil
 	}
-	// The name of the policy would be a change of the file's first line.
-	out, err := compiler.Emit(loaded.Document, compiler.Options{Format: emit.ByName(f.target), Source: "the policy"})
-	if err != nil {
+	if side.texts, err = compiler.Texts(loaded.Document, emit.ByName(f.target)); err != nil {
 		return nil, err
-	}
-	for _, file := range out.Files {
-		side.texts = append(side.texts, sideText{file.Name, string(file.Bytes)})
 	}
 	return side, nil
 }
 
-func (f *diffFlags) rulesSide(texts []sideText) (*diffSide, error) {
+func (f *diffFlags) rulesSide(texts []diff.Text) (*diffSide, error) {
 	side := &diffSide{families: map[packet.Family]prove.Side{}, texts: texts}
 	opt, err := f.rules.options()
 	if err != nil {
 		return nil, err
 	}
 	for _, t := range texts {
-		if t.name == emit.SetsFile {
-			if opt.Sets, err = ipset.Parse([]byte(t.text)); err != nil {
-				return nil, atLine(t.name, err)
+		if t.Name == emit.SetsFile {
+			if opt.Sets, err = ipset.Parse([]byte(t.Text)); err != nil {
+				return nil, atLine(t.Name, err)
 			}
 		}
 	}
 	for _, t := range texts {
-		if t.name == emit.SetsFile {
+		if t.Name == emit.SetsFile {
 			continue
 		}
-		list, err := readRules(t.name, []byte(t.text), opt)
+		list, err := readRules(t.Name, []byte(t.Text), opt)
 		if err != nil {
 			return nil, err
 		}
@@ -326,20 +319,6 @@ func (f *diffFlags) rulesSide(texts []sideText) (*diffSide, error) {
 		}
 	}
 	return side, nil
-}
-
-// textChanges compares the files of both sides: those of one name, or the only
-// ones.
-func textChanges(before, after []sideText) []diff.File {
-	var list []diff.File
-	for _, old := range before {
-		for _, fresh := range after {
-			if old.name == fresh.name || len(before) == 1 && len(after) == 1 {
-				list = append(list, diff.File{Name: fresh.name, Unified: diff.Unified("old/"+old.name, "new/"+fresh.name, old.text, fresh.text)})
-			}
-		}
-	}
-	return list
 }
 
 func (f *diffFlags) print(c *cobra.Command, r *diff.Report) error {

@@ -2,8 +2,6 @@ package main
 
 import (
 	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/seawall/seawall/compiler/progress"
 	"github.com/seawall/seawall/schema"
@@ -48,19 +46,4 @@ func policyPath(args []string) string {
 		return "."
 	}
 	return args[0]
-}
-
-// sourceName is what generated files call the policy: the names of its files,
-// not where they lie.
-func sourceName(loaded *schema.Loaded) string {
-	var names []string
-	for _, n := range loaded.Inputs {
-		names = append(names, strings.Map(func(r rune) rune {
-			if r < 0x20 || r > 0x7e {
-				return '?'
-			}
-			return r
-		}, filepath.Base(n)))
-	}
-	return strings.Join(names, ", ")
 }

@@ -32,8 +32,15 @@ func TestRelease(t *testing.T) {
 		}
 		sums[i] = string(text)
 	}
-	if sums[0] != sums[1] || strings.Count(sums[0], "\n") != 6 {
+	if sums[0] != sums[1] || strings.Count(sums[0], "\n") != 7 {
 		t.Errorf("two builds differ, or are not complete:\n%s\n%s", sums[0], sums[1])
+	}
+
+	list := output(t, "tar", "-tzf", filepath.Join(out, "seawall-playground.tar.gz"))
+	for _, name := range []string{"index.html", "playground.js", "wasm_exec.js", "seawall.wasm.gz"} {
+		if !strings.Contains(list, "seawall-playground/"+name+"\n") {
+			t.Errorf("the playground has no %s:\n%s", name, list)
+		}
 	}
 
 	root := t.TempDir()

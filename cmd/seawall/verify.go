@@ -10,6 +10,7 @@ import (
 	"github.com/seawall/seawall/compiler/dialect"
 	"github.com/seawall/seawall/compiler/doctor"
 	"github.com/seawall/seawall/compiler/emit"
+	"github.com/seawall/seawall/compiler/explain"
 	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
 	"github.com/seawall/seawall/schema"
@@ -180,7 +181,7 @@ func printDifferences(w io.Writer, path, name string, f *compiler.Rules, result 
 			fmt.Fprintf(w, "   it cannot be decided: %s\n", unsure(d.Way))
 		}
 		fmt.Fprintf(w, "   for example %s\n", d.Example)
-		fmt.Fprintf(w, "   $ %sseawall explain %s --rules %s %s\n", saved(name, f), doctor.ShellWord(path), doctor.ShellWord(name), packetFlags(d.Example))
+		fmt.Fprintf(w, "   $ %sseawall explain %s --rules %s %s\n", saved(name, f), doctor.ShellWord(path), doctor.ShellWord(name), explain.Flags(d.Example, doctor.ShellWord))
 	}
 }
 

@@ -36,6 +36,22 @@ func Unified(oldName, newName, before, after string) string {
 	return b.String()
 }
 
+// Text is a file of one side, whose text is compared.
+type Text struct{ Name, Text string }
+
+// Files compares the files of both sides: those of one name, or the only ones.
+func Files(before, after []Text) []File {
+	var list []File
+	for _, old := range before {
+		for _, fresh := range after {
+			if old.Name == fresh.Name || len(before) == 1 && len(after) == 1 {
+				list = append(list, File{Name: fresh.Name, Unified: Unified("old/"+old.Name, "new/"+fresh.Name, old.Text, fresh.Text)})
+			}
+		}
+	}
+	return list
+}
+
 // line is a line of either text; op is ' ', '-' or '+'.
 type line struct {
 	op   byte
