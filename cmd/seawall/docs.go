@@ -21,12 +21,12 @@ import (
 func docsCommand() *cobra.Command {
 	format := ""
 	c := &cobra.Command{
-		Use:    "docs DIR",
-		Hidden: true,
-		Short:  "Write the man pages, or the documentation as Markdown",
+		Use:   "docs DIR",
+		Short: "Write a site about a policy, the man pages, or the documentation as Markdown",
 		Long: `Write the man pages of all commands, or the documentation as Markdown: the
-commands, the language and the findings.`,
-		Example: "  seawall docs man --format man",
+commands, the language and the findings. seawall docs site writes a site about a
+policy.`,
+		Example: "  seawall docs man --format man\n  seawall docs site public policies",
 		Args:    between(1, 1, "a DIR"),
 		RunE: func(c *cobra.Command, args []string) error {
 			pages := map[string]func(*cobra.Command) (map[string][]byte, error){"man": manPages, "markdown": markdownPages}[format]
@@ -51,6 +51,7 @@ commands, the language and the findings.`,
 		},
 	}
 	c.Flags().StringVar(&format, "format", "markdown", "man or markdown")
+	c.AddCommand(docsSiteCommand())
 	return c
 }
 

@@ -14,9 +14,9 @@ import (
 // one group.
 type Hosts struct {
 	New, Gone []string // hosts of one side only, which is compared with no rules
-	Count  int      // of all hosts
-	Groups []*Group // what changes: the worst first, then what changes for the most hosts
-	Same   []string // the hosts for which nothing changes
+	Count     int      // of all hosts
+	Groups    []*Group // what changes: the worst first, then what changes for the most hosts
+	Same      []string // the hosts for which nothing changes
 }
 
 // Group is hosts for which a change means the same, but for the addresses of their own.

@@ -20,6 +20,8 @@ var wontRun = map[string]string{
 	"seawall init > policy.hcl":                                               "docker API",
 	"seawall init --check policy.hcl":                                         "docker API",
 	"seawall init --inspect - --in eth0":                                      "inspect",
+	"seawall lsp":                                                             "closed the connection without a shutdown", // for standard input is empty
+	"seawall lsp --var-file hosts/db1.vars.hcl":                               "closed the connection without a shutdown",
 	"docker inspect":                                                          "",
 	"docker network inspect":                                                  "",
 }
