@@ -12,7 +12,7 @@ import (
 
 func renderCommand() *cobra.Command {
 	p := &policyFlags{}
-	format := ""
+	format, frontMatter := "", false
 	c := &cobra.Command{
 		Use:   "render [PATH]",
 		Short: "Write the policy for people: a page of who may reach which port",
@@ -20,14 +20,24 @@ func renderCommand() *cobra.Command {
 IPv4 and over IPv6, every policy with its rules, and the way of a packet through
 the host's chains. An HTML page is one file that loads nothing.
 
+--front-matter writes the title of a Markdown page for the generator of a
+documentation site; the anchors of policies and sets stay the same while their names
+do. seawall docs site writes a whole site.
+
 Who gets in is worked out by the proof, not read off the blocks: the guard and
 nested policies are in it.`,
 		Example: `  seawall render policies > POLICY.md
-  seawall render --format html > policy.html`,
+  seawall render --format html > policy.html
+  seawall render --front-matter > docs/policy.md`,
 		Args: onePath,
 		RunE: func(c *cobra.Command, args []string) error {
 			write := map[string]func(*render.Page) (string, error){
-				"markdown": func(p *render.Page) (string, error) { return p.Markdown(), nil },
+				"markdown": func(p *render.Page) (string, error) {
+					if frontMatter {
+						return p.MarkdownForSite(), nil
+					}
+					return p.Markdown(), nil
+				},
 				"html":     (*render.Page).HTML,
 				"svg":      func(p *render.Page) (string, error) { return p.SVG(), nil },
 				"json": func(p *render.Page) (string, error) {
@@ -37,6 +47,9 @@ nested policies are in it.`,
 			}[format]
 			if write == nil {
 				return fmt.Errorf("--format is markdown, html, svg or json, not %q", format)
+			}
+			if frontMatter && format != "markdown" {
+				return fmt.Errorf("--front-matter is for --format markdown, not %s", format)
 			}
 			loaded, err := p.load(c, args)
 			if err != nil {
@@ -57,6 +70,7 @@ nested policies are in it.`,
 	}
 	p.register(c)
 	c.Flags().StringVar(&format, "format", "markdown", "markdown, html, svg or json")
+	c.Flags().BoolVar(&frontMatter, "front-matter", false, "begin with title and description as YAML, for a documentation site")
 	choices(c, "format", "markdown", "html", "svg", "json")
 	return c
 }

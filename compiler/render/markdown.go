@@ -2,6 +2,7 @@ package render
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/seawall/seawall/compiler/packet"
@@ -11,8 +12,19 @@ import (
 // Markdown is the page as hosting sites show it, with the way of a packet as a
 // picture that they draw (Mermaid).
 func (p *Page) Markdown() string {
+	return p.markdown(fmt.Sprintf("# Who may reach what: %s\n\n", page.Text(p.Title)))
+}
+
+// MarkdownForSite is the page for the generator of a documentation site, which writes the
+// heading itself: its title and description are front matter, in YAML.
+func (p *Page) MarkdownForSite() string {
+	quoted := func(text string) string { return strconv.Quote(page.Prose(text)) } // ASCII escapes are YAML's too
+	return p.markdown(fmt.Sprintf("---\ntitle: %s\ndescription: %s\n---\n\n", quoted("Who may reach what: "+p.Title), quoted(p.Lead())))
+}
+
+func (p *Page) markdown(start string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Who may reach what: %s\n\n", page.Text(p.Title))
+	b.WriteString(start)
 	fmt.Fprintf(&b, "%s Traffic from outside arrives %s.\n\n", p.Lead(), p.Host.arrival(page.Codes))
 	p.summaryMarkdown(&b)
 	p.contentsMarkdown(&b)
