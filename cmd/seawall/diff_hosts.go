@@ -48,6 +48,7 @@ func (f *diffFlags) runHosts(c *cobra.Command, args []string) error {
 		old := before.of(hosts[i].name, &s)
 		fresh := after.of(hosts[i].name, &s)
 		if s.err != nil {
+			gathering.Fail(i)
 			return s
 		}
 		for _, family := range packet.Families {
@@ -56,15 +57,21 @@ func (f *diffFlags) runHosts(c *cobra.Command, args []string) error {
 		report, err := compiler.DiffHost(ctx, sides, prove.Limits{}, memory)
 		if s.err = err; err == nil {
 			gathering.Add(i, report)
+		} else {
+			gathering.Fail(i)
 		}
 		return s
 	})
-	if err := tell(c, hosts, all); err != nil {
+	told := tell(c, hosts, all)
+	r := gathering.Hosts()
+	if told != nil && (r.Count == 0 || c.Context().Err() != nil) {
+		return told // there is nothing to report
+	}
+	r.New, r.Gone = moved(after.hosts, before.hosts), moved(before.hosts, after.hosts)
+	if err := f.printReport(c, r, r.Changed() == 0); told == nil {
 		return err
 	}
-	r := gathering.Hosts()
-	r.New, r.Gone = moved(after.hosts, before.hosts), moved(before.hosts, after.hosts)
-	return f.printReport(c, r, r.Changed() == 0)
+	return told
 }
 
 // of is what a side has for a host. Mistakes are what the host is told.

@@ -38,8 +38,8 @@ nested policies are in it.`,
 					}
 					return p.Markdown(), nil
 				},
-				"html":     (*render.Page).HTML,
-				"svg":      func(p *render.Page) (string, error) { return p.SVG(), nil },
+				"html": (*render.Page).HTML,
+				"svg":  func(p *render.Page) (string, error) { return p.SVG(), nil },
 				"json": func(p *render.Page) (string, error) {
 					text, err := p.JSON()
 					return string(text), err

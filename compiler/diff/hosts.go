@@ -14,6 +14,7 @@ import (
 // one group.
 type Hosts struct {
 	New, Gone []string // hosts of one side only, which is compared with no rules
+	Failed    []string // hosts that could not be compared, and do not count
 	Count     int      // of all hosts
 	Groups    []*Group // what changes: the worst first, then what changes for the most hosts
 	Same      []string // the hosts for which nothing changes
@@ -31,6 +32,7 @@ type Gathering struct {
 	lock   sync.Mutex
 	names  []string
 	keys   []string // "" for a host for which nothing changes
+	failed []bool
 	groups map[string]*first
 }
 
@@ -41,7 +43,7 @@ type first struct {
 
 // Gather begins with hosts, in their order.
 func Gather(names []string) *Gathering {
-	return &Gathering{names: names, keys: make([]string, len(names)), groups: map[string]*first{}}
+	return &Gathering{names: names, keys: make([]string, len(names)), failed: make([]bool, len(names)), groups: map[string]*first{}}
 }
 
 // Add adds the report of a host, by its place among the names.
@@ -58,11 +60,23 @@ func (g *Gathering) Add(host int, r *Report) {
 	}
 }
 
+// Fail says that a host cannot be compared.
+func (g *Gathering) Fail(host int) {
+	g.lock.Lock()
+	defer g.lock.Unlock()
+	g.failed[host] = true
+}
+
 // Hosts returns the report of all.
 func (g *Gathering) Hosts() *Hosts {
-	all := &Hosts{Count: len(g.names)}
+	all := &Hosts{}
 	index := map[string]*Group{}
 	for i, key := range g.keys {
+		if g.failed[i] {
+			all.Failed = append(all.Failed, g.names[i])
+			continue
+		}
+		all.Count++
 		if key == "" {
 			all.Same = append(all.Same, g.names[i])
 			continue
@@ -135,7 +149,7 @@ func someOf(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// Moved says which hosts have come and gone, a line each.
+// Moved says which hosts have come and gone, and which could not be compared, a line each.
 func (h *Hosts) Moved() []string {
 	var lines []string
 	if len(h.New) > 0 {
@@ -143,6 +157,9 @@ func (h *Hosts) Moved() []string {
 	}
 	if len(h.Gone) > 0 {
 		lines = append(lines, fmt.Sprintf("Gone, and compared with no rules: %s.", (&Group{Hosts: h.Gone}).title()))
+	}
+	if len(h.Failed) > 0 {
+		lines = append(lines, fmt.Sprintf("Not compared, because of mistakes: %s.", (&Group{Hosts: h.Failed}).title()))
 	}
 	return lines
 }

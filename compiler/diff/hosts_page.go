@@ -61,7 +61,8 @@ func (h *Hosts) JSON() ([]byte, error) {
 		Unchanged []string `json:"unchanged"`
 		New       []string `json:"new,omitempty"`
 		Gone      []string `json:"gone,omitempty"`
-	}{h.Changed() == 0, h.Summary(), h.Count, []group{}, append([]string{}, h.Same...), h.New, h.Gone}
+		Failed    []string `json:"failed,omitempty"`
+	}{h.Changed() == 0 && len(h.Failed) == 0, h.Summary(), h.Count, []group{}, append([]string{}, h.Same...), h.New, h.Gone, h.Failed}
 	for _, g := range h.Groups {
 		report, err := g.Report.JSON()
 		if err != nil {

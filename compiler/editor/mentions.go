@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/hashicorp/hcl/v2"
 	"github.com/seawall/seawall/schema"
 )
 
@@ -14,7 +13,6 @@ import (
 type mention struct {
 	where string // policy "web", allow
 	how   string // the source there, where it is another one
-	at    hcl.Range
 }
 
 // sourceAt is the source that is written at a byte of a file.

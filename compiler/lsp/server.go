@@ -151,8 +151,9 @@ func rootOf(p *protocol.InitializeParams) string {
 	if folders, ok := p.WorkspaceFolders.Get(); ok && len(folders) > 0 {
 		return pathOf(folders[0].URI)
 	}
-	if p.RootURI != nil {
-		return pathOf(*p.RootURI)
+	//lint:ignore SA1019 older editors have it alone
+	if root := p.RootURI; root != nil {
+		return pathOf(*root)
 	}
 	return ""
 }
