@@ -16,27 +16,6 @@ import (
 	"github.com/creack/pty"
 )
 
-// program is seawall, built once for the tests of this folder.
-func program(t *testing.T) string {
-	t.Helper()
-	built.Do(func() {
-		dir, err := os.MkdirTemp("", "seawall-")
-		if err != nil {
-			t.Fatal(err)
-		}
-		builtAt = filepath.Join(dir, "seawall")
-		if out, err := exec.Command("go", "build", "-o", builtAt, "../cmd/seawall").CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-	})
-	return builtAt
-}
-
-var (
-	built   sync.Once
-	builtAt string
-)
-
 // editor returns the path of an editor: of the folder that SEAWALL_EDITORS names, which
 // .ci/editors fills, or of PATH. Without it the test is skipped, and fails in CI.
 func editor(t *testing.T, name string) string {
@@ -49,14 +28,6 @@ func editor(t *testing.T, name string) string {
 		missing(t, name+" is missing: .ci/editors fetches it, and SEAWALL_EDITORS names the folder")
 	}
 	return path
-}
-
-func missing(t *testing.T, why string) {
-	t.Helper()
-	if os.Getenv("CI") != "" {
-		t.Fatal(why)
-	}
-	t.Skip(why)
 }
 
 // Neovim, with the configuration as it is: findings, completion, a code lens, rename and

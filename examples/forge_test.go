@@ -103,15 +103,6 @@ func (f *forge) own() []comment {
 	return slices.Clone(f.comments[120:])
 }
 
-func needs(t *testing.T, programs ...string) {
-	t.Helper()
-	for _, p := range programs {
-		if _, err := exec.LookPath(p); err != nil {
-			missing(t, p+" is missing")
-		}
-	}
-}
-
 // action runs the action as GitHub does: the environment is what action.yml makes of the
 // inputs.
 func (r *repository) action(url string, inputs map[string]string) (string, error) {

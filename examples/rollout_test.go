@@ -20,21 +20,10 @@ type repository struct {
 
 func newRepository(t *testing.T) *repository {
 	t.Helper()
-	for _, p := range []string{"git", "make", "bash"} {
-		if _, err := exec.LookPath(p); err != nil {
-			if os.Getenv("CI") != "" {
-				t.Fatalf("this test needs %s, and CI must have it", p)
-			}
-			t.Skipf("this test needs %s", p)
-		}
-	}
+	needs(t, "git", "make", "bash")
 	root := t.TempDir()
 	r := &repository{t: t, dir: filepath.Join(root, "repo")}
-	build := exec.Command("go", "build", "-o", filepath.Join(root, "bin", "seawall"), "../cmd/seawall")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	r.env = append(os.Environ(), "PATH="+filepath.Join(root, "bin")+":"+os.Getenv("PATH"), "GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@example.org",
+	r.env = append(os.Environ(), "PATH="+filepath.Dir(program(t))+":"+os.Getenv("PATH"), "GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@example.org",
 		"GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@example.org", "GIT_CONFIG_GLOBAL=/dev/null", "BASE=main")
 	if err := os.MkdirAll(filepath.Join(r.dir, "policies"), 0o755); err != nil {
 		t.Fatal(err)

@@ -164,7 +164,7 @@ func (f *compileFlags) sayHosts(c *cobra.Command, hosts []fleetHost, list []comp
 	if done == 0 {
 		return nil
 	}
-	f.sayGone(c, index, old)
+	f.sayGone(c, index, before)
 	text, err := json.MarshalIndent(index, "", "  ")
 	if err != nil {
 		return err
@@ -181,11 +181,7 @@ func (f *compileFlags) sayHosts(c *cobra.Command, hosts []fleetHost, list []comp
 }
 
 // sayGone names folders of hosts that have no variable file any more.
-func (f *compileFlags) sayGone(c *cobra.Command, index hostIndex, before []byte) {
-	var old hostIndex
-	if json.Unmarshal(before, &old) != nil {
-		return // there is none
-	}
+func (f *compileFlags) sayGone(c *cobra.Command, index, old hostIndex) {
 	var gone []string
 	for name := range old.Hosts {
 		if _, is := index.Hosts[name]; !is && isFolder(filepath.Join(f.outDir, name)) {

@@ -8,8 +8,6 @@ import (
 	"regexp"
 
 	"github.com/seawall/seawall/compiler/emit"
-	"github.com/seawall/seawall/compiler/progress"
-	"github.com/seawall/seawall/compiler/prove"
 	"github.com/seawall/seawall/compiler/render"
 	"github.com/spf13/cobra"
 )
@@ -28,12 +26,7 @@ removed; DIR is a new folder, or one that has such a site.`,
   seawall docs site public policy.hcl --var-file hosts/db1.vars.hcl`,
 		Args: between(1, 2, "a DIR, and the PATH of a policy"),
 		RunE: func(c *cobra.Command, args []string) error {
-			loaded, err := p.load(c, args[1:])
-			if err != nil {
-				return err
-			}
-			progress.Report(c.Context(), "rendering", count(len(loaded.Document.Policies), "policy", "policies"))
-			page, err := render.Make(c.Context(), loaded.Document, loaded.Inputs, prove.Limits{})
+			page, err := p.page(c, args[1:])
 			if err != nil {
 				return err
 			}

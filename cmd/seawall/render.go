@@ -51,12 +51,7 @@ nested policies are in it.`,
 			if frontMatter && format != "markdown" {
 				return fmt.Errorf("--front-matter is for --format markdown, not %s", format)
 			}
-			loaded, err := p.load(c, args)
-			if err != nil {
-				return err
-			}
-			progress.Report(c.Context(), "rendering", count(len(loaded.Document.Policies), "policy", "policies"))
-			page, err := render.Make(c.Context(), loaded.Document, loaded.Inputs, prove.Limits{})
+			page, err := p.page(c, args)
 			if err != nil {
 				return err
 			}
@@ -73,4 +68,14 @@ nested policies are in it.`,
 	c.Flags().BoolVar(&frontMatter, "front-matter", false, "begin with title and description as YAML, for a documentation site")
 	choices(c, "format", "markdown", "html", "svg", "json")
 	return c
+}
+
+// page loads the policy of a command's arguments, as it is shown.
+func (p *policyFlags) page(c *cobra.Command, args []string) (*render.Page, error) {
+	loaded, err := p.load(c, args)
+	if err != nil {
+		return nil, err
+	}
+	progress.Report(c.Context(), "rendering", count(len(loaded.Document.Policies), "policy", "policies"))
+	return render.Make(c.Context(), loaded.Document, loaded.Inputs, prove.Limits{})
 }
