@@ -58,8 +58,7 @@ func (f *compileFlags) runHosts(c *cobra.Command, args []string) error {
 		return err
 	}
 	list, memory := make([]compiled, len(hosts)), compiler.NewMemory()
-	var disk sync.Mutex // several at a time only get into each other's way
-	var batch emit.Batch
+	disk := newHostWriter(f)
 	all := f.eachHost(c, args, hosts, func(ctx context.Context, i int, loaded *schema.Loaded) error {
 		files, err := f.filesOf(ctx, loaded, memory)
 		if err != nil {
@@ -67,19 +66,14 @@ func (f *compileFlags) runHosts(c *cobra.Command, args []string) error {
 		}
 		dir := filepath.Join(f.outDir, hosts[i].name)
 		sums := digests(files)
-		disk.Lock()
-		defer disk.Unlock()
-		names, err := f.put(dir, files, &batch)
+		names, err := disk.put(i, dir, files)
 		if err == nil || f.check {
 			list[i] = compiled{sums, inFolder(dir, names)}
 		}
-		if err == nil && batch.Len() >= atOnce {
-			err = f.flush(&batch)
-		}
 		return err
 	})
-	if err := f.flush(&batch); err != nil {
-		return err
+	for i, err := range disk.end() {
+		list[i], all[i].err = compiled{}, err
 	}
 	told := tell(c, hosts, all)
 	if told != nil && f.check {
@@ -111,11 +105,63 @@ func (f *compileFlags) checkIndex() error {
 // atOnce is how many files take their places together.
 const atOnce = 256
 
-func (f *compileFlags) flush(batch *emit.Batch) error {
-	if err := batch.Flush(); err != nil {
-		return cannotWrite(f.outDir, err, takesOutDir)
+// hostWriter writes the files of many hosts. Several hosts at a time only get into each
+// other's way on a disk, so it takes one after another; and while it waits for the disk to
+// have what was written, they go on.
+type hostWriter struct {
+	flags *compileFlags
+	lock  sync.Mutex
+	next  hostBatch
+	full  chan hostBatch
+	ended chan map[int]error
+}
+
+// hostBatch are files that take their places together, and the hosts that they are of.
+type hostBatch struct {
+	files emit.Batch
+	hosts []int
+}
+
+func newHostWriter(f *compileFlags) *hostWriter {
+	w := &hostWriter{flags: f, full: make(chan hostBatch), ended: make(chan map[int]error)}
+	go w.flush()
+	return w
+}
+
+// put writes the files of a host, and returns the names of those that change. They take
+// their places later.
+func (w *hostWriter) put(host int, dir string, files []emit.File) ([]string, error) {
+	w.lock.Lock()
+	defer w.lock.Unlock()
+	names, err := w.flags.put(dir, files, &w.next.files)
+	if err == nil && len(names) > 0 && !w.flags.check {
+		w.next.hosts = append(w.next.hosts, host)
 	}
-	return nil
+	if w.next.files.Len() >= atOnce {
+		w.full <- w.next
+		w.next = hostBatch{}
+	}
+	return names, err
+}
+
+// flush lets batches take their places, one after another.
+func (w *hostWriter) flush() {
+	failed := map[int]error{}
+	for batch := range w.full {
+		if err := batch.files.Flush(); err != nil {
+			for _, host := range batch.hosts {
+				failed[host] = cannotWrite(w.flags.outDir, err, takesOutDir)
+			}
+		}
+	}
+	w.ended <- failed
+}
+
+// end waits for the disk, and returns why hosts have no new files.
+func (w *hostWriter) end() map[int]error {
+	w.full <- w.next
+	close(w.full)
+	return <-w.ended
 }
 
 // filesOf compiles the policy of one host.

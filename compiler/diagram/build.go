@@ -81,8 +81,11 @@ type event struct {
 }
 
 func (d *Store) events(items []Item, p int) []event {
-	var events []event
-	limit := d.max[p]
+	size := 0
+	for _, it := range items {
+		size += 1 + 2*len(it.Box[p])
+	}
+	events, limit := make([]event, 0, size), d.max[p]
 	for i, it := range items {
 		events = append(events, event{Value{}, i})
 		for _, s := range it.Box[p] {
@@ -109,18 +112,23 @@ func (d *Store) events(items []Item, p int) []event {
 func (d *Store) sweep(items []Item, p int) Ref {
 	events := d.events(items, p)
 	d.spend(len(events))
-	var starts []Value
-	var kids []Ref
-	var active []int // items that hold here, in order
+	parts := 0
+	for i := range events {
+		if i == 0 || events[i].at != events[i-1].at {
+			parts++
+		}
+	}
+	starts, kids := make([]Value, 0, parts), make([]Ref, 0, parts)
+	active := make([]int, 0, len(items)) // items that hold here, in order
 	targets := make([]Ref, len(items))
-	known := map[string]Ref{}
+	known, key := map[string]Ref{}, []byte(nil)
 	for i := 0; i < len(events); {
 		at := events[i].at
 		for ; i < len(events) && events[i].at == at; i++ {
 			active = d.update(items, events[i].item, at, p, active, targets)
 		}
 		d.spend(len(active))
-		key := make([]byte, 0, 8*len(active))
+		key = key[:0]
 		for _, n := range active {
 			key = binary.LittleEndian.AppendUint32(key, uint32(n))
 			key = binary.LittleEndian.AppendUint32(key, uint32(targets[n]))

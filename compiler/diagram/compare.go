@@ -32,7 +32,7 @@ func (d *Store) Disagree(a, b Ref, agree func(a, b uint32) bool) Differences {
 		if r, ok := memo[key]; ok {
 			return r
 		}
-		r := d.split(a, b, walk)
+		r := d.split(a, b, false, walk)
 		memo[key] = r
 		return r
 	}

@@ -192,25 +192,30 @@ func (d *Store) Overlay(a, b Ref) Ref {
 	if r, ok := d.memo[key]; ok {
 		return r
 	}
-	r := d.split(a, b, d.Overlay)
+	r := d.split(a, b, true, d.Overlay)
 	d.memo[key] = r
 	return r
 }
 
 // split applies op to the parts of a and b on the first property that either
-// of them asks for.
-func (d *Store) split(a, b Ref, op func(a, b Ref) Ref) Ref {
+// of them asks for. There may be as many parts as both have, or a few.
+func (d *Store) split(a, b Ref, many bool, op func(a, b Ref) Ref) Ref {
 	p := min(d.Property(a), d.Property(b))
 	as, bs := d.Parts(a, p), d.Parts(b, p)
 	size := len(as.Starts) + len(bs.Starts)
 	d.spend(size)
+	if !many {
+		size = min(size, 8)
+	}
 	starts, kids := make([]Value, 0, size), make([]Ref, 0, size)
 	for i, j := 0, 0; ; {
 		from := as.Starts[i]
 		if from.Less(bs.Starts[j]) {
 			from = bs.Starts[j]
 		}
-		starts, kids = append(starts, from), append(kids, op(as.Kids[i], bs.Kids[j]))
+		if kid := op(as.Kids[i], bs.Kids[j]); len(kids) == 0 || kids[len(kids)-1] != kid {
+			starts, kids = append(starts, from), append(kids, kid)
+		}
 		moreA, moreB := i+1 < len(as.Starts), j+1 < len(bs.Starts)
 		switch {
 		case !moreA && !moreB:

@@ -28,11 +28,13 @@ func (r *Reader) Scope(p *schema.Policy) []diagram.Box {
 	return boxes
 }
 
+var invalid = packet.ClassSet(func(c packet.Class) bool { return c.State == packet.Invalid })
+
 // InvalidIn returns the INVALID packets of a scope. They have no original destination, so
 // their own one counts.
 func InvalidIn(scope diagram.Box) diagram.Box {
 	b := scope
-	b[packet.Conntrack] = packet.ClassSet(func(c packet.Class) bool { return c.State == packet.Invalid })
+	b[packet.Conntrack] = invalid
 	b[packet.Dest], b[packet.DestPort] = scope[packet.OrigDest], scope[packet.OrigPort]
 	b[packet.OrigDest], b[packet.OrigPort] = nil, nil
 	return b

@@ -16,6 +16,14 @@ type scopes struct {
 func newScopes(q *question, hook packet.Hook, before, after Side) *scopes {
 	s := &scopes{}
 	var list []diagram.Item
+	known := packet.ClassSet(packet.Class.Known)
+	listed := map[string]bool{} // what comes twice, as most of the other side does, is never reached
+	add := func(b diagram.Box) {
+		if key := b.Key(); !listed[key] {
+			listed[key] = true
+			list = append(list, diagram.Item{Box: &b, Target: diagram.Leaf(uint32(len(s.names)))})
+		}
+	}
 	for _, side := range []Side{after, before} {
 		if side.Policy == nil {
 			continue
@@ -25,14 +33,13 @@ func newScopes(q *question, hook packet.Hook, before, after Side) *scopes {
 			s.names = append(s.names, p.Name)
 			for _, b := range r.Scope(p) {
 				if hook == packet.Input {
-					invalid := meaning.InvalidIn(b)
-					list = append(list, diagram.Item{Box: &invalid, Target: diagram.Leaf(uint32(len(s.names)))})
+					add(meaning.InvalidIn(b))
 				}
-				b[packet.Conntrack] = packet.ClassSet(packet.Class.Known)
+				b[packet.Conntrack] = known
 				if hook == packet.Forward {
 					b[packet.Out] = r.Bridges()
 				}
-				list = append(list, diagram.Item{Box: &b, Target: diagram.Leaf(uint32(len(s.names)))})
+				add(b)
 			}
 		}
 	}
