@@ -49,7 +49,10 @@ type Options struct {
 	// Force lets a splice take out rules that others put into DOCKER-USER.
 	Force  bool
 	Limits prove.Limits // of the proof
-	Memory *Memory      // what the compilations for several hosts share; nil for none
+	// Emitted is called with the files before they are proved, for a caller that has something
+	// to do meanwhile; nil for none.
+	Emitted func([]emit.File)
+	Memory  *Memory // what the compilations for several hosts share; nil for none
 }
 
 // SourceName is what generated files call the policy: the names of its files,
@@ -140,6 +143,9 @@ func Compile(ctx context.Context, doc *schema.Document, opt Options) (*Output, e
 	out, err := Emit(doc, opt)
 	if err != nil {
 		return nil, err
+	}
+	if opt.Emitted != nil {
+		opt.Emitted(out.Files)
 	}
 	if err := out.prove(ctx, <-policy, opt); err != nil {
 		return nil, err

@@ -45,6 +45,23 @@ func TestNeovim(t *testing.T) {
 	record(t, "editors/neovim/session.txt", bytes.ReplaceAll(out, []byte("\r"), nil))
 }
 
+// Emacs, in the same way.
+func TestEmacs(t *testing.T) {
+	t.Parallel()
+	emacs := editor(t, "emacs")
+	c := exec.Command(emacs, "--batch", "-Q", "-L", ".", "-l", "session.el")
+	c.Dir = "editors/emacs"
+	c.Env = append(os.Environ(), "PATH="+filepath.Dir(program(t))+":"+os.Getenv("PATH"), "HOME="+t.TempDir())
+	var out, said bytes.Buffer
+	c.Stdout, c.Stderr = &out, &said // where it says what it loads
+	late := time.AfterFunc(2*time.Minute, func() { _ = c.Process.Kill() })
+	defer late.Stop()
+	if err := c.Run(); err != nil {
+		t.Fatalf("%v\n%s%s", err, &out, &said)
+	}
+	record(t, "editors/emacs/session.txt", out.Bytes())
+}
+
 // limited runs a command, and kills it after a while.
 func limited(limit time.Duration, c *exec.Cmd) ([]byte, error) {
 	late := time.AfterFunc(limit, func() { _ = c.Process.Kill() })

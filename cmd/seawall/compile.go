@@ -198,8 +198,10 @@ func (f *compileFlags) run(c *cobra.Command, args []string) error {
 	}
 	f.sayNoIPv6(c)
 	loaded.Files = nil // the parsed bodies are many times as large as what is needed from here
+	beside := f.writeBeside(&opt)
 	out, err := compiler.Compile(c.Context(), loaded.Document, opt)
 	if err != nil {
+		beside.drop()
 		return f.unproved(err)
 	}
 	f.sayMoved(c, &opt)
@@ -217,7 +219,7 @@ func (f *compileFlags) run(c *cobra.Command, args []string) error {
 		f.saySystem(c, out, f.again(c, args))
 		return nil
 	}
-	return f.write(c, out, f.again(c, args))
+	return f.write(c, out, beside, f.again(c, args))
 }
 
 func (f *compileFlags) compilerOptions(loaded *schema.Loaded) compiler.Options {
@@ -461,14 +463,75 @@ func (f *compileFlags) print(c *cobra.Command, out *compiler.Output) error {
 	return nil
 }
 
-func (f *compileFlags) write(c *cobra.Command, out *compiler.Output, policy string) error {
-	var batch emit.Batch
-	names, err := f.put(f.outDir, out.Files, &batch)
+// besideProof writes the files of a folder while they are proved: a disk takes as long for a
+// hundred megabytes as the proof does. They take their places after it.
+type besideProof struct {
+	flags *compileFlags
+	batch emit.Batch
+	names []string
+	err   error
+	ended chan struct{} // nil before it has begun
+}
+
+// writeBeside begins to write as soon as there are files.
+func (f *compileFlags) writeBeside(opt *compiler.Options) *besideProof {
+	w := &besideProof{flags: f}
+	if f.outDir == "" {
+		return w
+	}
+	opt.Emitted = func(files []emit.File) {
+		out := &compiler.Output{Files: slices.Clone(files)}
+		f.asLoaded(out)
+		if f.only != 0 {
+			return // not all of them are written
+		}
+		w.ended = make(chan struct{})
+		go func() {
+			defer close(w.ended)
+			w.put(out.Files)
+		}()
+	}
+	return w
+}
+
+func (w *besideProof) put(files []emit.File) {
+	if w.names, w.err = w.flags.put(w.flags.outDir, files, &w.batch); w.err != nil {
+		return
+	}
+	if err := w.batch.Sync(); err != nil {
+		w.err = cannotWrite(w.flags.outDir, err, takesOutDir)
+	}
+}
+
+// finish lets the files take their places, and returns the names of those that change.
+func (w *besideProof) finish(files []emit.File) ([]string, error) {
+	if w.ended == nil {
+		w.put(files)
+	} else {
+		<-w.ended
+	}
+	if w.err != nil {
+		w.batch.Drop()
+		return nil, w.err
+	}
+	if err := w.batch.Flush(); err != nil {
+		return nil, cannotWrite(w.flags.outDir, err, takesOutDir)
+	}
+	return w.names, nil
+}
+
+// drop removes what was written.
+func (w *besideProof) drop() {
+	if w.ended != nil {
+		<-w.ended
+		w.batch.Drop()
+	}
+}
+
+func (f *compileFlags) write(c *cobra.Command, out *compiler.Output, beside *besideProof, policy string) error {
+	names, err := beside.finish(out.Files)
 	if err != nil {
 		return err
-	}
-	if err := batch.Flush(); err != nil {
-		return cannotWrite(f.outDir, err, takesOutDir)
 	}
 	if f.check {
 		return wouldChange(c, inFolder(f.outDir, names))

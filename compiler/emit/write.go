@@ -284,12 +284,15 @@ func Write(dir string, files []File) (names []string, err error) {
 
 // Batch writes the files of several folders together, which costs the disk little more than
 // those of one.
-type Batch struct{ ready []pending }
+type Batch struct {
+	ready []pending
+	made  []string // folders that were not there, the outermost first
+}
 
 // Add writes the files of a folder as Write does, but they take their places only with
 // Flush. With an error nothing of this folder is added.
 func (b *Batch) Add(dir string, files []File) (names []string, err error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := b.makeFolder(dir); err != nil {
 		return nil, err
 	}
 	if names, err = Changed(dir, files); err != nil {
@@ -313,11 +316,39 @@ func (b *Batch) Add(dir string, files []File) (names []string, err error) {
 // Len is how many files have not taken their places yet.
 func (b *Batch) Len() int { return len(b.ready) }
 
+// makeFolder makes a folder, and those that it is in.
+func (b *Batch) makeFolder(dir string) error {
+	var missing []string
+	for at := filepath.Clean(dir); ; at = filepath.Dir(at) {
+		if _, err := os.Lstat(at); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		missing = append(missing, at)
+	}
+	slices.Reverse(missing)
+	b.made = append(b.made, missing...)
+	return os.MkdirAll(dir, 0o755)
+}
+
+// Sync waits until the files are on the disk. Flush does so too: it is for callers that have
+// something else to do before.
+func (b *Batch) Sync() error { return onDisk(b.ready) }
+
+// Drop removes the files that have not taken their places, and the folders that were made
+// for them.
+func (b *Batch) Drop() {
+	b.drop(0)
+	for _, dir := range slices.Backward(b.made) {
+		_ = os.Remove(dir) // one that is not empty stays
+	}
+	b.made = nil
+}
+
 // Flush puts the files on the disk, and then into their places. With an error those that
 // have not taken theirs are gone.
 func (b *Batch) Flush() error {
 	defer b.drop(0)
-	if err := onDisk(b.ready); err != nil {
+	if err := b.Sync(); err != nil {
 		return err
 	}
 	for i, p := range b.ready {
@@ -326,7 +357,7 @@ func (b *Batch) Flush() error {
 			return err
 		}
 	}
-	b.ready = nil
+	b.ready, b.made = nil, nil
 	return nil
 }
 
