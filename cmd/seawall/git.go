@@ -1,11 +1,11 @@
 package main
 
 import (
-	"archive/tar"
 	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -220,8 +220,14 @@ func gitPlace(path string) (top, inside string, err error) {
 }
 
 // git runs git in a folder. Its error is git's own message.
-func git(dir string, args ...string) ([]byte, error) {
+func git(dir string, args ...string) ([]byte, error) { return gitWith(dir, "", args...) }
+
+// gitWith is git with a variable of the environment; "" for none.
+func gitWith(dir, variable string, args ...string) ([]byte, error) {
 	c := exec.Command("git", append([]string{"-C", dir}, args...)...)
+	if variable != "" {
+		c.Env = append(os.Environ(), variable)
+	}
 	var errOut bytes.Buffer
 	c.Stderr = &errOut
 	out, err := c.Output()
@@ -240,43 +246,39 @@ func gitExtract(top, revision, dir string) error {
 	if strings.HasPrefix(revision, "-") {
 		return fmt.Errorf("--git %s is not a revision", revision)
 	}
-	out, err := git(top, "archive", "--format=tar", revision)
-	if err != nil {
-		return err
-	}
 	// The folder is the top of a repository, below which policies may name list files.
 	if err := os.Mkdir(filepath.Join(dir, ".git"), 0o700); err != nil {
 		return err
 	}
-	for r := tar.NewReader(bytes.NewReader(out)); ; {
-		h, err := r.Next()
-		if err == io.EOF {
+	if _, err := git(top, "rev-parse", "--verify", "--quiet", revision+"^{tree}"); err != nil {
+		return fmt.Errorf("--git %s is not a revision of %s", revision, top)
+	}
+	// As a checkout would, in an index of its own: git archive leaves out what export-ignore
+	// says, which is still there for whoever loads the policy.
+	index := "GIT_INDEX_FILE=" + filepath.Join(dir, ".git", "index")
+	if _, err := gitWith(top, index, "read-tree", revision); err != nil {
+		return err
+	}
+	if _, err := gitWith(top, index, "checkout-index", "--all", "--prefix="+dir+"/"); err != nil {
+		return err
+	}
+	return withoutLinksOut(dir)
+}
+
+// withoutLinksOut removes symbolic links that lead out of a folder.
+func withoutLinksOut(dir string) error {
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.Type()&fs.ModeSymlink == 0 {
+			return err
+		}
+		to, err := os.Readlink(path)
+		if err != nil {
+			return err
+		}
+		inside, err := filepath.Rel(dir, filepath.Join(filepath.Dir(path), to))
+		if err == nil && !filepath.IsAbs(to) && filepath.IsLocal(inside) {
 			return nil
 		}
-		if err != nil {
-			return err
-		}
-		if !filepath.IsLocal(h.Name) {
-			continue
-		}
-		name := filepath.Join(dir, h.Name)
-		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-			return err
-		}
-		if h.Typeflag == tar.TypeSymlink && filepath.IsLocal(filepath.Join(filepath.Dir(h.Name), h.Linkname)) && !filepath.IsAbs(h.Linkname) {
-			if err := os.Symlink(h.Linkname, name); err != nil {
-				return err
-			}
-		}
-		if h.Typeflag != tar.TypeReg {
-			continue
-		}
-		text, err := io.ReadAll(r)
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(name, text, 0o600); err != nil {
-			return err
-		}
-	}
+		return os.Remove(path)
+	})
 }

@@ -12,7 +12,7 @@ func Code(text string) string {
 	switch {
 	case strings.TrimSpace(text) == "":
 		return Text(text)
-	case strings.Contains(text, "|"): // a backslash would be needed in a table, and would show elsewhere
+	case strings.ContainsAny(text, "|{"): // a backslash would show; and a generator of sites may read {{ and {% as its own
 		return "<code>" + Text(text) + "</code>"
 	}
 	fence := "`"
@@ -35,7 +35,7 @@ func Codes(values []string) string {
 }
 
 // Text is prose that other people wrote, for a line of Markdown or the cell of a
-// table: none of it is read as Markdown or HTML, and no @name in it is notified.
+// table: none of it is read as Markdown, HTML or a template, and no @name in it is notified.
 func Text(text string) string {
 	text = escapes.Replace(Prose(text))
 	return startOfBlock.ReplaceAllString(text, `$1\$2`)
@@ -43,7 +43,7 @@ func Text(text string) string {
 
 var escapes = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "@", "@<!-- -->",
 	`\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`, "{", `\{`, "}", `\}`, "[", `\[`, "]", `\]`, "#", `\#`,
-	"!", `\!`, "|", `\|`, "~", `\~`, "$", `\$`)
+	"!", `\!`, "|", `\|`, "%", "&#37;", "~", `\~`, "$", `\$`)
 
 // startOfBlock is what begins a list or underlines a heading.
 var startOfBlock = regexp.MustCompile(`^(\d*)([-+=.):])`)

@@ -53,9 +53,17 @@ func some(list []*Policy) []*Policy {
 // href is where a policy, a set or a forward stands: on this page, or on one of its own.
 func (p *Page) href(kind, name string) template.URL {
 	if p.site && kind != "forward" {
-		return template.URL(page.Anchor(kind, name) + ".html")
+		return template.URL(fileName(page.Anchor(kind, name)))
 	}
 	return template.URL("#" + page.Anchor(kind, name))
+}
+
+// GuardHref is where the guard stands.
+func (p *Page) GuardHref() template.URL {
+	if p.site {
+		return "index.html#guard"
+	}
+	return "#guard"
 }
 
 // cell is who gets in over a family, in the row of a table.
@@ -89,7 +97,11 @@ func (o *Outside) Short(h Host) string {
 	case o == nil:
 		return ""
 	case o.Unlisted:
-		return "unlisted: " + h.UnlistedShort()
+		text := "unlisted: " + h.UnlistedShort()
+		if h.guarded {
+			text += " after the guard"
+		}
+		return text
 	case len(o.Policies) == 1 && o.All:
 		return "policy " + o.Policies[0]
 	}
@@ -113,7 +125,7 @@ func (o Outside) rest(h Host) string {
 	if o.All || strings.HasPrefix(o.Where, "narrower") {
 		return ""
 	}
-	return ", and where none of them names the port: " + h.UnlistedShort()
+	return ", and where none of them names the port: " + h.UnlistedShort() + h.unlessGuarded()
 }
 
 func (p *Page) link(kind, name string) string {

@@ -126,7 +126,7 @@ func (p *Page) glanceMarkdown(b *strings.Builder) {
 			fmt.Fprintf(b, "| %s |\n", x.Rest())
 		}
 	}
-	b.WriteString("\nThis is the outcome of all rules together, the guard and narrower policies included.\n")
+	b.WriteString("\n" + page.Text(p.Outcome()) + "\n")
 }
 
 func (p *Page) cellMarkdown(x *Policy, f packet.Family) string {
@@ -165,6 +165,9 @@ func (p *Page) policyMarkdown(b *strings.Builder, x *Policy) {
 	}
 	if rest := x.Rest(); rest != "" {
 		row("everybody else", rest)
+	}
+	if len(p.Guard) > 0 {
+		row("before it", "[the guard](#before-every-policy) decides about some sources")
 	}
 	for _, o := range x.Elsewhere() {
 		row(o.Title(), p.decidesMarkdown(o))

@@ -17,6 +17,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -49,6 +50,8 @@ type Host struct {
 	Related       string   `json:"related"`
 	Invalid       string   `json:"invalid,omitempty"`
 	UserlandProxy bool     `json:"userland_proxy"`
+
+	guarded bool // a guard may say something else of what no policy names
 }
 
 // Policy is one policy: its scope, and its rows in order.
@@ -97,6 +100,7 @@ type Set struct {
 	Who    Sources `json:"sources"`
 	Except Sources `json:"except,omitempty"`
 
+	filled  bool
 	members [2]address.Set // over IPv4 and IPv6; none of a set that others fill
 }
 
@@ -106,6 +110,7 @@ func Make(ctx context.Context, doc *schema.Document, inputs []string, limits pro
 	p := &Page{Title: title(inputs), Host: host(doc.Host), Settings: settings(doc.Host)}
 	if doc.Guard != nil {
 		p.Guard = rows(doc.Guard.Rules)
+		p.Host.guarded = slices.ContainsFunc(p.Guard, func(r Row) bool { return r.Verdict != p.Host.Unlisted })
 	}
 	nested := schema.Nested(doc.Policies)
 	reaches, err := prove.Reaches(ctx, doc, doc.Policies, limits)
@@ -138,7 +143,7 @@ func Make(ctx context.Context, doc *schema.Document, inputs []string, limits pro
 				list = append(list, Source{Text: "the ipset " + name + " (filled at run time)"})
 			}
 		}
-		p.Sets = append(p.Sets, Set{Name: s.Name, Who: list, Except: sources(s.Except), members: members(s)})
+		p.Sets = append(p.Sets, Set{Name: s.Name, Who: list, Except: sources(s.Except), filled: s.Filled(), members: members(s)})
 	}
 	return p, nil
 }

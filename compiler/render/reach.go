@@ -175,8 +175,8 @@ func (p *Policy) reach(f packet.Family) *Reach {
 // absent is what decides about a family in which the policy itself decides nothing.
 func (p *Policy) absent(f packet.Family) *Outside {
 	for i := range p.Outside {
-		if p.Outside[i].Family == f && p.reach(f) == nil {
-			return &p.Outside[i]
+		if o := &p.Outside[i]; (o.Family == f || o.Family == 0) && p.reach(f) == nil {
+			return o // the families come first
 		}
 	}
 	return nil
@@ -202,9 +202,9 @@ func (p *Policy) Rest() string {
 // decides there.
 func (p *Policy) Elsewhere() []Outside {
 	var list []Outside
-	for _, o := range p.Outside {
-		if o.Family == 0 || p.reach(o.Family) != nil {
-			list = append(list, o)
+	for i := range p.Outside {
+		if o := &p.Outside[i]; o != p.absent(packet.IPv4) && o != p.absent(packet.IPv6) {
+			list = append(list, *o)
 		}
 	}
 	return list

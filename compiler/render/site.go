@@ -73,6 +73,20 @@ func (p *Page) Site() ([]SiteFile, error) {
 	return files, nil
 }
 
+// fileName is the name of a page's file. Where files differ in more than the case of their
+// letters, every system keeps them apart.
+func fileName(anchor string) string {
+	var b strings.Builder
+	for _, c := range anchor {
+		if 'A' <= c && c <= 'Z' {
+			fmt.Fprintf(&b, "_%02x", c)
+		} else {
+			b.WriteRune(c)
+		}
+	}
+	return b.String() + ".html"
+}
+
 // users are the places that name a set, as links.
 func (p *Page) users(set string) []template.HTML {
 	var list []template.HTML

@@ -130,7 +130,7 @@ func (h Host) UnlistedText() string {
 	text := map[string]string{
 		"allow":  "left to Docker, so open in IPv4 and IPv6 wherever Docker publishes it",
 		"deny":   "dropped on its way to a container, in IPv4 and IPv6",
-		"reject": "rejected on its way to a container, in IPv4 and IPv6"}[h.Unlisted]
+		"reject": "rejected on its way to a container, in IPv4 and IPv6"}[h.Unlisted] + h.unlessGuarded()
 	if h.UserlandProxy {
 		text += "; at docker-proxy, the host's own INPUT rules decide"
 	}
@@ -139,16 +139,44 @@ func (h Host) UnlistedText() string {
 
 // NotListed says the same of packets of which the page has said the family.
 func (h Host) NotListed() string {
-	text := "no policy names it, so it is " + h.UnlistedShort()
+	text := "no policy names it, so it is " + h.UnlistedShort() + h.unlessGuarded()
 	if h.UserlandProxy {
 		text += "; at docker-proxy, the host's own INPUT rules decide"
 	}
 	return text
 }
 
+// unlessGuarded says that the guard comes first, where that makes a difference.
+func (h Host) unlessGuarded() string {
+	if h.guarded {
+		return ", for sources about which the guard does not decide"
+	}
+	return ""
+}
+
 // UnlistedShort is the same in few words.
 func (h Host) UnlistedShort() string {
 	return map[string]string{"allow": "left to Docker", "deny": "dropped", "reject": "rejected"}[h.Unlisted]
+}
+
+// Outcome says what the table of who reaches what is about.
+func (p *Page) Outcome() string {
+	text := "This is the outcome of all rules together, the guard and narrower policies included."
+	if list := p.filled(); len(list) > 0 {
+		text += " What is in sets that are filled at run time is not known, and they count as empty: " + strings.Join(list, ", ") + "."
+	}
+	return text
+}
+
+// filled are the sets that others fill.
+func (p *Page) filled() []string {
+	var list []string
+	for _, s := range p.Sets {
+		if s.filled {
+			list = append(list, page.Visible(s.Name))
+		}
+	}
+	return list
 }
 
 // Find is the text by which the filter box finds a policy.
