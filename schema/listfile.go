@@ -65,7 +65,7 @@ func (e *outsideError) Error() string { return "it is not below " + e.top }
 // else, so it can read only files that came with it.
 func (l *loader) readList(path, dir string) ([]byte, error) {
 	if _, unsaved := l.opt.Unsaved[filepath.Clean(path)]; unsaved || l.opt.FS != nil {
-		return l.readFile(path) // which cannot leave its root
+		return l.readFile(path, false) // which cannot leave its root
 	}
 	real, err := filepath.EvalSymlinks(path)
 	if err != nil {
@@ -100,7 +100,7 @@ func (l *loader) readList(path, dir string) ([]byte, error) {
 	case info.IsDir():
 		return nil, syscall.EISDIR
 	case !info.Mode().IsRegular():
-		return nil, errors.New("it is not a regular file")
+		return nil, errIrregular
 	}
 	f, err := root.Open(inside)
 	if err != nil {

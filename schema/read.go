@@ -31,6 +31,10 @@ type Options struct {
 	Unsaved map[string][]byte
 	// Lists keeps list files between loads; nil reads them each time.
 	Lists *Lists
+	// RegularOnly refuses files to which there is no end or for which one may wait, such as
+	// pipes, also where they are named: for a server that must go on. A policy's folder may
+	// not have them in any case.
+	RegularOnly bool
 	// AllowFiles lets a set read list files from anywhere, not only below the policy's
 	// folder or its repository.
 	AllowFiles bool
@@ -142,10 +146,37 @@ func policyFiles(opt Options, path string) ([]string, error) {
 // inFS returns a path in the form that an fs.FS takes.
 func inFS(path string) string { return filepath.ToSlash(filepath.Clean(path)) }
 
-// readFile reads a file from the file system of the options.
-func (l *loader) readFile(path string) ([]byte, error) {
+// ReadRegular reads a file that is a regular one, up to the limit of ReadLimited.
+func ReadRegular(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case info.IsDir():
+		return nil, syscall.EISDIR
+	case !info.Mode().IsRegular():
+		return nil, errIrregular
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	return ReadLimited(f)
+}
+
+var errIrregular = errors.New("it is not a regular file")
+
+// readFile reads a file from the file system of the options; a regular one, if it was found
+// in a folder.
+func (l *loader) readFile(path string, found bool) ([]byte, error) {
 	if src, ok := l.opt.Unsaved[filepath.Clean(path)]; ok {
 		return l.limited(bytes.NewReader(src))
+	}
+	if (found || l.opt.RegularOnly) && l.opt.FS == nil {
+		if info, err := os.Stat(path); err == nil && !info.IsDir() && !info.Mode().IsRegular() {
+			return nil, errIrregular
+		}
 	}
 	var f fs.File
 	var err error
@@ -202,7 +233,7 @@ func (l *loader) read(path string) hcl.Diagnostics {
 	}
 	var diags hcl.Diagnostics
 	for _, name := range names {
-		src, err := l.readFile(name)
+		src, err := l.readFile(name, name != path)
 		if err != nil {
 			diags = append(diags, failure("Cannot read the policy", fmt.Sprintf("%s: %s.", shown(name), reason(err))))
 			continue

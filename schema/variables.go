@@ -205,7 +205,7 @@ func fromFlag(vars map[string]*variable, given string) hcl.Diagnostics {
 }
 
 func (l *loader) fromVarFile(vars map[string]*variable, path string) hcl.Diagnostics {
-	src, err := l.readFile(path)
+	src, err := l.readFile(path, false)
 	if err != nil {
 		return hcl.Diagnostics{failure("Cannot read the variable file", fmt.Sprintf("%s: %s. The name of a variable file ends in .vars.hcl or .vars.json.", shown(path), reason(err)))}
 	}

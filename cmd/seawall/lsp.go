@@ -23,7 +23,7 @@ renames names, formats, fixes findings, and says over each policy who reaches it
 A policy is the folder of the file, or the file alone where several files of the
 folder have a host block. What --var and --var-file set, the editor may set too:
 varFiles and vars of initializationOptions, or of the section seawall of its
-settings, with paths relative to the folder that is open.`,
+settings, with paths relative to the folder that is open around the policy.`,
 		Example: `  seawall lsp
   seawall lsp --var-file hosts/db1.vars.hcl`,
 		Args: cobra.NoArgs,

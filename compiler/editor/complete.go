@@ -140,7 +140,9 @@ func (p *Policy) completeNames(root, attribute string) []Completion {
 		return nil
 	}
 	for _, n := range p.names.of(kind) {
-		list = append(list, Completion{n, OfName, string(kind), p.about(name{kind, n}), n, ""})
+		if afterADot.MatchString(n) {
+			list = append(list, Completion{n, OfName, string(kind), p.about(name{kind, n}), n, ""})
+		}
 	}
 	return list
 }
@@ -157,8 +159,20 @@ func holdsSources(attribute string) bool {
 	return true // a local, which may be anything
 }
 
+// completeTypes are the types that a variable may have.
+func completeTypes() []Completion {
+	var list []Completion
+	for _, t := range []string{"string", "number", "bool", "list(string)", "set(string)", "map(string)", "list(number)", "any"} {
+		list = append(list, Completion{t, OfValue, "type", "", t, ""})
+	}
+	return list
+}
+
 // completeValue is what the value of an attribute may begin with.
 func (p *Policy) completeValue(c cursor) []Completion {
+	if c.block() == "variable" && c.attribute == "type" {
+		return completeTypes()
+	}
 	list := completeWords(c, true)
 	a := attributeOf(c.block(), c.attribute)
 	if len(list) > 0 && a != nil {
@@ -176,7 +190,11 @@ func (p *Policy) completeValue(c cursor) []Completion {
 			continue
 		}
 		for _, n := range p.names.of(roots[root]) {
-			list = append(list, Completion{root + "." + n, OfName, string(roots[root]), p.about(name{roots[root], n}), root + "." + n, ""})
+			text := root + "." + n
+			if !afterADot.MatchString(n) {
+				text = fmt.Sprintf("%s[%q]", root, n)
+			}
+			list = append(list, Completion{text, OfName, string(roots[root]), p.about(name{roots[root], n}), text, ""})
 		}
 	}
 	for _, f := range schema.Functions() {

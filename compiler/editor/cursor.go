@@ -44,7 +44,10 @@ func cursorAt(src []byte, at int) cursor {
 	tokens, _ := hclsyntax.LexConfig(src[:at], "", hcl.InitialPos)
 	stack := []*frame{{seen: map[string]bool{}}}
 	c := cursor{from: at}
-	for _, t := range tokens {
+	for i, t := range tokens {
+		if i > 0 && t.Type == hclsyntax.TokenStar && tokens[i-1].Type == hclsyntax.TokenSlash && tokens[i-1].Range.End.Byte == t.Range.Start.Byte {
+			return cursor{comment: true, from: at} // one of several lines that does not end
+		}
 		top := stack[len(stack)-1]
 		switch t.Type {
 		case hclsyntax.TokenEOF:

@@ -2,6 +2,7 @@ package editor_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -66,6 +67,10 @@ set "office" { sources = ["192.0.2.0/24"] }
 		{"after an object", names + "locals {\n  m = {\n    a = 1\n  }\n  n = ‸", "local.lan set.office var.port", "true"},
 		{"after a comment with a brace", names + "# policy {\n‸", "policy host", "ports"},
 		{"after a string with a brace", "locals { x = \"{\" }\n‸", "policy host", "ports"},
+		{"in an open comment", names + "/* set.‸", "", "office"},
+		{"no name that cannot follow a dot", names + "set \"a.b\" {}\npolicy \"web\" {\n  allow {\n    sources = set.‸", "office", "a.b"},
+		{"such a name in brackets", names + "set \"a.b\" {}\npolicy \"web\" {\n  allow {\n    sources = ‸", "set.office set[\"a.b\"]", "set.a.b"},
+		{"types", "variable \"x\" {\n  type = ‸", "string list(string) bool", "abs var.x"},
 		{"in a heredoc", "locals {\n x = <<E\n pol‸", "", "policy"},
 	} {
 		t.Run(test.what, func(t *testing.T) {
@@ -183,7 +188,15 @@ func TestRename(t *testing.T) {
 		{"a name that does not exist", "policy.hcl", "locals { a = set.no‸ne }\n", "x", "", "no name here"},
 		{"to a name that is taken", "policy.hcl", "set \"a‸\" {}\nset \"b\" {}\n", "b", "", "already defined"},
 		{"to what is no name", "policy.hcl", "set \"a‸\" {}\n", "no name", "", "not a valid name"},
-		{"to a name with a dot", "policy.hcl", "set \"a‸\" {}\n", "a.b", "", "not a valid name"},
+		{"to a name with a dot", "policy.hcl", "set \"a‸\" {}\n", "a.b", "", "cannot stand after a dot"},
+		{"to a long name", "policy.hcl", "set \"a‸\" {}\n", strings.Repeat("a", 64), "", "too long"},
+		{"used by a name that is worked out", "policy.hcl", "set \"a‸\" {}\npolicy \"p\" {\n  for_each = toset([\"a\"])\n  allow { sources = try(set[each.key], any) }\n}\n", "b", "", "policy.hcl:4 uses a set by a name that is worked out"},
+		{"looked up", "policy.hcl", "variable \"a‸\" {}\nlocals { x = lookup(var, \"a\", 1) }\n", "b", "", "policy.hcl:2 uses a variable"},
+		{"among all", "policy.hcl", "locals {\n  a‸ = 1\n  b = [for k, v in local : v]\n}\n", "c", "", "policy.hcl:3 uses a local"},
+		{"an element that is called set", "policy.hcl", "set \"value\" {}\nset \"b‸\" {}\npolicy \"p\" {\n  dynamic \"deny\" {\n    for_each = [\"10.0.0.1\"]\n    iterator = set\n    content { sources = [set.value] }\n  }\n}\n", "c",
+			"set \"value\" {}\nset \"c\" {}\npolicy \"p\" {\n  dynamic \"deny\" {\n    for_each = [\"10.0.0.1\"]\n    iterator = set\n    content { sources = [set.value] }\n  }\n}\n", ""},
+		{"at an element that is called set", "policy.hcl", "set \"value\" {}\npolicy \"p\" {\n  dynamic \"deny\" {\n    for_each = [\"10.0.0.1\"]\n    iterator = set\n    content { sources = [set.val‸ue] }\n  }\n}\n", "c", "", "no name here"},
+		{"in a text that does not parse", "policy.hcl", "set \"a‸\" {}\nset \"b\" { sources = [set.a, }\n", "c", "", "cannot be read as a whole"},
 		{"to nothing", "policy.hcl", "set \"a‸\" {}\n", "", "", "not a valid name"},
 	} {
 		t.Run(test.what, func(t *testing.T) {
@@ -210,9 +223,13 @@ func TestRename(t *testing.T) {
 func TestRenameInVariableFiles(t *testing.T) {
 	dir := t.TempDir()
 	files := map[string]string{
-		"policy.hcl":    host + "variable \"net\" {}\npolicy \"p\" {\n  ports = [80]\n  allow { sources = [var.net] }\n}\n",
-		"db1.vars.hcl":  "net = \"10.0.0.1\"\n",
-		"db2.vars.json": "{\"net\": \"10.0.0.2\"}\n",
+		"policy.hcl":         host + "variable \"net\" {}\npolicy \"p\" {\n  ports = [80]\n  allow { sources = [var.net] }\n}\n",
+		"db1.vars.hcl":       "net = \"10.0.0.1\"\n",
+		"db2.vars.json":      "{\"net\": \"10.0.0.2\"}\n",
+		"hosts/db3.vars.hcl": "net = \"10.0.0.3\"\n",
+	}
+	if err := os.Mkdir(filepath.Join(dir, "hosts"), 0o755); err != nil {
+		t.Fatal(err)
 	}
 	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
@@ -230,6 +247,13 @@ func TestRenameInVariableFiles(t *testing.T) {
 		if got := renamed(t, []byte(text), filepath.Join(dir, name), edits); got != want {
 			t.Errorf("%s: %s", name, got)
 		}
+	}
+	if got := p.References(file, edits[0].At.Start.Byte, true); len(got) != len(edits) {
+		t.Errorf("%d references, %d edits", len(got), len(edits))
+	}
+	given := editor.Read(dir, schema.Options{Vars: []string{"net=10.0.0.9"}})
+	if _, err := given.Rename(file, strings.Index(files["policy.hcl"], "var.net")+5, "network"); err == nil {
+		t.Error("a variable that the settings give a value is renamed")
 	}
 }
 
@@ -318,6 +342,27 @@ func TestFixes(t *testing.T) {
 	}
 }
 
+// What a fix would remove must be all that the finding is about, and named nowhere else.
+func TestNoFixes(t *testing.T) {
+	const deny = "policy \"p\" {\n  ports = [80]\n  deny { sources = [%s, \"198.51.100.7\"] }\n  allow { sources = any }\n}\n"
+	locals := "locals { bad = [\"127.0.0.1\", \"203.0.113.0/24\"] }\n"
+	for _, test := range []struct{ what, text string }{
+		{"a list by its name", locals + fmt.Sprintf(deny, "local.bad")},
+		{"what a function makes", locals + fmt.Sprintf(deny, "concat(local.bad)...")},
+		{"a list that is made", locals + fmt.Sprintf(deny, "[for x in local.bad : x]")},
+		{"a list in a list", fmt.Sprintf(deny, "[\"127.0.0.1\", \"203.0.113.0/24\"]")},
+		{"a text that is put together", fmt.Sprintf(deny, "\"${\"127.0.0.1\"}\"") + "locals { x = 1 }\n"},
+		{"an unused set that another names", "set \"a\" { sources = [\"192.0.2.1\"] }\nlocals { x = [set.a] }\npolicy \"p\" {\n  ports = [80]\n  allow { sources = any }\n}\n"},
+	} {
+		p, file, _ := opened(t, "policy.hcl", host+test.text)
+		for _, f := range p.Fixes(file, 0, len(host+test.text)) {
+			if strings.HasPrefix(f.Name, "Remove") {
+				t.Errorf("%s: %s", test.what, f.Name)
+			}
+		}
+	}
+}
+
 func TestLenses(t *testing.T) {
 	for _, test := range []struct{ text, want string }{
 		{"allow { sources = any }", "reachable by everybody"},
@@ -333,6 +378,16 @@ func TestLenses(t *testing.T) {
 		lenses, err := p.Lenses(context.Background(), file)
 		if err != nil || len(lenses) != 1 || lenses[0].Text != test.want {
 			t.Errorf("%s: %v %v, want %s", test.text, lenses, err, test.want)
+		}
+	}
+	for forward, want := range map[string]string{
+		"from = \"eth0\"\n  to = \"docker0\"": "reachable by everybody", "from = \"eth0\"\n  to = \"+\"": "reachable by everybody",
+		"from = \"eth0\"\n  to = \"br-1234\"\n  sources = [\"10.0.0.0/24\"]": "reachable by 256 addresses of 1 network over IPv4; everybody: no",
+		"from = \"eth0\"\n  to = \"wg0\"":                                    "reachable by nobody", // which leads to no container
+	} {
+		p, file, _ := opened(t, "policy.hcl", host+"forward \"f\" {\n  "+forward+"\n}\npolicy \"p\" {\n  ports = [80]\n}\n")
+		if lenses, err := p.Lenses(context.Background(), file); err != nil || len(lenses) != 1 || lenses[0].Text != want {
+			t.Errorf("%s: %v %v, want %s", forward, lenses, err, want)
 		}
 	}
 	p, file, _ := opened(t, "policy.hcl", host+"policy \"p\" {\n  for_each = { a = 80, b = 81 }\n  ports = [each.value]\n  allow { sources = any }\n}\n")
@@ -374,6 +429,7 @@ func TestPathOf(t *testing.T) {
 func TestIsForeign(t *testing.T) {
 	for text, want := range map[string]bool{
 		"": false, host: false, "policy \"p\" {}": false, "set ": false,
+		"variable \"x\" {}\n": true, "variable \"x\" {}\ntarget \"app\" {}\n": true, "locals { a = 1 }\nset \"a\" {}\n": false,
 		"terraform {\n  source = \"x\"\n}\ninputs = {}\n": true, "job \"x\" {}\n": true, "inputs = {}\n": true, "job \"x\" {}\nhost {}\n": false,
 	} {
 		p, file, _ := opened(t, "x.hcl", text)

@@ -6,8 +6,10 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/seawall/seawall/compiler/lint"
 	"github.com/seawall/seawall/schema"
+	"github.com/zclconf/go-cty/cty"
 )
 
 // Fix is a change that fixes what a diagnostic is about.
@@ -58,7 +60,8 @@ func (p *Policy) change(f lint.Finding) (Fix, bool) {
 	case "SW000":
 		return Fix{Name: "Remove the comment", Edits: []Edit{{t.lines(f.At, true), ""}}}, true
 	case "SW001", "SW003", "SW005":
-		if native && b.parent != nil && b.header.Start.Byte == f.At.Start.Byte {
+		named := b.kind == "set" && (len(p.names.used[name{Set, b.label}]) > 0 || len(p.names.whole[Set]) > 0)
+		if native && !named && b.parent != nil && b.header.Start.Byte == f.At.Start.Byte {
 			return Fix{Name: "Remove the block", Edits: []Edit{{t.lines(b.whole, false), ""}}}, true
 		}
 	case "SW002":
@@ -113,8 +116,8 @@ func (t *tree) element(b *block, at hcl.Range) (hcl.Range, bool) {
 			return e.Range().Start.Byte == at.Start.Byte && e.Range().End.Byte == at.End.Byte
 		})
 		switch {
-		case i < 0:
-			return at, false
+		case i < 0 || !isText(elements[i]):
+			return at, false // what it names may be more than what is found
 		case i > 0:
 			at.Start = elements[i-1].Range().End
 		default:
@@ -123,6 +126,13 @@ func (t *tree) element(b *block, at hcl.Range) (hcl.Range, bool) {
 		return at, true
 	}
 	return at, false
+}
+
+// isText reports whether an expression is a string as it is written.
+func isText(e hcl.Expression) bool {
+	v, diags := e.Value(nil)
+	_, ok := e.(*hclsyntax.TemplateExpr)
+	return ok && !diags.HasErrors() && len(e.Variables()) == 0 && v.Type() == cty.String
 }
 
 // internal adds lo to the internal interfaces of a host.

@@ -43,10 +43,13 @@ type place struct {
 type names struct {
 	defined map[name][]place
 	used    map[name][]place
+	// whole are the uses of all names of a kind at once, as in set[each.key]: which name is
+	// meant shows only when the policy is read.
+	whole map[Kind][]hcl.Range
 }
 
 func namesOf(p *Policy) *names {
-	n := &names{map[name][]place{}, map[name][]place{}}
+	n := &names{map[name][]place{}, map[name][]place{}, map[Kind][]hcl.Range{}}
 	for _, file := range slices.Sorted(maps.Keys(p.trees)) {
 		p.trees[file].each(n.add)
 	}
@@ -67,8 +70,13 @@ func (n *names) add(b *block) {
 		if b.kind == "locals" {
 			n.define(name{Local, a.name}, a.nameAt, b)
 		}
+		if b.iterator != "" && a.name == "iterator" {
+			continue // which is a name and no use of one
+		}
 		for _, t := range a.expr.Variables() {
-			n.use(t)
+			if !b.binds(t.RootName()) {
+				n.use(t)
+			}
 		}
 	}
 }
@@ -77,12 +85,23 @@ func (n *names) define(x name, at hcl.Range, b *block) {
 	n.defined[x] = append(n.defined[x], place{x, at, b})
 }
 
-func (n *names) use(t hcl.Traversal) {
-	if len(t) < 2 {
-		return
+// binds reports whether a dynamic block around a block calls its element by a name.
+func (b *block) binds(word string) bool {
+	for x := b.parent; x != nil; x = x.parent {
+		if x.iterator == word {
+			return true
+		}
 	}
+	return false
+}
+
+func (n *names) use(t hcl.Traversal) {
 	kind, ok := roots[t.RootName()]
 	if !ok {
+		return
+	}
+	if len(t) < 2 {
+		n.whole[kind] = append(n.whole[kind], t.SourceRange())
 		return
 	}
 	text := ""
@@ -94,10 +113,12 @@ func (n *names) use(t hcl.Traversal) {
 			text = step.Key.AsString()
 		}
 	}
-	if text != "" {
-		x := name{kind, text}
-		n.used[x] = append(n.used[x], place{x, schema.NameOf(t[1]), nil})
+	if text == "" {
+		n.whole[kind] = append(n.whole[kind], t.SourceRange())
+		return
 	}
+	x := name{kind, text}
+	n.used[x] = append(n.used[x], place{x, schema.NameOf(t[1]), nil})
 }
 
 // at returns the name at a byte of a file.
@@ -149,7 +170,11 @@ func (p *Policy) References(file string, offset int, definition bool) []hcl.Rang
 	if definition {
 		list = ranges(p.names.defined[x.name])
 	}
-	return append(list, ranges(p.names.used[x.name])...)
+	list = append(list, ranges(p.names.used[x.name])...)
+	if x.kind == Variable {
+		list = append(list, p.inVariableFiles(x.text)...)
+	}
+	return list
 }
 
 func ranges(places []place) []hcl.Range {
@@ -186,8 +211,8 @@ func (p *Policy) listAt(file string, offset int) (path string, at hcl.Range, ok 
 	return "", at, false
 }
 
-// variableFiles are the variable files of a policy: those that were given, and those beside
-// its files.
+// variableFiles are the variable files of a policy: those that were given, those beside its
+// files, and those in a folder beside them, as --hosts takes one.
 func (p *Policy) variableFiles() []string {
 	list := slices.Clone(p.options.VarFiles)
 	seen := map[string]bool{}
@@ -198,14 +223,26 @@ func (p *Policy) variableFiles() []string {
 		}
 		seen[dir] = true
 		entries, _ := os.ReadDir(dir) // a folder that cannot be read has none
+		list = append(list, variableFilesIn(dir, entries)...)
 		for _, e := range entries {
-			if isVariableFile(e.Name()) && e.Type().IsRegular() {
-				list = append(list, filepath.Join(dir, e.Name()))
+			if e.IsDir() && !strings.HasPrefix(e.Name(), ".") {
+				inside, _ := os.ReadDir(filepath.Join(dir, e.Name()))
+				list = append(list, variableFilesIn(filepath.Join(dir, e.Name()), inside)...)
 			}
 		}
 	}
 	slices.Sort(list)
 	return slices.Compact(list)
+}
+
+func variableFilesIn(dir string, entries []os.DirEntry) []string {
+	var list []string
+	for _, e := range entries {
+		if isVariableFile(e.Name()) && e.Type().IsRegular() {
+			list = append(list, filepath.Join(dir, e.Name()))
+		}
+	}
+	return list
 }
 
 func isVariableFile(name string) bool {

@@ -1,7 +1,6 @@
 package editor
 
 import (
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -20,10 +19,9 @@ type Policy struct {
 	// Mistakes are those of every file.
 	Mistakes hcl.Diagnostics
 
-	variables []string // the variable files
-	options   schema.Options
-	trees     map[string]*tree // by policy file
-	names     *names
+	options schema.Options
+	trees   map[string]*tree // by policy file
+	names   *names
 
 	findings func() []lint.Finding
 	reaches  reaches
@@ -39,7 +37,6 @@ func Read(path string, opt schema.Options) *Policy {
 			p.trees[name] = treeOf(f)
 		}
 	}
-	p.variables = p.variableFiles()
 	p.names = namesOf(p)
 	p.findings = sync.OnceValue(func() []lint.Finding {
 		if p.Loaded.Document == nil {
@@ -68,7 +65,7 @@ func (p *Policy) TextOf(file string) ([]byte, bool) {
 	if src, ok := p.Text(file); ok {
 		return src, true
 	}
-	src, err := os.ReadFile(file)
+	src, err := schema.ReadRegular(file)
 	return src, err == nil
 }
 
@@ -107,7 +104,7 @@ var (
 func hasHost(name string, opt schema.Options) bool {
 	src, ok := opt.Unsaved[name]
 	if !ok {
-		src, _ = os.ReadFile(name) // one that cannot be read has none
+		src, _ = schema.ReadRegular(name) // one that cannot be read has none
 	}
 	if strings.HasSuffix(name, ".json") {
 		return hostKey.Match(src)
@@ -116,7 +113,7 @@ func hasHost(name string, opt schema.Options) bool {
 }
 
 // IsForeign reports whether all of these files are HCL of some other program, and so the
-// policy is none: they have blocks or attributes, and no block is one of the language's.
+// policy is none: they have blocks or attributes, and no block is one that only Seawall has.
 func (p *Policy) IsForeign(files []string) bool {
 	for _, file := range files {
 		if t := p.trees[file]; t == nil || !t.isForeign() {
@@ -130,7 +127,9 @@ func (t *tree) isForeign() bool {
 	if strings.HasSuffix(t.file, ".json") {
 		return false
 	}
-	known := slices.ContainsFunc(t.root.blocks, func(b *block) bool { return blockOf(b.kind) != nil })
+	known := slices.ContainsFunc(t.root.blocks, func(b *block) bool {
+		return blockOf(b.kind) != nil && b.kind != "variable" && b.kind != "locals" // which nearly every program has
+	})
 	return !known && len(t.root.blocks)+len(t.root.attributes) > 0
 }
 

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/seawall/seawall/schema"
@@ -54,8 +55,15 @@ func (p *Policy) Rename(file string, offset int, to string) ([]Edit, error) {
 		if to == "" || regexp.MustCompile(`["\n\\]|[$%]\{`).MatchString(to) {
 			return nil, fmt.Errorf("%q cannot be the name of a test", to)
 		}
-	case len(to) > most || !goodName.MatchString(to) || x.kind != Named && !afterADot.MatchString(to):
-		return nil, fmt.Errorf("%q is not a valid name: it may have letters, digits, \"_\" and \"-\", and starts with a letter or \"_\"", to)
+	case len(to) > most:
+		return nil, fmt.Errorf("%q is too long: a name has at most %d bytes", to, most)
+	case !goodName.MatchString(to):
+		return nil, fmt.Errorf("%q is not a valid name: it may have letters, digits, \"_\", \"-\" and \".\"", to)
+	case x.kind != Named && !afterADot.MatchString(to):
+		return nil, fmt.Errorf("%q cannot stand after a dot, where this name is used: it may have letters, digits, \"_\" and \"-\", and starts with a letter or \"_\"", to)
+	}
+	if err := p.mayRename(x); err != nil {
+		return nil, err
 	}
 	target := name{x.kind, to}
 	if x.kind == Named {
@@ -72,9 +80,35 @@ func (p *Policy) Rename(file string, offset int, to string) ([]Edit, error) {
 		edits = append(edits, Edit{at, to})
 	}
 	if x.kind == Variable {
-		edits = append(edits, p.inVariableFiles(old, to)...)
+		for _, at := range p.inVariableFiles(old) {
+			edits = append(edits, Edit{at, to})
+		}
 	}
 	return edits, nil
+}
+
+// mayRename returns an error where not all uses of a name are known.
+func (p *Policy) mayRename(x place) error {
+	for file, t := range p.trees {
+		if diags := mistakesIn(file, t.src); diags.HasErrors() {
+			return fmt.Errorf("%s cannot be read as a whole, so uses of the name may be missed; fix its mistakes first", file)
+		}
+	}
+	for _, name := range p.Loaded.Inputs {
+		if p.trees[name] == nil {
+			return fmt.Errorf("%s cannot be read, so uses of the name may be missed; fix its mistakes first", name)
+		}
+	}
+	if whole := p.names.whole[x.kind]; len(whole) > 0 {
+		at := whole[0]
+		return fmt.Errorf("%s:%d uses a %s by a name that is worked out, which may be %q; write the name there first", at.Filename, at.Start.Line, x.kind, bare(x))
+	}
+	for _, given := range p.options.Vars {
+		if name, _, _ := strings.Cut(given, "="); x.kind == Variable && name == x.text {
+			return fmt.Errorf("the editor's settings, or --var, give the variable %q a value; change them first", name)
+		}
+	}
+	return nil
 }
 
 // says reports whether a range of a file is this text.
@@ -83,10 +117,10 @@ func (p *Policy) says(at hcl.Range, text string) bool {
 	return ok && at.Start.Byte <= at.End.Byte && at.End.Byte <= len(src) && string(src[at.Start.Byte:at.End.Byte]) == text
 }
 
-// inVariableFiles are the edits that rename a variable in the variable files.
-func (p *Policy) inVariableFiles(old, to string) []Edit {
-	var edits []Edit
-	for _, path := range p.variables {
+// inVariableFiles are the places where variable files name a variable.
+func (p *Policy) inVariableFiles(old string) []hcl.Range {
+	var list []hcl.Range
+	for _, path := range p.variableFiles() {
 		src, ok := p.TextOf(path)
 		if !ok {
 			continue // it is gone
@@ -99,11 +133,11 @@ func (p *Policy) inVariableFiles(old, to string) []Edit {
 		attributes, _ := f.Body.JustAttributes()
 		for _, key := range slices.Sorted(maps.Keys(attributes)) {
 			if at := t.unquoted(attributes[key].NameRange); key == old && string(src[at.Start.Byte:at.End.Byte]) == old {
-				edits = append(edits, Edit{at, to})
+				list = append(list, at)
 			}
 		}
 	}
-	return edits
+	return list
 }
 
 // Format is the edit that brings a file's text into canonical layout; none where it is, or

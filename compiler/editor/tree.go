@@ -25,6 +25,7 @@ type block struct {
 	header     hcl.Range
 	whole      hcl.Range
 	parent     *block
+	iterator   string // what a dynamic block calls its element; "" for any other
 	attributes []attribute
 	blocks     []*block
 }
@@ -37,13 +38,21 @@ type attribute struct {
 }
 
 func parse(name string, src []byte) *hcl.File {
-	var f *hcl.File
-	if strings.HasSuffix(name, ".json") {
-		f, _ = json.Parse(src, name)
-	} else {
-		f, _ = hclsyntax.ParseConfig(src, name, hcl.InitialPos)
-	}
+	f, _ := parsed(name, src)
 	return f
+}
+
+func parsed(name string, src []byte) (*hcl.File, hcl.Diagnostics) {
+	if strings.HasSuffix(name, ".json") {
+		return json.Parse(src, name)
+	}
+	return hclsyntax.ParseConfig(src, name, hcl.InitialPos)
+}
+
+// mistakesIn are those that keep a text from being read as a whole.
+func mistakesIn(name string, src []byte) hcl.Diagnostics {
+	_, diags := parsed(name, src)
+	return diags
 }
 
 func treeOf(f *hcl.File) *tree {
@@ -78,7 +87,10 @@ func (t *tree) native(to *block, body *hclsyntax.Body) {
 			one.label, one.labelAt = b.Labels[0], t.unquoted(b.LabelRanges[0])
 		}
 		if b.Type == "dynamic" && one.label != "" {
-			one.kind = one.label
+			one.kind, one.iterator = one.label, one.label
+			if a := b.Body.Attributes["iterator"]; a != nil {
+				one.iterator = hcl.ExprAsKeyword(a.Expr)
+			}
 		} else if b.Type == "content" && to.kind != "" && blockOf("content") == nil {
 			one.kind = to.kind
 		}

@@ -10,8 +10,8 @@ import (
 // comment matches an ignore comment in a policy file or a list file.
 var comment = regexp.MustCompile(`(?:#|//)\s*seawall:ignore\b[ \t]*(SW\d{3})?[ \t]*(.*)`)
 
-// silence drops the findings that a comment on the same line, or on the line before, names with a
-// reason. A comment without a code, without a reason, or for something that was not found is
+// silence drops the findings that a comment on the same line, or one of those on the lines
+// before, names with a reason. A comment without a code, without a reason, or for something that was not found is
 // itself a finding.
 func silence(found []Finding, files map[string]*hcl.File) []Finding {
 	type mark struct {
@@ -22,7 +22,8 @@ func silence(found []Finding, files map[string]*hcl.File) []Finding {
 	silenced := map[mark]bool{}
 	var out []Finding
 	for name, f := range files {
-		for i, line := range bytes.Split(f.Bytes, []byte("\n")) {
+		lines := bytes.Split(f.Bytes, []byte("\n"))
+		for i, line := range lines {
 			m := comment.FindSubmatchIndex(line)
 			if m == nil {
 				continue
@@ -37,6 +38,9 @@ func silence(found []Finding, files map[string]*hcl.File) []Finding {
 				continue
 			}
 			silenced[mark{name, i + 1, code}] = true
+			for ; i+1 < len(lines) && alone(line) && alone(lines[i+1]); i++ { // several, each above the other
+				silenced[mark{name, i + 2, code}] = true
+			}
 		}
 	}
 	for _, f := range found {
@@ -45,6 +49,12 @@ func silence(found []Finding, files map[string]*hcl.File) []Finding {
 		}
 	}
 	return out
+}
+
+// alone reports whether a line is an ignore comment and nothing else.
+func alone(line []byte) bool {
+	m := comment.FindIndex(line)
+	return m != nil && len(bytes.TrimSpace(line[:m[0]])) == 0
 }
 
 func group(line []byte, m []int, n int) string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"path/filepath"
+	"slices"
 
 	"github.com/seawall/seawall/compiler/editor"
 	"github.com/seawall/seawall/schema"
@@ -118,11 +119,19 @@ func (s *server) set(path string, d *document) {
 }
 
 // belongs is the policy that a file belongs to, as the texts are now.
-func (s *server) belongs(path string) string { return editor.PathOf(path, s.options()) }
+func (s *server) belongs(path string) string { return editor.PathOf(path, s.options(path)) }
 
-// options are how a policy is read at this moment.
-func (s *server) options() schema.Options {
+// options are how the policy of a path is read at this moment. Variable files that the editor
+// names are relative to the folder that is open around it.
+func (s *server) options(path string) schema.Options {
 	opt := s.reading
+	opt.VarFiles = slices.Clone(s.given.VarFiles)
+	for _, file := range s.settings.VarFiles {
+		if !filepath.IsAbs(file) {
+			file = filepath.Join(s.folderOf(path), file)
+		}
+		opt.VarFiles = append(opt.VarFiles, file)
+	}
 	opt.Unsaved = make(map[string][]byte, len(s.documents))
 	for path, d := range s.documents {
 		opt.Unsaved[path] = d.src

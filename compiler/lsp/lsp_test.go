@@ -122,9 +122,9 @@ func (c *client) open(path, text string) {
 // the whole text.
 func position(text string, offset int) protocol.Position {
 	var p protocol.Position
-	for _, r := range text[:offset] {
+	for i, r := range text[:offset] {
 		switch {
-		case r == '\n':
+		case r == '\n', r == '\r' && !strings.HasPrefix(text[i+1:], "\n"):
 			p.Line, p.Character = p.Line+1, 0
 		case r > 0xffff:
 			p.Character += 2
@@ -226,7 +226,7 @@ func (c *client) everything(path string, offset int) {
 // within checks that a range lies in a text.
 func (c *client) within(path string, r protocol.Range) {
 	c.t.Helper()
-	lines := strings.Split(c.texts[path], "\n")
+	lines := strings.Split(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(c.texts[path]), "\n")
 	for _, p := range []protocol.Position{r.Start, r.End} {
 		if int(p.Line) >= len(lines) || p.Character > position(lines[p.Line], len(lines[p.Line])).Character {
 			c.t.Fatalf("%v is not in %s", r, path)
@@ -282,7 +282,7 @@ func TestRandomEdits(t *testing.T) {
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 1))
 	c := connect(t, lsp.Options{})
-	pieces := []string{"", "\n", "{", "}", "\"", "[", "]", "=", "set.", "var.x", "policy \"p\" {\n", "host {", "any", "sources = ", "ports = [80]", "é", "😀", "\r\n", "\x00", "${", "}\"",
+	pieces := []string{"", "\n", "{", "}", "\"", "[", "]", "=", "set.", "var.x", "policy \"p\" {\n", "host {", "any", "sources = ", "ports = [80]", "é", "😀", "\r\n", "\r", "\x00", "${", "}\"",
 		"<<E\n", "E\n", "# ", "/*", "*/", "10.0.0.0/8", "\"2001:db8::/64\"", "for_each = { a = 1 }\n", "dynamic \"allow\" {\n", "locals { a = local.a }\n", "\ufeff", "allow { sources = any }\n", ",", "%{if", "\\u0000"}
 	files := policies(t)
 	var before runtime.MemStats
@@ -391,7 +391,7 @@ func (c *client) foreign(inputs []string, file, from string) bool {
 			return false
 		}
 	}
-	kinds := regexp.MustCompile(`^(host|variable|locals|set|guard|policy|forward|test|validation|allow|deny)$`)
+	kinds := regexp.MustCompile(`^(host|set|guard|policy|forward|test|validation|allow|deny)$`)
 	for _, input := range inputs {
 		src, err := os.ReadFile(input)
 		if err != nil {

@@ -89,7 +89,7 @@ func (s *server) current(x *policy) reading {
 	x.reading.Lock()
 	defer x.reading.Unlock()
 	s.lock.Lock()
-	edition, opt := x.edition, s.options()
+	edition, opt := x.edition, s.options(x.path)
 	if x.read.Policy != nil && x.read.edition == edition {
 		s.lock.Unlock()
 		return x.read

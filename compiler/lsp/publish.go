@@ -2,7 +2,6 @@ package lsp
 
 import (
 	"context"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -244,19 +243,12 @@ type settings struct {
 	Vars     []string `json:"vars"`
 }
 
-// configure reads policies as the settings have it from now on. Paths are relative to the
-// folder that is open.
+// configure reads policies as the settings have it from now on.
 func (s *server) configure(given settings) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
+	s.settings = given
 	s.reading.Vars = slices.Concat(s.given.Vars, given.Vars)
-	s.reading.VarFiles = slices.Clone(s.given.VarFiles)
-	for _, file := range given.VarFiles {
-		if !filepath.IsAbs(file) {
-			file = filepath.Join(s.root, file)
-		}
-		s.reading.VarFiles = append(s.reading.VarFiles, file)
-	}
 	for _, x := range s.policies {
 		s.changed(x)
 	}

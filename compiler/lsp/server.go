@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"path/filepath"
+	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/seawall/seawall/schema"
 	"go.lsp.dev/jsonrpc2"
@@ -31,13 +34,15 @@ type server struct {
 	exit    context.CancelFunc
 	given   schema.Options // by the command line
 	wake    chan struct{}  // there is something to publish
+	shut    atomic.Bool    // the editor asked to shut down
 
 	lock      sync.Mutex // for what follows
 	reading   schema.Options
-	root      string // the folder that is open
-	snippets  bool   // the editor can fill in places
-	watches   bool   // the editor can watch files
-	shut      bool   // it asked to shut down
+	settings  settings
+	folders   []string // those that are open
+	snippets  bool     // the editor can fill in places
+	watches   bool     // the editor can watch files
+	begun     bool     // it was initialized
 	documents map[string]*document
 	policies  map[string]*policy // by the path of each
 
@@ -49,21 +54,19 @@ type server struct {
 func Serve(ctx context.Context, in io.Reader, out io.Writer, opt Options) error {
 	ctx, exit := context.WithCancel(ctx)
 	defer exit()
-	opt.Reading.Lists = new(schema.Lists)
+	opt.Reading.Lists, opt.Reading.RegularOnly = new(schema.Lists), true
 	s := &server{version: opt.Version, given: opt.Reading, reading: opt.Reading, context: ctx, exit: exit, wake: make(chan struct{}, 1),
 		documents: map[string]*document{}, policies: map[string]*policy{}}
-	conn := jsonrpc2.NewConn(jsonrpc2.NewStream(pipe{in, out}), jsonrpc2.WithCodec(codec{}))
+	conn := jsonrpc2.NewConn(jsonrpc2.NewStream(pipe{framed(in), out}), jsonrpc2.WithCodec(codec{}))
 	s.client = protocol.ClientDispatcher(conn)
-	conn.Go(ctx, inOrder(protocol.CancelHandler(protocol.ServerHandler(s, jsonrpc2.MethodNotFoundHandler))))
+	conn.Go(ctx, s.inOrder(protocol.CancelHandler(protocol.ServerHandler(s, jsonrpc2.MethodNotFoundHandler))))
 	go s.publishing(ctx)
 	select {
 	case <-ctx.Done():
 	case <-conn.Done():
 	}
-	s.lock.Lock()
-	defer s.lock.Unlock()
 	switch {
-	case s.shut:
+	case s.shut.Load():
 		return nil
 	case conn.Err() != nil:
 		return conn.Err()
@@ -74,15 +77,41 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, opt Options) error 
 // inOrder lets requests run beside what follows them. Notifications, which are edits for the
 // most part, are handled one after the other. It comes before the handler that cancels
 // requests, whose context must outlive a request that is not released (jsonrpc2 v1.0.1 uses
-// it again for the next one).
-func inOrder(handler jsonrpc2.Handler) jsonrpc2.Handler {
+// it again for the next one). A notification that is not known, or not understood, is passed
+// by: its error would end the connection.
+func (s *server) inOrder(handler jsonrpc2.Handler) jsonrpc2.Handler {
 	return func(ctx context.Context, r *jsonrpc2.Request) (any, error) {
-		if r.IsCall() {
-			jsonrpc2.Async(ctx)
+		if !r.IsCall() {
+			_, _ = handler(ctx, r)
+			return nil, nil
 		}
+		if err := s.mayAsk(r.Method()); err != nil {
+			return nil, err
+		}
+		jsonrpc2.Async(ctx)
 		return handler(ctx, r)
 	}
 }
+
+// mayAsk returns an error for a request before the first one, and for any after the last.
+func (s *server) mayAsk(method string) error {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	first := method == protocol.MethodInitialize
+	switch {
+	case s.shut.Load():
+		return jsonrpc2.NewError(jsonrpc2.InvalidRequest, "the server was shut down")
+	case first == s.begun && first:
+		return jsonrpc2.NewError(jsonrpc2.InvalidRequest, "the server was initialized before")
+	case !first && !s.begun:
+		return jsonrpc2.NewError(notInitialized, "the server is not initialized")
+	}
+	s.begun = true
+	return nil
+}
+
+// notInitialized is the protocol's code for a request before the first one.
+const notInitialized = -32002
 
 // pipe is standard input and output as a connection.
 type pipe struct {
@@ -113,7 +142,7 @@ func (codec) Unmarshal(data []byte, v any) error {
 // Initialize says what the server can do.
 func (s *server) Initialize(_ context.Context, p *protocol.InitializeParams) (*protocol.InitializeResult, error) {
 	s.lock.Lock()
-	s.root = rootOf(p)
+	s.folders = foldersOf(p)
 	if t := p.Capabilities.TextDocument; t != nil && t.Completion != nil && t.Completion.CompletionItem != nil {
 		s.snippets = is(t.Completion.CompletionItem.SnippetSupport)
 	}
@@ -146,16 +175,33 @@ func (s *server) Initialize(_ context.Context, p *protocol.InitializeParams) (*p
 	}, nil
 }
 
-// rootOf is the folder that the editor has open, the first of several.
-func rootOf(p *protocol.InitializeParams) string {
-	if folders, ok := p.WorkspaceFolders.Get(); ok && len(folders) > 0 {
-		return pathOf(folders[0].URI)
+// foldersOf are the folders that the editor has open.
+func foldersOf(p *protocol.InitializeParams) []string {
+	var list []string
+	if folders, ok := p.WorkspaceFolders.Get(); ok {
+		for _, f := range folders {
+			list = append(list, pathOf(f.URI))
+		}
 	}
 	//lint:ignore SA1019 older editors have it alone
-	if root := p.RootURI; root != nil {
-		return pathOf(*root)
+	if root := p.RootURI; root != nil && len(list) == 0 {
+		list = append(list, pathOf(*root))
 	}
-	return ""
+	return list
+}
+
+// folderOf is the folder that is open around a path, the innermost of several; the first one
+// for a path that is in none.
+func (s *server) folderOf(path string) string {
+	best, around := "", false
+	for i, f := range s.folders {
+		rel, err := filepath.Rel(f, path)
+		inside := err == nil && filepath.IsLocal(rel)
+		if i == 0 || inside && (!around || len(f) > len(best)) {
+			best, around = f, inside
+		}
+	}
+	return best
 }
 
 func ptr[T any](v T) *T { return &v }
@@ -193,8 +239,18 @@ func (s *server) DidChangeConfiguration(_ context.Context, p *protocol.DidChange
 	return nil
 }
 
-// DidChangeWorkspaceFolders changes nothing: a policy is found from its file.
-func (s *server) DidChangeWorkspaceFolders(context.Context, *protocol.DidChangeWorkspaceFoldersParams) error {
+// DidChangeWorkspaceFolders reads the policies again: paths in the settings may be relative to
+// another folder now.
+func (s *server) DidChangeWorkspaceFolders(_ context.Context, p *protocol.DidChangeWorkspaceFoldersParams) error {
+	s.lock.Lock()
+	for _, f := range p.Event.Removed {
+		s.folders = slices.DeleteFunc(s.folders, func(path string) bool { return path == pathOf(f.URI) })
+	}
+	for _, f := range p.Event.Added {
+		s.folders = append(s.folders, pathOf(f.URI))
+	}
+	s.lock.Unlock()
+	s.allChanged()
 	return nil
 }
 
@@ -203,9 +259,7 @@ func (s *server) SetTrace(context.Context, *protocol.SetTraceParams) error { ret
 
 // Shutdown prepares for Exit.
 func (s *server) Shutdown(context.Context) error {
-	s.lock.Lock()
-	defer s.lock.Unlock()
-	s.shut = true
+	s.shut.Store(true)
 	return nil
 }
 

@@ -16,14 +16,17 @@ type text struct {
 	starts []int
 }
 
+// newText finds the lines of a text: a line ends with LF, CR LF or CR.
 func newText(src []byte) *text {
 	t := &text{src, make([]int, 1, bytes.Count(src, []byte("\n"))+1)}
 	for at := 0; ; {
-		i := bytes.IndexByte(src[at:], '\n')
+		i := bytes.IndexAny(src[at:], "\r\n")
 		if i < 0 {
 			return t
 		}
-		at += i + 1
+		if at += i + 1; src[at-1] == '\r' && at < len(src) && src[at] == '\n' {
+			at++
+		}
 		t.starts = append(t.starts, at)
 	}
 }
@@ -37,7 +40,7 @@ func (t *text) offset(p protocol.Position) int {
 	at, end := t.starts[p.Line], len(t.src)
 	if int(p.Line)+1 < len(t.starts) {
 		end = t.starts[p.Line+1] - 1
-		if end > at && t.src[end-1] == '\r' {
+		if end > at && t.src[end] == '\n' && t.src[end-1] == '\r' {
 			end--
 		}
 	}

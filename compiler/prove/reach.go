@@ -3,6 +3,8 @@ package prove
 import (
 	"context"
 	"net/netip"
+	"slices"
+	"strings"
 
 	"github.com/seawall/seawall/compiler/address"
 	"github.com/seawall/seawall/compiler/diagram"
@@ -41,9 +43,9 @@ func (r Reach) Open() (open, closed address.Set) {
 }
 
 // ReachOf returns the sources of new connections to a policy's ports, by family,
-// with everything that decides about them, the guard too. It speaks of the
-// first port, address and interface of its scope that no narrower policy takes;
-// a family in which there is none is left out. The error is a *HardError, or the
+// with everything that decides about them, the guard and forwards too. It speaks of the
+// first port, address and interface of its scope that no narrower policy takes, and of
+// who gets in over any of Docker's bridges; a family in which there is none is left out. The error is a *HardError, or the
 // context's.
 func ReachOf(ctx context.Context, doc *schema.Document, p *schema.Policy, limits Limits) ([]Reach, error) {
 	list, err := Reaches(ctx, doc, []*schema.Policy{p}, limits)
@@ -60,10 +62,11 @@ func Reaches(ctx context.Context, doc *schema.Document, policies []*schema.Polic
 	for _, family := range packet.Families {
 		q := newQuestion(ctx, limits, family, meaning.Patterns(doc), meaning.IPSets(doc, family)...)
 		err := q.Try(func() error {
-			f := meaning.NewReader(q.Store, q.space, doc, nil).Hook(packet.Forward)
+			r := meaning.NewReader(q.Store, q.space, doc, nil)
+			f, bridges := r.Hook(packet.Forward), q.bridges(r)
 			for i, to := range q.firstOf(doc, policies) {
 				if to != nil {
-					list[i] = append(list[i], Reach{family, *to, q.reach(f, *to)})
+					list[i] = append(list[i], Reach{family, *to, q.reachOver(bridges, f, *to)})
 				}
 			}
 			return nil
@@ -73,6 +76,70 @@ func Reaches(ctx context.Context, doc *schema.Document, policies []*schema.Polic
 		}
 	}
 	return list, nil
+}
+
+// bridges are interfaces by which a packet leaves to a container, one of each kind that
+// rules tell apart: those of the host block, or all that Docker names so.
+func (q *question) bridges(r *meaning.Reader) []string {
+	of := r.Bridges()
+	var list []string
+	for i, a := range q.space.Atoms {
+		dockers := strings.HasPrefix(a.Name, "br-") || strings.HasPrefix(a.Name, "docker") ||
+			slices.ContainsFunc([]string{"docker0", "br-000000000000", "docker_gwbridge"}, func(name string) bool { return q.space.AtomOf(name) == i })
+		if a.Sample != "" && (of == nil && dockers || of != nil && of.Has(diagram.Small(i))) {
+			list = append(list, a.Sample)
+		}
+	}
+	return list
+}
+
+// reachOver is reach where the packet may leave by any of some interfaces: a source gets in
+// if it does so by one of them.
+func (q *question) reachOver(bridges []string, f diagram.Ref, p packet.Packet) []ReachPart {
+	var all []ReachPart
+	for _, name := range bridges {
+		p.Out = name
+		parts := q.reach(f, p)
+		if all == nil {
+			all = parts
+		} else if !slices.Equal(all, parts) {
+			all = either(all, parts)
+		}
+	}
+	if all == nil {
+		return q.reach(f, p)
+	}
+	return all
+}
+
+// either is what is open where one of two is.
+func either(a, b []ReachPart) []ReachPart {
+	var list []ReachPart
+	for i, j, first := 0, 0, a[0].First; i < len(a) && j < len(b); {
+		v := a[i].Verdict | b[j].Verdict
+		if a[i].Verdict.IsOpen() {
+			v = a[i].Verdict
+		} else if b[j].Verdict.IsOpen() {
+			v = b[j].Verdict
+		}
+		last := a[i].Last
+		if b[j].Last.Less(last) {
+			last = b[j].Last
+		}
+		if n := len(list); n > 0 && list[n-1].Verdict == v {
+			list[n-1].Last = last
+		} else {
+			list = append(list, ReachPart{first, last, v})
+		}
+		if a[i].Last == last {
+			i++
+		}
+		if j < len(b) && b[j].Last == last {
+			j++
+		}
+		first = last.Next()
+	}
+	return list
 }
 
 // firstOf is a new connection's first packet in the scope of each policy, nil where there is

@@ -7,7 +7,7 @@
 -- (`:help lsp-defaults`).
 
 local settings = {
-  -- Variable files with which policies are read, relative to the folder of the policy.
+  -- Variable files with which policies are read, relative to the root folder (that with .git).
   varFiles = {},
   vars = {},
 }
