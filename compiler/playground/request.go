@@ -4,6 +4,7 @@ import (
 	"context"
 	"embed"
 	"fmt"
+	"io/fs"
 	"path"
 	"slices"
 
@@ -64,12 +65,26 @@ func (r *Request) format() (*emit.Format, error) {
 	return f, nil
 }
 
-// nothing is a file system without files: all that a policy may read is in the request.
-var nothing embed.FS
+// nothing is a file system without files: all that a policy may read is in the request. What
+// is missing is said in the words of the commands.
+type nothing struct{ embed.FS }
+
+func (n nothing) Open(name string) (fs.File, error) {
+	f, err := n.FS.Open(name)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: missing{}}
+	}
+	return f, nil
+}
+
+type missing struct{}
+
+func (missing) Error() string        { return "no such file or directory" }
+func (missing) Is(target error) bool { return target == fs.ErrNotExist }
 
 // load reads the policy of a folder in memory.
 func (p *Policy) load() (*schema.Loaded, hcl.Diagnostics) {
-	opt := schema.Options{FS: nothing, VarFiles: p.VarFiles, Unsaved: map[string][]byte{}}
+	opt := schema.Options{FS: nothing{}, VarFiles: p.VarFiles, Unsaved: map[string][]byte{}}
 	for name, text := range p.Files {
 		opt.Unsaved[path.Clean(name)] = []byte(text)
 	}

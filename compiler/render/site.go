@@ -2,24 +2,15 @@ package render
 
 import (
 	_ "embed"
-	"encoding/json"
 	"fmt"
 	"html/template"
-	"math/big"
-	"net/netip"
-	"slices"
 	"strings"
 
-	"github.com/seawall/seawall/compiler/address"
-	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/page"
 )
 
 //go:embed site.html
 var siteText string
-
-//go:embed search.js
-var searchText string
 
 var siteTemplate = template.Must(template.Must(pageTemplate.Clone()).Parse(siteText))
 
@@ -65,8 +56,9 @@ func (p *Page) Site() ([]SiteFile, error) {
 			return nil, err
 		}
 	}
+	users := q.users()
 	for _, s := range p.Sets {
-		if err := write(string(q.href("set", s.Name)), "site-set", siteData{Title: "Set " + s.Name + ": " + p.Title, Item: s, Users: q.users(s.Name)}); err != nil {
+		if err := write(string(q.href("set", s.Name)), "site-set", siteData{Title: "Set " + s.Name + ": " + p.Title, Item: s, Users: users[s.Name]}); err != nil {
 			return nil, err
 		}
 	}
@@ -87,98 +79,32 @@ func fileName(anchor string) string {
 	return b.String() + ".html"
 }
 
-// users are the places that name a set, as links.
-func (p *Page) users(set string) []template.HTML {
-	var list []template.HTML
-	names := func(lists ...Sources) bool {
-		return slices.ContainsFunc(lists, func(l Sources) bool {
-			return slices.ContainsFunc(l, func(s Source) bool { return s.Set == set })
-		})
-	}
-	inRows := func(rows []Row) bool {
-		return slices.ContainsFunc(rows, func(r Row) bool { return names(r.Who, r.Except) })
-	}
-	if inRows(p.Guard) {
-		list = append(list, `<a href="index.html#guard">the guard</a>`)
-	}
-	for _, x := range p.Policies {
-		if inRows(x.Rows) {
-			list = append(list, "policy "+template.HTML(p.link("policy", x.Name)))
-		}
-	}
-	for _, s := range p.Sets {
-		if names(s.Who, s.Except) {
-			list = append(list, "set "+template.HTML(p.link("set", s.Name)))
-		}
-	}
-	for _, f := range p.Forwards {
-		if names(f.Sources, f.Destinations) {
-			list = append(list, template.HTML(`<a href="index.html#`+page.Anchor("forward", f.Name)+`">forward `+template.HTMLEscapeString(f.Name)+"</a>"))
-		}
-	}
-	return list
-}
-
-// mostToSearch is how many ranges of addresses of one policy or set are searched.
-const mostToSearch = 5000
-
-// searchIndex is what the search knows, as a script: a page that was opened from a folder may
-// not read other files.
-func (p *Page) searchIndex() string {
-	type entry struct {
-		Kind  string   `json:"kind"`
-		Name  string   `json:"name"`
-		URL   string   `json:"url"`
-		Shown string   `json:"shown,omitempty"`
-		Text  string   `json:"text"`
-		Ports [][2]int `json:"ports"`
-		V4    []string `json:"v4"`
-		V6    []string `json:"v6"`
-		Cut   bool     `json:"cut,omitempty"`
-	}
-	list := []entry{}
-	for _, x := range p.Policies {
-		e := entry{Kind: "policy", Name: page.Visible(x.Name), URL: string(p.href("policy", x.Name)), Shown: short(x.Ports),
-			Text: strings.ToLower(page.Visible(x.Name) + " " + strings.Join(x.Ports, " ") + " " + page.Prose(x.Description)), Ports: [][2]int{}, V4: []string{}, V6: []string{}}
-		for _, s := range x.spans {
-			e.Ports = append(e.Ports, [2]int{int(s.First), int(s.Last)})
-		}
-		for _, r := range x.Reach {
-			ranges, cut := inHex(r.Open)
-			e.Cut = e.Cut || cut
-			if r.Family == packet.IPv4 {
-				e.V4 = ranges
-			} else {
-				e.V6 = ranges
+// users are the places that name each set, as links.
+func (p *Page) users() map[string][]template.HTML {
+	users := map[string][]template.HTML{}
+	named := func(user string, lists ...Sources) {
+		for _, list := range lists {
+			for _, s := range list {
+				if at := users[s.Set]; s.Set != "" && (len(at) == 0 || at[len(at)-1] != template.HTML(user)) {
+					users[s.Set] = append(at, template.HTML(user))
+				}
 			}
 		}
-		list = append(list, e)
+	}
+	for _, r := range p.Guard {
+		named(`<a href="index.html#guard">the guard</a>`, r.Who, r.Except)
+	}
+	for _, x := range p.Policies {
+		link := "policy " + p.link("policy", x.Name)
+		for _, r := range x.Rows {
+			named(link, r.Who, r.Except)
+		}
 	}
 	for _, s := range p.Sets {
-		e := entry{Kind: "set", Name: page.Visible(s.Name), URL: string(p.href("set", s.Name)), Text: strings.ToLower(page.Visible(s.Name)), Ports: [][2]int{}}
-		var four, six bool
-		e.V4, four = inHex(s.members[0])
-		e.V6, six = inHex(s.members[1])
-		e.Cut = four || six
-		list = append(list, e)
+		named("set "+p.link("set", s.Name), s.Who, s.Except)
 	}
-	text, err := json.Marshal(list)
-	if err != nil {
-		panic(err) // cannot happen: it is strings and numbers
+	for _, f := range p.Forwards {
+		named(`<a href="index.html#`+page.Anchor("forward", f.Name)+`">forward `+template.HTMLEscapeString(f.Name)+"</a>", f.Sources, f.Destinations)
 	}
-	return "window.seawallIndex = " + string(text) + ";\n"
+	return users
 }
-
-// inHex writes ranges of addresses as the search reads them, the first of many.
-func inHex(s address.Set) (list []string, cut bool) {
-	list = []string{}
-	for i, r := range s {
-		if i == mostToSearch {
-			return list, true
-		}
-		list = append(list, hex(r.From())+"-"+hex(r.To()))
-	}
-	return list, false
-}
-
-func hex(a netip.Addr) string { return new(big.Int).SetBytes(a.AsSlice()).Text(16) }

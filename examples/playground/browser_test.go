@@ -1,8 +1,13 @@
 package playground
 
 import (
+	"bytes"
+	"compress/flate"
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"maps"
@@ -37,6 +42,7 @@ type browser struct {
 
 	lock    sync.Mutex
 	fetched []string
+	missing string // a file that the server does not have
 }
 
 func open(t *testing.T) *browser {
@@ -47,7 +53,13 @@ func open(t *testing.T) *browser {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b.lock.Lock()
 		b.fetched = append(b.fetched, r.Method+" "+r.URL.String())
+		gone := b.missing != "" && r.URL.Path == "/"+b.missing
 		b.lock.Unlock()
+		w.Header().Set("Cache-Control", "no-store")
+		if gone {
+			http.NotFound(w, r)
+			return
+		}
 		http.FileServerFS(os.DirFS(dir)).ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
@@ -486,20 +498,10 @@ func TestKeyboard(t *testing.T) {
 // Every pane, on a phone and on a desktop, in light and in dark: nothing is wider than the
 // window, and axe-core has nothing to say.
 func TestLooks(t *testing.T) {
-	axe := os.Getenv("AXE_CORE")
-	if axe == "" {
-		if os.Getenv("CI") != "" {
-			t.Fatal("this test needs axe-core (AXE_CORE is the path of its axe.min.js), and CI must have it")
-		}
-		t.Skip("this test needs axe-core (AXE_CORE is the path of its axe.min.js)")
-	}
-	script, err := os.ReadFile(axe)
-	if err != nil {
-		t.Fatal(err)
-	}
+	script := axe(t)
 	b := open(t)
 	b.visit("")
-	b.do(js(string(script)))
+	b.do(js(script))
 	b.do(focus("text"), js(`(() => {
 		for (const [id, text] of [["from", "10.8.13.5"], ["to", "443"]]) { const e = document.getElementById(id); e.value = text; e.dispatchEvent(new Event("input")); }
 		document.getElementById("pin").click();
@@ -518,6 +520,38 @@ func TestLooks(t *testing.T) {
 	}
 }
 
+// axe is axe-core.
+func axe(t *testing.T) string {
+	t.Helper()
+	path := os.Getenv("AXE_CORE")
+	if path == "" {
+		if os.Getenv("CI") != "" {
+			t.Fatal("this test needs axe-core (AXE_CORE is the path of its axe.min.js), and CI must have it")
+		}
+		t.Skip("this test needs axe-core (AXE_CORE is the path of its axe.min.js)")
+	}
+	script, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(script)
+}
+
+// On a phone, the words about a policy that the address does not hold, and about a part of a file.
+func TestLooksWhereThereIsMuch(t *testing.T) {
+	script := axe(t)
+	b := open(t)
+	b.visit("")
+	b.do(js(script))
+	b.pasted(long(22) + strings.Repeat("# more\n", 30_000))
+	b.until("the words", `document.getElementById("kept").textContent && !document.getElementById("parts").hidden`)
+	b.answers()
+	for _, scheme := range []string{"light", "dark"} {
+		b.size(390, 900, scheme)
+		b.looks("much-"+scheme, 390)
+	}
+}
+
 func (b *browser) looks(where string, width int64) {
 	b.t.Helper()
 	b.picture(where)
@@ -531,5 +565,213 @@ func (b *browser) looks(where string, width int64) {
 	}
 	for _, v := range found.Violations {
 		b.t.Errorf("%s: %.900s", where, v)
+	}
+}
+
+// linked is a state as a link.
+func linked(t *testing.T, state any) string {
+	t.Helper()
+	src, err := json.Marshal(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	w, err := flate.NewWriter(&b, flate.BestCompression)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.Write(src)
+	if err = errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return "#p1." + base64.RawURLEncoding.EncodeToString(b.Bytes())
+}
+
+// open80 is a policy for one port, with what follows.
+func open80(more string) map[string]any {
+	return map[string]any{"files": map[string]string{"policy.hcl": strings.Replace(strings.Replace(wrong, "denny", "deny", 1), "80, 443", "80", 1) + more}}
+}
+
+// pasted replaces the text of the editor at once.
+func (b *browser) pasted(text string) {
+	b.t.Helper()
+	b.do(js(fmt.Sprintf(`(() => { const t = document.getElementById("text"); t.value = %s; t.dispatchEvent(new InputEvent("input")) })()`, quoted(text))))
+}
+
+// answers waits until what is shown is about the text.
+func (b *browser) answers() {
+	b.t.Helper()
+	b.until("the answer", `/^(Valid|\d+ mistake)/.test(document.getElementById("status").textContent)`)
+}
+
+// A link on the page of who reaches what leads to its place there.
+func TestLinksOfThePage(t *testing.T) {
+	b := open(t)
+	b.size(1280, 400, "light")
+	b.visit(linked(t, open80("")))
+	b.click("#tab-reach")
+	b.until("the page", `document.getElementById("page").contentDocument?.querySelector("th a")`)
+	at := value[[]float64](b, `(() => {
+		const frame = document.getElementById("page"), link = frame.contentDocument.querySelector("th a");
+		scrollTo(0, 0);
+		link.scrollIntoView();
+		frame.scrollIntoView();
+		const f = frame.getBoundingClientRect(), l = link.getBoundingClientRect();
+		return [f.left + l.left + 5, f.top + l.top + 5];
+	})()`)
+	b.do(chromedp.MouseClickXY(at[0], at[1]))
+	b.until("the place", `document.getElementById("page").contentDocument?.URL === "about:srcdoc#policy-web"`)
+	if y := value[float64](b, `document.getElementById("page").contentDocument.getElementById("policy-web").getBoundingClientRect().top`); y < -1 || y > 200 {
+		t.Errorf("the place is at %v", y)
+	}
+	b.onlyItsOwnFiles()
+}
+
+// long is a policy that is too long for an address, as it does not shrink.
+func long(port int) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "host {\n  external = [\"eth0\"]\n  unlisted = \"deny\"\n}\npolicy \"p\" {\n  ports = [%d]\n  allow { sources = any }\n}\n", port)
+	sum := sha256.Sum256(nil)
+	for range 600 {
+		fmt.Fprintf(&b, "# %x\n", sum)
+		sum = sha256.Sum256(sum[:])
+	}
+	return b.String()
+}
+
+// What the address cannot hold is kept by the tab, and the page says so. A link that is opened
+// over it gives it back, with what was typed since.
+func TestLongPolicies(t *testing.T) {
+	b := open(t)
+	b.visit(linked(t, open80("# short\n")))
+	b.pasted(long(22))
+	b.until("word of the tab", `document.getElementById("kept").textContent.includes("The address does not hold this policy: it is too long.")`)
+	if hash := value[string](b, "location.hash"); hash != "" {
+		t.Errorf("the address holds %.40q", hash)
+	}
+	b.do(chromedp.Reload())
+	b.until("the policy after a reload", fmt.Sprintf("document.getElementById('text').value === %s", quoted(long(22))))
+	b.answers()
+	fragment := linked(t, open80("# another\n"))
+	b.do(js(fmt.Sprintf("location.hash = %q", fragment)))
+	b.until("the link", `document.getElementById("text").value.includes("# another") && document.getElementById("kept").textContent === "" && !document.getElementById("undo").hidden`)
+	b.do(js("history.back()"))
+	b.until("the way back", `document.getElementById("text").value.includes("[22]")`)
+	b.do(js("history.forward()"))
+	b.until("the link again", `document.getElementById("text").value.includes("# another")`)
+	b.replaced("# another", "# typed later")
+	b.click("#undo")
+	b.until("what was there", `document.getElementById("text").value.includes("[22]")`)
+	for n := 0; !strings.Contains(b.entered("#text"), "# typed later"); n++ {
+		if n == 5 {
+			t.Fatal("what was typed later is lost")
+		}
+		b.click("#undo")
+	}
+	b.onlyItsOwnFiles()
+}
+
+// The text of a link is the editor's, whatever its lines end with; one without measure is refused.
+func TestTextsOfLinks(t *testing.T) {
+	b := open(t)
+	b.visit(linked(t, open80(strings.ReplaceAll("set \"unused\" {\n  sources = [\"192.0.2.1\"]\n}\n", "\n", "\r\n"))))
+	b.click("#finding-list .place")
+	if got := value[string](b, `(t => t.value.slice(t.selectionStart, t.selectionEnd))(document.getElementById("text"))`); got != `set "unused"` {
+		t.Errorf("the place of the finding is %q", got)
+	}
+	for _, text := range []string{strings.Repeat("\n", 2_000_000), strings.Repeat("# a comment of some length\n", 100_000)} {
+		start := time.Now()
+		b.visit(linked(t, map[string]any{"files": map[string]string{"policy.hcl": text}}))
+		if got := b.text("#alert"); !strings.Contains(got, "2 MiB") || !strings.Contains(got, "200,000 lines") {
+			t.Errorf("the alert is %q", got)
+		}
+		t.Logf("refused within %v", time.Since(start).Round(time.Millisecond))
+	}
+	b.pasted(wrong)
+	if got := b.text("#alert"); got != "" {
+		t.Errorf("after a change, the alert is %q", got)
+	}
+	if got := b.text("#status"); got != "Checking…" || !value[bool](b, `document.getElementById("results").matches(".stale[aria-busy=true]")`) {
+		t.Errorf("after a change, the status is %q", got)
+	}
+	b.answers()
+	for _, name := range []string{"toString", "__proto__"} {
+		b.click("#add")
+		b.do(focus("new-name"), chromedp.KeyEvent(name), chromedp.KeyEvent(kb.Enter))
+		b.pasted("192.0.2.1\n")
+		b.click("#tab-share")
+		b.until("the link", fmt.Sprintf(`document.querySelector("#file-tabs [aria-selected=true]").textContent === %q && document.getElementById("status").textContent.includes("mistake")`, name))
+	}
+	if link := b.entered("#link"); link == "" {
+		t.Error("there is no link")
+	}
+	b.onlyItsOwnFiles()
+}
+
+// A list of many lines does not make typing slow, and its lines have the right numbers.
+func TestManyLines(t *testing.T) {
+	b := open(t)
+	var list strings.Builder
+	for i := range 100_000 {
+		fmt.Fprintf(&list, "10.%d.%d.%d\n", i>>16, i>>8&255, i&255)
+	}
+	state := open80("set \"l\" {\n  files = [\"l.txt\"]\n}\n")
+	state["files"].(map[string]string)["l.txt"] = list.String()
+	b.visit(linked(t, state))
+	b.click("#file-tabs [role=tab]:last-child")
+	b.do(focus("text"), js(`document.getElementById("text").setSelectionRange(0, 0);
+		window.times = [];
+		document.getElementById("text").addEventListener("keydown", () => { const start = performance.now(); setTimeout(() => times.push(performance.now() - start)) }, true)`))
+	b.do(chromedp.KeyEvent("#######"))
+	b.until("the keys", "times.length >= 7")
+	times := value[[]float64](b, "times")
+	slices.Sort(times)
+	t.Logf("milliseconds of a key: %.0f", times)
+	if times[len(times)/2] > 100 {
+		t.Errorf("a key takes %.0f ms", times)
+	}
+	b.do(js(`document.getElementById("text").scrollTop = 1e9`))
+	b.until("the last line", `document.querySelector("#numbers div").textContent.trimEnd().endsWith("\n10000")`)
+	gap := value[float64](b, `new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => {
+		const numbers = document.querySelector("#numbers div").getBoundingClientRect(), text = document.getElementById("text");
+		const below = text.scrollHeight - text.scrollTop - text.clientHeight + parseFloat(getComputedStyle(text).paddingBottom);
+		done(text.getBoundingClientRect().top + text.clientHeight - below - numbers.bottom);
+	})))`)
+	if gap < -30 || gap > 30 {
+		t.Errorf("the last number is %.0f pixels away from its line", gap)
+	}
+	b.click("#later")
+	b.replaced("10.0.39.16\n", "wrong\n")
+	b.until("the mistake", `document.querySelector("#finding-list .place")?.textContent.startsWith("l.txt:10001:")`)
+	b.click("#earlier")
+	b.click("#finding-list .place")
+	if got := value[string](b, `(t => t.value.slice(t.selectionStart, t.selectionEnd))(document.getElementById("text")) + document.querySelector("#numbers b")?.textContent`); got != "wrong10001" || b.text("#part") != "Lines 10,001 to 20,000 of 100,001" {
+		t.Errorf("the place of the mistake is %q in %s", got, b.text("#part"))
+	}
+	b.pasted(list.String()) // instead of the second part
+	if got := b.text("#part"); !strings.HasSuffix(got, "of 190,002") || value[int](b, `document.getElementById("text").value.length`) > 200_000 {
+		t.Errorf("after much is pasted, the editor shows %s", got)
+	}
+}
+
+// A browser that cannot make links says so, and a compiler that does not start what helps.
+func TestLacks(t *testing.T) {
+	b := open(t)
+	b.visit("")
+	b.do(js("delete self.CompressionStream"))
+	b.pasted(long(22))
+	b.click("#tab-share")
+	b.until("word of it", `document.getElementById("no-link").textContent === "This policy cannot be put into a link: this browser cannot make links." && document.getElementById("kept").textContent.includes("This tab keeps it")`)
+	if hash := value[string](b, "location.hash"); hash != "" || b.entered("#link") != "" {
+		t.Errorf("there is a link: %.40q", hash)
+	}
+	b.onlyItsOwnFiles()
+
+	for missing, want := range map[string]string{"worker.js": "The compiler does not start. Reload the page to try again.", "data.js": "The playground could not be loaded. Reload the page to try again."} {
+		b.lock.Lock()
+		b.missing = missing
+		b.lock.Unlock()
+		b.do(chromedp.Navigate("about:blank"), chromedp.Navigate(b.url+"/"))
+		b.until("word of "+missing, fmt.Sprintf(`document.getElementById("status").textContent === %q`, want))
 	}
 }

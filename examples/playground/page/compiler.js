@@ -8,7 +8,7 @@ const slow = 600;
 
 export class Compiler {
   // answered is called with answers, and said with what becomes of a question: "ready",
-  // "asked", "slow", or "stopped" and why.
+  // "slow", "stopped" and why, or "broken" and why where there will be no answers at all.
   constructor(answered, said) {
     this.answered = answered;
     this.said = said;
@@ -20,12 +20,13 @@ export class Compiler {
 
   async load(url) {
     this.module = await WebAssembly.compileStreaming(await program(url));
-    this.start();
     this.said("ready");
+    this.start();
     if (this.next) this.run();
   }
 
   start() {
+    this.started = false;
     this.worker = new Worker("worker.js");
     this.worker.onmessage = e => this.told(e.data);
     this.worker.onerror = e => { e.preventDefault(); this.told({ stopped: true, why: e.message }); };
@@ -41,7 +42,7 @@ export class Compiler {
 
   ask(request) {
     this.next = { id: ++this.last, request: JSON.stringify(request) };
-    if (!this.module) return;
+    if (!this.module || this.broken) return;
     if (!this.running) return this.run();
     clearTimeout(this.impatient);
     this.impatient = setTimeout(() => this.hurry(), Math.max(0, this.running.since + patience - performance.now()));
@@ -56,23 +57,27 @@ export class Compiler {
   run() {
     this.running = { ...this.next, since: performance.now() };
     this.next = null;
-    this.said("asked");
     clearTimeout(this.slow);
     this.slow = setTimeout(() => { if (this.running) this.said("slow"); }, slow);
     this.worker.postMessage({ id: this.running.id, request: this.running.request });
   }
 
   told(data) {
+    if (data.started) {
+      this.started = true;
+      return;
+    }
     if (data.stopped) {
       clearTimeout(this.slow);
-      this.said("stopped", data.why);
-      if (!this.running) return; // it did not even start
+      this.broken = !this.started;
+      this.said(this.broken ? "broken" : "stopped", data.why);
+      if (this.broken) return;
       this.restart();
     } else {
       if (!this.running || data.id !== this.running.id) return;
       this.running = null;
       clearTimeout(this.slow);
-      if (!this.next) this.answered(JSON.parse(data.answer));
+      if (!this.next) this.answered(data.answer);
     }
     if (this.next) this.run();
   }

@@ -2,23 +2,41 @@
 import { examples, formats, version } from "./data.js";
 import { Compiler } from "./compiler.js";
 import { Editor } from "./editor.js";
-import { fragment, stateOf } from "./link.js";
+import { fragment, sound, stateOf } from "./link.js";
 import { show, words } from "./results.js";
 import { select, tabs } from "./tabs.js";
 
 const $ = id => document.getElementById(id);
 const pause = 200; // of typing, before the policy is compiled
 const longestAddress = 16000; // of a policy that is kept in the address as it is typed
+const mostHad = 5; // policies that one can go back to
 
 // What a link carries: files by name, and what is chosen. The open file is the page's alone.
-let state, open = "", before, last = { findings: [] }, timer;
+let state, open = "", last = { findings: [] }, timer;
+// What was there before, the latest last; and whether what is there now is an example.
+let had = [], example = false;
+// What the address holds, and how often it was written or read: the last time counts.
+let held = "", turn = 0;
+// Whether the tab keeps what is there now, the compiler answers, and the alert is about a link.
+let inTab = false, ready = false, aboutLink = false;
 
 const compiler = new Compiler(answered, said);
-const editor = new Editor($("text"), $("numbers"), text => { state.files[open] = text; changed(); });
+const editor = new Editor($("text"), $("numbers"), text => { state.files[open] = text; changed(); }, parted);
 
 const isPolicy = name => /\.hcl(\.json)?$/.test(name) && !isVariables(name);
 const isVariables = name => /\.vars\.(hcl|json)$/.test(name);
-const copyOf = value => JSON.parse(JSON.stringify(value));
+
+// filesOf copies files, with ends of lines as the editor has them. The copy inherits nothing: a
+// file may be called toString.
+function filesOf(files) {
+  const copy = Object.create(null);
+  for (const name of Object.keys(files)) copy[name] = files[name].replace(/\r\n?/g, "\n");
+  return copy;
+}
+
+function copyOf(s) {
+  return { ...s, files: filesOf(s.files), before: s.before && { ...s.before, files: filesOf(s.before.files) } };
+}
 
 function policyOf(s) {
   return { files: s.files, var_files: s.varFile ? [s.varFile] : [] };
@@ -34,11 +52,18 @@ function request() {
 
 // changed is called after every change: it asks again, once nobody types.
 function changed() {
+  example = false;
+  if (aboutLink) alarm("");
+  check();
+}
+
+function check() {
+  if (ready) {
+    stale(true);
+    status("Checking…");
+  }
   clearTimeout(timer);
-  timer = setTimeout(async () => {
-    compiler.ask(request());
-    await share();
-  }, pause);
+  timer = setTimeout(() => { compiler.ask(request()); share(); }, pause);
 }
 
 function answered(answer) {
@@ -50,9 +75,12 @@ function answered(answer) {
 }
 
 function said(what, why) {
+  const because = why ? ": " + why : "";
+  ready = what !== "broken";
   if (what === "slow") status("Still working. You can go on typing; what is below is about the policy as it was before.");
-  if (what === "stopped") status("The compiler stopped" + (why ? ": " + why : "") + ". Change the policy to try again.");
-  if (what === "slow" || what === "stopped") stale(true);
+  if (what === "stopped") status("The compiler stopped" + because + ". Change the policy to try again.");
+  if (what === "broken") status("The compiler does not start" + because + ". Reload the page to try again.");
+  if (what !== "ready") stale(true);
 }
 
 // stale shows that the results are not about the policy as it is now.
@@ -90,6 +118,15 @@ async function copy(text, what) {
 }
 
 // Files.
+
+// parted says which lines of a long text are shown.
+function parted(before, shown, all) {
+  const number = n => n.toLocaleString("en");
+  $("parts").hidden = shown === all;
+  $("part").textContent = `Lines ${number(before + 1)} to ${number(before + shown)} of ${number(all)}`;
+  $("earlier").disabled = before === 0;
+  $("later").disabled = before + shown === all;
+}
 
 function openFile(name) {
   open = name;
@@ -139,18 +176,28 @@ function addFile(name) {
 }
 
 function removeFile() {
-  remember(`Removed ${open}.`);
-  delete state.files[open];
+  const name = open;
+  remember(state);
+  delete state.files[name];
   showFiles();
   openFile($("file-tabs").firstChild.dataset.name);
   changed();
+  status(`Removed ${name}.`);
 }
 
-// remember keeps the state as it is, to go back to it.
-function remember(text) {
-  before = copyOf(state);
+// remember keeps a state, to go back to it.
+function remember(s) {
+  had = [...had, copyOf(s)].slice(-mostHad);
+  inTab = false; // what the tab keeps is not what is there next
   $("undo").hidden = false;
-  status(text);
+}
+
+// back takes what was there last. What is there now comes last of all, so nothing is lost.
+function back() {
+  had.unshift(copyOf(state));
+  inTab = false;
+  set(had.pop());
+  $("text").focus();
 }
 
 // The whole state.
@@ -167,7 +214,8 @@ function set(next) {
   openFile($("file-tabs").firstChild.dataset.name);
   showPin();
   showCommand();
-  changed();
+  example = false;
+  check();
 }
 
 function showLayouts() {
@@ -179,10 +227,13 @@ function showLayouts() {
 }
 
 function showExample(name) {
-  const example = examples.find(e => e.name === name);
-  if (!example) return;
-  remember(`Opened the example ${name}.`);
-  set({ ...state, files: example.files, varFile: example.var_files[0], from: "", to: "" });
+  const chosen = examples.find(e => e.name === name);
+  if (!chosen) return;
+  if (aboutLink) alarm("");
+  if (!example) remember(state); // an example has its menu
+  set({ ...state, files: chosen.files, varFile: chosen.var_files[0], from: "", to: "" });
+  example = true;
+  status(`Opened the example ${name}.`);
 }
 
 function showPin() {
@@ -199,30 +250,89 @@ function showCommand() {
   $("command").textContent = state.from && state.to ? `seawall explain .${variables} --from ${shell(state.from)} --to ${shell(state.to)}${chain}` : "";
 }
 
-// share writes the link, and keeps a policy that was changed in the address.
+// share writes the link, and keeps a policy that was changed in the address; one for which that
+// is too short, in the tab.
 async function share() {
-  const part = "#" + await fragment(state);
-  const url = new URL(part, location.href).href;
+  const mine = ++turn, text = JSON.stringify(state);
+  let part = "", why = "";
+  try {
+    part = "#" + await fragment(state);
+  } catch (e) {
+    why = e.message;
+  }
+  if (mine !== turn) return;
+  const url = part && new URL(part, location.href).href, short = part !== "" && url.length <= longestAddress;
   $("link").value = url;
-  $("link-size").textContent = url.length.toLocaleString("en") + " characters" + (url.length > longestAddress ? ": some programs cut off a link as long as this" : "");
-  if (url.length <= longestAddress) history.replaceState(null, "", part);
+  $("copy-link").disabled = part === "";
+  $("no-link").textContent = why && `This policy cannot be put into a link: ${why}.`;
+  $("link-size").textContent = part && url.length.toLocaleString("en") + " characters" + (short ? "" : ": some programs cut off a link as long as this");
+  if (short && text !== held) history.replaceState(null, "", part);
+  if (short) held = text;
+  if (text === held) keep("", "");
+  else keep(text, why ? why + "." : "it is too long. The Share tab has a link.");
 }
 
-function alarm(text) { $("alert").textContent = text; }
+// keep keeps a policy in the tab, where the address does not hold it, and says so.
+function keep(text, why) {
+  let kept = true;
+  try {
+    if (text) sessionStorage.setItem("policy", text);
+    else if (inTab) sessionStorage.removeItem("policy");
+  } catch {
+    kept = false; // there is no room
+  }
+  onbeforeunload = text && !kept ? e => e.preventDefault() : null;
+  $("kept").textContent = text && `The address does not hold this policy: ${why} ` +
+    (kept ? "This tab keeps it until it is closed." : "Nothing keeps it when you leave the page.");
+  inTab = Boolean(text);
+  if (!inTab) return;
+  history.replaceState({ kept: true }, "", location.pathname + location.search);
+  held = "";
+}
 
-// opened shows the policy of the address; where there is none, or a wrong one, an example.
+// kept is the policy that the tab keeps, if any.
+function kept() {
+  try {
+    const policy = JSON.parse(sessionStorage.getItem("policy"));
+    return sound(policy) ? policy : null;
+  } catch {
+    return null;
+  }
+}
+
+function alarm(text, link = false) {
+  $("alert").textContent = text;
+  aboutLink = link;
+}
+
+// opened shows the policy of the address; where there is none, or a wrong one, that which the
+// tab keeps, or an example.
 async function opened() {
-  let linked = null;
-  alarm("");
+  const mine = ++turn;
+  let linked = null, wrong = "";
   try {
     linked = await stateOf(location.hash);
   } catch (e) {
-    alarm(e.message);
+    wrong = e.message;
   }
-  if (linked) return set(linked);
-  if (state) return;
+  if (mine !== turn) return;
+  alarm(wrong, true);
+  if (linked) return follow(linked);
+  held = "";
+  if (state) return history.state?.kept && had.length ? back() : share();
+  const tab = kept();
+  if (tab) return set(tab);
   const first = examples.find(e => e.name === "web") || examples[0];
   set({ files: first.files, varFile: first.var_files[0] });
+  example = true;
+}
+
+// follow opens the policy of a link. What was there, or what the tab keeps, can be had back.
+function follow(linked) {
+  const now = state && !example ? state : kept();
+  set(linked);
+  held = JSON.stringify(state);
+  if (now && JSON.stringify(now) !== held) remember(now);
 }
 
 function wire() {
@@ -231,7 +341,9 @@ function wire() {
   showResult($("tab-findings"));
   $("example").append(...examples.map(e => new Option(e.title ? `${e.name}: ${e.title}` : e.name, e.name)));
   on("example", "change", e => { showExample(e.target.value); e.target.value = ""; });
-  on("undo", "click", () => { $("undo").hidden = true; set(before); $("text").focus(); });
+  on("undo", "click", back);
+  on("earlier", "click", () => editor.turn(-1));
+  on("later", "click", () => editor.turn(1));
   on("var-file", "change", e => { state.varFile = e.target.value; showCommand(); changed(); });
   on("add", "click", () => adding($("adding").hidden));
   on("adding", "submit", e => { e.preventDefault(); added(); });
@@ -240,10 +352,10 @@ function wire() {
   on("layout", "change", e => { state.layout = e.target.value; changed(); });
   for (const name of ["from", "to", "chain"]) on(name, "input", e => { state[name] = e.target.value.trim(); showCommand(); changed(); });
   on("packet", "submit", e => e.preventDefault());
-  on("pin", "click", () => pin({ files: copyOf(state.files), varFile: state.varFile }));
+  on("pin", "click", () => pin({ files: filesOf(state.files), varFile: state.varFile }));
   on("unpin", "click", () => pin(undefined));
-  on("restore", "click", () => { remember("The pinned policy is in the editor."); set({ ...state, ...state.before }); });
-  on("copy-link", "click", async () => { await share(); await copy($("link").value, "the link"); });
+  on("restore", "click", () => { remember(state); set({ ...state, ...state.before }); status("The pinned policy is in the editor."); });
+  on("copy-link", "click", async () => { await share(); if ($("link").value) await copy($("link").value, "the link"); });
   on("link", "focus", e => e.target.select());
   addEventListener("hashchange", opened);
   $("version").textContent = version;
@@ -287,6 +399,6 @@ await opened();
 try {
   await compiler.load("seawall.wasm.gz");
 } catch (e) {
-  alarm("The compiler could not be loaded: " + e.message);
+  alarm("The compiler could not be loaded: " + e.message + ". Reload the page to try again.");
   status("");
 }

@@ -96,9 +96,10 @@ function download(f) {
   setTimeout(() => URL.revokeObjectURL(url), 1000);
 }
 
-// showReach shows the rendered page in a frame that may run nothing.
+// showReach shows the rendered page in a frame that may run nothing. Its links would lead to
+// the address of the page around it.
 function showReach(answer) {
-  const frame = $("page"), text = (answer.page || "").replace(/<script>[^]*?<\/script>/g, "");
+  const frame = $("page"), text = (answer.page || "").replace(/<script>[^]*?<\/script>/g, "").replaceAll('href="#', 'href="about:srcdoc#');
   $("reach").querySelector(".nothing").hidden = text !== "";
   frame.hidden = text === "";
   if (text !== "" && frame.srcdoc !== text) frame.srcdoc = text;

@@ -7,16 +7,14 @@ async function start(module) {
   const go = new Go();
   const instance = await WebAssembly.instantiate(module, go.importObject);
   go.run(instance).finally(() => postMessage({ stopped: true }));
+  postMessage({ started: true });
 }
 
 onmessage = async ({ data }) => {
-  if (data.module) {
-    started = start(data.module);
-    return;
-  }
   try {
+    started ||= start(data.module);
     await started;
-    postMessage({ id: data.id, answer: self.seawall(data.request) });
+    if (data.request) postMessage({ id: data.id, answer: JSON.parse(self.seawall(data.request)) });
   } catch (e) {
     postMessage({ stopped: true, why: String(e) });
   }
