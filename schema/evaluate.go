@@ -251,14 +251,15 @@ func (s *scope) namesExist(expr hcl.Expression, ctx *hcl.EvalContext) bool {
 	good := true
 	for _, t := range expr.Variables() {
 		root := t.RootName()
-		var names []string
+		var names func() []string // sorted, for a message alone
+		var has func(string) bool
 		switch root {
 		case "var":
-			names = keys(s.vars)
+			names, has = namesOf(s.vars)
 		case "local":
-			names = keys(s.locals)
+			names, has = namesOf(s.locals)
 		case "set":
-			names = keys(s.sets)
+			names, has = namesOf(s.sets)
 		default:
 			if !known(root, ctx) && !generated(expr) { // it may be a dynamic block's iterator
 				good = false
@@ -270,15 +271,23 @@ func (s *scope) namesExist(expr hcl.Expression, ctx *hcl.EvalContext) bool {
 			continue
 		}
 		name := stepName(t[1])
-		if name == "" || contains(names, name) {
+		if name == "" || has(name) {
 			continue
 		}
 		good = false
 		kind := map[string]string{"var": "variable", "local": "local", "set": "set"}[root]
-		d := mistake(t.SourceRange(), fmt.Sprintf("No such %s", kind), "There is no %s %q.%s", kind, name, didYouMean(name, names))
-		s.add(s.loader.misspelled(d, t[1], name, names))
+		d := mistake(t.SourceRange(), fmt.Sprintf("No such %s", kind), "There is no %s %q.%s", kind, name, didYouMean(name, names()))
+		s.add(s.loader.misspelled(d, t[1], name, names()))
 	}
 	return good
+}
+
+// namesOf returns what lists the names of a map, and what looks one up.
+func namesOf[T any](m map[string]T) (list func() []string, has func(string) bool) {
+	return func() []string { return keys(m) }, func(name string) bool {
+		_, ok := m[name]
+		return ok
+	}
 }
 
 // known reports whether a context, or one of its parents, has a name.

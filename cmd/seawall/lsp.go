@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"runtime/debug"
 
 	"github.com/seawall/seawall/compiler/lsp"
 	"github.com/spf13/cobra"
@@ -31,6 +32,7 @@ settings, with paths relative to the folder that is open around the policy.`,
 			if f, ok := c.InOrStdin().(interface{ Fd() uintptr }); ok && term.IsTerminal(int(f.Fd())) {
 				return fmt.Errorf("seawall lsp is started by an editor and speaks its protocol, not by hand. examples/editors has the settings")
 			}
+			defer debug.SetGCPercent(debug.SetGCPercent(400)) // each letter makes garbage of little that stays
 			reading := p.options(c)
 			reading.Stdin = nil
 			return lsp.Serve(c.Context(), c.InOrStdin(), write(c, byteForm), lsp.Options{Version: versionText(), Reading: reading})

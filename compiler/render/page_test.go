@@ -136,6 +136,66 @@ func TestHostileTexts(t *testing.T) {
 	}
 }
 
+// What decides elsewhere than in a policy is said: narrower policies that cover it, the guard,
+// and sets whose contents nobody knows.
+func TestDecidedElsewhere(t *testing.T) {
+	const head = "host {\n  external = [\"eth0\"]\n  unlisted = \"%s\"\n}\n"
+	for _, test := range []struct{ what, unlisted, policy, has, not string }{
+		{"covered by narrower policies", "deny", "policy \"mixed\" {\n ports = [80, 81]\n allow { sources = any }\n}\npolicy \"p80\" {\n ports = [80]\n}\npolicy \"p81\" {\n ports = [81]\n}\n",
+			"narrower policies decide about all of it: [p80](#policy-p80), [p81](#policy-p81)", ""},
+		{"a guard that lets in", "deny", "guard {\n allow { sources = [\"192.0.2.1\"] }\n}\n",
+			"dropped on its way to a container, in IPv4 and IPv6, for sources about which the guard does not decide", ""},
+		{"a guard that denies", "allow", "guard {\n deny { sources = [\"192.0.2.1\"] }\n}\npolicy \"w\" {\n ports = [80]\n address = [\"198.51.100.1\"]\n}\n",
+			"no policy names it, so it is left to Docker, for sources about which the guard does not decide", ""},
+		{"a guard that denies what is denied", "deny", "guard {\n deny { sources = [\"192.0.2.1\"] }\n}\n", "Before every policy", "about which the guard"},
+		{"a set that is filled at run time", "deny", "set \"crowd\" { ipset = \"crowd\" }\nguard {\n deny { sources = set.crowd }\n}\npolicy \"w\" {\n ports = [80]\n allow { sources = any }\n}\n",
+			"not known, and they count as empty: crowd.", ""},
+		{"no such set", "deny", "policy \"w\" {\n ports = [80]\n allow { sources = any }\n}\n", "outcome of all rules", "count as empty"},
+	} {
+		p := made(t, "policy.hcl", fmt.Sprintf(head, test.unlisted)+test.policy)
+		sound(t, p)
+		if text := p.Markdown(); !strings.Contains(text, test.has) || test.not != "" && strings.Contains(text, test.not) {
+			t.Errorf("%s:\n%s", test.what, text)
+		}
+		if text := p.SVG(); strings.Contains(test.has, "dropped") && !strings.Contains(strings.Join(strings.Fields(text), " "), "about which the guard") {
+			t.Errorf("%s:\n%s", test.what, text)
+		}
+		if _, err := p.Site(); err != nil {
+			t.Errorf("%s: %v", test.what, err)
+		}
+	}
+}
+
+// Generators of sites find none of their own marks in what people wrote.
+func TestNoTemplates(t *testing.T) {
+	p := made(t, "policy.hcl", manyPolicies(1))
+	p.Title, p.Policies[0].Place, p.Policies[0].Description = "{% y %}{{ x }}.hcl", "{% y %}:1", "100%} {%% off {# z #}"
+	for _, mark := range []string{"{%", "{{", "{#", "%}", "}}"} {
+		if text := p.Markdown(); strings.Contains(text, mark) {
+			t.Errorf("%s is in\n%s", mark, text)
+		}
+	}
+}
+
+// Files of a site differ in more than the case of letters.
+func TestSiteFilesInAnyCase(t *testing.T) {
+	p := made(t, "policy.hcl", "host {\n  external = [\"eth0\"]\n  unlisted = \"deny\"\n}\nset \"office\" { sources = [\"192.0.2.1\"] }\nset \"Office\" { sources = [\"192.0.2.2\"] }\nset \"OFFICE\" { sources = [\"192.0.2.3\"] }\n")
+	files, err := p.Site()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]string{}
+	for _, f := range files {
+		if other := seen[strings.ToLower(f.Name)]; other != "" {
+			t.Errorf("%s and %s", other, f.Name)
+		}
+		seen[strings.ToLower(f.Name)] = f.Name
+	}
+	if len(seen) < 6 {
+		t.Errorf("%v", seen)
+	}
+}
+
 // manyPolicies are so many, of all degrees of openness.
 func manyPolicies(n int) string {
 	var b strings.Builder
