@@ -33,10 +33,10 @@ func (p *parser) canonical(line []byte) bool {
 		if c = p.table.byName[string(name)]; c == nil || p.table.Builtin(c.Name) {
 			return false // the parser decides what a built-in chain may contain
 		}
-		if c.shared {
-			return false
-		}
 		p.last = c
+	}
+	if c.shared {
+		return false
 	}
 	source, tail, ok := p.cutSource(rest)
 	if !ok {

@@ -51,6 +51,28 @@ func TestRememberedIsTheSame(t *testing.T) {
 	}
 }
 
+// A line for a chain that was complete when it was remembered leaves what is remembered alone,
+// also where no rule of another chain stands between.
+func TestRememberedStaysAsItWas(t *testing.T) {
+	const chains = "*filter\n:SEAWALL-xa-20 - [0:0]\n-A SEAWALL-xa-20 -s 10.0.0.0/15 -j DROP\n:SEAWALL-xa-10 - [0:0]\n"
+	m := NewMemory()
+	rules := func(text string) int {
+		f, err := Parse([]byte(text), Options{Family: packet.IPv4, ChainsOnly: true, NoFlush: true, Memory: m})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(f.Table("filter").Chain("SEAWALL-xa-20").Rules)
+	}
+	for range 2 {
+		if got := rules(chains + "-A SEAWALL-xa-20 -s 10.0.0.0/16 -j DROP\nCOMMIT\n"); got != 2 {
+			t.Errorf("%d rules, want 2", got)
+		}
+		if got := rules(chains + "COMMIT\n"); got != 1 {
+			t.Errorf("%d rules, want 1", got)
+		}
+	}
+}
+
 // withoutLines describes what was read of a text, but for the lines.
 func withoutLines(f *File) string {
 	var b strings.Builder
