@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/seawall/seawall/compiler/emit"
 	"github.com/seawall/seawall/schema"
@@ -14,21 +16,25 @@ import (
 func fmtCommand() *cobra.Command {
 	check, diff := false, false
 	c := &cobra.Command{
-		Use:   "fmt [PATH]",
+		Use:   "fmt [PATH]...",
 		Short: "Format policy files",
 		Long: `Rewrite policy files in the canonical format: indentation, alignment and spacing.
 The meaning of a file does not change. The names of changed files are printed;
-standard input is formatted to standard output.`,
+standard input is formatted to standard output. With several PATHs, a file that cannot
+be formatted does not keep the others from it.`,
 		Example: `  seawall fmt
   seawall fmt --check policies
-  seawall fmt --diff policy.hcl`,
-		Args: onePath,
+  seawall fmt --diff policy.hcl
+  seawall fmt policies hosts/*.vars.hcl`,
+		Args: inputAlone,
 		RunE: func(c *cobra.Command, args []string) error {
-			path := policyPath(args)
-			if path == "-" {
+			switch {
+			case len(args) == 0:
+				args = []string{policyPath(args)}
+			case args[0] == "-":
 				return fmtStdin(c, check, diff)
 			}
-			return fmtFiles(c, path, check, diff)
+			return fmtFiles(c, args, check, diff)
 		},
 	}
 	c.Flags().BoolVar(&check, "check", false, "write nothing; exit 2 when a file would change")
@@ -60,37 +66,38 @@ func fmtStdin(c *cobra.Command, check, diff bool) error {
 	return nil
 }
 
-func fmtFiles(c *cobra.Command, path string, check, diff bool) error {
-	names, err := schema.PolicyFiles(path)
-	if err != nil {
-		return cannotRead(path, err, takesPolicy)
+// inputAlone takes any number of paths, or - for standard input.
+func inputAlone(_ *cobra.Command, args []string) error {
+	if len(args) > 1 && slices.Contains(args, "-") {
+		return errors.New("- is standard input, which is formatted by itself. Leave out the other PATHs")
 	}
+	return nil
+}
+
+// fmtFiles formats each file that it can, and reports the others.
+func fmtFiles(c *cobra.Command, paths []string, check, diff bool) error {
 	failed, changed := false, false
-	for _, name := range names {
-		if err := emit.CheckRegular(name); err != nil && !check {
-			return fmt.Errorf("cannot format: %w", err)
+	report := func(err error) {
+		failed = true
+		if _, reported := errors.AsType[exitCode](err); !reported {
+			fmt.Fprintf(c.ErrOrStderr(), "Error: %s\n", shortened(err.Error(), longest))
 		}
-		src, err := readFile(name)
+	}
+	done := map[string]bool{}
+	for _, path := range paths {
+		names, err := schema.PolicyFiles(path)
 		if err != nil {
-			return cannotRead(name, err, takesPolicy)
+			report(cannotRead(path, err, takesPolicy))
 		}
-		out, diags := schema.Format(name, src)
-		if diags.HasErrors() {
-			printDiagnostics(c.ErrOrStderr(), schema.FilesOf(name, src), diags)
-			failed = true
-			continue
-		}
-		if bytes.Equal(src, out) {
-			continue
-		}
-		changed = true
-		fmt.Fprintln(c.OutOrStdout(), name)
-		if diff {
-			printDiff(c, src, out)
-		}
-		if !check {
-			if err := emit.Replace(name, out, 0o644); err != nil {
-				return cannotWrite(filepath.Dir(name), err, takesFmt)
+		for _, name := range names {
+			if done[filepath.Clean(name)] {
+				continue // it was named twice
+			}
+			done[filepath.Clean(name)] = true
+			differs, err := fmtFile(c, name, check, diff)
+			changed = changed || differs
+			if err != nil {
+				report(err)
 			}
 		}
 	}
@@ -101,6 +108,36 @@ func fmtFiles(c *cobra.Command, path string, check, diff bool) error {
 		return exitCode(exitDiffers)
 	}
 	return nil
+}
+
+// fmtFile reports whether the format changes a file, and writes it unless check is set.
+func fmtFile(c *cobra.Command, name string, check, diff bool) (differs bool, err error) {
+	if err := emit.CheckRegular(name); err != nil && !check {
+		return false, fmt.Errorf("cannot format: %w", err)
+	}
+	src, err := readFile(name)
+	if err != nil {
+		return false, cannotRead(name, err, takesPolicy)
+	}
+	out, diags := schema.Format(name, src)
+	if diags.HasErrors() {
+		printDiagnostics(c.ErrOrStderr(), schema.FilesOf(name, src), diags)
+		return false, exitCode(exitError)
+	}
+	if bytes.Equal(src, out) {
+		return false, nil
+	}
+	fmt.Fprintln(c.OutOrStdout(), name)
+	if diff {
+		printDiff(c, src, out)
+	}
+	if check {
+		return true, nil
+	}
+	if err := emit.Replace(name, out, 0o644); err != nil {
+		return true, cannotWrite(filepath.Dir(name), err, takesFmt)
+	}
+	return true, nil
 }
 
 // printDiff writes the lines that change, removed lines before added ones.
