@@ -103,7 +103,7 @@ func (f *compileFlags) checkIndex() error {
 }
 
 // atOnce is how many files take their places together.
-const atOnce = 256
+const atOnce = 64
 
 // hostWriter writes the files of many hosts. Several hosts at a time only get into each
 // other's way on a disk, so it takes one after another; and while it waits for the disk to
