@@ -20,7 +20,9 @@ import (
 type Reach struct {
 	Family packet.Family
 	To     packet.Packet // the packet whose source is varied
-	Parts  []ReachPart
+	// Over are the interfaces by which it may leave: a source gets in that does so by one of them.
+	Over  []string
+	Parts []ReachPart
 }
 
 // ReachPart is neighbouring sources with one verdict.
@@ -66,7 +68,7 @@ func Reaches(ctx context.Context, doc *schema.Document, policies []*schema.Polic
 			f, bridges := r.Hook(packet.Forward), q.bridges(r)
 			for i, to := range q.firstOf(doc, policies) {
 				if to != nil {
-					list[i] = append(list[i], Reach{family, *to, q.reachOver(bridges, f, *to)})
+					list[i] = append(list[i], Reach{family, *to, bridges, q.reachOver(bridges, f, *to)})
 				}
 			}
 			return nil
@@ -82,6 +84,9 @@ func Reaches(ctx context.Context, doc *schema.Document, policies []*schema.Polic
 // rules tell apart: those of the host block, or all that Docker names so.
 func (q *question) bridges(r *meaning.Reader) []string {
 	of := r.Bridges()
+	if len(of.Complement(q.Max(packet.Out))) == 0 {
+		of = nil // all interfaces are no choice
+	}
 	var list []string
 	for i, a := range q.space.Atoms {
 		dockers := strings.HasPrefix(a.Name, "br-") || strings.HasPrefix(a.Name, "docker") ||
@@ -89,6 +94,9 @@ func (q *question) bridges(r *meaning.Reader) []string {
 		if a.Sample != "" && (of == nil && dockers || of != nil && of.Has(diagram.Small(i))) {
 			list = append(list, a.Sample)
 		}
+	}
+	if list == nil {
+		return []string{"docker0"} // what it is called does not matter
 	}
 	return list
 }
@@ -105,9 +113,6 @@ func (q *question) reachOver(bridges []string, f diagram.Ref, p packet.Packet) [
 		} else if !slices.Equal(all, parts) {
 			all = either(all, parts)
 		}
-	}
-	if all == nil {
-		return q.reach(f, p)
 	}
 	return all
 }

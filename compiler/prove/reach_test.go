@@ -2,9 +2,12 @@ package prove_test
 
 import (
 	"context"
+	"net/netip"
 	"testing"
 
+	"github.com/seawall/seawall/compiler/packet"
 	"github.com/seawall/seawall/compiler/prove"
+	"github.com/seawall/seawall/schema"
 	"pgregory.net/rapid"
 )
 
@@ -29,10 +32,7 @@ func TestReachOf(t *testing.T) {
 						t.Fatalf("%s\na gap before %s", text, part.First)
 					}
 					p := r.To
-					p.Source = part.First
-					first := naivePolicy(doc, p)
-					p.Source = part.Last
-					if last := naivePolicy(doc, p); first != part.Verdict || last != part.Verdict {
+					if first, last := naiveOver(doc, p, part.First, r.Over), naiveOver(doc, p, part.Last, r.Over); first != part.Verdict || last != part.Verdict {
 						t.Fatalf("%s\n%s and %s: %s and %s, want %s", text, part.First, part.Last, first, last, part.Verdict)
 					}
 					if deciding(doc, p) != policy {
@@ -44,4 +44,20 @@ func TestReachOf(t *testing.T) {
 		}
 	})
 	t.Logf("%d parts", parts)
+}
+
+// naiveOver is the verdict for a source by the first of some interfaces that lets it in, or
+// all of the verdicts.
+func naiveOver(doc *schema.Document, p packet.Packet, source netip.Addr, over []string) packet.Verdict {
+	p.Source = source
+	var all packet.Verdict
+	for _, out := range over {
+		p.Out = out
+		v := naivePolicy(doc, p)
+		if v.IsOpen() {
+			return v
+		}
+		all |= v
+	}
+	return all
 }
