@@ -22,13 +22,23 @@ func silence(found []Finding, files map[string]*hcl.File) []Finding {
 	silenced := map[mark]bool{}
 	var out []Finding
 	for name, f := range files {
-		lines := bytes.Split(f.Bytes, []byte("\n"))
-		for i, line := range lines {
+		var above []string // what the comments right above name, which have their lines to themselves
+		next := 0          // where the next line begins
+		for i, line := range bytes.Split(f.Bytes, []byte("\n")) {
+			start := next
+			next += len(line) + 1
 			m := comment.FindSubmatchIndex(line)
+			alone := m != nil && len(bytes.TrimSpace(line[:m[0]])) == 0
+			if !alone {
+				for _, code := range above {
+					silenced[mark{name, i, code}] = true // the line before, where the last of them is
+				}
+				above = nil
+			}
 			if m == nil {
 				continue
 			}
-			at := hcl.Pos{Line: i + 1, Column: m[0] + 1, Byte: offset(f.Bytes, i) + m[0]}
+			at := hcl.Pos{Line: i + 1, Column: m[0] + 1, Byte: start + m[0]}
 			end := at
 			end.Column, end.Byte = end.Column+m[1]-m[0], end.Byte+m[1]-m[0]
 			code := group(line, m, 1)
@@ -38,8 +48,8 @@ func silence(found []Finding, files map[string]*hcl.File) []Finding {
 				continue
 			}
 			silenced[mark{name, i + 1, code}] = true
-			for ; i+1 < len(lines) && alone(line) && alone(lines[i+1]); i++ { // several, each above the other
-				silenced[mark{name, i + 2, code}] = true
+			if alone {
+				above = append(above, code)
 			}
 		}
 	}
@@ -51,24 +61,9 @@ func silence(found []Finding, files map[string]*hcl.File) []Finding {
 	return out
 }
 
-// alone reports whether a line is an ignore comment and nothing else.
-func alone(line []byte) bool {
-	m := comment.FindIndex(line)
-	return m != nil && len(bytes.TrimSpace(line[:m[0]])) == 0
-}
-
 func group(line []byte, m []int, n int) string {
 	if m[2*n] < 0 {
 		return ""
 	}
 	return string(line[m[2*n]:m[2*n+1]])
-}
-
-// offset is the start of line n, counting from 0.
-func offset(src []byte, n int) int {
-	at := 0
-	for range n {
-		at += bytes.IndexByte(src[at:], '\n') + 1
-	}
-	return at
 }

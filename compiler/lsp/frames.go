@@ -2,9 +2,11 @@ package lsp
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -65,15 +67,15 @@ func frame(from *bufio.Reader) ([]byte, error) {
 
 // isMessage reports whether a text is a message, or a list of messages.
 func isMessage(body []byte) bool {
-	var list []json.RawMessage
-	if json.Unmarshal(body, &list) == nil {
-		for _, m := range list {
-			if !isMessage(m) {
-				return false
-			}
-		}
-		return len(list) > 0
+	if !bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("[")) {
+		return isOne(body)
 	}
+	var list []json.RawMessage
+	return json.Unmarshal(body, &list) == nil && len(list) > 0 && !slices.ContainsFunc(list, func(m json.RawMessage) bool { return !isOne(m) })
+}
+
+// isOne reports whether a text is a single message.
+func isOne(body []byte) bool {
 	var m struct {
 		Version string          `json:"jsonrpc"`
 		Method  *string         `json:"method"`

@@ -101,7 +101,7 @@ func (s *server) mayAsk(method string) error {
 	switch {
 	case s.shut.Load():
 		return jsonrpc2.NewError(jsonrpc2.InvalidRequest, "the server was shut down")
-	case first == s.begun && first:
+	case first && s.begun:
 		return jsonrpc2.NewError(jsonrpc2.InvalidRequest, "the server was initialized before")
 	case !first && !s.begun:
 		return jsonrpc2.NewError(notInitialized, "the server is not initialized")

@@ -2,12 +2,6 @@
 // search-index.js, so it works without a server, from a folder too.
 (function () {
   "use strict";
-  // What follows the # may be anything; what is no text is taken away before it is read.
-  function tidy() {
-    try { decodeURIComponent(location.hash); } catch (e) { location.hash = ""; }
-  }
-  addEventListener("hashchange", tidy);
-  tidy();
   var box = document.getElementById("search"), index = window.seawallIndex;
   if (!box || !index) return;
   box.hidden = false;
