@@ -128,7 +128,8 @@ func (t *tree) isForeign() bool {
 		return false
 	}
 	known := slices.ContainsFunc(t.root.blocks, func(b *block) bool {
-		return blockOf(b.kind) != nil && b.kind != "variable" && b.kind != "locals" // which nearly every program has
+		top := blockOf(b.kind)
+		return top != nil && top.In == "" && b.iterator == "" && b.kind != "variable" && b.kind != "locals" // which nearly every program has
 	})
 	return !known && len(t.root.blocks)+len(t.root.attributes) > 0
 }

@@ -391,7 +391,7 @@ func (c *client) foreign(inputs []string, file, from string) bool {
 			return false
 		}
 	}
-	kinds := regexp.MustCompile(`^(host|set|guard|policy|forward|test|validation|allow|deny)$`)
+	kinds := regexp.MustCompile(`^(host|set|guard|policy|forward|test)$`)
 	for _, input := range inputs {
 		src, err := os.ReadFile(input)
 		if err != nil {

@@ -155,7 +155,7 @@ func (s *server) publish(ctx context.Context, x *policy, r reading, findings boo
 		}
 	}
 	for file := range x.shown {
-		if _, ok := of[file]; !ok {
+		if _, ok := of[file]; !ok && !r.elsewhere[file] { // another policy says what is in it now
 			of[file] = []protocol.Diagnostic{}
 		}
 	}
