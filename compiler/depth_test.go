@@ -76,7 +76,7 @@ func depths(table *iptables.Table) func(string) int {
 			return d
 		}
 		below := 0
-		for _, r := range c.Rules {
+		for _, r := range c.Rules() {
 			below = max(below, depth(r.Target.Name))
 		}
 		known[name] = below + 1

@@ -95,8 +95,9 @@ func (d *Store) events(items []Item, p int) []event {
 			}
 		}
 		if d.Property(it.Target) == p {
-			for _, v := range d.nodes[it.Target].Starts {
-				events = append(events, event{v, i})
+			starts := &d.nodes[it.Target].Starts
+			for k := range starts.Len() {
+				events = append(events, event{starts.At(k), i})
 			}
 		}
 	}
@@ -118,7 +119,7 @@ func (d *Store) sweep(items []Item, p int) Ref {
 			parts++
 		}
 	}
-	starts, kids := make([]Value, 0, parts), make([]Ref, 0, parts)
+	starts, kids := newStarts(parts, d.max[p]), make([]Ref, 0, parts)
 	active := make([]int, 0, len(items)) // items that hold here, in order
 	targets := make([]Ref, len(items))
 	known, key := map[string]Ref{}, []byte(nil)
@@ -142,7 +143,8 @@ func (d *Store) sweep(items []Item, p int) Ref {
 			kid = d.build(part, p+1)
 			known[string(key)] = kid
 		}
-		starts, kids = append(starts, at), append(kids, kid)
+		starts.Append(at)
+		kids = append(kids, kid)
 	}
 	return d.Make(p, starts, kids)
 }

@@ -108,15 +108,15 @@ func (d *Store) Groups(n Node) []Group {
 			index[k] = at
 			list = append(list, Group{Kid: k})
 		}
-		list[at].Spans = append(list[at].Spans, Span{n.Starts[i], end})
+		list[at].Spans = append(list[at].Spans, Span{n.Starts.At(i), end})
 	}
 	return list
 }
 
 // End returns the last value of a node's interval i.
 func (d *Store) End(n *Node, i int) Value {
-	if i+1 < len(n.Starts) {
-		return n.Starts[i+1].Prev()
+	if i+1 < n.Starts.Len() {
+		return n.Starts.At(i + 1).Prev()
 	}
 	return d.max[n.Property]
 }

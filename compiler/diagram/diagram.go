@@ -25,11 +25,11 @@ func (r Ref) Bits() uint32 { return uint32(r &^ leafBit) }
 
 func (r Ref) has(b uint32) bool { return r.IsLeaf() && r.Bits()&b != 0 }
 
-// Node splits one property. Interval i goes from Starts[i] to just before
-// Starts[i+1], and the diagram Kids[i] decides there.
+// Node splits one property. Interval i goes from value i of Starts to
+// just before value i+1, and the diagram Kids[i] decides there.
 type Node struct {
 	Property int
-	Starts   []Value
+	Starts   Starts
 	Kids     []Ref
 	bits     uint32 // of any leaf below it
 	hash     uint64
@@ -37,7 +37,7 @@ type Node struct {
 
 // At returns the index of the interval that contains v.
 func (n *Node) At(v Value) int {
-	return sort.Search(len(n.Starts), func(i int) bool { return v.Less(n.Starts[i]) }) - 1
+	return sort.Search(n.Starts.Len(), func(i int) bool { return v.Less(n.Starts.At(i)) }) - 1
 }
 
 // Store holds nodes, each content once. It is for one goroutine.
@@ -88,25 +88,15 @@ func allLeaves(kids []Ref) bool {
 }
 
 // Make returns the node of this content. Neighbours with the same kid become
-// one interval, and a node of one interval is its kid. The slices belong to the
+// one interval, and a node of one interval is its kid. The lists belong to the
 // store afterwards.
-func (d *Store) Make(property int, starts []Value, kids []Ref) Ref {
+func (d *Store) Make(property int, starts Starts, kids []Ref) Ref {
 	d.spend(len(kids))
-	parts := 0
-	for i := range kids {
-		if parts > 0 && kids[parts-1] == kids[i] {
-			continue
-		}
-		if parts < i {
-			starts[parts], kids[parts] = starts[i], kids[i]
-		}
-		parts++
-	}
-	if parts == 1 {
+	starts, kids = merged(starts, kids)
+	if len(kids) == 1 {
 		return kids[0]
 	}
-	starts, kids = starts[:parts], kids[:parts]
-	n := Node{property, slices.Clip(starts), slices.Clip(kids), 0, hash(property, starts, kids)}
+	n := Node{property, starts.clip(), slices.Clip(kids), 0, hash(property, &starts, kids)}
 	if r, ok := d.find(&n); ok {
 		return r
 	}
@@ -114,6 +104,29 @@ func (d *Store) Make(property int, starts []Value, kids []Ref) Ref {
 		n.bits |= d.bits(k)
 	}
 	return d.add(n)
+}
+
+// merged makes neighbours with the same kid one interval.
+func merged(starts Starts, kids []Ref) (Starts, []Ref) {
+	same := 1
+	for same < len(kids) && kids[same] != kids[same-1] {
+		same++
+	}
+	if same == len(kids) {
+		return starts, kids
+	}
+	all := starts
+	starts = all.emptied()
+	parts := 0
+	for i, k := range kids {
+		if parts > 0 && kids[parts-1] == k {
+			continue
+		}
+		starts.Append(all.At(i))
+		kids[parts] = k
+		parts++
+	}
+	return starts, kids[:parts]
 }
 
 // Adopt returns the node with the content of one of another store, which OfLeaves returned
@@ -133,7 +146,7 @@ func (d *Store) find(n *Node) (Ref, bool) {
 		if old.Property != n.Property || len(old.Kids) != len(n.Kids) {
 			continue
 		}
-		if &old.Kids[0] == &n.Kids[0] || slices.Equal(old.Kids, n.Kids) && slices.Equal(old.Starts, n.Starts) {
+		if &old.Kids[0] == &n.Kids[0] || slices.Equal(old.Kids, n.Kids) && old.Starts.equal(&n.Starts) {
 			return r, true
 		}
 	}
@@ -160,10 +173,11 @@ func (d *Store) bits(r Ref) uint32 {
 	return d.nodes[r].bits
 }
 
-func hash(property int, starts []Value, kids []Ref) uint64 {
+func hash(property int, starts *Starts, kids []Ref) uint64 {
 	const prime = 0x9E3779B97F4A7C15
 	h := uint64(property) + 1
-	for i, v := range starts {
+	for i := range kids {
+		v := starts.At(i)
 		h = (h ^ v.Lo) * prime
 		h ^= h >> 29
 		h = (h ^ v.Hi ^ uint64(kids[i])<<17) * prime
@@ -202,27 +216,28 @@ func (d *Store) Overlay(a, b Ref) Ref {
 func (d *Store) split(a, b Ref, many bool, op func(a, b Ref) Ref) Ref {
 	p := min(d.Property(a), d.Property(b))
 	as, bs := d.Parts(a, p), d.Parts(b, p)
-	size := len(as.Starts) + len(bs.Starts)
+	size := len(as.Kids) + len(bs.Kids)
 	d.spend(size)
 	if !many {
 		size = min(size, 8)
 	}
-	starts, kids := make([]Value, 0, size), make([]Ref, 0, size)
+	starts, kids := newStarts(size, d.max[p]), make([]Ref, 0, size)
 	for i, j := 0, 0; ; {
-		from := as.Starts[i]
-		if from.Less(bs.Starts[j]) {
-			from = bs.Starts[j]
+		from := as.Starts.At(i)
+		if other := bs.Starts.At(j); from.Less(other) {
+			from = other
 		}
 		if kid := op(as.Kids[i], bs.Kids[j]); len(kids) == 0 || kids[len(kids)-1] != kid {
-			starts, kids = append(starts, from), append(kids, kid)
+			starts.Append(from)
+			kids = append(kids, kid)
 		}
-		moreA, moreB := i+1 < len(as.Starts), j+1 < len(bs.Starts)
+		moreA, moreB := i+1 < len(as.Kids), j+1 < len(bs.Kids)
 		switch {
 		case !moreA && !moreB:
 			return d.Make(p, starts, kids)
-		case !moreB || moreA && as.Starts[i+1].Less(bs.Starts[j+1]):
+		case !moreB || moreA && as.Starts.At(i+1).Less(bs.Starts.At(j+1)):
 			i++
-		case !moreA || bs.Starts[j+1].Less(as.Starts[i+1]):
+		case !moreA || bs.Starts.At(j+1).Less(as.Starts.At(i+1)):
 			j++
 		default:
 			i, j = i+1, j+1
@@ -236,7 +251,7 @@ func (d *Store) Parts(r Ref, property int) Node {
 	if d.Property(r) == property {
 		return d.nodes[r]
 	}
-	return Node{Property: property, Starts: []Value{{}}, Kids: []Ref{r}}
+	return Node{Property: property, Starts: StartsOf(Value{}), Kids: []Ref{r}}
 }
 
 // Fix follows a diagram over one property that has a value.
@@ -302,7 +317,7 @@ func (d *Store) rebuild(r Ref, memo map[Ref]Ref, known func(Ref) (Ref, bool)) Re
 		starts := n.Starts
 		for i := range kids {
 			if i > 0 && kids[i] == kids[i-1] {
-				starts = slices.Clone(starts) // Make joins the two
+				starts = starts.clone() // Make joins the two
 				break
 			}
 		}

@@ -6,6 +6,7 @@
 //	value.go    points, spans and sets of one property
 //	box.go      products of sets
 //	diagram.go  nodes, each content once; overlay and relabel
+//	starts.go   where the intervals of a node begin
 //	build.go    a list of boxes, of which the first that decides counts
 //	sources.go  the same for the last property alone, by one sweep
 //	compare.go  where two diagrams disagree

@@ -108,13 +108,13 @@ type Sweep struct {
 	d      *Store
 	meter  *meter  // the store's, or one of its own
 	active []Entry // in order
-	starts []Value
+	starts Starts
 	kids   []Ref
 }
 
 // NewSweep returns an empty partition with room for so many parts.
 func (d *Store) NewSweep(size int) *Sweep {
-	return &Sweep{d: d, meter: &d.meter, starts: make([]Value, 0, size), kids: make([]Ref, 0, size)}
+	return &Sweep{d: d, meter: &d.meter, starts: newStarts(size, d.max[d.last()]), kids: make([]Ref, 0, size)}
 }
 
 // Push says what holds from a value on.
@@ -123,7 +123,8 @@ func (s *Sweep) Push(at Value, kid Ref) {
 	if n := len(s.kids); n > 0 && s.kids[n-1] == kid {
 		return
 	}
-	s.starts, s.kids = append(s.starts, at), append(s.kids, kid)
+	s.starts.Append(at)
+	s.kids = append(s.kids, kid)
 }
 
 // InHalves makes a function of the last property that write can write for any part of the
@@ -137,8 +138,9 @@ func (d *Store) InHalves(size int, write func(s *Sweep, lo, hi Value)) Ref {
 		return all.Done()
 	}
 	middle, own, before := limit.half(), d.meter, d.left
-	low := &Sweep{d: d, meter: &d.meter, starts: all.starts[0 : 0 : size/2], kids: all.kids[0 : 0 : size/2]}
-	high := &Sweep{d: d, meter: &own, starts: all.starts[size/2 : size/2], kids: all.kids[size/2 : size/2]}
+	low, high := &Sweep{d: d, meter: &d.meter}, &Sweep{d: d, meter: &own}
+	low.starts, high.starts = all.starts.halves()
+	low.kids, high.kids = halvesOf(all.kids)
 	var wait sync.WaitGroup
 	var err error
 	wait.Go(func() {
@@ -157,16 +159,7 @@ func (d *Store) InHalves(size int, write func(s *Sweep, lo, hi Value)) Ref {
 	}
 	d.spend(int(before - own.left))
 	d.spend(len(high.kids))
-	return d.Make(d.last(), joined(all.starts, low.starts, high.starts), joined(all.kids, low.kids, high.kids))
-}
-
-// joined joins two lists, in the room for both where they still lie in it.
-func joined[T any](room, low, high []T) []T {
-	if cap(low)+cap(high) > cap(room) {
-		return append(low, high...)
-	}
-	n := copy(room[:cap(room)][len(low):], high)
-	return room[:len(low)+n]
+	return d.Make(d.last(), joinedStarts(all.starts, low.starts, high.starts), joined(all.kids, low.kids, high.kids))
 }
 
 // Done makes the partition a diagram.
@@ -220,7 +213,7 @@ func (s *Sweep) emit(lo, hi Value) {
 	n := &s.d.nodes[result]
 	first := n.At(lo)
 	s.Push(lo, n.Kids[first])
-	for i := first + 1; i < len(n.Starts) && !hi.Less(n.Starts[i]); i++ {
-		s.Push(n.Starts[i], n.Kids[i])
+	for i := first + 1; i < n.Starts.Len() && !hi.Less(n.Starts.At(i)); i++ {
+		s.Push(n.Starts.At(i), n.Kids[i])
 	}
 }

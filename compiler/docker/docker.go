@@ -99,7 +99,7 @@ func Look(t Tables) *Layout {
 // each calls f for every rule in a chain, which may be missing.
 func each(t *iptables.Table, chain string, f func(*iptables.Rule)) {
 	if c := t.Chain(chain); c != nil {
-		for _, r := range c.Rules {
+		for _, r := range c.Rules() {
 			f(r)
 		}
 	}

@@ -100,11 +100,11 @@ func (l *Layout) withoutUser() bool {
 // the chain.
 func (l *Layout) place(e Expected) int {
 	c := l.Tables.Chain(e.Table, e.Chain)
-	if e.At > 0 || c == nil || len(c.Rules) == 0 {
+	if e.At > 0 || c == nil || c.Len() == 0 {
 		return e.At
 	}
-	if words := strings.Fields(c.Rules[len(c.Rules)-1].Spec()); len(words) >= 2 && words[0] == "-j" {
-		return len(c.Rules)
+	if words := strings.Fields(c.Rules()[c.Len()-1].Spec()); len(words) >= 2 && words[0] == "-j" {
+		return c.Len()
 	}
 	return 0
 }

@@ -34,9 +34,9 @@ func (l *Layout) Foreign() []Foreign {
 			if !writesTo(table, c.Name) {
 				continue
 			}
-			for i, r := range c.Rules {
+			for i, r := range c.Rules() {
 				id := key(table, c.Name, r.Spec())
-				if !mine[id] && !l.forms[id] && !l.special(table, c.Name, r, i == len(c.Rules)-1) {
+				if !mine[id] && !l.forms[id] && !l.special(table, c.Name, r, i == c.Len()-1) {
 					list = append(list, Foreign{table, c.Name, i, r, own(c.Name)})
 				}
 			}

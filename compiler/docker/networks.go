@@ -70,7 +70,7 @@ func (l *Layout) index() {
 			if !slices.Contains(names, c.Name) && !own(c.Name) {
 				continue
 			}
-			for _, r := range c.Rules {
+			for _, r := range c.Rules() {
 				l.there[key(table, c.Name, r.Spec())] = true
 			}
 		}
@@ -107,7 +107,7 @@ func (l *Layout) bridges() {
 			if !own(c.Name) && !slices.Contains(builtins[table], c.Name) {
 				continue
 			}
-			for _, r := range c.Rules {
+			for _, r := range c.Rules() {
 				in, out := at(r.In.Name), at(r.Out.Name)
 				switch n, s := subnetOf(c.Name, r, in, out); {
 				case n != nil && !slices.Contains(n.Subnets, s):

@@ -24,8 +24,8 @@ type standing struct {
 
 // standingOf identifies the rule at an index.
 func standingOf(c *iptables.Chain, i int) standing {
-	s := standing{chain: c.Name, spec: c.Rules[i].Spec()}
-	for _, r := range c.Rules[:i] {
+	s := standing{chain: c.Name, spec: c.Rules()[i].Spec()}
+	for _, r := range c.Rules()[:i] {
 		if r.Spec() == s.spec {
 			s.nth++
 		}
@@ -39,7 +39,7 @@ func (s standing) in(t *iptables.Table) (*iptables.Chain, int) {
 	if c == nil {
 		return nil, -1
 	}
-	for i, r := range c.Rules {
+	for i, r := range c.Rules() {
 		if r.Spec() != s.spec {
 			continue
 		}
@@ -58,7 +58,7 @@ func (d *doctor) allowances(t docker.Tables) docker.Tables {
 	var list []standing
 	l := docker.Look(t)
 	for _, c := range userChains(l) {
-		for i, r := range c.Rules {
+		for i, r := range c.Rules() {
 			if !closed(r) && d.misdirected(l, c, i) != nil {
 				list = append(list, standingOf(c, i))
 			}
@@ -158,7 +158,7 @@ func mayAllow(t *iptables.Table, r *iptables.Rule, depth int) bool {
 	case c == nil || depth > longList:
 		return c != nil
 	}
-	return slices.ContainsFunc(c.Rules, func(r *iptables.Rule) bool { return mayAllow(t, r, depth+1) })
+	return slices.ContainsFunc(c.Rules(), func(r *iptables.Rule) bool { return mayAllow(t, r, depth+1) })
 }
 
 // shutsOut returns a rule that is meant to let in someone whom a fix denies but that does not
@@ -171,7 +171,7 @@ func (d *doctor) shutsOut(l *docker.Layout, p *proposal, after *iptables.Table) 
 	}
 	var first *iptables.Rule
 	for _, c := range userChains(l) {
-		for i, a := range c.Rules {
+		for i, a := range c.Rules() {
 			if first == nil && a != p.denies && !closed(a) && mayAllow(t, a, 0) && d.misdirected(l, c, i) != nil {
 				first = a
 			}
@@ -196,7 +196,7 @@ func (d *doctor) shutsOut(l *docker.Layout, p *proposal, after *iptables.Table) 
 // unclearBefore returns such a rule if it cannot be rewritten to match the original destination.
 func (d *doctor) unclearBefore(l *docker.Layout, p *proposal) *iptables.Rule {
 	for _, c := range userChains(l) {
-		for i, a := range c.Rules {
+		for i, a := range c.Rules() {
 			if a != p.denies && !closed(a) && mayAllow(l.Tables.Filter, a, 0) && before(c, i, p) && d.unclear(l, c, i, p.denies) {
 				return a
 			}
@@ -208,7 +208,7 @@ func (d *doctor) unclearBefore(l *docker.Layout, p *proposal) *iptables.Rule {
 // before reports whether a rule comes before the rule of a proposal, as far as that is known:
 // rules of other chains may.
 func before(c *iptables.Chain, i int, p *proposal) bool {
-	return p.chain == nil || c.Name != p.chain.Name || i < slices.Index(p.chain.Rules, p.denies)
+	return p.chain == nil || c.Name != p.chain.Name || i < slices.Index(p.chain.Rules(), p.denies)
 }
 
 // asMeant is the filter table with every user's rule matching as intended; nil if it does not
@@ -216,7 +216,7 @@ func before(c *iptables.Chain, i int, p *proposal) bool {
 func (d *doctor) asMeant(l *docker.Layout) *iptables.Table {
 	var edits []edit
 	for _, c := range userChains(l) {
-		for i := range slices.Backward(c.Rules) {
+		for i := range slices.Backward(c.Rules()) {
 			if p := d.misdirected(l, c, i); p != nil {
 				edits = append(edits, p.edits...)
 			}
@@ -238,7 +238,7 @@ func (d *doctor) both(l *docker.Layout, other *iptables.Table) *iptables.Table {
 	t := l.Tables.Filter
 	own, accepted := freeChain(t, "OWN"), freeChain(t, "ACCEPTED")
 	edits := []edit{{"-N", own}, {"-N", accepted}, {"-A", accepted, "-j", own}, {"-A", accepted, "-j", "ACCEPT"}}
-	for _, r := range t.Chain(iptables.DockerUser).Rules {
+	for _, r := range t.Chain(iptables.DockerUser).Rules() {
 		edits = append(edits, append(edit{"-A", own}, spec(r)...))
 	}
 	meant := *l
@@ -249,7 +249,7 @@ func (d *doctor) both(l *docker.Layout, other *iptables.Table) *iptables.Table {
 		edits = append(edits, edit{"-N", copies[c.Name]})
 	}
 	for _, c := range userChains(&meant) {
-		for _, r := range c.Rules {
+		for _, r := range c.Rules() {
 			words := spec(r)
 			if at := slices.IndexFunc(words, func(w string) bool { return w == "-j" || w == "-g" }); at >= 0 {
 				if r.Target.Name == "ACCEPT" {
@@ -268,7 +268,7 @@ func (d *doctor) both(l *docker.Layout, other *iptables.Table) *iptables.Table {
 // unclear reports whether a rule matches the same ports as a denying rule, in a way that
 // conntrack cannot express and that packets no longer match.
 func (d *doctor) unclear(l *docker.Layout, c *iptables.Chain, i int, denies *iptables.Rule) bool {
-	a := c.Rules[i]
+	a := c.Rules()[i]
 	if a.Protocol.Name != "" && denies.Protocol.Name != "" && a.Protocol != denies.Protocol {
 		return false
 	}

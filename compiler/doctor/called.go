@@ -22,13 +22,13 @@ func userChains(l *docker.Layout) []*iptables.Chain {
 	}
 	list := []*iptables.Chain{root}
 	for n := 0; n < len(list); n++ {
-		for _, r := range list[n].Rules {
+		for _, r := range list[n].Rules() {
 			if c := chainOf(t, r); c != nil && ofPeople(c) && !slices.Contains(list, c) {
 				list = append(list, c)
 			}
 		}
 	}
-	return slices.DeleteFunc(list, func(c *iptables.Chain) bool { return c != root && len(c.Rules) > longList })
+	return slices.DeleteFunc(list, func(c *iptables.Chain) bool { return c != root && c.Len() > longList })
 }
 
 // chainOf is the chain that a rule jumps to, or nil.
@@ -53,7 +53,7 @@ func leadsToPeople(l *docker.Layout, r *iptables.Rule) bool {
 // callers returns the rules that jump to a chain, with the chains that contain them.
 func callers(t *iptables.Table, c *iptables.Chain) (rules []*iptables.Rule, in []*iptables.Chain) {
 	for _, other := range t.Chains {
-		for _, r := range other.Rules {
+		for _, r := range other.Rules() {
 			if chainOf(t, r) == c {
 				rules, in = append(rules, r), append(in, other)
 			}

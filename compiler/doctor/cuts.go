@@ -16,7 +16,7 @@ import (
 // interface or a direction. A rule with a destination is meant for what containers send there, a
 // ban for everything, and a rule that matches no reply cuts none.
 func (d *doctor) cuts(l *docker.Layout, c *iptables.Chain, i int) *proposal {
-	r := c.Rules[i]
+	r := c.Rules()[i]
 	if !closed(r) || meant(l, r) || everyCaller(l, c, func(r *iptables.Rule) bool { return meant(l, r) }) || fromNetwork(r) && listed(c) {
 		return nil
 	}
@@ -49,7 +49,7 @@ func meant(l *docker.Layout, r *iptables.Rule) bool {
 
 // cutTogether describes what is cut by rules that deny the same except for one source each.
 func (d *doctor) cutTogether(l *docker.Layout, c *iptables.Chain, same []int) (cut []string, own bool) {
-	r := c.Rules[same[0]]
+	r := c.Rules()[same[0]]
 	if meant(l, r) || everyCaller(l, c, func(r *iptables.Rule) bool { return meant(l, r) }) {
 		return nil, false
 	}
@@ -115,9 +115,9 @@ func cutsStanding(r *iptables.Rule) bool {
 // cutsContainers reports a general rule that cuts connections opened by containers if no earlier
 // rule is about those. It may be intended, so no fix is printed that would let containers out.
 func (d *doctor) cutsContainers(l *docker.Layout, c *iptables.Chain, i int, off *iptables.Table) *proposal {
-	r := c.Rules[i]
+	r := c.Rules()[i]
 	outgoing := func(r *iptables.Rule) bool { return toDestination(r) || ofContainers(l, r) || r.Out.Name != "" }
-	if !aboutNobody(r) || slices.ContainsFunc(c.Rules[:i], outgoing) {
+	if !aboutNobody(r) || slices.ContainsFunc(c.Rules()[:i], outgoing) {
 		return nil
 	}
 	var cut []string
@@ -213,7 +213,7 @@ const blocklist = 10
 // out: nobody misses their replies.
 func listed(c *iptables.Chain) bool {
 	n := 0
-	for _, r := range c.Rules {
+	for _, r := range c.Rules() {
 		if closed(r) && fromNetwork(r) {
 			n++
 		}

@@ -93,7 +93,7 @@ func (d *doctor) hasRules() bool {
 // ruled reports the same of one family.
 func ruled(t docker.Tables) bool {
 	c := t.Filter.Chain(iptables.DockerUser)
-	return c != nil && slices.ContainsFunc(c.Rules, func(r *iptables.Rule) bool { return r.Spec() != "-j RETURN" })
+	return c != nil && slices.ContainsFunc(c.Rules(), func(r *iptables.Rule) bool { return r.Spec() != "-j RETURN" })
 }
 
 // NotSeen returns notes about what could not be read.

@@ -51,7 +51,7 @@ func (d *doctor) accepted(l *docker.Layout) {
 		return
 	}
 	opensOthers := func(x packetFlow, opens bool) bool { return opens && (x.kind == unasked || x.kind == across) }
-	for i, r := range c.Rules {
+	for i, r := range c.Rules() {
 		if r.Target.Name != "ACCEPT" || particular(r) || r.In.Name != "" && r.Out.Name != "" {
 			continue
 		}

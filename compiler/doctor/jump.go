@@ -27,7 +27,7 @@ func (d *doctor) userJump(l *docker.Layout) {
 	if len(at) > 1 {
 		line := 0
 		if was := jumps(l.Tables.Filter); len(was) > 1 {
-			line = int(l.Tables.Filter.Chain("FORWARD").Rules[was[1]].Line)
+			line = int(l.Tables.Filter.Chain("FORWARD").Rules()[was[1]].Line)
 		}
 		var edits []edit
 		for _, n := range slices.Backward(at[1:]) {
@@ -65,7 +65,7 @@ func (d *doctor) notAsked(l *docker.Layout) {
 func jumps(t *iptables.Table) []int {
 	var at []int
 	if c := t.Chain("FORWARD"); c != nil {
-		for i, r := range c.Rules {
+		for i, r := range c.Rules() {
 			if r.Target.Name == iptables.DockerUser {
 				at = append(at, i)
 			}
@@ -78,11 +78,11 @@ func jumps(t *iptables.Table) []int {
 // pass to containers. The fix adds the jump at the top before it deletes the old one by number,
 // so there is always a jump.
 func (d *doctor) beforeJump(l *docker.Layout, c *iptables.Chain, jump int) {
-	for i, r := range c.Rules[:jump] {
+	for i, r := range c.Rules()[:jump] {
 		if passes, _ := d.passesBy(l, c, jump, i); !passes {
 			continue
 		}
-		first, last := append(edit{"-I", "FORWARD", "1"}, spec(c.Rules[jump])...), edit{"-D", "FORWARD", fmt.Sprint(jump + 2)}
+		first, last := append(edit{"-I", "FORWARD", "1"}, spec(c.Rules()[jump])...), edit{"-D", "FORWARD", fmt.Sprint(jump + 2)}
 		edits := []edit{first, last}
 		f := Finding{Code: "SD004", Summary: "a rule before the jump to DOCKER-USER can accept packets: " + r.String("FORWARD"),
 			Place:   d.placeOf(l, "FORWARD", r),
@@ -118,7 +118,7 @@ func (d *doctor) afterJump(l *docker.Layout, edits []edit, denied *prove.Change)
 // packets that they marked (kube-proxy) do not count. may reports that it does if a match that
 // cannot be evaluated holds.
 func (d *doctor) passesBy(l *docker.Layout, c *iptables.Chain, jump, i int) (passes, may bool) {
-	if r := c.Rules[i]; r.Target.Name != "ACCEPT" && l.Tables.Filter.Chain(r.Target.Name) == nil || toOthers(l, r) {
+	if r := c.Rules()[i]; r.Target.Name != "ACCEPT" && l.Tables.Filter.Chain(r.Target.Name) == nil || toOthers(l, r) {
 		return false, false
 	}
 	with := edited(l.Tables.Filter, l.Tables.Family, append(d.closedUser(l), alone(c, jump, i)...))
@@ -151,7 +151,7 @@ func (d *doctor) deadBehind(l *docker.Layout, c *iptables.Chain, jump, i int) *p
 	if others := alone(c, jump, i); len(others) > 0 {
 		now = edited(now, l.Tables.Family, others)
 	}
-	then := edited(now, l.Tables.Family, []edit{append(edit{"-I", c.Name, "1"}, spec(c.Rules[jump])...)})
+	then := edited(now, l.Tables.Family, []edit{append(edit{"-I", c.Name, "1"}, spec(c.Rules()[jump])...)})
 	if now == nil || then == nil {
 		return nil
 	}
@@ -170,7 +170,7 @@ func (d *doctor) deadBehind(l *docker.Layout, c *iptables.Chain, jump, i int) *p
 // alone returns the edits that keep only one rule of a chain before the jump.
 func alone(c *iptables.Chain, jump, i int) []edit {
 	var list []edit
-	for n := range c.Rules[:jump] {
+	for n := range c.Rules()[:jump] {
 		if n = jump - 1 - n; n != i {
 			list = append(list, edit{"-D", c.Name, fmt.Sprint(n + 1)})
 		}
@@ -202,7 +202,7 @@ func ownNetworks(l *docker.Layout) []netip.Prefix {
 	container := func(p netip.Prefix) bool {
 		return slices.ContainsFunc(l.Networks, func(n *docker.Network) bool { return slices.ContainsFunc(n.Subnets, p.Overlaps) })
 	}
-	for _, r := range l.Tables.Nat.Chain("POSTROUTING").Rules {
+	for _, r := range l.Tables.Nat.Chain("POSTROUTING").Rules() {
 		if r.Source.Prefix.IsValid() && !r.Source.Not && r.Source.Prefix.Bits() > 0 && !container(r.Source.Prefix) {
 			list = append(list, r.Source.Prefix)
 		}

@@ -73,7 +73,7 @@ func tailscale(t *iptables.Table) []string {
 	if c == nil || len(at) == 0 {
 		return nil
 	}
-	i := slices.IndexFunc(c.Rules, func(r *iptables.Rule) bool { return r.Target.Name == "ts-forward" })
+	i := slices.IndexFunc(c.Rules(), func(r *iptables.Rule) bool { return r.Target.Name == "ts-forward" })
 	if i < 0 || i > at[0] {
 		return nil
 	}
@@ -87,7 +87,7 @@ func targets(t *iptables.Table, chain string, is func(*iptables.Rule) bool) []st
 		return nil
 	}
 	var list []string
-	for _, r := range c.Rules {
+	for _, r := range c.Rules() {
 		if is(r) && !slices.Contains(list, r.Target.Name) {
 			list = append(list, r.Target.Name)
 		}

@@ -81,12 +81,12 @@ func (h *Host) unknown(l *docker.Layout) string {
 func (d *doctor) undecidedBefore(l *docker.Layout, c *iptables.Chain) []string {
 	var list []string
 	at := jumps(l.Tables.Filter)
-	for i := range c.Rules {
+	for i := range c.Rules() {
 		if len(at) == 0 || i >= at[0] {
 			break
 		}
 		if _, may := d.passesBy(l, c, at[0], i); may {
-			list = append(list, fmt.Sprintf("IPv%d: a rule before the jump to DOCKER-USER has a match that cannot be evaluated, and packets it accepts never reach DOCKER-USER: %s", l.Tables.Family, c.Rules[i].String(c.Name)))
+			list = append(list, fmt.Sprintf("IPv%d: a rule before the jump to DOCKER-USER has a match that cannot be evaluated, and packets it accepts never reach DOCKER-USER: %s", l.Tables.Family, c.Rules()[i].String(c.Name)))
 		}
 	}
 	return list

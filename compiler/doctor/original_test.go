@@ -48,7 +48,7 @@ func TestAsOriginal(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got []string
-		for _, words := range asOriginal(f.Table("filter").Chain("INPUT").Rules[0], test.what) {
+		for _, words := range asOriginal(f.Table("filter").Chain("INPUT").Rules()[0], test.what) {
 			got = append(got, iptables.Join(words))
 		}
 		if got := strings.Join(got, "; "); got != test.want {
@@ -61,7 +61,7 @@ func TestAsOriginal(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := "-m conntrack --ctorigdst 2001:db8::2 --ctdir ORIGINAL -j DROP"
-	if got := asOriginal(f.Table("filter").Chain("INPUT").Rules[0], address); len(got) != 1 || iptables.Join(got[0]) != want {
+	if got := asOriginal(f.Table("filter").Chain("INPUT").Rules()[0], address); len(got) != 1 || iptables.Join(got[0]) != want {
 		t.Errorf("got %v, want %s", got, want)
 	}
 }

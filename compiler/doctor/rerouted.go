@@ -92,7 +92,7 @@ func elsewhere(l *docker.Layout) []docker.Foreign {
 	list := slices.DeleteFunc(l.Foreign(), func(f docker.Foreign) bool { return f.Table == "filter" })
 	if t := l.Tables.Mangle; t != nil {
 		for _, c := range t.Chains {
-			for i, r := range c.Rules {
+			for i, r := range c.Rules() {
 				list = append(list, docker.Foreign{Table: "mangle", Chain: c.Name, Index: i, Rule: r})
 			}
 		}
@@ -204,7 +204,7 @@ func closedInRaw(l *docker.Layout) []*iptables.Rule {
 	if l.Tables.Raw == nil || l.Tables.Raw.Chain("PREROUTING") == nil {
 		return nil
 	}
-	return slices.DeleteFunc(slices.Clone(l.Tables.Raw.Chain("PREROUTING").Rules), func(r *iptables.Rule) bool {
+	return slices.DeleteFunc(slices.Clone(l.Tables.Raw.Chain("PREROUTING").Rules()), func(r *iptables.Rule) bool {
 		return r.Target.Name != "DROP" || !r.Dest.Prefix.IsSingleIP() || r.Dest.Not || !r.In.Not || l.NetworkOf(r.In.Name) == nil || len(r.Matches) > 0
 	})
 }
@@ -227,7 +227,7 @@ func unmasqueraded(l *docker.Layout, f docker.Foreign) []string {
 		return nil
 	}
 	var list []string
-	for i, m := range l.Tables.Nat.Chain("POSTROUTING").Rules {
+	for i, m := range l.Tables.Nat.Chain("POSTROUTING").Rules() {
 		covered := m.Source.Prefix.IsValid() && (!r.Source.Prefix.IsValid() || r.Source.Prefix.Bits() <= m.Source.Prefix.Bits() && r.Source.Prefix.Contains(m.Source.Prefix.Addr()))
 		if n := l.NetworkOf(m.Out.Name); i > f.Index && m.Target.Name == "MASQUERADE" && m.Out.Not && n != nil && covered && r.Out.Name != n.Bridge {
 			list = append(list, fmt.Sprintf("connections from the containers of %s to the outside: they leave with a source address that nobody can reply to", n.Bridge))

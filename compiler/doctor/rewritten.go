@@ -26,7 +26,7 @@ func (d *doctor) originals(l *docker.Layout, c *iptables.Chain, r *iptables.Rule
 // before it; nil if nothing is wrong. A rule that neither denies nor lets in, nor jumps to a
 // user's chain, is not examined.
 func (d *doctor) misdirected(l *docker.Layout, c *iptables.Chain, i int) *proposal {
-	r := c.Rules[i]
+	r := c.Rules()[i]
 	if !closed(r) && r.Target.Name != "RETURN" && r.Target.Name != "ACCEPT" && !leadsToPeople(l, r) {
 		return nil
 	}
@@ -44,7 +44,7 @@ func (d *doctor) misdirected(l *docker.Layout, c *iptables.Chain, i int) *propos
 
 // denied finds such rules that deny, or jump to a chain that does.
 func (d *doctor) denied(l *docker.Layout, c *iptables.Chain, i int) *proposal {
-	r := c.Rules[i]
+	r := c.Rules()[i]
 	if !closed(r) && !leadsToPeople(l, r) {
 		return nil
 	}
@@ -80,7 +80,7 @@ func (d *doctor) negatedBeside(l *docker.Layout, c *iptables.Chain, r *iptables.
 	if !r.Source.Not || !closed(r) {
 		return nil
 	}
-	for j, other := range c.Rules {
+	for j, other := range c.Rules() {
 		if !other.Source.Not || !closed(other) || other.Source == r.Source {
 			continue
 		}
@@ -107,7 +107,7 @@ func butSource(words []string) []string {
 
 // rewrittenPort finds rules that match a published port.
 func (d *doctor) rewrittenPort(l *docker.Layout, c *iptables.Chain, i int) *proposal {
-	r := c.Rules[i]
+	r := c.Rules()[i]
 	ports, parts := about(l, r, true)
 	if len(ports) == 0 || ofServers(r, ports[0]) {
 		return nil
@@ -169,7 +169,7 @@ func asksContainerPort(r *iptables.Rule, port *docker.Published) bool {
 
 // rewrittenAddress finds rules that match the host address of a published port.
 func (d *doctor) rewrittenAddress(l *docker.Layout, c *iptables.Chain, i int) *proposal {
-	r := c.Rules[i]
+	r := c.Rules()[i]
 	if !r.Dest.Prefix.IsValid() || r.Dest.Not {
 		return nil
 	}
@@ -199,7 +199,7 @@ func (d *doctor) denialsIn(l *docker.Layout, chain string) []edit {
 	if calledBeside(l, c) {
 		return nil
 	}
-	for i, r := range slices.Backward(c.Rules) {
+	for i, r := range slices.Backward(c.Rules()) {
 		if !closed(r) {
 			continue
 		}

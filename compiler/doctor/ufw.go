@@ -52,5 +52,5 @@ func (d *doctor) ufw(u *system.UFWFiles) {
 // hasRules reports whether DOCKER-USER has more than the RETURN that Docker puts there.
 func hasRules(t *iptables.Table) bool {
 	c := t.Chain(iptables.DockerUser)
-	return c != nil && slices.ContainsFunc(c.Rules, func(r *iptables.Rule) bool { return r.Target.Name != "RETURN" })
+	return c != nil && slices.ContainsFunc(c.Rules(), func(r *iptables.Rule) bool { return r.Target.Name != "RETURN" })
 }

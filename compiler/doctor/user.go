@@ -79,7 +79,7 @@ func (d *doctor) proposals(l *docker.Layout) iter.Seq[*proposal] {
 // proposeUser returns false when the iteration has ended.
 func (d *doctor) proposeUser(l *docker.Layout, c *iptables.Chain, yield func(*proposal) bool) bool {
 	over, own := -1, calledBeside(l, c)
-	for i, r := range c.Rules {
+	for i, r := range c.Rules() {
 		if over >= 0 {
 			p := d.neverMet(l, c, over, i)
 			if p.chain = c; !yield(own.leaves(p)) {
@@ -108,7 +108,7 @@ func (d *doctor) proposeInput(l *docker.Layout, yield func(*proposal) bool) {
 	if c == nil {
 		return
 	}
-	for i := range c.Rules {
+	for i := range c.Rules() {
 		if p := d.input(l, c, i); p != nil && !yield(p) {
 			return
 		}
@@ -122,7 +122,7 @@ func (d *doctor) placeOf(l *docker.Layout, chain string, r *iptables.Rule) strin
 		if t.Family != l.Tables.Family || t.Filter == nil || t.Filter.Chain(chain) == nil {
 			continue
 		}
-		for _, x := range t.Filter.Chain(chain).Rules {
+		for _, x := range t.Filter.Chain(chain).Rules() {
 			if x.Spec() == r.Spec() {
 				line = int(x.Line)
 				break
@@ -146,7 +146,7 @@ func closed(r *iptables.Rule) bool { return r.Target.Name == "DROP" || r.Target.
 // original direction is moved before that one; a rule that would do the same as that one is
 // deleted. For the rest, the intention is unknown.
 func (d *doctor) neverMet(l *docker.Layout, c *iptables.Chain, end, i int) *proposal {
-	r, last := c.Rules[i], c.Rules[end]
+	r, last := c.Rules()[i], c.Rules()[end]
 	p := &proposal{as: changesNothing, Finding: Finding{Code: "SD010", Summary: "a rule in " + inWords(c) + " is unreachable: " + r.String(c.Name), Place: d.placeOf(l, c.Name, r),
 		Detail: "An earlier rule, " + last.String(c.Name) + ", ends the chain for every packet.", Traffic: []string{"none"},
 		Advice: "move it before that rule if it is needed, or delete it"}}
@@ -258,13 +258,13 @@ func plural(ports []*docker.Published) string {
 // negated finds rules that each deny all but one source: together they deny everybody. The fix is
 // a chain in which each source returns and the rest is denied.
 func (d *doctor) negated(l *docker.Layout, c *iptables.Chain, i int) *proposal {
-	r := c.Rules[i]
+	r := c.Rules()[i]
 	if !r.Source.Not || !closed(r) {
 		return nil
 	}
 	same := []int{i}
-	for j := i + 1; j < len(c.Rules); j++ {
-		other := c.Rules[j]
+	for j := i + 1; j < c.Len(); j++ {
+		other := c.Rules()[j]
 		if other.Source.Not && other.WithSource(iptables.Source{}).Spec() == r.WithSource(iptables.Source{}).Spec() && other.Source.Prefix != r.Source.Prefix {
 			same = append(same, j)
 		}
@@ -274,10 +274,10 @@ func (d *doctor) negated(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 	}
 	var sources []string
 	for _, j := range same {
-		sources = append(sources, c.Rules[j].Source.Prefix.String())
+		sources = append(sources, c.Rules()[j].Source.Prefix.String())
 	}
 	p := &proposal{as: opens, Finding: Finding{Code: "SD009", Summary: fmt.Sprintf("%d negated rules together deny everybody: all but %s", len(same), strings.Join(sources, ", and all but ")),
-		Place:   d.placeOf(l, c.Name, c.Rules[same[1]]),
+		Place:   d.placeOf(l, c.Name, c.Rules()[same[1]]),
 		Detail:  "Each rule drops what the others let through. Let each source in with its own rule, and deny the rest with one rule.",
 		Traffic: []string{"every source is denied, including " + strings.Join(sources, " and ")},
 		Advice:  "let each source through with its own rule, and deny the rest after them"}}
@@ -336,7 +336,7 @@ func freeChain(t *iptables.Table, name string) string {
 // input finds INPUT rules about a published port: clients whose packets are rewritten never get
 // there. The rule stays, because it is right for docker-proxy's clients.
 func (d *doctor) input(l *docker.Layout, c *iptables.Chain, i int) *proposal {
-	r := c.Rules[i]
+	r := c.Rules()[i]
 	ports, parts := about(l, r, false)
 	if len(ports) == 0 || !closed(r) || l.Tables.NFT != nil && !d.servesStrangers(l, ports) && d.closedBeside(l, ports) {
 		return nil
@@ -356,7 +356,7 @@ func (d *doctor) input(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 		return p
 	}
 	rules := d.originals(l, c, r, asked{address: true, ports: parts})
-	user := l.Tables.Filter.Chain(iptables.DockerUser).Rules
+	user := l.Tables.Filter.Chain(iptables.DockerUser).Rules()
 	end := slices.IndexFunc(user, unconditional)
 	if end < 0 {
 		end = len(user)
@@ -367,7 +367,7 @@ func (d *doctor) input(l *docker.Layout, c *iptables.Chain, i int) *proposal {
 		return p
 	}
 	let := "INPUT lets some sources in before this rule"
-	if !excepted(c.Rules[:i], parts) {
+	if !excepted(c.Rules()[:i], parts) {
 		// What DOCKER-USER lets in with its own rules must stay allowed.
 		if !d.idle(l, p.edits) || !d.servesStrangers(l, ports) {
 			return p

@@ -35,7 +35,7 @@ func (f *family) namedAddresses() []netip.Prefix {
 	}
 	for _, t := range f.hostTables() {
 		for _, c := range t.Chains {
-			for _, r := range c.Rules {
+			for _, r := range c.Rules() {
 				if r.Dest.Prefix.IsValid() {
 					add(r.Dest.Prefix)
 				}
@@ -102,7 +102,7 @@ func (f *family) namedPorts() []portRange {
 	var starts []int
 	for _, t := range f.hostTables() {
 		for _, c := range t.Chains {
-			for _, r := range c.Rules {
+			for _, r := range c.Rules() {
 				for _, p := range portsOf(r) {
 					if p[0] <= p[1] && p[1] <= maxPort {
 						named, starts = append(named, p), append(starts, p[0], p[1]+1)
@@ -131,7 +131,7 @@ func (f *family) unnamedPort() int {
 	var list [][2]int
 	for _, t := range f.hostTables() {
 		for _, c := range t.Chains {
-			for _, r := range c.Rules {
+			for _, r := range c.Rules() {
 				list = append(list, portsOf(r)...)
 			}
 		}

@@ -280,7 +280,7 @@ func (r *reader) sentByOthers() {
 			if c.Name == "DOCKER" || c.Name == "DOCKER-INGRESS" || c.Name == "OUTPUT" {
 				continue
 			}
-			for _, rule := range c.Rules {
+			for _, rule := range c.Rules() {
 				if to := r.sends(f, rule); to != "" {
 					r.note("a rule that is not Docker's sends %v packets to %s; anything it opens apart from Docker's ports is not listed: -t nat %s", f.Family, to, rule.String(c.Name))
 				}

@@ -378,7 +378,7 @@ func leadsTo(t *iptables.Table) []string {
 	}
 	var names []string
 	for _, c := range t.Chains {
-		for _, r := range c.Rules {
+		for _, r := range c.Rules() {
 			if to := r.Target.Name; iptables.Owned(c.Name) && !iptables.Owned(to) && !t.Builtin(to) && t.Chain(to) != nil {
 				names = append(names, to)
 			}
@@ -398,7 +398,7 @@ func asked(t *iptables.Table, chains ...string) []string {
 		if !slices.Contains(chains, c.Name) {
 			continue
 		}
-		for _, r := range c.Rules {
+		for _, r := range c.Rules() {
 			for _, m := range r.Matches {
 				for _, o := range m.Options {
 					if o.Name == "--match-set" {

@@ -26,7 +26,7 @@ func newTableRules(c *Chain) *tableRules {
 	t := &tableRules{chain: c, own: ownChains(c.Table), ordered: map[*iptables.Rule]*rule{}}
 	reached, forwarded := reachable(c.Table, packet.Hooks...), reachable(c.Table, packet.Forward)
 	for _, chain := range t.own.Chains {
-		for _, r := range chain.Rules {
+		for _, r := range chain.Rules() {
 			if !reached[r] {
 				continue
 			}
@@ -127,10 +127,10 @@ func mapped(t *iptables.Table, change func(*iptables.Chain) *iptables.Chain) *ip
 func withRules(t *iptables.Table, change func(*iptables.Rule) *iptables.Rule) *iptables.Table {
 	return mapped(t, func(c *iptables.Chain) *iptables.Chain {
 		copied := *c
-		copied.Rules = nil
-		for _, rule := range c.Rules {
+		copied.SetRules(nil)
+		for _, rule := range c.Rules() {
 			if rule = change(rule); rule != nil {
-				copied.Rules = append(copied.Rules, rule)
+				copied.SetRules(append(copied.Rules(), rule))
 			}
 		}
 		return &copied
@@ -147,7 +147,7 @@ func reachable(t *iptables.Table, hooks ...packet.Hook) map[*iptables.Rule]bool 
 			return
 		}
 		seen[c] = true
-		for _, rule := range c.Rules {
+		for _, rule := range c.Rules() {
 			rules[rule] = true
 			walk(t.Leads(rule))
 		}
@@ -163,7 +163,7 @@ func reachable(t *iptables.Table, hooks ...packet.Hook) map[*iptables.Rule]bool 
 func (t *tableRules) rest(d *diagram.Store, s *packet.Space) (diagram.Ref, bool, error) {
 	table := t.chain.Table
 	forward := table.Chain(string(packet.Forward))
-	if forward == nil || len(forward.Rules) < 2 || !isJump(forward.Rules[0]) || table.Chain("DOCKER") == nil {
+	if forward == nil || forward.Len() < 2 || !isJump(forward.Rules()[0]) || table.Chain("DOCKER") == nil {
 		return 0, false, nil
 	}
 	emptied := mapped(table, func(c *iptables.Chain) *iptables.Chain {
@@ -196,7 +196,7 @@ func (t *tableRules) untracks() bool {
 		return true // the file may have been cut
 	}
 	for _, c := range t.chain.Raw.Chains {
-		for _, rule := range c.Rules {
+		for _, rule := range c.Rules() {
 			switch rule.Target.Name {
 			case "DROP", "ACCEPT", "RETURN", "LOG", "NFLOG", "":
 			default:
@@ -229,7 +229,7 @@ func rewriting(t *iptables.Table) int {
 			return
 		}
 		seen[c] = true
-		for _, r := range c.Rules {
+		for _, r := range c.Rules() {
 			switch r.Target.Name {
 			case "RETURN", "ACCEPT", "LOG", "":
 			case "DNAT":

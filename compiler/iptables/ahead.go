@@ -26,8 +26,9 @@ type ahead struct {
 // elsewhere is a rule that goes to a chain which is declared before the part that is
 // read ahead.
 type elsewhere struct {
-	rule  *Rule
-	chain string
+	rule   *Rule
+	packed int // in place of rule: where the packing has the chain
+	chain  string
 }
 
 // readAhead begins to read the second half of a long text. It returns nil for a short one.
@@ -86,8 +87,14 @@ func (p *parser) takeOver(a *ahead) (int, bool) {
 		}
 	}
 	for _, e := range q.elsewhere {
-		if e.rule.To = p.table.byName[e.chain]; e.rule.To == nil {
+		to := p.table.byName[e.chain]
+		switch {
+		case to == nil:
 			return 0, false
+		case e.rule != nil:
+			e.rule.To = to
+		default:
+			q.packing.chains[e.packed] = to
 		}
 	}
 	for _, c := range q.table.Chains {

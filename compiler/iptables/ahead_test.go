@@ -71,7 +71,7 @@ func parsedIn(text []byte, flush bool, from int) (string, error) {
 		fmt.Fprintln(&b, t.Name, t.Sections)
 		for _, c := range t.Chains {
 			fmt.Fprintln(&b, c.Name, c.Policy, c.Line, c.Partial, c.announced, t.byName[c.Name] == c)
-			for _, r := range c.Rules {
+			for _, r := range c.Rules() {
 				to := t.leads(r)
 				fmt.Fprintln(&b, r.Line, r.String(c.Name), to != nil, to != nil && t.byName[to.Name] == to)
 			}

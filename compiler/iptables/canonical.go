@@ -46,6 +46,16 @@ func (p *parser) canonical(line []byte) bool {
 	if body == nil {
 		return false
 	}
+	if p.packing.add(c, source, body, to, p.line) {
+		if to == unknown {
+			name := bytes.TrimPrefix(tail, []byte("-g "))
+			p.elsewhere = append(p.elsewhere, elsewhere{packed: len(p.packing.chains) - 1, chain: string(name)})
+		}
+		return true
+	}
+	if c.packing != nil {
+		c.SetRules(c.Rules())
+	}
 	if len(p.slab) == 0 {
 		p.slab = make([]Rule, 256)
 	}
@@ -59,7 +69,7 @@ func (p *parser) canonical(line []byte) bool {
 	}
 	if to == unknown {
 		name := bytes.TrimPrefix(tail, []byte("-g "))
-		p.elsewhere = append(p.elsewhere, elsewhere{r, string(name)})
+		p.elsewhere = append(p.elsewhere, elsewhere{rule: r, chain: string(name)})
 	}
 	p.append(c, r)
 	return true
@@ -68,18 +78,18 @@ func (p *parser) canonical(line []byte) bool {
 // append adds a rule to a chain. The rules of one chain nearly always follow each other:
 // their places are taken from one long list as long as they do.
 func (p *parser) append(c *Chain, r *Rule) {
-	n, k := len(p.places), len(c.Rules)
-	follows := k > 0 && n >= k && &p.places[n-1] == &c.Rules[k-1]
+	n, k := len(p.places), len(c.rules)
+	follows := k > 0 && n >= k && &p.places[n-1] == &c.rules[k-1]
 	if k > 0 && !follows {
-		c.Rules = append(c.Rules, r)
+		c.rules = append(c.rules, r)
 		return
 	}
 	if n == cap(p.places) {
-		p.places = append(make([]*Rule, 0, 1<<12+2*k), c.Rules...)
+		p.places = append(make([]*Rule, 0, 1<<12+2*k), c.rules...)
 		n = len(p.places)
 	}
 	p.places = append(p.places, r)
-	c.Rules = p.places[n-k : n+1 : n+1]
+	c.rules = p.places[n-k : n+1 : n+1]
 }
 
 // canonicalChain declares the chain of a line such as ":NAME - [0:0]" as anyLine does. For

@@ -235,7 +235,8 @@ func (p *parser) chain(name string) (*Chain, error) {
 		return nil, refused("there is no chain %s before this line", Quote(name))
 	}
 	c := p.table.Declare(name, "-")
-	c.Line, c.Partial, c.Rules = p.line, true, []*Rule{p.earlier()}
+	c.Line, c.Partial = p.line, true
+	c.SetRules([]*Rule{p.earlier()})
 	return c, nil
 }
 
@@ -276,7 +277,8 @@ func (p *parser) flush(name string) error {
 		for _, name := range builtins[p.table.Name] { // those that no line names are now empty
 			if p.table.Chain(name) == nil {
 				c := p.builtin(name)
-				c.Rules, c.Partial, c.Shifted = nil, false, false
+				c.Partial, c.Shifted = false, false
+				c.SetRules(nil)
 			}
 		}
 		return nil
@@ -285,7 +287,8 @@ func (p *parser) flush(name string) error {
 	if err != nil {
 		return err
 	}
-	c.Rules, c.Partial, c.Shifted = nil, false, false
+	c.Partial, c.Shifted = false, false
+	c.SetRules(nil)
 	return nil
 }
 
@@ -293,17 +296,18 @@ func (p *parser) flush(name string) error {
 // rules that the same file added earlier, unless the kernel already has the chain.
 func (p *parser) flushOne(c *Chain) {
 	var kept []*Rule
-	if len(c.Rules) > 0 && !c.onlyEarlier() {
+	if c.Len() > 0 && !c.onlyEarlier() {
 		kept = []*Rule{{Body: &Body{Unread: keptByFlush}, Line: int32(p.line)}}
 	}
-	c.Rules, c.Partial, c.Shifted = kept, false, false
+	c.Partial, c.Shifted = false, false
+	c.SetRules(kept)
 }
 
 // keptByFlush stands for such rules.
 const keptByFlush = "rules before -F, which one back end keeps and the other deletes"
 
 // onlyEarlier reports whether a chain has no rules from the file.
-func (c *Chain) onlyEarlier() bool { return len(c.Rules) == 1 && c.Partial }
+func (c *Chain) onlyEarlier() bool { return c.Len() == 1 && c.Partial }
 
 func (p *parser) deleteChain(name string) error {
 	if name != "" {
@@ -329,11 +333,11 @@ func (p *parser) deleteChain(name string) error {
 // drop deletes a chain. iptables does so only if the chain is empty and no rule
 // leads to it.
 func (p *parser) drop(c *Chain) error {
-	if len(c.Rules) > 0 && !c.Partial && c.Rules[0].Unread != keptByFlush {
+	if c.Len() > 0 && !c.Partial && c.Rules()[0].Unread != keptByFlush {
 		return refused("the chain %s has rules and cannot be deleted", c.Name)
 	}
 	for _, other := range p.table.Chains {
-		for _, r := range other.Rules {
+		for _, r := range other.Rules() {
 			if r.Target.Name == c.Name && r.Target.Module == nil || r.To == c {
 				return refused("the chain %s cannot be deleted: a rule of %s leads to it", c.Name, other.Name)
 			}
@@ -366,11 +370,12 @@ func (p *parser) rename(from, to string) error {
 	c.Name = to
 	p.table.byName[to] = c
 	for _, other := range p.table.Chains {
-		for _, r := range other.Rules {
+		for _, r := range other.Rules() {
 			if r.Target.Name == from && r.Target.Module == nil {
 				body := *r.Body
 				body.Target.Name = to
 				r.Body = &body
+				other.SetRules(other.Rules()) // where they are packed, they have the old one
 			}
 		}
 	}
@@ -398,7 +403,7 @@ func (p *parser) ruleCommand(r *ruleReader, line string, words []string) error {
 	}
 	switch r.command {
 	case 'A':
-		c.Rules = append(c.Rules, rules...)
+		c.SetRules(append(c.Rules(), rules...))
 	case 'I':
 		slices.Reverse(rules) // each rule of a list is inserted before the previous one
 		return c.insert(rules, max(r.number, 1))
@@ -424,7 +429,7 @@ func (c *Chain) counted() bool { return !c.Partial && !c.Shifted }
 // unclear marks the chain as undecided from its start: it is not known which of
 // its rules a command affects.
 func (c *Chain) unclear(line int32, command string) {
-	c.Rules = slices.Insert(c.Rules, 0, &Rule{Body: &Body{Unread: command + ", which affects an unknown rule"}, Line: line})
+	c.SetRules(slices.Insert(c.Rules(), 0, &Rule{Body: &Body{Unread: command + ", which affects an unknown rule"}, Line: line}))
 }
 
 // insert puts rules before the one with the given number. Rules that are only in
@@ -433,25 +438,25 @@ func (c *Chain) insert(rules []*Rule, number int) error {
 	switch {
 	case number > 1 && !c.counted():
 		c.unclear(rules[0].Line, fmt.Sprintf("-I %s %d", c.Name, number))
-		c.Rules = append(c.Rules, rules...)
+		c.SetRules(append(c.Rules(), rules...))
 		return nil
-	case number > len(c.Rules)+1:
-		return refused("the chain %s has %s, so a rule cannot be inserted as number %d", c.Name, countRules(len(c.Rules)), number)
+	case number > c.Len()+1:
+		return refused("the chain %s has %s, so a rule cannot be inserted as number %d", c.Name, countRules(c.Len()), number)
 	}
-	c.Rules = slices.Insert(c.Rules, number-1, rules...)
+	c.SetRules(slices.Insert(c.Rules(), number-1, rules...))
 	return nil
 }
 
 func (c *Chain) replace(r *Rule, number int) error {
 	if !c.counted() {
 		c.unclear(r.Line, fmt.Sprintf("-R %s %d", c.Name, number))
-		c.Rules = append(c.Rules, r)
+		c.SetRules(append(c.Rules(), r))
 		return nil
 	}
 	if err := c.hasRule(number); err != nil {
 		return err
 	}
-	c.Rules[number-1] = r
+	c.SetRules(slices.Replace(c.Rules(), number-1, number, r))
 	return nil
 }
 
@@ -463,14 +468,14 @@ func (c *Chain) remove(number, line int) error {
 	if err := c.hasRule(number); err != nil {
 		return err
 	}
-	c.Rules = slices.Delete(c.Rules, number-1, number)
+	c.SetRules(slices.Delete(c.Rules(), number-1, number))
 	return nil
 }
 
 func (c *Chain) hasRule(number int) error {
 	switch {
-	case number < 1 || number > len(c.Rules):
-		return refused("the chain %s has %s; there is no rule %d", c.Name, countRules(len(c.Rules)), number)
+	case number < 1 || number > c.Len():
+		return refused("the chain %s has %s; there is no rule %d", c.Name, countRules(c.Len()), number)
 	}
 	return nil
 }

@@ -50,7 +50,7 @@ func (t *Table) changes() map[match.Thing]string {
 		}
 	}
 	for _, c := range t.Chains {
-		for _, r := range c.Rules {
+		for _, r := range c.Rules() {
 			if r.Unread != "" || t.unknownTarget(r) {
 				add(c, r, anything)
 			}

@@ -104,7 +104,7 @@ func rulesOf(text []byte) []byte {
 func unclosed(f *File) bool {
 	for _, t := range f.Tables {
 		for _, c := range t.Chains {
-			if slices.ContainsFunc(c.Rules, func(r *Rule) bool { return strings.Contains(r.Spec(), "\n") }) {
+			if slices.ContainsFunc(c.Rules(), func(r *Rule) bool { return strings.Contains(r.Spec(), "\n") }) {
 				return true
 			}
 		}
@@ -126,9 +126,9 @@ func partial(f *File) bool {
 func fromModel(f *File) []byte {
 	for _, t := range f.Tables {
 		for _, c := range t.Chains {
-			for i := range c.Rules {
-				if c.Rules[i].Unread == "" {
-					c.Rules[i].spec = nil
+			for i := range c.Rules() {
+				if c.Rules()[i].Unread == "" {
+					c.Rules()[i].spec = nil
 				}
 			}
 		}

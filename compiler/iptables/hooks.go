@@ -29,7 +29,7 @@ func (p *parser) hooks() error {
 // hooks is hooks for one chain and the chains it leads to.
 func (t *Table) hooks(builtin string, c *Chain, seen map[*Chain]bool) error {
 	seen[c] = true
-	for _, r := range c.Rules {
+	for _, r := range c.Rules() {
 		for _, u := range r.uses() {
 			if u.Module == nil || u.Module.Hooks == nil {
 				continue

@@ -45,7 +45,7 @@ func (f *File) uses(say func(kind match.Kind, u *Match) string) []string {
 	var list []string
 	for _, t := range f.Tables {
 		for _, c := range t.Chains {
-			for _, r := range c.Rules {
+			for _, r := range c.Rules() {
 				for i := range r.Matches {
 					list = appendUse(list, t, c, r, say(match.MatchKind, &r.Matches[i]))
 				}

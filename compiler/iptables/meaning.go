@@ -46,7 +46,7 @@ func NewReader(d *diagram.Store, s *packet.Space, t *Table) *Reader {
 	r := &Reader{Store: d, space: s, conditions: newConditions(s, t), table: t,
 		memo: map[chainKey]diagram.Ref{}, open: map[chainKey]bool{}, trees: map[*Chain]*sourceTree{}, sizes: make(map[*Chain]int32, len(t.Chains)), relabeled: map[[2]uint32]map[diagram.Ref]diagram.Ref{}, adopted: map[diagram.Ref]*Chain{}}
 	for _, c := range t.Chains {
-		r.rules += len(c.Rules)
+		r.rules += c.Len()
 	}
 	return r
 }
@@ -144,7 +144,7 @@ func (r *Reader) keepRelabeled(known map[diagram.Ref]diagram.Ref, from, to uint3
 			continue
 		}
 		if n, ok := r.OfLeaves(known[ref], packet.Source); ok {
-			memory.Put(key, n, len(n.Starts))
+			memory.Put(key, n, n.Starts.Len())
 		}
 	}
 }
@@ -160,7 +160,7 @@ func (r *Reader) fail(format string, args ...any) {
 // policy's chain.
 func (r *Reader) builtin(c *Chain) diagram.Ref {
 	last := -1
-	for i, rule := range c.Rules {
+	for i, rule := range c.Rules() {
 		if r.reaches(rule, map[*Chain]bool{}) {
 			last = i
 		}
@@ -168,10 +168,10 @@ func (r *Reader) builtin(c *Chain) diagram.Ref {
 	// A goto skips the rules after it, which are the host's: a packet that returns
 	// from the policy's chain is then decided by the built-in chain's policy.
 	skipped := uint32(0)
-	if last+1 < len(c.Rules) {
+	if last+1 < c.Len() {
 		skipped = uint32(c.verdict())
 	}
-	items := r.items(c.Rules[:last+1], false, skipped)
+	items := r.items(c.Rules()[:last+1], false, skipped)
 	f := r.Build(append(items, diagram.Item{Box: &diagram.Box{}, Target: leaf(packet.Pass)}))
 	// A RETURN in a built-in chain, or from the target of a goto in it, applies the
 	// chain's policy.
@@ -188,7 +188,7 @@ func (r *Reader) reaches(rule *Rule, seen map[*Chain]bool) bool {
 		return true
 	}
 	seen[c] = true
-	for _, next := range c.Rules {
+	for _, next := range c.Rules() {
 		if r.reaches(next, seen) {
 			return true
 		}
@@ -253,7 +253,7 @@ func (r *Reader) chain(name string, inside bool) diagram.Ref {
 		}
 	}
 	r.open[key] = true
-	items := r.items(c.Rules, inside, 0)
+	items := r.items(c.Rules(), inside, 0)
 	f := r.Build(append(items, diagram.Item{Box: &diagram.Box{}, Target: diagram.Leaf(returned)}))
 	r.memo[key] = f
 	return f

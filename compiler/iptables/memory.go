@@ -69,7 +69,7 @@ func (p *parser) remembered(src []byte) int {
 		return 0
 	}
 	if to, ok := p.goesTo(c); ok {
-		c.shared, c.bare = true, !slices.ContainsFunc(c.Rules, func(r *Rule) bool { return !asksNothing(r.Body) })
+		c.shared, c.bare = true, !slices.ContainsFunc(c.Rules(), func(r *Rule) bool { return !asksNothing(r.Body) })
 		k := &known{text: string(text), lines: lines, chain: c, to: to}
 		p.Memory.chains.Put(hash, append(slices.Clip(all), k), 2*length)
 		p.follows(k)
@@ -153,7 +153,7 @@ func (p *parser) readChain(text []byte) *Chain {
 // something else in another table.
 func (p *parser) goesTo(c *Chain) ([]*Chain, bool) {
 	var to []*Chain
-	for _, r := range c.Rules {
+	for _, r := range c.Rules() {
 		switch {
 		case r.To == nil && p.table.leads(r) != nil, r.Unread != "":
 			return nil, false

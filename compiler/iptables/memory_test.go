@@ -61,7 +61,7 @@ func TestRememberedStaysAsItWas(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return len(f.Table("filter").Chain("SEAWALL-xa-20").Rules)
+		return len(f.Table("filter").Chain("SEAWALL-xa-20").Rules())
 	}
 	for range 2 {
 		if got := rules(chains + "-A SEAWALL-xa-20 -s 10.0.0.0/16 -j DROP\nCOMMIT\n"); got != 2 {
@@ -80,7 +80,7 @@ func withoutLines(f *File) string {
 		fmt.Fprintln(&b, t.Name, t.Sections)
 		for _, c := range t.Chains {
 			fmt.Fprintln(&b, c.Name, c.Policy, c.Partial, c.announced, t.byName[c.Name] == c)
-			for _, r := range c.Rules {
+			for _, r := range c.Rules() {
 				to := t.leads(r)
 				fmt.Fprintln(&b, r.String(c.Name), to != nil, to != nil && t.byName[to.Name] == to)
 			}

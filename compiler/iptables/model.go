@@ -105,10 +105,14 @@ func (t *Table) Add(c *Chain) {
 type Chain struct {
 	Name   string
 	Policy string // ACCEPT or DROP of a built-in chain, "-" of a user-defined chain
-	Rules  []*Rule
-	Line   int // where it is declared, from 1; 0 for a chain of a generated table
+	rules  []*Rule
+	// packing has the rules in less memory, from first on, or is nil; beside it, rules are the
+	// same, or nil.
+	packing      *packing
+	first, count int32
+	Line         int // where it is declared, from 1; 0 for a chain of a generated table
 	// Partial says that the chain may have rules that are not in the file: the file
-	// adds to a chain that it neither declares nor flushes. The first of Rules then
+	// adds to a chain that it neither declares nor flushes. The first of its rules then
 	// stands for them.
 	Partial bool
 	// Shifted says that the numbers of the rules are not known, because it is not
@@ -117,27 +121,66 @@ type Chain struct {
 	announced bool // a line such as ":LOG -" created it
 	shared    bool // tables of other texts have it too: it must not be changed
 	bare      bool // its rules ask for nothing but the source
-	// Late is for a generated chain: it is declared where its rules are, after
-	// Comment.
-	Late    bool
-	Comment string
-	Notes   []Note
+	// Late is for a generated chain: it is declared where its rules are.
+	Late     bool
+	comments *comments // of a generated chain
+}
+
+// comments are those of a generated chain. Chains that were read, of which there are many,
+// have none.
+type comments struct {
+	heading string // before a chain that is Late
+	notes   []Note
 }
 
 // Note is a comment before a rule of a generated chain.
 type Note struct {
-	Before int // the index of the rule; len(Rules) is the end
+	Before int // the index of the rule; Len is the end
 	Text   string
 }
 
 // Append adds a rule at the end of the chain.
-func (c *Chain) Append(r *Rule) { c.Rules = append(c.Rules, r) }
+func (c *Chain) Append(r *Rule) { c.SetRules(append(c.Rules(), r)) }
 
 // Remark adds a comment line, without its "# ", after the current last rule.
-func (c *Chain) Remark(text string) { c.Notes = append(c.Notes, Note{len(c.Rules), text}) }
+func (c *Chain) Remark(text string) {
+	list := c.ofComments()
+	list.notes = append(list.notes, Note{c.Len(), text})
+}
+
+// Head sets the comment line, without its "# ", before the declaration of a chain that is
+// Late.
+func (c *Chain) Head(text string) { c.ofComments().heading = text }
+
+func (c *Chain) ofComments() *comments {
+	if c.comments == nil {
+		c.comments = &comments{}
+	}
+	return c.comments
+}
+
+func (c *Chain) heading() string {
+	if c.comments == nil {
+		return ""
+	}
+	return c.comments.heading
+}
+
+// Notes are the comments before the chain's rules.
+func (c *Chain) Notes() []Note {
+	if c.comments == nil {
+		return nil
+	}
+	return c.comments.notes
+}
 
 // Truncate removes everything after the given number of rules and notes.
-func (c *Chain) Truncate(rules, notes int) { c.Rules, c.Notes = c.Rules[:rules], c.Notes[:notes] }
+func (c *Chain) Truncate(rules, notes int) {
+	c.SetRules(c.Rules()[:rules])
+	if c.comments != nil {
+		c.comments.notes = c.comments.notes[:notes]
+	}
+}
 
 // builtins are the chains that netfilter itself calls, by table.
 var builtins = map[string][]string{
@@ -263,14 +306,15 @@ func (t *Table) Whole() *Table {
 	for _, g := range t.Late {
 		g.each(func(c *Chain) {
 			copied := *c
-			copied.Rules = make([]*Rule, len(c.Rules))
-			for i, r := range c.Rules {
+			list := make([]*Rule, c.Len())
+			for i, r := range c.Rules() {
 				rule := *r
 				if to := made[toName(r)]; to != nil {
 					rule.To = to
 				}
-				copied.Rules[i] = &rule
+				list[i] = &rule
 			}
+			copied.SetRules(list)
 			made[c.Name] = &copied
 			whole.Add(&copied)
 		})

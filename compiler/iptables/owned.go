@@ -47,10 +47,10 @@ func (t *Table) Root(hook packet.Hook) string {
 // Seawall's chains. People write such rules as well, so it is a hint, not proof.
 func LooksOwn(text string, f packet.Family) bool {
 	file, err := Parse([]byte("*filter\n:"+DockerUser+" - [0:0]\n"+text+"\nCOMMIT\n"), Options{Family: f, NoFlush: true})
-	if err != nil || len(file.Tables[0].Chain(DockerUser).Rules) != 1 {
+	if err != nil || len(file.Tables[0].Chain(DockerUser).Rules()) != 1 {
 		return false
 	}
-	r := file.Tables[0].Chain(DockerUser).Rules[0]
+	r := file.Tables[0].Chain(DockerUser).Rules()[0]
 	if strings.HasPrefix(r.Target.Name, OwnedPrefix) {
 		return true
 	}

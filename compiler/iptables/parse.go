@@ -110,7 +110,7 @@ func (p *parser) read(src []byte) error {
 
 func newParser(src []byte, opt Options) *parser {
 	file := &File{Source: src, Family: opt.Family, NoFlush: opt.NoFlush, before: opt.Before}
-	return &parser{Options: opt, file: file, line: opt.Before, bodies: map[string]*Body{}, gone: map[string]bool{}, missing: map[string]bool{}}
+	return &parser{Options: opt, file: file, line: opt.Before, packing: newPacking(opt), bodies: map[string]*Body{}, gone: map[string]bool{}, missing: map[string]bool{}}
 }
 
 // complete adds the built-in chains of a whole filter table, including those that
@@ -133,7 +133,7 @@ func (p *parser) loops() error {
 		var walk func(c *Chain) *Error
 		walk = func(c *Chain) *Error {
 			state[c] = 1
-			for _, r := range c.Rules {
+			for _, r := range c.Rules() {
 				next := t.leads(r)
 				if next == nil || state[next] == 2 {
 					continue
@@ -174,6 +174,7 @@ type parser struct {
 	gone      map[string]bool // chains that a ":" line had created, in any table
 	hooked    bool            // a rule has a module that is only valid in some built-in chains
 	missing   map[string]bool // targets of the table's rules that are neither a chain nor an extension
+	packing   *packing        // nil where rules are not packed
 	slab      []Rule          // memory for rules, many at a time
 	chains    []Chain         // the same for chains
 	places    []*Rule         // the same for the rules of chains
@@ -303,7 +304,8 @@ func (p *parser) empty() {
 			delete(t.byName, c.Name)
 			return true
 		}
-		c.Rules, c.Partial = nil, false
+		c.Partial = false
+		c.SetRules(nil)
 		return false
 	})
 }
@@ -339,7 +341,8 @@ func (p *parser) declare(fields []string) error {
 		}
 		c = p.table.Declare(name, "-")
 	}
-	c.Line, c.Rules, c.Partial, c.announced = p.line, nil, false, true
+	c.Line, c.Partial, c.announced = p.line, false, true
+	c.SetRules(nil)
 	return nil
 }
 
@@ -381,7 +384,7 @@ func (p *parser) builtin(name string) *Chain {
 		c.Line = p.line
 		if p.NoFlush && !p.listing {
 			c.Partial = true
-			c.Rules = []*Rule{p.earlier()}
+			c.SetRules([]*Rule{p.earlier()})
 		}
 	}
 	return c

@@ -49,7 +49,7 @@ func rulesAt(f *File) map[int]placed {
 	all := map[int]placed{}
 	for _, t := range f.Tables {
 		for _, c := range t.Chains {
-			for _, r := range c.Rules {
+			for _, r := range c.Rules() {
 				all[int(r.Line)] = placed{c.Name, r}
 			}
 		}
@@ -113,7 +113,7 @@ func wholeTable(lines string) []byte {
 func understood(f *File) []string {
 	var list []string
 	for _, c := range f.Table("filter").Chains {
-		for _, r := range c.Rules {
+		for _, r := range c.Rules() {
 			list = append(list, "-A "+c.Name+" "+r.canonical())
 		}
 	}
@@ -163,7 +163,7 @@ func TestRulesKeepTheirWords(t *testing.T) {
 			t.Errorf("%s: %v", line, err)
 			continue
 		}
-		if got := f.Table("filter").Chain("INPUT").Rules[0].String("INPUT"); got != line {
+		if got := f.Table("filter").Chain("INPUT").Rules()[0].String("INPUT"); got != line {
 			t.Errorf("got %s\nwant %s", got, line)
 		}
 	}
@@ -171,7 +171,7 @@ func TestRulesKeepTheirWords(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := f.Table("filter").Chain("INPUT").Rules[0].Unread; got != "--what is this -j DROP" {
+	if got := f.Table("filter").Chain("INPUT").Rules()[0].Unread; got != "--what is this -j DROP" {
 		t.Errorf("unread: %q", got)
 	}
 }
@@ -182,7 +182,7 @@ func TestParseListing(t *testing.T) {
 		t.Fatal(err)
 	}
 	filter := f.Table("filter")
-	if c := filter.Chain("FORWARD"); c == nil || c.Policy != "DROP" || len(c.Rules) != 1 || c.Partial {
+	if c := filter.Chain("FORWARD"); c == nil || c.Policy != "DROP" || c.Len() != 1 || c.Partial {
 		t.Errorf("FORWARD is %+v", c)
 	}
 	if c := filter.Chain("DOCKER-USER"); c == nil || c.Partial {
@@ -272,13 +272,13 @@ func sameChains(t *testing.T, name string, want, got *Table, text func(*Rule) st
 	}
 	for _, c := range want.Chains {
 		other := got.Chain(c.Name)
-		if other == nil || len(other.Rules) != len(c.Rules) || other.Policy != c.Policy || other.Partial != c.Partial {
+		if other == nil || other.Len() != c.Len() || other.Policy != c.Policy || other.Partial != c.Partial {
 			t.Errorf("%s: %s: chains differ", name, c.Name)
 			continue
 		}
-		for i, r := range c.Rules {
-			if text(r) != text(other.Rules[i]) || r.Line != other.Rules[i].Line {
-				t.Errorf("%s: rules differ: %q and %q", name, text(r), text(other.Rules[i]))
+		for i, r := range c.Rules() {
+			if text(r) != text(other.Rules()[i]) || r.Line != other.Rules()[i].Line {
+				t.Errorf("%s: rules differ: %q and %q", name, text(r), text(other.Rules()[i]))
 			}
 		}
 	}

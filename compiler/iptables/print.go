@@ -77,24 +77,29 @@ func (p *printer) generate(g Generator) {
 		return
 	}
 	parts := g.Parts()
-	half := 0
-	for before := 0; half < len(parts)-1 && before+parts[half].Rules/2 < g.Rules/2; half++ {
+	half, before := 0, 0
+	for ; half < len(parts)-1 && before+parts[half].Rules/2 < g.Rules/2; half++ {
 		before += parts[half].Rules
 	}
-	var rest bytes.Buffer
-	rest.Grow(g.size() * 9 / 16) // parts are never quite the same
+	// Both have their part of the room that the text will have, so that no more is needed;
+	// one that outgrows it moves elsewhere.
+	p.b.Grow(g.size())
+	room := p.b.AvailableBuffer()
+	middle := cap(room) / g.Rules * before
+	first, second := bytes.NewBuffer(room[0:0:middle]), bytes.NewBuffer(room[middle:middle])
 	var wait sync.WaitGroup
-	wait.Go(func() {
-		second := &printer{b: &rest, tails: map[*Body][]byte{}}
-		for _, part := range parts[half:] {
-			part.Make(second.chain)
-		}
-	})
-	for _, part := range parts[:half] {
+	wait.Go(func() { writeParts(second, parts[half:]) })
+	writeParts(first, parts[:half])
+	wait.Wait()
+	p.b.Write(first.Bytes())
+	p.b.Write(second.Bytes())
+}
+
+func writeParts(b *bytes.Buffer, parts []Part) {
+	p := &printer{b: b, tails: map[*Body][]byte{}}
+	for _, part := range parts {
 		part.Make(p.chain)
 	}
-	wait.Wait()
-	p.b.Write(rest.Bytes())
 }
 
 // Size returns about how many bytes PrintRules writes.
@@ -104,7 +109,7 @@ func Size(t *Table) int {
 		size += g.size()
 	}
 	for _, c := range t.Chains {
-		size += 128 + 64*len(c.Rules)
+		size += 128 + 64*c.Len()
 	}
 	return size
 }
@@ -118,11 +123,11 @@ type printer struct {
 
 func (p *printer) chain(c *Chain) {
 	if c.Late {
-		p.comment(c.Comment)
+		p.comment(c.heading())
 		p.b.WriteString(":" + c.Name + " " + c.Policy + " [0:0]\n")
 	}
-	notes := c.Notes
-	for i, r := range c.Rules {
+	notes := c.Notes()
+	for i, r := range c.Rules() {
 		for len(notes) > 0 && notes[0].Before <= i {
 			p.comment(notes[0].Text)
 			notes = notes[1:]

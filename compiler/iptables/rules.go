@@ -53,10 +53,10 @@ func (t *Table) eachBody(f func(*Body)) {
 	}
 	seen := map[*Body]bool{}
 	for _, c := range t.Chains {
-		if c.bare {
+		if c.bare || c.packing != nil {
 			continue
 		}
-		for _, r := range c.Rules {
+		for _, r := range c.Rules() {
 			if !seen[r.Body] {
 				seen[r.Body] = true
 				f(r.Body)
@@ -70,7 +70,7 @@ func (t *Table) UpTo(line int) dialect.Rules {
 	part := &Table{Name: t.Name, Sections: t.Sections, Sets: t.Sets}
 	for _, c := range t.Chains {
 		copied := *c
-		copied.Rules = slices.DeleteFunc(slices.Clone(c.Rules), func(r *Rule) bool { return int(r.Line) > line })
+		copied.SetRules(slices.DeleteFunc(slices.Clone(c.Rules()), func(r *Rule) bool { return int(r.Line) > line }))
 		part.Add(&copied)
 	}
 	return part
@@ -83,8 +83,9 @@ func (t *Table) Lines() []int {
 	}
 	var lines []int
 	for _, c := range t.Chains {
-		for _, r := range c.Rules {
-			lines = append(lines, int(r.Line))
+		list := stepsOf(c)
+		for i := range list.len() {
+			lines = append(lines, list.line(i))
 		}
 	}
 	slices.Sort(lines)
@@ -94,7 +95,7 @@ func (t *Table) Lines() []int {
 // Text returns the rule of a line.
 func (t *Table) Text(line int) string {
 	for _, c := range t.Chains {
-		for _, r := range c.Rules {
+		for _, r := range c.Rules() {
 			if int(r.Line) == line {
 				return r.String(c.Name)
 			}

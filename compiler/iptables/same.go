@@ -58,7 +58,7 @@ func (r *Rule) sameTarget(f packet.Family, other *Rule) match.Likeness {
 // find returns the index of the first rule that may be the same as a given one, and
 // whether it surely is; -1 if there is none.
 func (c *Chain) find(f packet.Family, gone *Rule) (at int, sure bool) {
-	for i, r := range c.Rules {
+	for i, r := range c.Rules() {
 		if l := r.likeness(f, gone); l != match.Differs {
 			return i, l == match.Same && !(c.Partial && i == 0)
 		}
@@ -73,10 +73,10 @@ func (c *Chain) delete(f packet.Family, rules []*Rule, spec string) error {
 		case at < 0:
 			return refused("the chain %s has no such rule", c.Name)
 		case sure:
-			c.Rules = slices.Delete(c.Rules, at, at+1)
+			c.SetRules(slices.Delete(c.Rules(), at, at+1))
 		default:
 			body := Body{Unread: "-D " + c.Name + " " + spec + ", which may delete one rule or another"}
-			c.Rules[at] = &Rule{Body: &body, Line: gone.Line}
+			c.SetRules(slices.Replace(c.Rules(), at, at+1, &Rule{Body: &body, Line: gone.Line}))
 			c.Shifted = true
 		}
 	}

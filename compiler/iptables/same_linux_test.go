@@ -125,7 +125,7 @@ func reads(file string) string {
 		return "refused"
 	}
 	text := ""
-	for _, r := range f.Table("mangle").Chain("TEST").Rules {
+	for _, r := range f.Table("mangle").Chain("TEST").Rules() {
 		if strings.Contains(r.Unread, "may delete") {
 			return "undecided"
 		}

@@ -36,7 +36,7 @@ func sameText(t *testing.T, family packet.Family, text string) *iptables.File {
 	for _, table := range f.Tables {
 		byLine := map[int32]string{}
 		for _, c := range table.Chains {
-			for _, r := range c.Rules {
+			for _, r := range c.Rules() {
 				byLine[r.Line] = r.String(c.Name)
 			}
 		}
@@ -200,10 +200,10 @@ func ownTest(t *testing.T, r exttest.Result, counts map[string]int) {
 
 func lastRule(t *iptables.Table, chain string) *iptables.Rule {
 	c := t.Chain(chain)
-	if c == nil || len(c.Rules) == 0 {
+	if c == nil || c.Len() == 0 {
 		return nil
 	}
-	return c.Rules[len(c.Rules)-1]
+	return c.Rules()[c.Len()-1]
 }
 
 // decided reports whether every match of a rule can be evaluated.

@@ -36,7 +36,7 @@ func (r *Reader) sourceTree(chain *Chain) *sourceTree {
 	}
 	var t *sourceTree
 	if whole, ok := r.remembered(chain); ok {
-		t = &sourceTree{reader: r, chain: chain, size: len(whole.Starts), full: r.Adopt(whole), known: true}
+		t = &sourceTree{reader: r, chain: chain, size: whole.Starts.Len(), full: r.Adopt(whole), known: true}
 		r.adopted[t.full] = chain
 	} else if size := r.treeSize(chain); size != notATree {
 		t = &sourceTree{reader: r, chain: chain, size: int(size)}
@@ -53,12 +53,14 @@ func (r *Reader) treeSize(chain *Chain) int32 {
 		return size
 	}
 	r.sizes[chain] = notATree // a chain that leads to itself is not one
-	if chain == nil || len(chain.Rules) > maxTreeRules || chain.Name == DockerUser || chain.Name == SeawallForward || chain.Name == SeawallInput {
+	if chain == nil || chain.Len() > maxTreeRules || chain.Name == DockerUser || chain.Name == SeawallForward || chain.Name == SeawallInput {
 		return notATree
 	}
 	total := 1
-	for _, rule := range chain.Rules {
-		next := r.leads(rule)
+	list := stepsOf(chain)
+	for i := range list.len() {
+		rule := list.rule(i)
+		next := r.leads(&rule)
 		if next == nil {
 			if v, decides := rule.verdict(); decides && (v == packet.Unknown || !asksNothing(rule.Body)) || !decides && rule.Unread != "" {
 				return notATree
@@ -81,34 +83,35 @@ func (r *Reader) treeSize(chain *Chain) int32 {
 
 // Expand pushes the tree's outcome for the addresses from lo to hi.
 func (t *sourceTree) Expand(s *diagram.Sweep, lo, hi diagram.Value) {
-	t.expand(s, t.chain.Rules, lo, hi)
+	t.expand(s, stepsOf(t.chain), lo, hi)
 }
 
 // expand pushes the outcome of the rules of a chain for the addresses from lo to
 // hi, in order: the first rule that matches some of them decides those, and the
 // rules after it decide the others. At the end of the chain a packet returns.
-func (t *sourceTree) expand(s *diagram.Sweep, list []*Rule, lo, hi diagram.Value) {
-	for i, rule := range list {
-		if _, decides := rule.verdict(); !decides && t.reader.leads(rule) == nil {
+func (t *sourceTree) expand(s *diagram.Sweep, list steps, lo, hi diagram.Value) {
+	for i := range list.len() {
+		rule := list.rule(i)
+		if _, decides := rule.verdict(); !decides && t.reader.leads(&rule) == nil {
 			continue
 		}
-		if rule.Source.Not {
-			t.beside(s, list[i:], lo, hi)
+		at, not := t.spanOf(list, i)
+		if not {
+			t.beside(s, list.from(i), lo, hi)
 			return
 		}
-		at := t.spanOf(rule.Source)
 		if hi.Less(at.Lo) || at.Hi.Less(lo) {
 			continue
 		}
 		from, to := lo, hi
 		if from.Less(at.Lo) {
 			from = at.Lo
-			t.expand(s, list[i+1:], lo, from.Prev())
+			t.expand(s, list.from(i+1), lo, from.Prev())
 		}
 		if at.Hi.Less(to) {
 			to = at.Hi
 		}
-		t.meet(s, rule, from, to)
+		t.meet(s, &rule, from, to)
 		if to == hi {
 			return
 		}
@@ -119,28 +122,29 @@ func (t *sourceTree) expand(s *diagram.Sweep, list []*Rule, lo, hi diagram.Value
 
 // beside is expand for a first rule that is negated: the rule decides on both sides
 // of its span, and the rules after it decide inside.
-func (t *sourceTree) beside(s *diagram.Sweep, list []*Rule, lo, hi diagram.Value) {
-	at := t.spanOf(list[0].Source)
+func (t *sourceTree) beside(s *diagram.Sweep, list steps, lo, hi diagram.Value) {
+	rule := list.rule(0)
+	at, _ := t.spanOf(list, 0)
 	if hi.Less(at.Lo) || at.Hi.Less(lo) {
-		t.meet(s, list[0], lo, hi)
+		t.meet(s, &rule, lo, hi)
 		return
 	}
 	if lo.Less(at.Lo) {
-		t.meet(s, list[0], lo, at.Lo.Prev())
+		t.meet(s, &rule, lo, at.Lo.Prev())
 		lo = at.Lo
 	}
 	if !at.Hi.Less(hi) {
-		t.expand(s, list[1:], lo, hi)
+		t.expand(s, list.from(1), lo, hi)
 		return
 	}
-	t.expand(s, list[1:], lo, at.Hi)
-	t.meet(s, list[0], at.Hi.Next(), hi)
+	t.expand(s, list.from(1), lo, at.Hi)
+	t.meet(s, &rule, at.Hi.Next(), hi)
 }
 
 // meet pushes the outcome of a rule for addresses that it matches.
 func (t *sourceTree) meet(s *diagram.Sweep, rule *Rule, lo, hi diagram.Value) {
 	if c := t.reader.leads(rule); c != nil {
-		t.expand(s, c.Rules, lo, hi)
+		t.expand(s, stepsOf(c), lo, hi)
 		return
 	}
 	v, _ := rule.verdict()
@@ -151,21 +155,71 @@ func (t *sourceTree) meet(s *diagram.Sweep, rule *Rule, lo, hi diagram.Value) {
 	s.Push(lo, leaf(v))
 }
 
-// spanOf returns the addresses of a source, ignoring a negation.
-func (t *sourceTree) spanOf(s Source) diagram.Span {
-	if !s.Prefix.IsValid() {
-		return diagram.Span{Hi: t.reader.Max(packet.Source)}
+// spanOf returns the addresses of a rule's source, and whether the rule is for all others.
+func (t *sourceTree) spanOf(list steps, i int) (at diagram.Span, not bool) {
+	if list.packing != nil {
+		p := list.packed(i)
+		return p.span(), p.not
 	}
-	return diagram.OfPrefix(s.Prefix)
+	s := list.rules[i].Source
+	if !s.Prefix.IsValid() {
+		return diagram.Span{Hi: t.reader.Max(packet.Source)}, s.Not
+	}
+	return diagram.OfPrefix(s.Prefix), s.Not
+}
+
+// steps are rules of a chain, packed or not.
+type steps struct {
+	rules        []*Rule
+	packing      *packing // nil where they are not packed
+	first, count int32    // of them
+}
+
+func stepsOf(c *Chain) steps {
+	if c.packing != nil {
+		return steps{packing: c.packing, first: c.first, count: c.count}
+	}
+	return steps{rules: c.rules}
+}
+
+func (s steps) len() int { return max(len(s.rules), int(s.count)) }
+
+func (s steps) packed(i int) *packedRule { return s.packing.at(s.first + int32(i)) }
+
+// line returns the line of a rule.
+func (s steps) line(i int) int {
+	if s.packing != nil {
+		return int(s.packed(i).line)
+	}
+	return int(s.rules[i].Line)
+}
+
+// from are the steps from one on.
+func (s steps) from(i int) steps {
+	if s.packing != nil {
+		s.first, s.count = s.first+int32(i), s.count-int32(i)
+	} else {
+		s.rules = s.rules[i:]
+	}
+	return s
+}
+
+// rule returns a rule; of a packed one, what it does and not its source.
+func (s steps) rule(i int) Rule {
+	if s.packing != nil {
+		p := s.packed(i)
+		return Rule{Body: s.packing.bodies[p.body], To: s.packing.chains[p.to], Line: p.line}
+	}
+	return *s.rules[i]
 }
 
 // Whole returns the tree as a function of all addresses.
 func (t *sourceTree) Whole() diagram.Ref {
 	if !t.known {
-		t.full = t.reader.InHalves(t.size, func(s *diagram.Sweep, lo, hi diagram.Value) { t.expand(s, t.chain.Rules, lo, hi) })
+		t.full = t.reader.InHalves(t.size, func(s *diagram.Sweep, lo, hi diagram.Value) { t.expand(s, stepsOf(t.chain), lo, hi) })
 		t.known = true
 		if n, ok := t.reader.OfLeaves(t.full, packet.Source); ok && t.chain.shared {
-			t.reader.table.memory.whole.Put(relabeling{chain: t.chain}, n, len(n.Starts))
+			t.reader.table.memory.whole.Put(relabeling{chain: t.chain}, n, n.Starts.Len())
 		}
 	}
 	return t.full

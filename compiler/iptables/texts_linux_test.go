@@ -174,7 +174,7 @@ func askRestore(t *testing.T, seed uint64, family int, noflush bool, n int, coun
 func hasUnread(f *iptables.File) bool {
 	for _, t := range f.Tables {
 		for _, c := range t.Chains {
-			for _, r := range c.Rules {
+			for _, r := range c.Rules() {
 				_, standard := match.Standard[r.Target.Name]
 				unknown := r.To == nil && r.Target.Module == nil && !standard && t.Chain(r.Target.Name) == nil
 				if r.Unread != "" || unknown && r.Target.Name != "" {

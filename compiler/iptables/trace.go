@@ -45,7 +45,7 @@ func (w *walker) walk() {
 // chain. The policy does not cover what comes after it.
 func (w *walker) builtin(c *Chain) {
 	last := -1
-	for i, r := range c.Rules {
+	for i, r := range c.Rules() {
 		if w.reader.reaches(r, map[*Chain]bool{}) {
 			last = i
 		}
@@ -55,7 +55,7 @@ func (w *walker) builtin(c *Chain) {
 		return
 	}
 	upTo := *c
-	upTo.Rules = c.Rules[:last+1]
+	upTo.SetRules(c.Rules()[:last+1])
 	done, over := w.rules(&upTo)
 	switch {
 	case done:
@@ -83,7 +83,7 @@ func (w *walker) chain(c *Chain) bool {
 // rules walks the rules of a chain. It reports whether the verdict is known, and
 // whether a rule ended the chain.
 func (w *walker) rules(c *Chain) (done, over bool) {
-	for _, r := range c.Rules {
+	for _, r := range c.Rules() {
 		matched, unsure := w.matches(r)
 		if !matched {
 			continue

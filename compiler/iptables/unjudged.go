@@ -32,7 +32,7 @@ func (f *File) Unjudged() []string {
 			if t.Builtin(c.Name) && c.Policy == "DROP" {
 				list = append(list, fmt.Sprintf("table %s, line %d: the policy of %s is DROP", t.Name, c.Line, c.Name))
 			}
-			for _, r := range c.Rules {
+			for _, r := range c.Rules() {
 				if t.bears(r) || t.Name == "nat" && redirects(c, r) {
 					list = append(list, fmt.Sprintf("table %s, line %d: %s", t.Name, r.Line, r.String(c.Name)))
 				}
@@ -69,7 +69,7 @@ func (t *Table) drops(chain, what string) []string {
 	if c.Policy == "DROP" {
 		lines = append(lines, fmt.Sprint(c.Line))
 	}
-	for _, r := range c.Rules {
+	for _, r := range c.Rules() {
 		if t.canDrop(r, map[*Chain]bool{}) {
 			lines = append(lines, fmt.Sprint(r.Line))
 		}
@@ -101,7 +101,7 @@ func (t *Table) canDrop(r *Rule, seen map[*Chain]bool) bool {
 		return false
 	}
 	seen[to] = true
-	return slices.ContainsFunc(to.Rules, func(r *Rule) bool { return t.canDrop(r, seen) })
+	return slices.ContainsFunc(to.Rules(), func(r *Rule) bool { return t.canDrop(r, seen) })
 }
 
 // redirects reports whether a rule of the nat table redirects packets and is not

@@ -41,7 +41,7 @@ func (l *lowering) forwarded() {
 	}
 	if host.Unlisted != schema.Pass {
 		l.unlisted(chain)
-	} else if len(chain.Rules) == kept.rules && l.doc.Guard == nil {
+	} else if chain.Len() == kept.rules && l.doc.Guard == nil {
 		mark.dropTo(kept, chain)
 	}
 }
@@ -49,13 +49,13 @@ func (l *lowering) forwarded() {
 // mark is a place in a chain while it is written.
 type mark struct{ rules, notes int }
 
-func markOf(c *iptables.Chain) mark { return mark{len(c.Rules), len(c.Notes)} }
+func markOf(c *iptables.Chain) mark { return mark{c.Len(), len(c.Notes())} }
 
 // dropTo takes back the rules and comments from here to a later mark: they
 // prepared for rules that did not come. Comments after it stay.
 func (m mark) dropTo(kept mark, c *iptables.Chain) {
-	after := slices.Clone(c.Notes[kept.notes:])
-	c.Rules, c.Notes = c.Rules[:m.rules], c.Notes[:m.notes]
+	after := slices.Clone(c.Notes()[kept.notes:])
+	c.Truncate(m.rules, m.notes)
 	for _, n := range after {
 		c.Remark(n.Text)
 	}
@@ -86,7 +86,7 @@ func (l *lowering) toHost() {
 	kept := markOf(input)
 	policies(input)
 	l.invalid(input)
-	if len(input.Rules) == kept.rules {
+	if input.Len() == kept.rules {
 		mark.dropTo(kept, input)
 	}
 }

@@ -396,7 +396,7 @@ func (s *search) chain(cells []cell, lo, hi, depth int) *iptables.Chain {
 	if !decided {
 		s.unlisted(c)
 	}
-	c.Comment = fmt.Sprintf("%s ports %d to %d", s.protocol, from, to)
+	c.Head(fmt.Sprintf("%s ports %d to %d", s.protocol, from, to))
 	s.chains = append(s.chains, c)
 	return c
 }
@@ -529,7 +529,7 @@ func (l *lowering) tree(name, what string, clauses []clause, last label, proto s
 	if leads != nil {
 		depth = l.depths.guard
 	}
-	t.depth, t.pieces = depth, slices.Clip(t.pieces)
+	t.depth = depth
 	if l.opt.Memory != nil {
 		t.text = t.textKey(key)
 	}
@@ -556,14 +556,15 @@ func (t *tree) textKey(content string) string {
 }
 
 // contentKey is a digest of a tree's pieces.
-func contentKey(labels []label, pieces []piece) string {
+func contentKey(labels []label, pieces *pieceList) string {
 	h := sha256.New()
 	fmt.Fprint(h, labels)
 	buf := make([]byte, 0, 1<<12)
-	for _, p := range pieces {
-		buf = binary.LittleEndian.AppendUint64(buf, p.from.hi)
-		buf = binary.LittleEndian.AppendUint64(buf, p.from.lo)
-		buf = binary.LittleEndian.AppendUint32(buf, uint32(p.label))
+	for i := range pieces.len() {
+		from := pieces.from(i)
+		buf = binary.LittleEndian.AppendUint64(buf, from.hi)
+		buf = binary.LittleEndian.AppendUint64(buf, from.lo)
+		buf = binary.LittleEndian.AppendUint32(buf, uint32(pieces.label(i)))
 		if len(buf) > 1<<12-32 {
 			h.Write(buf) // a hash takes every write
 			buf = buf[:0]
@@ -579,13 +580,14 @@ func (l *lowering) gather() {
 	sort.Slice(l.trees, func(i, j int) bool { return l.trees[i].id > l.trees[j].id })
 	sort.Slice(l.searches, func(i, j int) bool { return l.searches[i].id > l.searches[j].id })
 	for _, t := range l.trees {
-		l.table.Late = append(l.table.Late, iptables.Generator{Rules: len(t.pieces), Parts: t.parts, Key: t.text, Memory: l.opt.Memory.texts()})
+		l.table.Late = append(l.table.Late, iptables.Generator{Rules: t.pieces.len(), Parts: t.parts, Key: t.text, Memory: l.opt.Memory.texts()})
 	}
 	for _, s := range l.searches {
 		for _, c := range s.chains {
 			l.table.Add(c)
 		}
 	}
+	l.resolve, l.cuts = nil, nil // the sets are not needed to write the trees
 }
 
 // names is the chains that labels lead to, for a key.

@@ -48,6 +48,6 @@ func (m *Memory) cut(key memoryKey) (pieces, bool) {
 
 func (m *Memory) keep(key memoryKey, p pieces) {
 	if m != nil {
-		m.cuts.Put(key, p, len(p.pieces))
+		m.cuts.Put(key, p, p.pieces.len())
 	}
 }

@@ -54,7 +54,7 @@ type tree struct {
 	labels []label
 	proto  string                    // tcp, "" for the others, "*" for both: what REJECT needs
 	leads  map[label]*iptables.Chain // the chains that labels go on to, in place of a verdict
-	pieces []piece
+	pieces pieceList
 	depth  int // how many chains may lead on to each other below the first
 
 	yield    func(*iptables.Chain)                    // takes each chain that is finished
@@ -148,18 +148,10 @@ func (t *tree) prefix(a addr, n int) netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom16(b), n)
 }
 
-// piece is neighbouring sources of one label, by its place in tree.labels. It
-// goes up to where the next one starts; neighbours differ, and the first starts
-// at the first address.
-type piece struct {
-	from  addr
-	label int
-}
-
 // pieces are what cut made of some clauses, with their contentKey.
 type pieces struct {
 	labels  []label
-	pieces  []piece
+	pieces  pieceList
 	content string
 	of      []clause // kept, so that the places in their key stay theirs
 }
@@ -173,7 +165,7 @@ func (t *tree) cutOnce(clauses []clause, last label) string {
 		shared := memoryKey{key, t.family}
 		if known, ok = t.opt.Memory.cut(shared); !ok {
 			t.cut(clauses, last)
-			known = pieces{t.labels, slices.Clip(t.pieces), contentKey(t.labels, t.pieces), clauses}
+			known = pieces{t.labels, t.pieces, contentKey(t.labels, &t.pieces), clauses}
 			t.opt.Memory.keep(shared, known)
 		}
 		t.cuts[key] = known
@@ -259,7 +251,7 @@ func (t *tree) inOrder(groups [][]clause) []claim {
 
 // claims makes pieces of so many sorted claims, and of the rest between them.
 func (t *tree) claims(count, rest int, sorted iter.Seq[claim]) {
-	t.pieces = make([]piece, 0, 2*count+1)
+	t.pieces = newPieceList(2*count+1, t.family)
 	end := addr{}.last(0, t.family)
 	next, open := addr{}, true
 	for c := range sorted {
@@ -278,8 +270,8 @@ func (t *tree) claims(count, rest int, sorted iter.Seq[claim]) {
 
 // piece adds a piece, unless it only goes on with the label before it.
 func (t *tree) piece(from addr, label int) {
-	if n := len(t.pieces); n == 0 || t.pieces[n-1].label != label {
-		t.pieces = append(t.pieces, piece{from, label})
+	if n := t.pieces.len(); n == 0 || t.pieces.label(n-1) != label {
+		t.pieces.add(from, label, t.family)
 	}
 }
 
@@ -373,9 +365,9 @@ func (t *tree) grow(a addr, n, first, last int) *node {
 // halves returns the last of some pieces in the lower half of a prefix, and the first in
 // the upper one, which begins at an address: one piece may lie in both.
 func (t *tree) halves(half addr, first, last int) (left, right int) {
-	beyond := first + sort.Search(last-first+1, func(i int) bool { return half.less(t.pieces[first+i].from) })
+	beyond := first + sort.Search(last-first+1, func(i int) bool { return half.less(t.pieces.from(first + i)) })
 	left, right = beyond-1, beyond-1 // the piece that holds the first address of the upper half
-	if t.pieces[right].from == half {
+	if t.pieces.from(right) == half {
 		left--
 	}
 	return left, right
@@ -396,26 +388,28 @@ func (x *node) divided() {
 func (t *tree) chain(x *node, depth int) *iptables.Chain {
 	w := &treeChain{tree: t, depth: depth}
 	start := len(t.pending)
-	c := &iptables.Chain{Name: t.name(x.at), Policy: "-", Late: true, Comment: t.comment(x.at, int(x.bits))}
+	c := &iptables.Chain{Name: t.name(x.at), Policy: "-", Late: true}
+	c.Head(t.comment(x.at, int(x.bits)))
 	for x != nil {
 		switch {
 		case x.uniform():
-			w.emit(iptables.Source{}, t.pieces[x.first].label)
+			w.emit(iptables.Source{}, t.pieces.label(int(x.first)))
 			x = nil
 		case x.leaf:
 			w.leaf(x)
 			x = nil
 		case x.inner != nil:
-			w.emit(iptables.Source{Prefix: t.prefix(x.inner.at, int(x.inner.bits)), Not: true}, t.pieces[x.first].label)
+			w.emit(iptables.Source{Prefix: t.prefix(x.inner.at, int(x.inner.bits)), Not: true}, t.pieces.label(int(x.first)))
 			x = x.inner
 		default:
 			x = w.divide(x, max(1, (int(x.height)+max(depth, 1)-1)/max(depth, 1)), true)
 		}
 	}
-	c.Rules = t.pending[start:]
+	c.SetRules(t.pending[start:])
 	t.yield(c)
-	t.free = append(t.free, c.Rules...)
-	t.pending, c.Rules = t.pending[:start], nil
+	t.free = append(t.free, c.Rules()...)
+	t.pending = t.pending[:start]
+	c.SetRules(nil)
 	return c
 }
 
@@ -428,8 +422,8 @@ func (t *tree) parts() []iptables.Part {
 	var list []iptables.Part
 	first := t.worker(func(c *iptables.Chain) {
 		whole := *c
-		whole.Rules = slices.Clone(c.Rules)
-		list = append(list, iptables.Part{Rules: len(whole.Rules), Make: func(yield func(*iptables.Chain)) { yield(&whole) }})
+		whole.SetRules(slices.Clone(c.Rules()))
+		list = append(list, iptables.Part{Rules: whole.Len(), Make: func(yield func(*iptables.Chain)) { yield(&whole) }})
 	})
 	first.below = func(x *node, depth int) *iptables.Chain {
 		list = append(list, iptables.Part{Rules: int(x.last - x.first), Make: func(yield func(*iptables.Chain)) { t.worker(yield).chain(x, depth) }})
@@ -449,7 +443,7 @@ func (t *tree) worker(yield func(*iptables.Chain)) *tree {
 // root grows the whole tree, the upper half of a large one beside the lower.
 func (t *tree) root() *node {
 	const large = 1 << 15
-	all := len(t.pieces) - 1
+	all := t.pieces.len() - 1
 	half := addr{}.with(0)
 	if _, inner := t.inside(0, all); all < large || inner > 0 {
 		return t.worker(nil).grow(addr{}, 0, 0, all)
@@ -522,7 +516,7 @@ func (w *treeChain) divide(x *node, halvings int, goesOn bool) *node {
 // emitUnlessRest writes the verdict of a part; of the last one without its
 // source, for nothing else is left.
 func (w *treeChain) emitUnlessRest(x *node, last bool) {
-	label := w.pieces[x.first].label
+	label := w.pieces.label(int(x.first))
 	if last {
 		w.rest(label)
 		return
@@ -540,18 +534,18 @@ func (w *treeChain) rest(n int) {
 // inside is the smallest prefix outside of which everything has one label;
 // length 0 when there is none.
 func (t *tree) inside(first, last int) (addr, int) {
-	if last-first < 2 || t.pieces[first].label != t.pieces[last].label {
+	if last-first < 2 || t.pieces.label(first) != t.pieces.label(last) {
 		return addr{}, 0
 	}
-	from := t.pieces[first+1].from
+	from := t.pieces.from(first + 1)
 	n := min(from.common(t.end(last-1)), t.family.Bits())
 	return from.masked(n), n
 }
 
 // end is a piece's last address.
 func (t *tree) end(i int) addr {
-	if i+1 < len(t.pieces) {
-		return t.prev(t.pieces[i+1].from)
+	if i+1 < t.pieces.len() {
+		return t.prev(t.pieces.from(i + 1))
 	}
 	return addr{}.last(0, t.family)
 }
@@ -571,11 +565,11 @@ func (t *tree) short(x *node) bool {
 // all labels would take.
 func (t *tree) commonest(x *node) (label, most, total int) {
 	t.count = append(t.count[:0], make([]int, len(t.labels))...)
-	label = t.pieces[x.first].label
+	label = t.pieces.label(int(x.first))
 	for i := x.first; i <= x.last; i++ {
 		k := t.rules(x, int(i))
 		total += k
-		l := t.pieces[i].label
+		l := t.pieces.label(int(i))
 		t.count[l] += k
 		if t.count[l] > t.count[label] {
 			label = l
@@ -589,7 +583,7 @@ func (t *tree) commonest(x *node) (label, most, total int) {
 func (w *treeChain) leaf(x *node) {
 	rest := int(x.rest)
 	for i := x.first; i <= x.last; i++ {
-		label := w.pieces[i].label
+		label := w.pieces.label(int(i))
 		if label == rest {
 			continue
 		}
@@ -603,7 +597,7 @@ func (w *treeChain) leaf(x *node) {
 // within is the part of a piece that lies in a node's prefix, as prefixes. They
 // hold until the next call.
 func (t *tree) within(x *node, i int) []netip.Prefix {
-	from, to := t.pieces[i].from, t.end(i)
+	from, to := t.pieces.from(i), t.end(i)
 	if from.less(x.at) {
 		from = x.at
 	}
@@ -622,7 +616,7 @@ func (t *tree) rules(x *node, i int) int {
 	if t.family != packet.IPv4 {
 		return len(t.within(x, i))
 	}
-	from, to, n := max(t.pieces[i].from.hi, x.at.hi)>>32, min(t.end(i).hi, x.at.last(int(x.bits), t.family).hi)>>32, 0
+	from, to, n := max(t.pieces.from(i).hi, x.at.hi)>>32, min(t.end(i).hi, x.at.last(int(x.bits), t.family).hi)>>32, 0
 	for ; from <= to; n++ {
 		from += 1 << size4(from, to)
 	}

@@ -321,7 +321,7 @@ func (r *Reader) byMembership(rule *schema.Rule, target diagram.Ref) diagram.Ref
 // that it holds. Both may ask only for ipsets that come after it.
 func (r *Reader) member(name string, not, in diagram.Ref) diagram.Ref {
 	property, _ := r.space.Member(name)
-	return r.Make(property, []diagram.Value{diagram.Small(0), diagram.Small(1)}, []diagram.Ref{not, in})
+	return r.Make(property, diagram.StartsOf(diagram.Small(0), diagram.Small(1)), []diagram.Ref{not, in})
 }
 
 // ipsets returns the ipsets that sources name, of those that the space knows.
@@ -363,7 +363,7 @@ func (r *Reader) remembered(key string, sets []diagram.Set, targets []diagram.Re
 	}
 	ref := r.Layers(sets, targets, last)
 	if n, ok := r.OfLeaves(ref, packet.Source); ok {
-		r.lists.memory.layers.Put(key, partition{n, sets}, len(n.Starts))
+		r.lists.memory.layers.Put(key, partition{n, sets}, n.Starts.Len())
 	}
 	return ref
 }

@@ -60,9 +60,9 @@ func (w *walk) chain(c *iptables.Chain, in flows) (back flows) {
 	w.open[c] = true
 	defer delete(w.open, c)
 	at := in
-	for i := 0; i < len(c.Rules) && len(at) > 0 && w.err == nil; {
-		n := w.run(c.Rules[i:])
-		at = w.rule(c, c.Rules[i], n, at, &back)
+	for i := 0; i < c.Len() && len(at) > 0 && w.err == nil; {
+		n := w.run(c.Rules()[i:])
+		at = w.rule(c, c.Rules()[i], n, at, &back)
 		i += n.rules
 	}
 	for _, x := range at {

@@ -299,7 +299,7 @@ func (c *corners) ofSources(s *schema.Sources) {
 // ofTable adds the boundaries of a table's rules: a mutant has its own.
 func (c *corners) ofTable(t *iptables.Table) {
 	for _, chain := range t.Chains {
-		for _, r := range chain.Rules {
+		for _, r := range chain.Rules() {
 			if p := r.Source.Prefix; p.IsValid() && c.ours(p.Addr()) {
 				c.sources = around(c.sources, p.Addr(), lastOf(p))
 			}

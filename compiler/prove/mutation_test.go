@@ -287,7 +287,7 @@ func (s *score) judge(t tester, r *rand.Rand, doc *schema.Document, family packe
 // asksForMissing reports whether a rule asks for a set that is not there.
 func asksForMissing(t *iptables.Table) bool {
 	for _, c := range t.Chains {
-		for _, r := range c.Rules {
+		for _, r := range c.Rules() {
 			for _, m := range r.Matches {
 				if m.Name == "set" && t.Sets[m.Options[0].Values[0]] == nil {
 					return true

@@ -271,12 +271,12 @@ func naiveFile(t *iptables.Table, p packet.Packet) packet.Verdict {
 		return packet.Pass
 	}
 	last := 0
-	for i, r := range start.Rules {
+	for i, r := range start.Rules() {
 		if r.Target.Name == root || t.Chain(r.Target.Name) != nil && w.leadsTo(r.Target.Name) {
 			last = i + 1
 		}
 	}
-	v := w.list(start.Rules[:last])
+	v := w.list(start.Rules()[:last])
 	switch {
 	case v == atEnd || v == through:
 		return packet.Pass
@@ -296,7 +296,7 @@ type naiveWalk struct {
 
 func (w *naiveWalk) leadsTo(name string) bool {
 	c := w.t.Chain(name)
-	return name == w.root || c != nil && slices.ContainsFunc(c.Rules, func(r *iptables.Rule) bool { return w.leadsTo(r.Target.Name) })
+	return name == w.root || c != nil && slices.ContainsFunc(c.Rules(), func(r *iptables.Rule) bool { return w.leadsTo(r.Target.Name) })
 }
 
 func (w *naiveWalk) foreign(v packet.Verdict) packet.Verdict {
@@ -311,7 +311,7 @@ func (w *naiveWalk) foreign(v packet.Verdict) packet.Verdict {
 
 // chain returns a verdict, or atEnd when the packet goes back to the caller.
 func (w *naiveWalk) chain(name string) packet.Verdict {
-	v := w.list(w.t.Chain(name).Rules)
+	v := w.list(w.t.Chain(name).Rules())
 	if v == returned {
 		return atEnd
 	}

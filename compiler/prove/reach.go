@@ -227,7 +227,7 @@ func (q *question) reach(f diagram.Ref, p packet.Packet) []ReachPart {
 	v6 := q.space.Family == packet.IPv6
 	list := make([]ReachPart, 0, len(n.Kids))
 	for i, k := range n.Kids {
-		list = append(list, ReachPart{n.Starts[i].Addr(v6), q.End(&n, i).Addr(v6), packet.Verdict(k.Bits())})
+		list = append(list, ReachPart{n.Starts.At(i).Addr(v6), q.End(&n, i).Addr(v6), packet.Verdict(k.Bits())})
 	}
 	return list
 }

@@ -54,13 +54,13 @@ policy "p" {
 }`, func(t *iptables.Table) {
 			without(t, "-s 10.0.0.1/32", "-s 10.0.0.2/32")
 			for _, c := range t.Chains {
-				i := slices.IndexFunc(c.Rules, func(r *iptables.Rule) bool { return r.Protocol.Name == "tcp" })
+				i := slices.IndexFunc(c.Rules(), func(r *iptables.Rule) bool { return r.Protocol.Name == "tcp" })
 				if i < 0 {
 					continue
 				}
-				one := c.Rules[i].WithSource(iptables.Source{Prefix: netip.MustParsePrefix("10.0.0.1/32"), Not: true})
-				two := c.Rules[i].WithSource(iptables.Source{Prefix: netip.MustParsePrefix("10.0.0.2/32"), Not: true})
-				c.Rules = slices.Replace(c.Rules, i, i+1, two, one)
+				one := c.Rules()[i].WithSource(iptables.Source{Prefix: netip.MustParsePrefix("10.0.0.1/32"), Not: true})
+				two := c.Rules()[i].WithSource(iptables.Source{Prefix: netip.MustParsePrefix("10.0.0.2/32"), Not: true})
+				c.SetRules(slices.Replace(c.Rules(), i, i+1, two, one))
 				return
 			}
 		}, packet.Pass, func(p packet.Packet) bool {
@@ -168,10 +168,10 @@ policy "p" {
 }`, func(t *iptables.Table) {
 			// After a jump, a RETURN comes back to DOCKER-USER; and what leaves elsewhere
 			// comes to its end anyway.
-			rules := t.Chain(iptables.SeawallBridges).Rules
+			rules := t.Chain(iptables.SeawallBridges).Rules()
 			last := rules[len(rules)-1]
-			t.Chain(iptables.SeawallBridges).Rules = rules[:len(rules)-1]
-			for _, r := range t.Chain(iptables.DockerUser).Rules {
+			t.Chain(iptables.SeawallBridges).SetRules(rules[:len(rules)-1])
+			for _, r := range t.Chain(iptables.DockerUser).Rules() {
 				body := *r.Body
 				body.Target.Goto = false
 				r.Body = &body
@@ -217,7 +217,7 @@ policy "p" {
   ports   = [80]
   address = ["198.51.100.2"]
 }`, func(t *iptables.Table) {
-			for _, r := range t.Chain(iptables.SeawallInput).Rules {
+			for _, r := range t.Chain(iptables.SeawallInput).Rules() {
 				body := *r.Body
 				body.Dest = iptables.Source{}
 				r.Body = &body
@@ -272,9 +272,9 @@ func compareMade(t tester, doc *schema.Document, table *iptables.Table, family p
 // without drops the rules that have one of these texts.
 func without(t *iptables.Table, texts ...string) {
 	for _, c := range t.Chains {
-		c.Rules = slices.DeleteFunc(c.Rules, func(r *iptables.Rule) bool {
+		c.SetRules(slices.DeleteFunc(c.Rules(), func(r *iptables.Rule) bool {
 			return slices.ContainsFunc(texts, func(x string) bool { return strings.Contains(r.String(c.Name), x) })
-		})
+		}))
 	}
 }
 
@@ -282,14 +282,14 @@ func without(t *iptables.Table, texts ...string) {
 func moveToFront(t *iptables.Table, text string) {
 	for _, c := range t.Chains {
 		var first, rest []*iptables.Rule
-		for _, r := range c.Rules {
+		for _, r := range c.Rules() {
 			if strings.Contains(r.String(c.Name), text) {
 				first = append(first, r)
 			} else {
 				rest = append(rest, r)
 			}
 		}
-		c.Rules = append(first, rest...)
+		c.SetRules(append(first, rest...))
 	}
 }
 
@@ -314,7 +314,7 @@ func changeOption(t *iptables.Table, name, value string) {
 func eachMatch(t *iptables.Table, f func(*iptables.Match)) {
 	seen := map[*iptables.Body]bool{}
 	for _, c := range t.Chains {
-		for _, r := range c.Rules {
+		for _, r := range c.Rules() {
 			if seen[r.Body] {
 				continue
 			}
@@ -329,7 +329,7 @@ func eachMatch(t *iptables.Table, f func(*iptables.Match)) {
 // addDirection binds the last rule, which drops the rest, to original
 // direction, as every other rule is.
 func addDirection(t *iptables.Table) {
-	rules := t.Chain(iptables.DockerUser).Rules
+	rules := t.Chain(iptables.DockerUser).Rules()
 	last := rules[len(rules)-1]
 	body := *last.Body
 	body.Matches = append(slices.Clone(body.Matches), iptables.Match{Name: "conntrack", Options: []iptables.Option{{Name: "--ctdir", Values: []string{"ORIGINAL"}}}})
@@ -338,7 +338,7 @@ func addDirection(t *iptables.Table) {
 
 // bindTo binds the first rule with a target to an interface.
 func bindTo(t *iptables.Table, target, in string) {
-	for _, r := range t.Chain(iptables.DockerUser).Rules {
+	for _, r := range t.Chain(iptables.DockerUser).Rules() {
 		if r.Target.Name == target {
 			body := *r.Body
 			body.In = iptables.Interface{Name: in}
@@ -350,7 +350,7 @@ func bindTo(t *iptables.Table, target, in string) {
 
 // bindProtocol binds the rules for a state to a protocol.
 func bindProtocol(t *iptables.Table, state, protocol string) {
-	for _, r := range t.Chain(iptables.DockerUser).Rules {
+	for _, r := range t.Chain(iptables.DockerUser).Rules() {
 		if strings.Contains(r.String(iptables.DockerUser), "--ctstate "+state) {
 			body := *r.Body
 			body.Protocol = iptables.Protocol{Name: protocol}
