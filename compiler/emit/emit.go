@@ -95,12 +95,11 @@ const joinsShared = iptables.DockerUser + " -j " + iptables.SeawallForward
 
 // begun is a file of a table with its heading, which says what generated it.
 func begun(c *Chains, t *iptables.Table) *bytes.Buffer {
-	var b bytes.Buffer
-	b.Grow(1<<12 + iptables.Size(t))
+	b := bytes.NewBuffer(make([]byte, 0, 1<<12+iptables.Size(t))) // Grow would clear it, which takes a tenth of the time
 	for _, line := range head(c) {
-		fmt.Fprintf(&b, "# %s\n", line)
+		fmt.Fprintf(b, "# %s\n", line)
 	}
-	return &b
+	return b
 }
 
 // replacing writes a section for a load with --noflush: a declaration empties a chain, so
