@@ -32,6 +32,25 @@ func TestReadAheadIsTheSame(t *testing.T) {
 	}
 }
 
+// A chain that was packed and has a rule that cannot be is read as others are. What is read
+// ahead does not know all chains then.
+func TestReadAheadStopsAtWhatIsNotPacked(t *testing.T) {
+	text := []byte("*filter\n:DOCKER-USER - [0:0]\n# a comment, so that the next chain is in the first half of the text\n:SEAWALL-xa-00 - [0:0]\n" +
+		"-A SEAWALL-xa-00 -s 10.0.0.0/16 -j DROP\n:SEAWALL-xa-10 - [0:0]\n-A SEAWALL-xa-10 -s 10.0.0.0/16 -g SEAWALL-xa-00\n-A SEAWALL-xa-10 -p tcp -j DROP\n" +
+		"-A DOCKER-USER -j SEAWALL-xa-10\nCOMMIT\n")
+	if !taken(text) {
+		t.Fatal("nothing was read ahead")
+	}
+	want, _ := parsedIn(text, false, len(text)+1)
+	got, err := parsedIn(text, false, 1)
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("%s, %v", diff, err)
+	}
+	if !strings.Contains(got, "-A SEAWALL-xa-10 -s 10.0.0.0/16 -g SEAWALL-xa-00 true true") {
+		t.Errorf("read as\n%s", got)
+	}
+}
+
 // many checks more cases than rapid does by itself.
 func many(t *testing.T, check func(*rapid.T)) {
 	for range 10 {

@@ -54,6 +54,9 @@ func (p *parser) canonical(line []byte) bool {
 		return true
 	}
 	if c.packing != nil {
+		if p.isAhead { // rules may go to chains that are not known yet
+			return false
+		}
 		c.SetRules(c.Rules())
 	}
 	if len(p.slab) == 0 {

@@ -24,6 +24,7 @@ type Reader struct {
 	rules      int                    // of the whole table
 	trees      map[*Chain]*sourceTree // chains inside the policy that match only on the source
 	sizes      map[*Chain]int32       // see treeSize
+	outcomes   map[*packing][]outcome // of packed rules that go nowhere
 	relabeled  map[[2]uint32]map[diagram.Ref]diagram.Ref
 	adopted    map[diagram.Ref]*Chain // trees from the memory
 	err        error                  // a table that iptables would refuse
@@ -48,6 +49,7 @@ func NewReader(d *diagram.Store, s *packet.Space, t *Table) *Reader {
 	for _, c := range t.Chains {
 		r.rules += c.Len()
 	}
+	r.outcomes = r.outcomesOf(t)
 	return r
 }
 

@@ -143,3 +143,11 @@ func (c *Chain) Len() int {
 	}
 	return len(c.rules)
 }
+
+// line returns the line of a rule.
+func (c *Chain) line(i int) int {
+	if c.packing != nil {
+		return int(c.packing.at(c.first + int32(i)).line)
+	}
+	return int(c.rules[i].Line)
+}

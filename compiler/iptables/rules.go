@@ -83,9 +83,8 @@ func (t *Table) Lines() []int {
 	}
 	var lines []int
 	for _, c := range t.Chains {
-		list := stepsOf(c)
-		for i := range list.len() {
-			lines = append(lines, list.line(i))
+		for i := range c.Len() {
+			lines = append(lines, c.line(i))
 		}
 	}
 	slices.Sort(lines)

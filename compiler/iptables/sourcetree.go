@@ -57,21 +57,17 @@ func (r *Reader) treeSize(chain *Chain) int32 {
 		return notATree
 	}
 	total := 1
-	list := stepsOf(chain)
+	list := r.steps(chain)
 	for i := range list.len() {
-		rule := list.rule(i)
-		next := r.leads(&rule)
-		if next == nil {
-			if v, decides := rule.verdict(); decides && (v == packet.Unknown || !asksNothing(rule.Body)) || !decides && rule.Unread != "" {
-				return notATree
-			}
+		does := list.outcome(i)
+		switch {
+		case does.unfit:
+			return notATree
+		case does.to == nil:
 			total += 2
 			continue
 		}
-		if rule.To == nil && !rule.Target.Goto || !asksNothing(rule.Body) {
-			return notATree
-		}
-		size := r.treeSize(next)
+		size := r.treeSize(does.to)
 		if size == notATree {
 			return notATree
 		}
@@ -83,7 +79,7 @@ func (r *Reader) treeSize(chain *Chain) int32 {
 
 // Expand pushes the tree's outcome for the addresses from lo to hi.
 func (t *sourceTree) Expand(s *diagram.Sweep, lo, hi diagram.Value) {
-	t.expand(s, stepsOf(t.chain), lo, hi)
+	t.expand(s, t.reader.steps(t.chain), lo, hi)
 }
 
 // expand pushes the outcome of the rules of a chain for the addresses from lo to
@@ -91,11 +87,11 @@ func (t *sourceTree) Expand(s *diagram.Sweep, lo, hi diagram.Value) {
 // rules after it decide the others. At the end of the chain a packet returns.
 func (t *sourceTree) expand(s *diagram.Sweep, list steps, lo, hi diagram.Value) {
 	for i := range list.len() {
-		rule := list.rule(i)
-		if _, decides := rule.verdict(); !decides && t.reader.leads(&rule) == nil {
+		does := list.outcome(i)
+		if does.nothing {
 			continue
 		}
-		at, not := t.spanOf(list, i)
+		at, not := list.span(i)
 		if not {
 			t.beside(s, list.from(i), lo, hi)
 			return
@@ -111,7 +107,7 @@ func (t *sourceTree) expand(s *diagram.Sweep, list steps, lo, hi diagram.Value) 
 		if at.Hi.Less(to) {
 			to = at.Hi
 		}
-		t.meet(s, &rule, from, to)
+		t.meet(s, does, from, to)
 		if to == hi {
 			return
 		}
@@ -123,14 +119,14 @@ func (t *sourceTree) expand(s *diagram.Sweep, list steps, lo, hi diagram.Value) 
 // beside is expand for a first rule that is negated: the rule decides on both sides
 // of its span, and the rules after it decide inside.
 func (t *sourceTree) beside(s *diagram.Sweep, list steps, lo, hi diagram.Value) {
-	rule := list.rule(0)
-	at, _ := t.spanOf(list, 0)
+	does := list.outcome(0)
+	at, _ := list.span(0)
 	if hi.Less(at.Lo) || at.Hi.Less(lo) {
-		t.meet(s, &rule, lo, hi)
+		t.meet(s, does, lo, hi)
 		return
 	}
 	if lo.Less(at.Lo) {
-		t.meet(s, &rule, lo, at.Lo.Prev())
+		t.meet(s, does, lo, at.Lo.Prev())
 		lo = at.Lo
 	}
 	if !at.Hi.Less(hi) {
@@ -138,85 +134,22 @@ func (t *sourceTree) beside(s *diagram.Sweep, list steps, lo, hi diagram.Value) 
 		return
 	}
 	t.expand(s, list.from(1), lo, at.Hi)
-	t.meet(s, &rule, at.Hi.Next(), hi)
+	t.meet(s, does, at.Hi.Next(), hi)
 }
 
 // meet pushes the outcome of a rule for addresses that it matches.
-func (t *sourceTree) meet(s *diagram.Sweep, rule *Rule, lo, hi diagram.Value) {
-	if c := t.reader.leads(rule); c != nil {
-		t.expand(s, stepsOf(c), lo, hi)
+func (t *sourceTree) meet(s *diagram.Sweep, does outcome, lo, hi diagram.Value) {
+	if does.to != nil {
+		t.expand(s, t.reader.steps(does.to), lo, hi)
 		return
 	}
-	v, _ := rule.verdict()
-	if v == 0 {
-		s.Push(lo, diagram.Leaf(returned))
-		return
-	}
-	s.Push(lo, leaf(v))
-}
-
-// spanOf returns the addresses of a rule's source, and whether the rule is for all others.
-func (t *sourceTree) spanOf(list steps, i int) (at diagram.Span, not bool) {
-	if list.packing != nil {
-		p := list.packed(i)
-		return p.span(), p.not
-	}
-	s := list.rules[i].Source
-	if !s.Prefix.IsValid() {
-		return diagram.Span{Hi: t.reader.Max(packet.Source)}, s.Not
-	}
-	return diagram.OfPrefix(s.Prefix), s.Not
-}
-
-// steps are rules of a chain, packed or not.
-type steps struct {
-	rules        []*Rule
-	packing      *packing // nil where they are not packed
-	first, count int32    // of them
-}
-
-func stepsOf(c *Chain) steps {
-	if c.packing != nil {
-		return steps{packing: c.packing, first: c.first, count: c.count}
-	}
-	return steps{rules: c.rules}
-}
-
-func (s steps) len() int { return max(len(s.rules), int(s.count)) }
-
-func (s steps) packed(i int) *packedRule { return s.packing.at(s.first + int32(i)) }
-
-// line returns the line of a rule.
-func (s steps) line(i int) int {
-	if s.packing != nil {
-		return int(s.packed(i).line)
-	}
-	return int(s.rules[i].Line)
-}
-
-// from are the steps from one on.
-func (s steps) from(i int) steps {
-	if s.packing != nil {
-		s.first, s.count = s.first+int32(i), s.count-int32(i)
-	} else {
-		s.rules = s.rules[i:]
-	}
-	return s
-}
-
-// rule returns a rule; of a packed one, what it does and not its source.
-func (s steps) rule(i int) Rule {
-	if s.packing != nil {
-		p := s.packed(i)
-		return Rule{Body: s.packing.bodies[p.body], To: s.packing.chains[p.to], Line: p.line}
-	}
-	return *s.rules[i]
+	s.Push(lo, does.leaf)
 }
 
 // Whole returns the tree as a function of all addresses.
 func (t *sourceTree) Whole() diagram.Ref {
 	if !t.known {
-		t.full = t.reader.InHalves(t.size, func(s *diagram.Sweep, lo, hi diagram.Value) { t.expand(s, stepsOf(t.chain), lo, hi) })
+		t.full = t.reader.InHalves(t.size, func(s *diagram.Sweep, lo, hi diagram.Value) { t.expand(s, t.reader.steps(t.chain), lo, hi) })
 		t.known = true
 		if n, ok := t.reader.OfLeaves(t.full, packet.Source); ok && t.chain.shared {
 			t.reader.table.memory.whole.Put(relabeling{chain: t.chain}, n, n.Starts.Len())
