@@ -54,8 +54,8 @@ func tuneMemory() {
 // memoryLimit is the limit of the memory while so many bytes are in use. A heap that nearly
 // fills its limit would be collected all the time.
 func memoryLimit(live uint64) int64 {
-	const least, most, free = 260 << 20, 920 << 20, 200 << 20
-	return min(max(2*int64(live)-free, least), most)
+	const least, most, full = 260 << 20, 920 << 20, 200 << 20
+	return min(least+4*max(int64(live)-full, 0), most)
 }
 
 // afterEachCollection calls f now and whenever garbage was collected, with how many bytes

@@ -93,7 +93,10 @@ func (s Set) Equal(t Set) bool { return slices.Equal(s, t) }
 
 // Prefixes returns the set as the fewest prefixes.
 func (s Set) Prefixes() []netip.Prefix {
-	var list []netip.Prefix
+	if len(s) == 0 {
+		return nil
+	}
+	list := make([]netip.Prefix, 0, len(s))
 	for _, r := range s {
 		list = r.AppendPrefixes(list)
 	}
@@ -105,7 +108,18 @@ func Without(a, b Set) Set {
 	if len(b) == 0 {
 		return a
 	}
-	var out Set
+	count := 0
+	without(a, b, func(from, to netip.Addr) { count++ })
+	if count == 0 {
+		return nil
+	}
+	out := make(Set, 0, count)
+	without(a, b, func(from, to netip.Addr) { out = append(out, netipx.IPRangeFrom(from, to)) })
+	return out
+}
+
+// without calls put for each range of a that is not in b.
+func without(a, b Set, put func(from, to netip.Addr)) {
 	j := 0
 	for _, r := range a {
 		from, gone := r.From(), false
@@ -114,7 +128,7 @@ func Without(a, b Set) Set {
 		}
 		for k := j; k < len(b) && !r.To().Less(b[k].From()); k++ {
 			if from.Less(b[k].From()) {
-				out = append(out, netipx.IPRangeFrom(from, b[k].From().Prev()))
+				put(from, b[k].From().Prev())
 			}
 			if gone = !b[k].To().Less(r.To()); gone {
 				break
@@ -122,10 +136,9 @@ func Without(a, b Set) Set {
 			from = b[k].To().Next()
 		}
 		if !gone {
-			out = append(out, netipx.IPRangeFrom(from, r.To()))
+			put(from, r.To())
 		}
 	}
-	return out
 }
 
 // Overlap reports whether any address is in both a and b.

@@ -1,6 +1,9 @@
 package diagram
 
-import "encoding/binary"
+import (
+	"crypto/sha256"
+	"encoding/binary"
+)
 
 // MaxProperties is how many properties a space may have.
 const MaxProperties = 24
@@ -29,6 +32,16 @@ func (b *Box) Empty() bool {
 	return false
 }
 
+// Every reports whether every point is in the box because nothing is asked for.
+func (b *Box) Every() bool {
+	for _, s := range b {
+		if s != nil {
+			return false
+		}
+	}
+	return true
+}
+
 // Has reports whether a point is in the box.
 func (b *Box) Has(point *Point) bool {
 	for p := range b {
@@ -42,25 +55,45 @@ func (b *Box) Has(point *Point) bool {
 // Point is a value of each property.
 type Point [MaxProperties]Value
 
-// Key returns a map key that differs for different boxes.
+// Key returns a map key that differs for different boxes. A long set stands in it as a
+// digest.
 func (b *Box) Key() string {
-	size := 0
-	for _, s := range b {
-		if s != nil {
-			size += 5 + 32*len(s)
-		}
-	}
-	k := make([]byte, 0, size)
+	var k []byte
 	for p, s := range b {
 		if s == nil {
 			continue
 		}
 		k = binary.LittleEndian.AppendUint32(append(k, byte(p)), uint32(len(s)))
+		if len(s) > longSet {
+			sum := digest(s)
+			k = append(k, sum[:]...)
+			continue
+		}
 		for _, x := range s {
-			for _, v := range []uint64{x.Lo.Hi, x.Lo.Lo, x.Hi.Hi, x.Hi.Lo} {
-				k = binary.LittleEndian.AppendUint64(k, v)
-			}
+			k = x.appendTo(k)
 		}
 	}
 	return string(k)
+}
+
+const longSet = 64
+
+func digest(s Set) (sum [sha256.Size]byte) {
+	h := sha256.New()
+	buf := make([]byte, 0, 1<<12)
+	for _, x := range s {
+		if buf = x.appendTo(buf); len(buf) == cap(buf) {
+			h.Write(buf)
+			buf = buf[:0]
+		}
+	}
+	h.Write(buf)
+	return [sha256.Size]byte(h.Sum(nil))
+}
+
+func (s Span) appendTo(k []byte) []byte {
+	for _, v := range [...]uint64{s.Lo.Hi, s.Lo.Lo, s.Hi.Hi, s.Hi.Lo} {
+		k = binary.LittleEndian.AppendUint64(k, v)
+	}
+	return k
 }

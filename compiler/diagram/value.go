@@ -144,7 +144,7 @@ func (s Set) Complement(max Value) Set {
 	if s == nil {
 		return None
 	}
-	out := None
+	out := make(Set, 0, len(s)+1)
 	from := Value{}
 	for _, p := range s {
 		if max.Less(p.Lo) {

@@ -21,6 +21,7 @@ package ipset
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"github.com/seawall/seawall/compiler/packet"
@@ -83,6 +84,7 @@ func Append(text []byte, s *Set, fresh string, comment string) []byte {
 		text = fmt.Appendf(text, "create %s hash:net family %s hashsize %d maxelem %d -exist\n", name, family, buckets, room)
 	}
 	text = fmt.Appendf(text, "flush %s\n", fresh)
+	text = slices.Grow(text, len(s.Entries)*(len(fresh)+len("add  255.255.255.255/32\n")))
 	for _, e := range s.Entries {
 		text = append(append(append(text, "add "...), fresh...), ' ')
 		text = e.Prefix.Addr().AppendTo(text)

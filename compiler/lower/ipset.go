@@ -1,8 +1,10 @@
 package lower
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"net/netip"
+	"strconv"
 
 	"github.com/seawall/seawall/compiler/address"
 	"github.com/seawall/seawall/compiler/ipset"
@@ -101,12 +103,17 @@ func (m *setMaker) set(l *lowering, include, except address.Set, comment string)
 }
 
 func digestOf(s *ipset.Set) string {
-	var text []byte
+	h := sha256.New()
+	text := make([]byte, 0, 1<<12)
 	for _, e := range s.Entries {
-		text = e.Prefix.AppendTo(text)
-		text = fmt.Appendf(text, " %v\n", e.NoMatch)
+		text = strconv.AppendBool(append(e.Prefix.AppendTo(text), ' '), e.NoMatch)
+		if text = append(text, '\n'); len(text) > 1<<11 {
+			h.Write(text)
+			text = text[:0]
+		}
 	}
-	return digest(string(text), 12)
+	h.Write(text)
+	return shortened(h.Sum(nil), 12)
 }
 
 // setEntries writes a set as the entries of a hash:net, whose longest one that

@@ -1,6 +1,7 @@
 package lower
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"math/bits"
 	"net/netip"
@@ -265,15 +266,22 @@ func identifier(name string) string {
 	return strings.TrimSuffix(strings.ReplaceAll(name, `["`, "/"), `"]`)
 }
 
+// addressKey identifies a set.
 func addressKey(set address.Set) string {
-	b := make([]byte, 0, 16*len(set))
-	for _, r := range set {
-		b = r.From().AppendTo(b)
-		b = append(b, '-')
-		b = r.To().AppendTo(b)
-		b = append(b, ' ')
+	h := sha256.New()
+	b := make([]byte, 0, 1<<12)
+	for i, r := range set {
+		if i == 0 {
+			b = append(b, byte(r.From().BitLen())) // ::ffff:192.0.2.1 is another address than 192.0.2.1
+		}
+		from, to := r.From().As16(), r.To().As16()
+		if b = append(append(b, from[:]...), to[:]...); len(b) > 1<<11 {
+			h.Write(b)
+			b = b[:0]
+		}
 	}
-	return string(b)
+	h.Write(b)
+	return string(h.Sum(nil))
 }
 
 // rangeExpr is a range as an address, a prefix or a range.
@@ -319,6 +327,7 @@ func maskOf(l *lowering, length int) string {
 // hash is the addresses of one prefix length.
 type hash struct {
 	length    int
+	size      int // how many addresses it will have
 	addresses []netip.Addr
 }
 
@@ -412,9 +421,18 @@ func divide(prefixes []netip.Prefix, lengths []int) []hash {
 	for i, l := range lengths {
 		hashes[i].length = l
 	}
+	of := func(p netip.Prefix) *hash {
+		return &hashes[slices.IndexFunc(lengths, func(l int) bool { return l >= p.Bits() })]
+	}
 	for _, p := range prefixes {
-		i := slices.IndexFunc(lengths, func(l int) bool { return l >= p.Bits() })
-		h := &hashes[i]
+		h := of(p)
+		h.size += 1 << (h.length - p.Bits())
+	}
+	for i := range hashes {
+		hashes[i].addresses = make([]netip.Addr, 0, hashes[i].size)
+	}
+	for _, p := range prefixes {
+		h := of(p)
 		a := p.Addr()
 		for range 1 << (h.length - p.Bits()) {
 			h.addresses = append(h.addresses, a)

@@ -708,5 +708,9 @@ func (t *tree) name(a addr) string {
 // digest is a short name for a text, in lower case.
 func digest(text string, length int) string {
 	sum := sha256.Sum256([]byte(text))
-	return strings.ToLower(base32.StdEncoding.EncodeToString(sum[:]))[:length]
+	return shortened(sum[:], length)
+}
+
+func shortened(sum []byte, length int) string {
+	return strings.ToLower(base32.StdEncoding.EncodeToString(sum))[:length]
 }

@@ -41,7 +41,7 @@ func in(b diagram.Box) cases {
 
 // and is the packets in both.
 func (c cases) and(d cases) cases {
-	if len(d) == 1 && d[0].Unsure == "" && d[0].Box.Key() == "" {
+	if len(d) == 1 && d[0].Unsure == "" && d[0].Box.Every() {
 		return c
 	}
 	var out cases
