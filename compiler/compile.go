@@ -286,9 +286,10 @@ func (o *Output) prove(ctx context.Context, policy *prove.Policy, opt Options) e
 // proveFile compares a file with the policy. In a shared DOCKER-USER the base may have rules
 // of others, which may deny more.
 func (o *Output) proveFile(ctx context.Context, policy *prove.Policy, f emit.File, sets ipset.Sets, opt Options, stricter bool) error {
+	readBack := o.readBack(f, sets, &opt, policy.AcceptMark())
 	for _, family := range f.Families {
 		progress.Report(ctx, "proving", fmt.Sprintf("%s, %v, %d kB", f.Name, family, len(f.Bytes)>>10))
-		rules, err := readBack(f, family, sets, o.Chains, &opt, policy.AcceptMark())
+		rules, err := readBack(family)
 		if err != nil {
 			return fmt.Errorf("%s cannot be read back: %w", f.Name, err)
 		}
@@ -307,17 +308,24 @@ func (o *Output) proveFile(ctx context.Context, policy *prove.Policy, f emit.Fil
 	return nil
 }
 
-// readBack returns the rules of one family that the kernel holds once a file is loaded.
-// A file that can be spliced is a boot file, which replaces what is there, unless it is
-// a part of something larger.
-func readBack(f emit.File, family packet.Family, sets ipset.Sets, c *emit.Chains, o *Options, mark uint32) (dialect.Rules, error) {
-	if f.NFT {
-		file, err := nftables.Parse(f.Bytes, nftables.Options{ChainsOnly: true})
-		if err != nil {
-			return nil, err
-		}
+// readBack returns what reads the rules of one family that the kernel holds once a file is
+// loaded. A file of nft has those of both, and is read once.
+func (o *Output) readBack(f emit.File, sets ipset.Sets, opt *Options, mark uint32) func(packet.Family) (dialect.Rules, error) {
+	if !f.NFT {
+		return func(family packet.Family) (dialect.Rules, error) { return readTable(f, family, sets, o.Chains, opt) }
+	}
+	file, err := nftables.Parse(f.Bytes, nftables.Options{ChainsOnly: true})
+	if err != nil {
+		return func(packet.Family) (dialect.Rules, error) { return nil, err }
+	}
+	return func(family packet.Family) (dialect.Rules, error) {
 		return file.Rules(family, nftables.RuleOptions{AcceptMark: mark}), nil
 	}
+}
+
+// readTable returns the rules of one family in a file of iptables. A file that can be spliced
+// is a boot file, which replaces what is there, unless it is a part of something larger.
+func readTable(f emit.File, family packet.Family, sets ipset.Sets, c *emit.Chains, o *Options) (dialect.Rules, error) {
 	text, err := emit.Rules(f, family)
 	if err != nil {
 		return nil, err
