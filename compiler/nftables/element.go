@@ -195,6 +195,7 @@ func (p *parser) literal(types []*datatype, m *Set) []Element {
 	list := make([]Element, 0, strings.Count(p.src[p.at:p.at+end], ",")+1)
 	p.next()
 	for {
+		list = p.plain(list, types, m)
 		p.optionalNewline()
 		if p.is("}") && len(list) > 0 {
 			break
