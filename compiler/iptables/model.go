@@ -8,6 +8,8 @@
 //	getopt.go    which option a word is, and of which module
 //	rule.go      a rule's words as conditions and a target
 //	canonical.go the same for lines as iptables-save prints them, fast
+//	ahead.go     the second half of a long text, read beside the first
+//	packed.go    rules that ask for a source alone, in little memory
 //	address.go   the values of -s and -d
 //	same.go      whether iptables considers two rules the same, as for -D
 //	print.go     rules as text
@@ -17,6 +19,7 @@
 //	rules.go     what the proof asks of a table
 //	meaning.go   what a chain does with packets, as a diagram
 //	sourcetree.go a tree of chains over the sources, walked in place
+//	steps.go     the rules of such a chain, and what each does
 //	condition.go a rule's conditions as packets
 //	trace.go     one packet's path through a table
 //

@@ -27,7 +27,7 @@
 //	flat.go       one rule after the other, each complete in itself
 //	auto.go       which of them is picked
 //	ipset.go      long lists as ipsets, behind the same search
-//	indexed.go    a search for the port, then a tree of sources (tree.go)
+//	indexed.go    a search for the port, then a tree of sources (tree.go, pieces.go)
 //	members.go    ipsets that others fill
 //	clauses.go    a policy's ordered sources to few, exact -s and ! -s
 //	condition.go  the options that bind a rule to a port, a state, a verdict

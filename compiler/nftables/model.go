@@ -16,6 +16,7 @@
 //	command.go   add, delete, flush: what is left after all commands
 //	declare.go   what stands in the braces of a table and of a chain
 //	element.go   what stands in the braces of a set, and elements
+//	plain.go     the same for addresses of IPv4, fast
 //	interval.go  which elements cannot stand together
 //	clause.go    the statements of a rule
 //	compare.go   the two sides of a comparison
