@@ -312,6 +312,10 @@ func (d *Store) rebuild(r Ref, memo map[Ref]Ref, known func(Ref) (Ref, bool)) Re
 		n := d.nodes[r]
 		kids := make([]Ref, len(n.Kids))
 		for i, k := range n.Kids {
+			if i > 1 && k == n.Kids[i-2] { // most long partitions have two kids by turns
+				kids[i] = kids[i-2]
+				continue
+			}
 			kids[i] = walk(k)
 		}
 		starts := n.Starts

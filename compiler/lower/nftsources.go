@@ -210,8 +210,8 @@ func (n *nft) named(l *lowering, selector, owner string, set address.Set) [][]nf
 			s := n.set(name, selector)
 			s.Size = len(h.addresses)
 			s.Elements = make([]nftables.Element, len(h.addresses))
-			for i, a := range h.addresses {
-				s.Elements[i].Key = nftables.Const(a.String())
+			for i, text := range textsOf(h.addresses) {
+				s.Elements[i].Key = nftables.Const(text)
 			}
 		}
 		left := nftables.Select(selector)
@@ -221,6 +221,21 @@ func (n *nft) named(l *lowering, selector, owner string, set address.Set) [][]nf
 		list = append(list, []nftables.Statement{&nftables.Match{Left: left, Right: nftables.Ref(name)}})
 	}
 	return list
+}
+
+// textsOf returns the texts of many addresses, in memory for all of them at once.
+func textsOf(list []netip.Addr) []string {
+	var all []byte
+	ends := make([]int, len(list))
+	for i, a := range list {
+		all = a.AppendTo(all)
+		ends[i] = len(all)
+	}
+	text, texts, from := string(all), make([]string, len(list)), 0
+	for i, end := range ends {
+		texts[i], from = text[from:end], end
+	}
+	return texts
 }
 
 // set adds an empty set. Its selector for the destination or the original one has the

@@ -52,8 +52,9 @@ func (r *Result) Equal() bool { return len(r.Differences) == 0 }
 // Policy is a policy whose lists of sources were read and sorted: the part of a
 // comparison that needs no file yet.
 type Policy struct {
-	doc   *schema.Document
-	lists map[packet.Family]*meaning.Lists
+	doc    *schema.Document
+	lists  map[packet.Family]*meaning.Lists
+	memory *meaning.Memory
 }
 
 // AcceptMark is the packet mark by which the policy's accept is known where an accept
@@ -63,7 +64,15 @@ func (p *Policy) AcceptMark() uint32 { return p.doc.Host.AcceptMark }
 // NewPolicy reads a policy's lists. What several policies share is in the memory; nil is
 // for none.
 func NewPolicy(doc *schema.Document, m *meaning.Memory) *Policy {
-	return &Policy{doc, meaning.Read(doc, m)}
+	return &Policy{doc, meaning.Read(doc, m), m}
+}
+
+// forget gives up the lists of a family, which are long and rarely asked for again; then
+// they are read anew. Those in the memory stay.
+func (p *Policy) forget(f packet.Family) {
+	if p.memory == nil {
+		p.lists[f] = meaning.NewLists(f, nil)
+	}
 }
 
 // asked is what a policy asks of rules: where no rule can let a packet past those
@@ -80,12 +89,23 @@ func (q *question) asked(f diagram.Ref, of dialect.Rules) diagram.Ref {
 	})
 }
 
+// wanted are what a policy asks of rules at each hook.
+func (q *question) wanted(p *Policy, of dialect.Rules) []diagram.Ref {
+	policy := meaning.NewReader(q.Store, q.space, p.doc, p.lists[q.space.Family])
+	var list []diagram.Ref
+	for _, hook := range packet.Hooks {
+		list = append(list, q.asked(policy.Hook(hook), of))
+	}
+	p.forget(q.space.Family)
+	return list
+}
+
 // Compare decides whether rules implement a policy for one family, in
 // FORWARD and in INPUT, over all packets.
 // The error is for rules that their own program would refuse, a *HardError for a
 // question beyond the limits, or the context's.
 func Compare(ctx context.Context, doc *schema.Document, rules dialect.Rules, family packet.Family, limits Limits) (*Result, error) {
-	p := &Policy{doc, map[packet.Family]*meaning.Lists{family: meaning.NewLists(family, nil)}}
+	p := &Policy{doc: doc, lists: map[packet.Family]*meaning.Lists{family: meaning.NewLists(family, nil)}}
 	return p.Compare(ctx, rules, family, limits)
 }
 
@@ -95,13 +115,13 @@ func (p *Policy) Compare(ctx context.Context, rules dialect.Rules, family packet
 	found := &differing{question: q, policy: p, rules: rules}
 	err := q.Try(func() error {
 		file := rules.Reader(q.Store, q.space)
-		policy := meaning.NewReader(q.Store, q.space, p.doc, p.lists[family])
-		for _, hook := range packet.Hooks {
+		wanted := q.wanted(p, rules)
+		for i, hook := range packet.Hooks {
 			f, err := file.Hook(hook)
 			if err != nil {
 				return err
 			}
-			if want := q.asked(policy.Hook(hook), rules); want != f {
+			if want := wanted[i]; want != f {
 				found.add(hook, q.Disagree(want, f, agreement(Side{Policy: p.doc}, Side{})))
 			}
 		}
