@@ -67,8 +67,8 @@ func NewPolicy(doc *schema.Document, m *meaning.Memory) *Policy {
 	return &Policy{doc, meaning.Read(doc, m), m}
 }
 
-// forget gives up the lists of a family, which are long and rarely asked for again; then
-// they are read anew. Those in the memory stay.
+// forget drops the lists of a family, which are long and rarely asked for again; then they
+// are read anew. Those in the memory stay.
 func (p *Policy) forget(f packet.Family) {
 	if p.memory == nil {
 		p.lists[f] = meaning.NewLists(f, nil)
