@@ -45,11 +45,10 @@ func NewReader(d *diagram.Store, s *packet.Space, t *Table) *Reader {
 	}
 	t = t.Whole()
 	r := &Reader{Store: d, space: s, conditions: newConditions(s, t), table: t,
-		memo: map[chainKey]diagram.Ref{}, open: map[chainKey]bool{}, trees: map[*Chain]*sourceTree{}, sizes: make(map[*Chain]int32, len(t.Chains)), relabeled: map[[2]uint32]map[diagram.Ref]diagram.Ref{}, adopted: map[diagram.Ref]*Chain{}}
+		memo: map[chainKey]diagram.Ref{}, open: map[chainKey]bool{}, trees: map[*Chain]*sourceTree{}, sizes: make(map[*Chain]int32, len(t.Chains)), outcomes: map[*packing][]outcome{}, relabeled: map[[2]uint32]map[diagram.Ref]diagram.Ref{}, adopted: map[diagram.Ref]*Chain{}}
 	for _, c := range t.Chains {
 		r.rules += c.Len()
 	}
-	r.outcomes = r.outcomesOf(t)
 	return r
 }
 

@@ -136,6 +136,25 @@ func TestPackedByHand(t *testing.T) {
 	}
 }
 
+// A part of a table, up to a line, is the same whether its rules were packed or not.
+func TestPackedUpTo(t *testing.T) {
+	many(t, func(t *rapid.T) {
+		text := packedText(t) + "COMMIT\n"
+		whole, err := Parse([]byte(text), Options{Family: packet.IPv4})
+		if err != nil {
+			t.Fatal(err)
+		}
+		lean, err := Parse([]byte(text), Options{Family: packet.IPv4, ChainsOnly: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		line := rapid.IntRange(1, strings.Count(text, "\n")).Draw(t, "line")
+		want, got := whole.Table("filter").UpTo(line).(*Table), lean.Table("filter").UpTo(line).(*Table)
+		meansTheSame(t, want, got)
+		meansTheSame(t, whole.Table("filter"), lean.Table("filter")) // which are as they were
+	})
+}
+
 // edges are the first and the last addresses of all sources in a text, and those beside
 // them.
 func edges(lines []string) []netip.Addr {

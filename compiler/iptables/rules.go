@@ -68,10 +68,25 @@ func (t *Table) eachBody(f func(*Body)) {
 // UpTo returns the table with only the rules up to a line of its file.
 func (t *Table) UpTo(line int) dialect.Rules {
 	part := &Table{Name: t.Name, Sections: t.Sections, Sets: t.Sets}
+	copies := make(map[*Chain]*Chain, len(t.Chains))
 	for _, c := range t.Chains {
 		copied := *c
-		copied.SetRules(slices.DeleteFunc(slices.Clone(c.Rules()), func(r *Rule) bool { return int(r.Line) > line }))
+		copies[c] = &copied
 		part.Add(&copied)
+	}
+	for _, c := range t.Chains {
+		var list []*Rule
+		for _, r := range c.Rules() {
+			if int(r.Line) > line {
+				continue
+			}
+			if to := copies[r.To]; to != nil {
+				copied := *r
+				copied.To, r = to, &copied
+			}
+			list = append(list, r)
+		}
+		copies[c].SetRules(list)
 	}
 	return part
 }

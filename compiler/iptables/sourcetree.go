@@ -57,6 +57,7 @@ func (r *Reader) treeSize(chain *Chain) int32 {
 		return notATree
 	}
 	total := 1
+	r.know(chain.packing)
 	list := r.steps(chain)
 	for i := range list.len() {
 		does := list.outcome(i)

@@ -23,7 +23,7 @@ type outcome struct {
 	unfit   bool        // the rule does not belong into a tree
 }
 
-// steps returns the rules of a chain.
+// steps returns the rules of a chain of which treeSize knows.
 func (r *Reader) steps(c *Chain) steps {
 	s := steps{reader: r, rules: c.rules}
 	if k := c.packing; k != nil {
@@ -32,20 +32,18 @@ func (r *Reader) steps(c *Chain) steps {
 	return s
 }
 
-// outcomesOf returns, for each packing of a table's chains, what its bodies do.
-func (r *Reader) outcomesOf(t *Table) map[*packing][]outcome {
-	known := map[*packing][]outcome{}
-	for _, c := range t.Chains {
-		k := c.packing
-		if k == nil || known[k] != nil {
-			continue
-		}
-		known[k] = make([]outcome, len(k.bodies))
-		for i, body := range k.bodies {
-			known[k][i] = r.outcome(&Rule{Body: body})
-		}
+// know works out what the bodies of a packing do, before the rules of its chains are asked
+// for by several at once. A chain that is gone to may be one of another table: a part of
+// this one (UpTo) has the packed chains of the whole.
+func (r *Reader) know(k *packing) {
+	if _, known := r.outcomes[k]; k == nil || known {
+		return
 	}
-	return known
+	list := make([]outcome, len(k.bodies))
+	for i, body := range k.bodies {
+		list[i] = r.outcome(&Rule{Body: body})
+	}
+	r.outcomes[k] = list
 }
 
 // outcome returns what a rule does.
