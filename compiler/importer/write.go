@@ -79,8 +79,8 @@ func defaultOf(functions map[packet.Family]function) schema.Verdict {
 // that is said without a block is left out.
 func (w *writer) blocksOf(functions map[packet.Family]function, free map[packet.Family]diagram.Set, rest *outcome) []block {
 	var outcomes []outcome
-	for _, f := range functions {
-		for _, o := range f.outcomes() {
+	for _, family := range packet.Families {
+		for _, o := range functions[family].outcomes() {
 			if !slices.Contains(outcomes, o) && (rest == nil || o != *rest) {
 				outcomes = append(outcomes, o)
 			}
