@@ -84,6 +84,7 @@ func (p *parser) add(create bool) {
 		p.openTable()
 		s := p.namedSet()
 		s.Elements = p.elementList(s.Elements, p.keyTypes(s), s)
+		p.fitOptions(s)
 		p.fitElements(s)
 	case "rule":
 		p.next()

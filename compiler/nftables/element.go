@@ -39,6 +39,7 @@ func (p *parser) set(isMap, create bool) {
 
 // keep adds a set to its table, or its elements to the same set that is there.
 func (p *parser) keep(s *Set, create bool) {
+	p.fitOptions(s)
 	old := p.table.Set(s.Name)
 	if old == nil {
 		p.table.Sets = append(p.table.Sets, s)
@@ -243,7 +244,7 @@ func (p *parser) element(list []Element, types []*datatype, m *Set) []Element {
 		p.fitElement(types, &e.Key, line)
 	}
 	if !p.is(",") && !p.is("}") {
-		e.Unread = p.elementOptions()
+		e.Unread = p.elementOptions(&e, m)
 		p.mapped(&e, m)
 	} else if m != nil && m.Map && m.Name == "" {
 		p.unexpected("\":\"")
@@ -277,31 +278,38 @@ func (p *parser) fitElement(types []*datatype, key *Expr, line int) {
 
 // elementOptions reads what an element says after its key. Comments and counters
 // have no effect and are not kept.
-func (p *parser) elementOptions() string {
+func (p *parser) elementOptions(e *Element, m *Set) string {
 	var kept []string
+	has := elementOptions{element: e.Key, line: int(e.Line)}
 	for {
-		from := p.tok.at
+		from, word := p.tok.at, p.tok.text
 		switch {
 		case p.accept("comment"):
 			p.text("comment")
 			continue
 		case p.is("counter"):
 			p.counter()
+			has.statements = append(has.statements, word)
 			continue
 		case p.accept("timeout"), p.accept("expires"):
 			p.take()
+			has.timed = true
 		case p.is("limit"), p.is("quota"):
 			p.limit()
+			has.statements = append(has.statements, word)
 		case p.accept("last"):
 			if p.accept("used") {
 				p.take()
 			}
+			has.statements = append(has.statements, word)
 			continue
 		case p.accept("ct"):
 			p.expect("count")
 			p.accept("over")
 			p.amount()
+			has.statements = append(has.statements, word)
 		default:
+			p.keepOptions(m, has)
 			return strings.Join(kept, " ")
 		}
 		kept = append(kept, p.words(from))

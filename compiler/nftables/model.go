@@ -17,6 +17,7 @@
 //	declare.go   what stands in the braces of a table and of a chain
 //	element.go   what stands in the braces of a set, and elements
 //	plain.go     the same for addresses of IPv4, fast
+//	options.go   what elements may have beside their values
 //	interval.go  which elements cannot stand together
 //	clause.go    the statements of a rule
 //	compare.go   the two sides of a comparison

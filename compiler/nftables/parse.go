@@ -62,6 +62,7 @@ type parser struct {
 	jumps   []mention // chains that the current command leads to
 	lookups []mention // sets that it uses
 	slab    []Rule    // memory for rules, many at a time
+	options map[*Set][]elementOptions
 }
 
 // maxDepth is how deep parentheses and braces may be nested.
