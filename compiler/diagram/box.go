@@ -1,6 +1,7 @@
 package diagram
 
 import (
+	"bufio"
 	"crypto/sha256"
 	"encoding/binary"
 )
@@ -80,14 +81,11 @@ const longSet = 64
 
 func digest(s Set) (sum [sha256.Size]byte) {
 	h := sha256.New()
-	buf := make([]byte, 0, 1<<12)
+	w := bufio.NewWriter(h)
 	for _, x := range s {
-		if buf = x.appendTo(buf); len(buf) == cap(buf) {
-			h.Write(buf)
-			buf = buf[:0]
-		}
+		w.Write(x.appendTo(w.AvailableBuffer()))
 	}
-	h.Write(buf)
+	w.Flush()
 	return [sha256.Size]byte(h.Sum(nil))
 }
 

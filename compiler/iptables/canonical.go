@@ -48,8 +48,7 @@ func (p *parser) canonical(line []byte) bool {
 	}
 	if p.packing.add(c, source, body, to, p.line) {
 		if to == unknown {
-			name := bytes.TrimPrefix(tail, []byte("-g "))
-			p.elsewhere = append(p.elsewhere, elsewhere{packed: len(p.packing.chains) - 1, chain: string(name)})
+			p.goesElsewhere(tail, elsewhere{packed: len(p.packing.chains) - 1})
 		}
 		return true
 	}
@@ -71,11 +70,16 @@ func (p *parser) canonical(line []byte) bool {
 		r.spec = &spec
 	}
 	if to == unknown {
-		name := bytes.TrimPrefix(tail, []byte("-g "))
-		p.elsewhere = append(p.elsewhere, elsewhere{rule: r, chain: string(name)})
+		p.goesElsewhere(tail, elsewhere{rule: r})
 	}
 	p.append(c, r)
 	return true
+}
+
+// goesElsewhere remembers a rule that goes to a chain which is not known yet.
+func (p *parser) goesElsewhere(tail []byte, e elsewhere) {
+	e.chain = string(bytes.TrimPrefix(tail, []byte("-g ")))
+	p.elsewhere = append(p.elsewhere, e)
 }
 
 // append adds a rule to a chain. The rules of one chain nearly always follow each other:

@@ -1,6 +1,7 @@
 package lower
 
 import (
+	"bufio"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -559,18 +560,14 @@ func (t *tree) textKey(content string) string {
 func contentKey(labels []label, pieces *pieceList) string {
 	h := sha256.New()
 	fmt.Fprint(h, labels)
-	buf := make([]byte, 0, 1<<12)
+	w := bufio.NewWriter(h)
 	for i := range pieces.len() {
 		from := pieces.from(i)
-		buf = binary.LittleEndian.AppendUint64(buf, from.hi)
-		buf = binary.LittleEndian.AppendUint64(buf, from.lo)
-		buf = binary.LittleEndian.AppendUint32(buf, uint32(pieces.label(i)))
-		if len(buf) > 1<<12-32 {
-			h.Write(buf) // a hash takes every write
-			buf = buf[:0]
-		}
+		b := binary.LittleEndian.AppendUint64(w.AvailableBuffer(), from.hi)
+		b = binary.LittleEndian.AppendUint64(b, from.lo)
+		w.Write(binary.LittleEndian.AppendUint32(b, uint32(pieces.label(i))))
 	}
-	h.Write(buf)
+	w.Flush() // a hash takes every write
 	return string(h.Sum(nil))
 }
 

@@ -1,6 +1,7 @@
 package lower
 
 import (
+	"bufio"
 	"crypto/sha256"
 	"fmt"
 	"net/netip"
@@ -104,15 +105,12 @@ func (m *setMaker) set(l *lowering, include, except address.Set, comment string)
 
 func digestOf(s *ipset.Set) string {
 	h := sha256.New()
-	text := make([]byte, 0, 1<<12)
+	w := bufio.NewWriter(h)
 	for _, e := range s.Entries {
-		text = strconv.AppendBool(append(e.Prefix.AppendTo(text), ' '), e.NoMatch)
-		if text = append(text, '\n'); len(text) > 1<<11 {
-			h.Write(text)
-			text = text[:0]
-		}
+		w.Write(append(e.Prefix.AppendTo(w.AvailableBuffer()), ' '))
+		w.Write(append(strconv.AppendBool(w.AvailableBuffer(), e.NoMatch), '\n'))
 	}
-	h.Write(text)
+	w.Flush()
 	return shortened(h.Sum(nil), 12)
 }
 

@@ -1,6 +1,7 @@
 package lower
 
 import (
+	"bufio"
 	"crypto/sha256"
 	"fmt"
 	"math/bits"
@@ -284,18 +285,16 @@ func identifier(name string) string {
 // addressKey identifies a set.
 func addressKey(set address.Set) string {
 	h := sha256.New()
-	b := make([]byte, 0, 1<<12)
+	w := bufio.NewWriter(h)
 	for i, r := range set {
 		if i == 0 {
-			b = append(b, byte(r.From().BitLen())) // ::ffff:192.0.2.1 is another address than 192.0.2.1
+			w.WriteByte(byte(r.From().BitLen())) // ::ffff:192.0.2.1 is another address than 192.0.2.1
 		}
 		from, to := r.From().As16(), r.To().As16()
-		if b = append(append(b, from[:]...), to[:]...); len(b) > 1<<11 {
-			h.Write(b)
-			b = b[:0]
-		}
+		w.Write(from[:])
+		w.Write(to[:])
 	}
-	h.Write(b)
+	w.Flush()
 	return string(h.Sum(nil))
 }
 
@@ -342,7 +341,6 @@ func maskOf(l *lowering, length int) string {
 // hash is the addresses of one prefix length.
 type hash struct {
 	length    int
-	size      int // how many addresses it will have
 	addresses []netip.Addr
 }
 
@@ -436,18 +434,17 @@ func divide(prefixes []netip.Prefix, lengths []int) []hash {
 	for i, l := range lengths {
 		hashes[i].length = l
 	}
-	of := func(p netip.Prefix) *hash {
-		return &hashes[slices.IndexFunc(lengths, func(l int) bool { return l >= p.Bits() })]
-	}
+	of := func(p netip.Prefix) int { return slices.IndexFunc(lengths, func(l int) bool { return l >= p.Bits() }) }
+	sizes := make([]int, len(lengths))
 	for _, p := range prefixes {
-		h := of(p)
-		h.size += 1 << (h.length - p.Bits())
+		i := of(p)
+		sizes[i] += 1 << (lengths[i] - p.Bits())
 	}
 	for i := range hashes {
-		hashes[i].addresses = make([]netip.Addr, 0, hashes[i].size)
+		hashes[i].addresses = make([]netip.Addr, 0, sizes[i])
 	}
 	for _, p := range prefixes {
-		h := of(p)
+		h := &hashes[of(p)]
 		a := p.Addr()
 		for range 1 << (h.length - p.Bits()) {
 			h.addresses = append(h.addresses, a)

@@ -13,22 +13,20 @@ func (p *parser) plain(list []Element, types []*datatype, s *Set) []Element {
 	if noPlain || s == nil || s.Map || s.Name == "" || len(types) != 1 || types[0] != datatypes["ipv4_addr"] {
 		return list
 	}
-	at, line, read := p.tok.at, p.tok.line, 0
-	end, endLine := at, line // after the last comma
+	at, line, before := p.tok.at, p.tok.line, len(list)
 	for {
 		e, next, ok := plainElement(p.src, at)
 		if !ok {
 			break
 		}
-		if at < next && p.src[at] == '\n' {
+		if p.src[at] == '\n' {
 			line++
 		}
 		e.Line = int32(line)
-		list = append(list, e)
-		at, end, endLine, read = next, next, line, read+1
+		list, at = append(list, e), next
 	}
-	if read > 0 {
-		p.lexer.at, p.lexer.line, p.tok.end = end, endLine, end
+	if len(list) > before { // on after the last comma
+		p.lexer.at, p.lexer.line, p.tok.end = at, line, at
 		p.next()
 	}
 	return list
